@@ -1,0 +1,96 @@
+"""Errors meant for the reader of a message, and the wrapper that prints them.
+
+Every mistake a user can make ends as a :class:`PyclsError` whose text says what was
+wrong, where, what was expected and what to do. Tools print it as one message and leave
+with a non-zero exit code; a traceback is left for defects of the program itself.
+"""
+
+import errno
+import os
+import sys
+from collections.abc import Callable
+
+
+class PyclsError(Exception):
+    """Base of all errors that are explained to the user instead of traced."""
+
+    exit_code = 1
+
+
+class ConfigError(PyclsError, ValueError):
+    """A configuration, study file or argument that cannot be used as it is."""
+
+    exit_code = 2
+
+
+class DataError(PyclsError):
+    """A data set that is missing, incomplete or damaged."""
+
+
+class CheckpointError(PyclsError):
+    """A checkpoint that is missing, damaged or of another network."""
+
+
+class RunError(PyclsError):
+    """A run that cannot go on (for example a loss that is not finite)."""
+
+
+_OS_ERROR_HINTS = {
+    errno.ENOSPC: "no space left on the device; free some space and run the same command again",
+    errno.EDQUOT: "the disk quota is used up; free some space and run the same command again",
+    errno.EFBIG: "the file-size limit was reached; raise the limit and run the same command again",
+    errno.EROFS: "the file system is read-only; choose another output folder",
+    errno.EACCES: "permission denied; check the owner of the folder or choose another one",
+    errno.EPERM: "operation not permitted; check the owner of the folder or choose another one",
+}
+
+
+def explain_os_error(error: OSError) -> str | None:
+    """Return a one-line explanation of an environment's OSError, or None for a defect."""
+    hint = _OS_ERROR_HINTS.get(error.errno or 0)
+    if hint is None:
+        return None
+    where = f"{error.filename}: " if error.filename else ""
+    return f"{where}{hint}"
+
+
+def find_environment_error(error: BaseException | None) -> OSError | None:
+    """Return the OSError with an explanation in an exception's chain, if there is one.
+
+    Libraries wrap a full disk in errors of their own; the cause is what the user can mend.
+    """
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        if isinstance(error, OSError) and explain_os_error(error):
+            return error
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def run_tool(main: Callable[[], int | None]) -> None:
+    """Run a tool's main function and leave the process with its exit code.
+
+    0 for success, 1 for a failure explained to the user, 2 for bad input, 130 after
+    Ctrl-C. Exceptions that are defects keep their traceback.
+    """
+    try:
+        code = main() or 0
+        sys.stdout.flush()
+    except PyclsError as error:
+        print(f"error: {error}", file=sys.stderr)
+        code = error.exit_code
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        code = 130
+    except BrokenPipeError:
+        # The reader of our output (head, less) has left; silence the flush at exit too.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    except Exception as error:
+        cause = find_environment_error(error)
+        if cause is None:
+            raise
+        print(f"error: {explain_os_error(cause)}", file=sys.stderr)
+        code = 1
+    sys.exit(code)

@@ -1,0 +1,110 @@
+"""Writing files so that a reader sees the old content or the new, never a part."""
+
+import fcntl
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pycls.errors import PyclsError
+
+PARTIAL_SUFFIX = ".partial"
+
+
+@contextmanager
+def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; on success it takes `path`'s place.
+
+    The temporary file is flushed to disk before the rename and removed on any error, so
+    that a crash, a full disk or a kill leaves `path` as it was.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}{PARTIAL_SUFFIX}")
+    try:
+        yield temporary
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        if error.filename is None:
+            error.filename = str(path)
+        raise
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
+    """Write `data` to `path` atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Write `text` to `path` atomically, as UTF-8 with the line ends it has."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_text_if_changed(path: str | os.PathLike[str], text: str) -> bool:
+    """Write `text` atomically unless `path` holds it already; say whether it was written."""
+    path = Path(path)
+    if path.is_file() and path.read_bytes() == text.encode("utf-8"):
+        return False
+    write_text(path, text)
+    return True
+
+
+def write_json(path: str | os.PathLike[str], value: Any) -> None:
+    """Write `value` to `path` atomically as indented JSON with sorted keys."""
+    write_text(path, json.dumps(value, indent=2, sort_keys=True) + "\n")
+
+
+def remove_partials(folder: str | os.PathLike[str]) -> None:
+    """Remove what killed writers left in `folder`; for the folder's single owner only."""
+    for path in Path(folder).glob(f".*{PARTIAL_SUFFIX}"):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
+@contextmanager
+def exclusive_lock(
+    path: str | os.PathLike[str], purpose: str, wait_s: float = 0.0
+) -> Iterator[int]:
+    """Hold a lock file for one process (and those that inherit its descriptor).
+
+    The lock ends with its last holder, however that ends; the file itself stays.
+
+    Args:
+        path: the lock file.
+        purpose: what holding it means, for the message ("training in runs/a").
+        wait_s: how long to wait for another holder, in seconds.
+
+    Yields:
+        The file descriptor, to be handed to child processes that must hold it too.
+
+    Raises:
+        PyclsError: another process holds it.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    deadline = time.monotonic() + wait_s
+    try:
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() >= deadline:
+                    raise PyclsError(
+                        f"another process is {purpose}; wait for it or stop it first"
+                    ) from None
+                time.sleep(0.05)
+        yield descriptor
+    finally:
+        os.close(descriptor)

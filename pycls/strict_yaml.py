@@ -1,0 +1,88 @@
+"""YAML as users mean it: duplicate keys are refused and `5e-5` is a number."""
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pycls.errors import ConfigError
+
+
+class _StrictLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """Safe loader with two corrections to YAML 1.1 as PyYAML reads it."""
+
+    def construct_mapping(self, node: yaml.Node, deep: bool = False) -> dict[Any, Any]:
+        """Build a mapping; a key that occurs twice is an error, not a silent last wins."""
+        if isinstance(node, yaml.MappingNode):
+            seen: dict[Any, int] = {}
+            for key_node, _ in node.value:
+                key = self.construct_object(key_node, deep=True)
+                try:
+                    first = seen.get(key)
+                except TypeError:
+                    continue
+                line = key_node.start_mark.line + 1
+                if first is not None:
+                    raise ConfigError(
+                        f"key '{key}' occurs twice, on lines {first} and {line}; keep one of them"
+                    )
+                seen[key] = line
+        return super().construct_mapping(node, deep)
+
+
+# PyYAML follows YAML 1.1, where an exponent needs a dot and a sign: 5e-5 would be a text.
+_StrictLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(?:[0-9][0-9_]*(?:\.[0-9_]*)?|\.[0-9][0-9_]*)[eE][-+]?[0-9]+$"),
+    list("-+0123456789."),
+)
+
+
+def parse_yaml(text: str, where: str) -> Any:
+    """Parse one YAML document.
+
+    Args:
+        text: the document.
+        where: what to call it in messages (a file name or an override).
+
+    Raises:
+        ConfigError: it is not YAML, or a key occurs twice in one mapping.
+    """
+    try:
+        return yaml.load(text, Loader=_StrictLoader)  # noqa: S506 (a safe loader)
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or str(error).splitlines()[0]
+        raise ConfigError(f"{where}{line}: not valid YAML ({problem})") from None
+    except ValueError as error:
+        # PyYAML turns 2024-13-45 or 0b2 into ValueErrors of its own.
+        raise ConfigError(f"{where}: not valid YAML ({error})") from None
+
+
+def load_yaml(path: str | os.PathLike[str]) -> Any:
+    """Read a YAML file.
+
+    Raises:
+        ConfigError: the file is missing, is not text or not YAML, or repeats a key.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise ConfigError(f"{path}: is a folder, expected a YAML file") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path}: not a text file (expected YAML in UTF-8)") from None
+    return parse_yaml(text, str(path))
+
+
+def dump_yaml(value: Any) -> str:
+    """Return `value` as YAML text with sorted keys, that :func:`parse_yaml` reads back."""
+    dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+    return yaml.dump(value, Dumper=dumper, sort_keys=True, default_flow_style=None, width=100)
