@@ -1,0 +1,238 @@
+"""Every configuration key with its default value.
+
+The keys, types and defaults are pycls's (read at 5719de6), so that its YAML files load
+unchanged. What this project adds stands in the sections at the end.
+"""
+
+from yacs.config import CfgNode as Node
+
+
+def default_cfg() -> Node:
+    """Return a new, unfrozen node that holds the default of every key."""
+    cfg = Node()
+
+    # ------------------------------------------------------------------ model
+    cfg.MODEL = Node()
+    cfg.MODEL.TYPE = ""
+    cfg.MODEL.DEPTH = 0  # ResNet depth
+    cfg.MODEL.NUM_CLASSES = 10
+    cfg.MODEL.LOSS_FUN = "cross_entropy"
+    cfg.MODEL.ACTIVATION_FUN = "relu"
+    cfg.MODEL.ACTIVATION_INPLACE = True
+    cfg.MODEL.SCALING_TYPE = ""
+    cfg.MODEL.SCALING_FACTOR = 1.0
+
+    cfg.RESNET = Node()
+    cfg.RESNET.TRANS_FUN = "basic_transform"
+    cfg.RESNET.NUM_GROUPS = 1
+    cfg.RESNET.WIDTH_PER_GROUP = 64
+    cfg.RESNET.STRIDE_1X1 = True
+
+    cfg.ANYNET = Node()
+    cfg.ANYNET.STEM_TYPE = "simple_stem_in"
+    cfg.ANYNET.STEM_W = 32
+    cfg.ANYNET.BLOCK_TYPE = "res_bottleneck_block"
+    cfg.ANYNET.DEPTHS = []  # blocks of each stage
+    cfg.ANYNET.WIDTHS = []  # output width of each stage
+    cfg.ANYNET.STRIDES = []  # stride of the first block of each stage
+    cfg.ANYNET.BOT_MULS = []  # bottleneck width as a multiple of the width (1 / b)
+    cfg.ANYNET.GROUP_WS = []  # channels of a group of the 3x3 convolution
+    cfg.ANYNET.HEAD_W = 0  # width of a 1x1 convolution before the pooling; 0: none
+    cfg.ANYNET.SE_ON = False
+    cfg.ANYNET.SE_R = 0.25
+
+    cfg.REGNET = Node()
+    cfg.REGNET.STEM_TYPE = "simple_stem_in"
+    cfg.REGNET.STEM_W = 32
+    cfg.REGNET.BLOCK_TYPE = "res_bottleneck_block"
+    cfg.REGNET.STRIDE = 2
+    cfg.REGNET.SE_ON = False
+    cfg.REGNET.SE_R = 0.25
+    cfg.REGNET.DEPTH = 10
+    cfg.REGNET.W0 = 32
+    cfg.REGNET.WA = 5.0
+    cfg.REGNET.WM = 2.5
+    cfg.REGNET.GROUP_W = 16
+    cfg.REGNET.BOT_MUL = 1.0
+    cfg.REGNET.HEAD_W = 0
+
+    cfg.EN = Node()
+    cfg.EN.STEM_W = 32
+    cfg.EN.DEPTHS = []
+    cfg.EN.WIDTHS = []
+    cfg.EN.EXP_RATIOS = []
+    cfg.EN.SE_R = 0.25
+    cfg.EN.STRIDES = []
+    cfg.EN.KERNELS = []
+    cfg.EN.HEAD_W = 1280
+    cfg.EN.DC_RATIO = 0.0
+    cfg.EN.DROPOUT_RATIO = 0.0
+
+    cfg.VIT = Node()
+    cfg.VIT.PATCH_SIZE = 16
+    cfg.VIT.STEM_TYPE = "patchify"
+    cfg.VIT.C_STEM_KERNELS = []
+    cfg.VIT.C_STEM_STRIDES = []
+    cfg.VIT.C_STEM_DIMS = []
+    cfg.VIT.NUM_LAYERS = 12
+    cfg.VIT.NUM_HEADS = 12
+    cfg.VIT.HIDDEN_DIM = 768
+    cfg.VIT.MLP_DIM = 3072
+    cfg.VIT.CLASSIFIER_TYPE = "token"
+
+    # ---------------------------------------------------------- normalisation
+    cfg.BN = Node()
+    cfg.BN.EPS = 1e-5
+    cfg.BN.MOM = 0.1  # PyTorch's momentum: the weight of the new batch
+    cfg.BN.USE_PRECISE_STATS = True
+    cfg.BN.NUM_SAMPLES_PRECISE = 8192
+    cfg.BN.ZERO_INIT_FINAL_GAMMA = False
+    cfg.BN.USE_CUSTOM_WEIGHT_DECAY = False
+    cfg.BN.CUSTOM_WEIGHT_DECAY = 0.0
+
+    cfg.LN = Node()
+    cfg.LN.EPS = 1e-5
+    cfg.LN.USE_CUSTOM_WEIGHT_DECAY = False
+    cfg.LN.CUSTOM_WEIGHT_DECAY = 0.0
+
+    # ----------------------------------------------------------- optimisation
+    cfg.OPTIM = Node()
+    cfg.OPTIM.OPTIMIZER = "sgd"
+    cfg.OPTIM.BASE_LR = 0.1
+    cfg.OPTIM.LR_POLICY = "cos"
+    cfg.OPTIM.STEPS = []  # epochs at which LR_POLICY steps decays; the first is 0
+    cfg.OPTIM.LR_MULT = 0.1
+    cfg.OPTIM.MIN_LR = 0.0  # as a fraction of BASE_LR
+    cfg.OPTIM.MAX_EPOCH = 200
+    cfg.OPTIM.MOMENTUM = 0.9
+    cfg.OPTIM.DAMPENING = 0.0
+    cfg.OPTIM.NESTEROV = True
+    cfg.OPTIM.BETA1 = 0.9
+    cfg.OPTIM.BETA2 = 0.999
+    cfg.OPTIM.WEIGHT_DECAY = 5e-4
+    cfg.OPTIM.WARMUP_EPOCHS = 0
+    cfg.OPTIM.WARMUP_FACTOR = 0.1
+    cfg.OPTIM.BIAS_USE_CUSTOM_WEIGHT_DECAY = False
+    cfg.OPTIM.BIAS_CUSTOM_WEIGHT_DECAY = 0.0
+    cfg.OPTIM.EMA_ALPHA = 1e-5
+    cfg.OPTIM.EMA_UPDATE_PERIOD = 32
+    cfg.OPTIM.MTA = False
+
+    # --------------------------------------------------------------- training
+    cfg.TRAIN = Node()
+    cfg.TRAIN.DATASET = ""  # a prepared set: its name in DATA.DIR, or its path
+    cfg.TRAIN.SPLIT = "train"
+    cfg.TRAIN.BATCH_SIZE = 128
+    cfg.TRAIN.IM_SIZE = 224
+    cfg.TRAIN.AUTO_RESUME = True
+    cfg.TRAIN.WEIGHTS = ""
+    cfg.TRAIN.MIXED_PRECISION = False
+    cfg.TRAIN.LABEL_SMOOTHING = 0.0
+    cfg.TRAIN.MIXUP_ALPHA = 0.0
+    cfg.TRAIN.CUTMIX_ALPHA = 0.0
+    cfg.TRAIN.PCA_STD = 0.1
+    cfg.TRAIN.AUGMENT = ""
+
+    # ---------------------------------------------------------------- testing
+    cfg.TEST = Node()
+    cfg.TEST.DATASET = ""
+    cfg.TEST.SPLIT = "val"
+    cfg.TEST.BATCH_SIZE = 200
+    cfg.TEST.IM_SIZE = 256  # the shorter side before the centre crop of TRAIN.IM_SIZE
+    cfg.TEST.WEIGHTS = ""
+
+    # ----------------------------------------------------- machine and launch
+    cfg.DATA_LOADER = Node()
+    cfg.DATA_LOADER.MODE = "pytorch"
+    cfg.DATA_LOADER.NUM_WORKERS = 8
+    cfg.DATA_LOADER.PIN_MEMORY = True
+
+    cfg.CUDNN = Node()
+    cfg.CUDNN.BENCHMARK = True
+
+    cfg.PREC_TIME = Node()
+    cfg.PREC_TIME.WARMUP_ITER = 3
+    cfg.PREC_TIME.NUM_ITER = 30
+
+    cfg.FSDP = Node()
+    cfg.FSDP.ENABLED = False
+    cfg.FSDP.LAYER_NORM_FP32 = True
+    cfg.FSDP.RESHARD_AFTER_FW = True
+
+    cfg.LAUNCH = Node()
+    cfg.LAUNCH.MODE = "local"
+    cfg.LAUNCH.MAX_RETRY = 3
+    cfg.LAUNCH.NAME = "pycls_job"
+    cfg.LAUNCH.CPUS_PER_GPU = 10
+    cfg.LAUNCH.MEM_PER_GPU = 60
+    cfg.LAUNCH.PARTITION = "devlab"
+    cfg.LAUNCH.GPU_TYPE = "volta"
+    cfg.LAUNCH.TIME_LIMIT = 4200
+    cfg.LAUNCH.EMAIL = ""
+    cfg.LAUNCH.COMMENT = ""
+
+    cfg.NUM_GPUS = 1
+    cfg.MAX_GPUS_PER_NODE = 8
+    cfg.DIST_BACKEND = "nccl"
+    cfg.HOST = "localhost"
+    cfg.PORT_RANGE = [10000, 65000]
+
+    cfg.OUT_DIR = "/tmp"  # noqa: S108 (pycls's default)
+    cfg.CFG_DEST = "config.yaml"
+    cfg.RNG_SEED = 1
+    cfg.LOG_DEST = "stdout"
+    cfg.LOG_PERIOD = 10
+    cfg.VERBOSE = True
+    cfg.DESC = ""
+    cfg.DOWNLOAD_CACHE = "/tmp/pycls-download-cache"  # noqa: S108 (pycls's default)
+
+    # -------------------------------------------- additions of this project
+    cfg.DATA = Node()
+    cfg.DATA.DIR = "data"  # the folder of prepared sets
+    cfg.DATA.CLASSES = []  # train and test on these classes only (names); []: all
+    cfg.DATA.PAD = 4  # border of zeros around a training image before the random crop
+    cfg.DATA.FLIP = True  # mirror training images at random
+
+    cfg.CHECKPOINT = Node()
+    cfg.CHECKPOINT.KEEP = "all"  # all epochs, the last one, or none once the run is done
+
+    cfg.DEVICE = "auto"  # auto: a GPU where there is one; cpu; cuda; cuda:N
+    cfg.NUM_THREADS = 0  # CPU threads of a run; 0: as PyTorch chooses
+
+    return cfg
+
+
+# Keys of older pycls versions that have no effect any more.
+DEPRECATED_KEYS = frozenset(
+    {
+        "MEM",
+        "MEM.RELU_INPLACE",
+        "OPTIM.GAMMA",
+        "PREC_TIME.BATCH_SIZE",
+        "PREC_TIME.ENABLED",
+        "PORT",
+        "TRAIN.EVAL_PERIOD",
+        "TRAIN.CHECKPOINT_PERIOD",
+        "LAUNCH.SCRIPT",
+    }
+)
+
+# What the elements of a list are: its default is often empty and does not say.
+LIST_ELEMENT_TYPES: dict[str, type] = {
+    "ANYNET.DEPTHS": int,
+    "ANYNET.WIDTHS": int,
+    "ANYNET.STRIDES": int,
+    "ANYNET.BOT_MULS": float,
+    "ANYNET.GROUP_WS": int,
+    "EN.DEPTHS": int,
+    "EN.WIDTHS": int,
+    "EN.EXP_RATIOS": float,
+    "EN.STRIDES": int,
+    "EN.KERNELS": int,
+    "VIT.C_STEM_KERNELS": int,
+    "VIT.C_STEM_STRIDES": int,
+    "VIT.C_STEM_DIMS": int,
+    "OPTIM.STEPS": float,
+    "PORT_RANGE": int,
+    "DATA.CLASSES": str,
+}
