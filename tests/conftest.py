@@ -1,0 +1,43 @@
+"""Fixtures that several parts of the suite share."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+DATA = Path(__file__).parent / "data"
+
+
+@pytest.fixture(scope="session")
+def digits_dir(tmp_path_factory):
+    """Return a folder of prepared sets that holds the digits."""
+    from pycls.datasets.prepare import prepare
+
+    folder = tmp_path_factory.mktemp("prepared")
+    prepare("digits", folder)
+    return folder
+
+
+@pytest.fixture
+def digits_cfg(digits_dir, tmp_path):
+    """Return a function (*overrides) -> configuration of a small network on the digits."""
+    from pycls.core.config import load_cfg
+
+    def make(*overrides):
+        path = Path(__file__).parent.parent / "configs" / "embedded" / "digits_anynet.yaml"
+        where = ["DATA.DIR", str(digits_dir), "OUT_DIR", str(tmp_path / "run"), "DEVICE", "cpu"]
+        return load_cfg(path, [*where, "NUM_THREADS", 1, "OPTIM.MAX_EPOCH", 3, *overrides])
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def anynet_golden():
+    """Return the vectors that pycls itself gave for AnyNets."""
+    return json.loads((DATA / "anynet_golden.json").read_text())
+
+
+@pytest.fixture(scope="session")
+def training_golden():
+    """Return the vectors that pycls itself gave for schedules and losses."""
+    return json.loads((DATA / "training_golden.json").read_text())

@@ -1,0 +1,128 @@
+"""AnyNets against vectors computed with pycls itself, and as a user builds them."""
+
+import zlib
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from pycls.core.config import load_cfg
+from pycls.errors import ConfigError
+from pycls.models import build_model, complexity
+
+GOLDEN = (
+    "R-56_nds_1gpu",
+    "V-56_nds_1gpu",
+    "R-50-1x64d_step_8gpu",
+    "X-50-32x4d_step_8gpu",
+    "dds/R-50-1x64d_dds_8gpu",
+    "anynetx-a",
+    "anynetx-se-head",
+    "anynetx-linear",
+)
+
+
+def fill(state):
+    """Fill a state dict as the vectors' weights were filled."""
+    for name, tensor in state.items():
+        generator = torch.Generator().manual_seed(zlib.crc32(name.encode()))
+        rand = torch.rand(tensor.shape, generator=generator)
+        generator.manual_seed(zlib.crc32(name.encode()))
+        randn = torch.randn(tensor.shape, generator=generator)
+        if name.endswith("num_batches_tracked"):
+            tensor.zero_()
+        elif name.endswith("running_var"):
+            tensor.copy_(rand + 0.5)
+        elif name.endswith("running_mean"):
+            tensor.copy_(randn * 0.1)
+        elif tensor.dim() >= 2:
+            tensor.copy_(randn * (2 / tensor[0].numel()) ** 0.5)
+        elif name.endswith("weight"):
+            tensor.copy_(rand * 0.5 + 0.25)
+        else:
+            tensor.copy_(randn * 0.1)
+
+
+def small_cfg(*overrides):
+    architecture = [
+        "MODEL.TYPE", "anynet", "ANYNET.DEPTHS", [1, 2], "ANYNET.WIDTHS", [16, 32],
+        "ANYNET.STRIDES", [1, 2], "ANYNET.GROUP_WS", [8, 8], "TRAIN.IM_SIZE", 16,
+        "ANYNET.STEM_TYPE", "res_stem_cifar", "ANYNET.BOT_MULS", [1.0, 0.5],
+    ]  # fmt: skip
+    return load_cfg(None, [*architecture, *overrides])
+
+
+def test_vectors_name_all_networks(anynet_golden):
+    assert tuple(entry["name"] for entry in anynet_golden) == GOLDEN
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_network_equals_pycls(name, anynet_golden):
+    entry = next(e for e in anynet_golden if e["name"] == name)
+    cfg = load_cfg(None, entry["overrides"])
+    assert complexity(cfg) == entry["complexity"]
+
+    model = build_model(cfg)
+    state = model.state_dict()
+    assert [[key, list(value.shape)] for key, value in state.items()] == entry["keys"]
+    fill(state)
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randn(entry["input_shape"], generator=generator)
+    with torch.no_grad():
+        logits = model.eval()(images)
+    scale = logits.abs().max()
+    expected = torch.tensor(entry["eval_logits_first8"])
+    assert (logits[:, : expected.shape[-1]] - expected).abs().max() < 1e-4 * scale
+    assert logits.norm().item() == pytest.approx(entry["eval_logits_norm"], rel=1e-4)
+
+    loss = F.cross_entropy(model.train()(images), torch.tensor([0, 1]))
+    loss.backward()
+    norm = torch.stack([p.grad.norm() for p in model.parameters()]).norm()
+    assert loss.item() == pytest.approx(entry["train_loss"], rel=1e-3)
+    assert norm.item() == pytest.approx(entry["grad_norm_total"], rel=1e-3)
+
+
+def test_weights_depend_on_the_seed_alone():
+    torch.manual_seed(1)
+    first = build_model(small_cfg()).state_dict()
+    torch.manual_seed(2)
+    random_state = torch.random.get_rng_state()
+    second = build_model(small_cfg()).state_dict()
+    assert torch.equal(random_state, torch.random.get_rng_state())
+    assert all(torch.equal(first[key], second[key]) for key in first)
+    other = build_model(small_cfg("RNG_SEED", 2)).state_dict()
+    assert not torch.equal(first["stem.conv.weight"], other["stem.conv.weight"])
+
+
+def test_initial_weights_have_the_stated_scale():
+    model = build_model(small_cfg("ANYNET.WIDTHS", [512, 512]))
+    weight = model.s2.b2.f.b.weight  # 3x3 with 256 outputs in groups of 8
+    assert weight.std().item() == pytest.approx((2 / (9 * 256)) ** 0.5, rel=0.05)
+    assert model.head.fc.weight.std().item() == pytest.approx(0.01, rel=0.1)
+    assert model.head.fc.bias.abs().max() == 0
+    assert torch.isfinite(torch.cat([v.flatten() for v in model.state_dict().values()])).all()
+
+
+def test_zero_gamma_makes_blocks_start_as_identity():
+    model = build_model(small_cfg("BN.ZERO_INIT_FINAL_GAMMA", True)).eval()
+    features = torch.rand(2, 32, 4, 4)
+    assert torch.equal(model.s2.b2(features), features)
+
+
+def test_two_networks_live_beside_each_other():
+    small = build_model(small_cfg("MODEL.NUM_CLASSES", 3))
+    large = build_model(small_cfg("MODEL.NUM_CLASSES", 7, "MODEL.ACTIVATION_FUN", "silu"))
+    images = torch.rand(2, 3, 16, 16)
+    assert small(images).shape == (2, 3)
+    assert large(images).shape == (2, 7)
+
+
+@pytest.mark.parametrize("size", [1, 7, 16, 33])
+def test_any_image_size_passes(size):
+    model = build_model(small_cfg()).eval()
+    assert model(torch.rand(1, 3, size, size)).shape == (1, 10)
+
+
+def test_unavailable_network_is_named():
+    with pytest.raises(ConfigError, match="MODEL.TYPE is 'effnet'"):
+        build_model(load_cfg(None, ["MODEL.TYPE", "effnet"]))
