@@ -1,0 +1,69 @@
+"""The process a run lives in: device, threads, versions, commit."""
+
+import platform
+import socket
+import sys
+from typing import Any
+
+import torch
+from torch import nn
+from yacs.config import CfgNode
+
+from pycls.core.code_version import code_version, package_versions
+from pycls.errors import ConfigError
+
+
+def select_device(name: str) -> torch.device:
+    """Return the device that the DEVICE key means.
+
+    Args:
+        name: "auto" (a GPU where PyTorch sees one, else the CPU), "cpu", "cuda", "cuda:N".
+
+    Raises:
+        ConfigError: a GPU was asked for that is not there.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device(name)
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ConfigError(f"DEVICE is {name!r}, but PyTorch sees no GPU here; use 'cpu' or 'auto'")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ConfigError(
+            f"DEVICE is {name!r}, but there are {torch.cuda.device_count()} GPUs (0 is the first)"
+        )
+    return device
+
+
+def set_up_process(cfg: CfgNode) -> torch.device:
+    """Prepare the process for a run and return its device."""
+    device = select_device(cfg.DEVICE)
+    if cfg.NUM_THREADS:
+        torch.set_num_threads(cfg.NUM_THREADS)
+    # Weights that decay to denormal numbers would make CPU arithmetic many times slower.
+    torch.set_flush_denormal(True)
+    torch.backends.cudnn.benchmark = cfg.CUDNN.BENCHMARK
+    return device
+
+
+def move_model(model: nn.Module, device: torch.device) -> nn.Module:
+    """Move a network to a device, in the memory layout of the batches (channels-last)."""
+    return model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def describe_environment(device: torch.device) -> dict[str, Any]:
+    """Return what a run's record says of code and machine (never environment variables)."""
+    commit, dirty = code_version()
+    return {
+        **package_versions(),
+        "cuda": torch.version.cuda,
+        "commit": commit,
+        "dirty": dirty,
+        "host": socket.gethostname(),
+        "platform": f"{sys.platform}-{platform.machine()}",
+        "device": _device_name(device),
+        "threads": torch.get_num_threads(),
+    }
+
+
+def _device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"

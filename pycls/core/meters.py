@@ -1,0 +1,129 @@
+"""Errors and times over an epoch, in the fields of pycls's log records.
+
+Sums stay on the device; a value crosses to the host only when a record is written.
+"""
+
+import statistics
+import time
+from typing import Any
+
+import torch
+
+
+def topk_wrong(logits: torch.Tensor, labels: torch.Tensor, k: int) -> torch.Tensor:
+    """Count wrong predictions.
+
+    Args:
+        logits: N x C class scores.
+        labels: N class indices.
+        k: a prediction is right when its class is among the k best (k <= C).
+
+    Returns:
+        An int64 tensor of two counts: wrong at 1, wrong at k.
+    """
+    best = logits.topk(k, dim=1).indices
+    right = best == labels[:, None]
+    return len(labels) - torch.stack([right[:, 0].sum(), right.sum()])
+
+
+def format_eta(seconds: float) -> str:
+    """Return a duration as pycls writes it: DD,HH:MM:SS."""
+    total = int(seconds)
+    days, rest = divmod(total, 86400)
+    hours, rest = divmod(rest, 3600)
+    return f"{days:02},{hours:02}:{rest // 60:02}:{rest % 60:02}"
+
+
+def memory_mb(device: torch.device) -> int:
+    """Return the most memory allocated on the GPU so far, in MB (0 on the CPU)."""
+    if device.type != "cuda":
+        return 0
+    return int(torch.cuda.max_memory_allocated(device) / 1024**2)
+
+
+class Meter:
+    """Accumulates the errors, losses and times of one epoch.
+
+    Args:
+        iterations: iterations of the epoch.
+        max_epoch: epochs of the run.
+        log_period: iterations between two iteration records.
+        device: where the sums are kept.
+    """
+
+    def __init__(
+        self, iterations: int, max_epoch: int, log_period: int, device: torch.device
+    ) -> None:
+        self._iterations = iterations
+        self._max_epoch = max_epoch
+        self._log_period = log_period
+        self._device = device
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin an epoch."""
+        # One row an iteration: wrong at 1, wrong at k, loss * images; and the images.
+        self._rows: list[torch.Tensor] = []
+        self._images: list[int] = []
+        self._start = self._last = time.perf_counter()
+        self._time_diff = 0.0
+
+    def update(self, wrong: torch.Tensor, loss: torch.Tensor | None, images: int) -> None:
+        """Add one iteration.
+
+        Args:
+            wrong: what :func:`topk_wrong` counted.
+            loss: mean loss of the mini-batch; None in evaluation.
+            images: images of the mini-batch.
+        """
+        total_loss = (loss.detach() if loss is not None else wrong.new_zeros(())) * images
+        self._rows.append(torch.cat([wrong.double(), total_loss.double()[None]]))
+        self._images.append(images)
+        now = time.perf_counter()
+        self._time_diff = now - self._last
+        self._last = now
+
+    def is_log_iter(self) -> bool:
+        """Say whether the last iteration ends a log period."""
+        return len(self._rows) % self._log_period == 0
+
+    def iter_stats(self, epoch: int) -> dict[str, Any]:
+        """Return the record of the last log period: medians over its iterations, errors in %."""
+        rows = torch.stack(self._rows[-self._log_period :]).cpu().tolist()
+        images = self._images[-self._log_period :]
+        per_image = [[x / n for x in row] for row, n in zip(rows, images, strict=True)]
+        top1, topk, loss = (statistics.median(column) for column in zip(*per_image, strict=True))
+        done = len(self._rows)
+        average = self._time_average()
+        left = (self._max_epoch - epoch) * self._iterations - done
+        return {
+            "epoch": f"{epoch + 1}/{self._max_epoch}",
+            "iter": f"{done}/{self._iterations}",
+            "time_avg": average,
+            "time_diff": self._time_diff,
+            "eta": format_eta(average * left),
+            "top1_err": 100.0 * top1,
+            "top5_err": 100.0 * topk,
+            "loss": loss,
+            "mem": memory_mb(self._device),
+        }
+
+    def epoch_stats(self, epoch: int) -> dict[str, Any]:
+        """Return the record of the whole epoch: means over its images, errors in %."""
+        sums = torch.stack(self._rows).sum(0).cpu().tolist()
+        images = sum(self._images)
+        average = self._time_average()
+        left = (self._max_epoch - epoch - 1) * self._iterations
+        return {
+            "epoch": f"{epoch + 1}/{self._max_epoch}",
+            "time_avg": average,
+            "time_epoch": time.perf_counter() - self._start,
+            "eta": format_eta(average * left),
+            "top1_err": 100.0 * sums[0] / images,
+            "top5_err": 100.0 * sums[1] / images,
+            "loss": sums[2] / images,
+            "mem": memory_mb(self._device),
+        }
+
+    def _time_average(self) -> float:
+        return (self._last - self._start) / max(len(self._rows), 1)

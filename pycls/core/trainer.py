@@ -1,0 +1,268 @@
+"""Training and testing one network: the run that a study consists of.
+
+A run is a function of its configuration, its data and the code. Initial weights, order
+and augmentation derive from RNG_SEED, the epoch and the image, so that a run killed at any
+moment and started again goes on from its last checkpoint to the same weights.
+"""
+
+import math
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import torch.nn.functional as F
+from yacs.config import CfgNode
+
+from pycls.core import checkpoint
+from pycls.core.config import cfg_hash, cfg_to_dict, computing_keys, dump_cfg, parse_cfg
+from pycls.core.env import describe_environment, move_model, set_up_process
+from pycls.core.loaders import build_loader
+from pycls.core.meters import Meter, topk_wrong
+from pycls.core.optimizer import build_optimizer, lr_at, set_lr
+from pycls.core.precise_bn import update_bn_stats
+from pycls.core.run_log import RunLog
+from pycls.core.run_record import utc_now, write_record
+from pycls.core.supported import check_trainable
+from pycls.core.tester import test_epoch
+from pycls.datasets.loader import Loader
+from pycls.errors import CheckpointError, ConfigError, PyclsError, RunError, find_environment_error
+from pycls.files import exclusive_lock, remove_partials, write_text_if_changed
+from pycls.models import build_model
+from pycls.models.counting import complexity
+
+LOG_FILE = "stdout.log"
+
+
+class _Run:
+    """What a training works on, built from its configuration."""
+
+    def __init__(self, cfg: CfgNode) -> None:
+        self.start_time = time.time()
+        self.cfg = cfg
+        self.device = set_up_process(cfg)
+        self.train_loader = build_loader(cfg, "TRAIN", self.device)
+        self.test_loader = build_loader(cfg, "TEST", self.device)
+        self.topk = min(5, cfg.MODEL.NUM_CLASSES)
+        self.model = move_model(build_model(cfg), self.device)
+        self.optimizer = build_optimizer(self.model, cfg)
+        self.train_meter = self._meter(self.train_loader)
+        self.test_meter = self._meter(self.test_loader)
+        self.start_epoch = 0
+        self.min_errors = {"min_top1_err": math.inf, "min_top5_err": math.inf}
+        self.last_errors: dict[str, float] = {}
+
+    def _meter(self, loader: Loader) -> Meter:
+        return Meter(len(loader), self.cfg.OPTIM.MAX_EPOCH, self.cfg.LOG_PERIOD, self.device)
+
+
+def train_model(cfg: CfgNode) -> dict[str, Any]:
+    """Train the network of a configuration, or finish its training; test it every epoch.
+
+    Everything is written to OUT_DIR: the configuration, the log (LOG_DEST file), a
+    checkpoint an epoch, and the record `run.json`.
+
+    Returns:
+        The run's record; record["result"] holds the final and the minimal test errors and
+        the training errors of the last epoch, in percent.
+
+    Raises:
+        ConfigError: the configuration cannot be trained, or OUT_DIR holds another run.
+        DataError: a data set is missing or damaged.
+        CheckpointError: the newest checkpoint is damaged or of another network.
+        RunError: the loss is no longer finite.
+        PyclsError: another process is training in OUT_DIR.
+    """
+    check_trainable(cfg)
+    out_dir = Path(cfg.OUT_DIR)
+    # Data and network first: a mistake there shall leave no folder behind.
+    run = _Run(cfg)
+    out_dir.mkdir(parents=True, exist_ok=True)
+    with exclusive_lock(out_dir / ".lock", f"training in {out_dir}"):
+        remove_partials(out_dir)
+        remove_partials(checkpoint.checkpoint_dir(out_dir))
+        write_text_if_changed(out_dir / cfg.CFG_DEST, dump_cfg(cfg))
+        record = _new_record(run)
+        write_record(out_dir, record)
+        with RunLog(out_dir / LOG_FILE if cfg.LOG_DEST == "file" else None) as log:
+            try:
+                _train(run, log)
+            except BaseException as error:
+                _end_record(record, run, "interrupted" if _is_interrupt(error) else "failed")
+                record["reason"] = _describe_error(error)
+                _write_last_words(out_dir, record, log)
+                raise
+        _end_record(record, run, "done")
+        record["result"] = _result(run)
+        write_record(out_dir, record)
+        if cfg.CHECKPOINT.KEEP == "none":
+            checkpoint.remove_checkpoints(out_dir)
+    return record
+
+
+def train_epoch(run: _Run, log: RunLog, epoch: int) -> dict[str, Any]:
+    """Train for one epoch (0-based) and return its record."""
+    cfg, model, optimizer, meter = run.cfg, run.model, run.optimizer, run.train_meter
+    iterations = len(run.train_loader)
+    model.train()
+    meter.reset()
+    for i, (images, labels) in enumerate(run.train_loader.epoch(epoch)):
+        lr = lr_at(cfg.OPTIM, epoch + i / iterations)
+        set_lr(optimizer, lr)
+        logits = model(images)
+        loss = F.cross_entropy(logits, labels, label_smoothing=cfg.TRAIN.LABEL_SMOOTHING)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        meter.update(topk_wrong(logits, labels, run.topk), loss, len(labels))
+        if meter.is_log_iter():
+            stats = meter.iter_stats(epoch)
+            log.stats({**stats, "lr": lr}, "train_iter")
+            _require_finite(stats)
+    stats = meter.epoch_stats(epoch)
+    log.stats({**stats, "lr": lr}, "train_epoch")
+    _require_finite(stats)
+    return stats
+
+
+def _train(run: _Run, log: RunLog) -> None:
+    """Log what the run is, resume it, and go through the epochs that are left."""
+    cfg = run.cfg
+    environment = describe_environment(run.device)
+    log.line("Environment: " + ", ".join(f"{key}={value}" for key, value in environment.items()))
+    log.config(cfg_to_dict(cfg))
+    log.stats(complexity(cfg), "complexity")
+    _resume(run, log)
+    for epoch in range(run.start_epoch, cfg.OPTIM.MAX_EPOCH):
+        train_stats = train_epoch(run, log, epoch)
+        if cfg.BN.USE_PRECISE_STATS:
+            iterations = min(
+                max(1, cfg.BN.NUM_SAMPLES_PRECISE // cfg.TRAIN.BATCH_SIZE), len(run.train_loader)
+            )
+            update_bn_stats(run.model, run.train_loader.epoch(epoch), iterations)
+        best_before = run.min_errors["min_top1_err"]
+        errors = test_epoch(
+            run.test_loader, run.model, run.test_meter, log, epoch, run.topk, run.min_errors
+        )
+        run.last_errors = {
+            **errors,
+            "train_top1_err": train_stats["top1_err"],
+            "train_top5_err": train_stats["top5_err"],
+        }
+        checkpoint.save_checkpoint(
+            cfg.OUT_DIR,
+            _state(run, epoch),
+            keep=cfg.CHECKPOINT.KEEP,
+            is_best=errors["top1_err"] < best_before,
+        )
+
+
+def _resume(run: _Run, log: RunLog) -> None:
+    """Go on from the run's newest checkpoint, else start from TRAIN.WEIGHTS where given."""
+    cfg = run.cfg
+    path = checkpoint.last_checkpoint(cfg.OUT_DIR) if cfg.TRAIN.AUTO_RESUME else None
+    if path is None:
+        if cfg.TRAIN.WEIGHTS:
+            state = checkpoint.load_checkpoint(cfg.TRAIN.WEIGHTS)
+            checkpoint.load_weights(run.model, state["model_state"], cfg.TRAIN.WEIGHTS)
+            log.line(f"Initial weights: {cfg.TRAIN.WEIGHTS}")
+        return
+    state = checkpoint.load_checkpoint(path)
+    _require_same_run(cfg, state, path)
+    checkpoint.load_weights(run.model, state["model_state"], str(path))
+    try:
+        run.optimizer.load_state_dict(state["optimizer_state"])
+        run.min_errors.update(state["min_errors"])
+        run.last_errors = dict(state["last_errors"])
+    except (KeyError, ValueError) as error:
+        raise CheckpointError(
+            f"{path}: not a checkpoint to resume from ({error}); to start from its weights only, "
+            "name it in TRAIN.WEIGHTS and choose another OUT_DIR"
+        ) from None
+    run.start_epoch = state["epoch"] + 1
+    log.line(f"Resumed from {path}, {state['epoch'] + 1} of {cfg.OPTIM.MAX_EPOCH} epochs done")
+
+
+def _require_same_run(cfg: CfgNode, state: dict[str, Any], path: Path) -> None:
+    """Refuse to mix two configurations in one folder; more epochs than before are allowed."""
+    saved = computing_keys(parse_cfg(str(state.get("cfg", "")), str(path)))
+    for key, value in computing_keys(cfg).items():
+        if saved[key] != value and key != "OPTIM.MAX_EPOCH":
+            raise ConfigError(
+                f"{path} was trained with {key} {saved[key]!r}, now it is {value!r}; choose "
+                "another OUT_DIR, or set TRAIN.AUTO_RESUME False to start again here"
+            )
+
+
+def _state(run: _Run, epoch: int) -> dict[str, Any]:
+    return {
+        "epoch": epoch,
+        "test_err": run.last_errors["top1_err"],
+        "min_errors": dict(run.min_errors),
+        "last_errors": dict(run.last_errors),
+        "model_state": run.model.state_dict(),
+        "optimizer_state": run.optimizer.state_dict(),
+        "cfg": dump_cfg(run.cfg),
+    }
+
+
+def _require_finite(stats: dict[str, Any]) -> None:
+    if not math.isfinite(stats["loss"]):
+        raise RunError(
+            f"the loss is {stats['loss']} in epoch {stats['epoch']}; training diverged. A lower "
+            "OPTIM.BASE_LR or a warm-up (OPTIM.WARMUP_EPOCHS) may help"
+        )
+
+
+def _new_record(run: _Run) -> dict[str, Any]:
+    return {
+        "status": "running",
+        "config_hash": cfg_hash(run.cfg),
+        "seed": run.cfg.RNG_SEED,
+        "data": {
+            "train": run.train_loader.dataset.fingerprint,
+            "test": run.test_loader.dataset.fingerprint,
+        },
+        "environment": describe_environment(run.device),
+        "pid": os.getpid(),
+        "started": utc_now(),
+    }
+
+
+def _end_record(record: dict[str, Any], run: _Run, status: str) -> None:
+    record["status"] = status
+    record["ended"] = utc_now()
+    record["seconds"] = round(time.time() - run.start_time, 3)
+
+
+def _result(run: _Run) -> dict[str, float]:
+    errors, lowest = run.last_errors, run.min_errors
+    return {
+        "final_top1_err": errors["top1_err"],
+        "final_topk_err": errors["top5_err"],
+        "min_top1_err": lowest["min_top1_err"],
+        "min_topk_err": lowest["min_top5_err"],
+        "final_train_top1_err": errors["train_top1_err"],
+        "final_train_topk_err": errors["train_top5_err"],
+        "topk": run.topk,
+    }
+
+
+def _is_interrupt(error: BaseException) -> bool:
+    return isinstance(error, KeyboardInterrupt | SystemExit)
+
+
+def _describe_error(error: BaseException) -> str:
+    if isinstance(error, PyclsError):
+        return str(error)
+    return f"{type(error).__name__}: {error}".strip().splitlines()[0]
+
+
+def _write_last_words(out_dir: Path, record: dict[str, Any], log: RunLog) -> None:
+    """Record how the run ended, as far as the disk lets us; the error itself goes on."""
+    try:
+        log.line(f"Run {record['status']}: {record['reason']}")
+        write_record(out_dir, record)
+    except OSError as error:
+        if find_environment_error(error) is None:
+            raise

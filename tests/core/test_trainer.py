@@ -1,0 +1,235 @@
+"""One run: it learns, is a function of its configuration, and goes on where it stopped."""
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+from pycls.core import checkpoint
+from pycls.core.config import dump_cfg
+from pycls.core.run_record import read_record
+from pycls.core.tester import test_model as measure_errors
+from pycls.core.trainer import train_model
+from pycls.errors import CheckpointError, ConfigError, DataError, PyclsError, RunError
+from pycls.files import exclusive_lock
+from pycls.sweep.collect import parse_log
+
+
+def weights(cfg, epoch=None):
+    path = checkpoint.last_checkpoint(cfg.OUT_DIR)
+    if epoch is not None:
+        path = checkpoint.checkpoint_path(cfg.OUT_DIR, epoch - 1)
+    return checkpoint.load_checkpoint(path)
+
+
+def assert_same_bits(a, b):
+    assert a["epoch"] == b["epoch"]
+    assert a["min_errors"] == b["min_errors"]
+    for key, value in a["model_state"].items():
+        assert torch.equal(value, b["model_state"][key]), key
+    momenta = [s["optimizer_state"]["state"] for s in (a, b)]
+    for i, entry in momenta[0].items():
+        assert torch.equal(entry["momentum_buffer"], momenta[1][i]["momentum_buffer"])
+
+
+def records(cfg, kind):
+    lines = (f"{cfg.OUT_DIR}/stdout.log",)
+    with open(*lines) as file:
+        parsed = [json.loads(line.split("json_stats: ")[1]) for line in file if kind in line]
+    return [record for record in parsed if record["_type"] == kind]
+
+
+def test_learns_and_writes_what_it_says(digits_cfg):
+    cfg = digits_cfg("OPTIM.MAX_EPOCH", 10, "LOG_PERIOD", 2)
+    record = train_model(cfg)
+    result = record["result"]
+    assert record["status"] == "done"
+    assert result["final_top1_err"] < 30 < 90 < records(cfg, "test_epoch")[0]["top1_err"] + 60
+    assert result["min_top1_err"] <= result["final_top1_err"]
+    assert result["final_topk_err"] <= result["final_top1_err"]
+    assert result["topk"] == 5
+    on_disk = read_record(cfg.OUT_DIR)
+    assert on_disk["result"] == result
+    assert "PATH" not in json.dumps(on_disk)
+    last = records(cfg, "test_epoch")[-1]
+    assert last["epoch"] == "10/10"
+    assert last["top1_err"] == pytest.approx(result["final_top1_err"], abs=1e-4)
+    assert sorted(records(cfg, "train_iter")[0]) == sorted(
+        ["_type", "epoch", "eta", "iter", "loss", "lr", "mem", "time_avg", "time_diff",
+         "top1_err", "top5_err"]
+    )  # fmt: skip
+    assert sorted(last) == sorted(
+        ["_type", "epoch", "mem", "min_top1_err", "min_top5_err", "time_avg", "time_epoch",
+         "top1_err", "top5_err"]
+    )  # fmt: skip
+    assert set(records(cfg, "complexity")[0]) == {"_type", "acts", "flops", "params"}
+    assert records(cfg, "cfg")[0]["OPTIM"]["WEIGHT_DECAY"] == 5e-5
+
+
+def test_same_configuration_same_bits_other_seed_others(digits_cfg, tmp_path):
+    runs = [
+        digits_cfg("OUT_DIR", str(tmp_path / name), "RNG_SEED", seed)
+        for name, seed in (("a", 1), ("b", 1), ("c", 2))
+    ]
+    torch.manual_seed(0)
+    for cfg in runs:
+        train_model(cfg)
+    assert_same_bits(weights(runs[0]), weights(runs[1]))
+    with pytest.raises(AssertionError):
+        assert_same_bits(weights(runs[0]), weights(runs[2]))
+
+
+@pytest.mark.parametrize("precise", [False, True])
+def test_stopped_after_an_epoch_it_ends_in_the_same_bits(digits_cfg, tmp_path, precise):
+    options = ["BN.USE_PRECISE_STATS", precise, "BN.NUM_SAMPLES_PRECISE", 300]
+    whole = digits_cfg("OUT_DIR", str(tmp_path / "whole"), *options)
+    train_model(whole)
+    parts = digits_cfg("OUT_DIR", str(tmp_path / "parts"), *options)
+    train_model(parts)
+    for epoch in (2, 3):
+        checkpoint.checkpoint_path(parts.OUT_DIR, epoch - 1).unlink()
+    train_model(parts)
+    assert_same_bits(weights(whole), weights(parts))
+    log = parse_log(tmp_path / "parts" / "stdout.log")
+    assert sorted(log.test) == [1, 2, 3]
+
+
+def test_killed_in_an_epoch_it_ends_in_the_same_bits(digits_cfg, tmp_path):
+    options = ["OPTIM.MAX_EPOCH", 40, "CHECKPOINT.KEEP", "last"]
+    whole = digits_cfg("OUT_DIR", str(tmp_path / "whole"), *options)
+    train_model(whole)
+    killed = digits_cfg("OUT_DIR", str(tmp_path / "killed"), *options)
+    (tmp_path / "cfg.yaml").write_text(dump_cfg(killed))
+    command = [
+        sys.executable, "-c",
+        "import sys; from pycls.core.config import load_cfg; "
+        "from pycls.core.trainer import train_model; train_model(load_cfg(sys.argv[1]))",
+        str(tmp_path / "cfg.yaml"),
+    ]  # fmt: skip
+    process = subprocess.Popen(command)
+    while checkpoint.last_checkpoint(killed.OUT_DIR) is None:
+        assert process.poll() is None, "ended before it could be killed"
+        time.sleep(0.005)
+    os.kill(process.pid, signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert read_record(killed.OUT_DIR)["status"] == "running"
+    assert weights(killed)["epoch"] < 39
+    train_model(killed)
+    assert_same_bits(weights(whole), weights(killed))
+    assert read_record(killed.OUT_DIR)["status"] == "done"
+
+
+def test_finished_run_is_not_trained_again(digits_cfg):
+    cfg = digits_cfg()
+    first = train_model(cfg)["result"]
+    before = checkpoint.last_checkpoint(cfg.OUT_DIR).read_bytes()
+    assert train_model(cfg)["result"] == first
+    assert checkpoint.last_checkpoint(cfg.OUT_DIR).read_bytes() == before
+    assert len(records(cfg, "test_epoch")) == 3
+
+
+def test_testing_the_weights_gives_the_error_of_training(digits_cfg):
+    cfg = digits_cfg()
+    result = train_model(cfg)["result"]
+    path = str(checkpoint.last_checkpoint(cfg.OUT_DIR))
+    errors = measure_errors(digits_cfg("TEST.WEIGHTS", path))
+    assert errors["top1_err"] == pytest.approx(result["final_top1_err"])
+    assert errors["top5_err"] == pytest.approx(result["final_topk_err"])
+
+
+def test_class_subset_with_two_classes(digits_cfg):
+    cfg = digits_cfg(
+        "MODEL.NUM_CLASSES", 2, "DATA.CLASSES", ["1", "7"], "TRAIN.BATCH_SIZE", 32,
+        "OPTIM.MAX_EPOCH", 10,
+    )  # fmt: skip
+    result = train_model(cfg)["result"]
+    assert result["topk"] == 2
+    assert result["final_topk_err"] == 0
+    assert result["final_top1_err"] < 20
+
+
+def test_divergence_is_said_and_recorded(digits_cfg):
+    cfg = digits_cfg("OPTIM.BASE_LR", 1e20)
+    with pytest.raises(RunError, match="diverged"):
+        train_model(cfg)
+    record = read_record(cfg.OUT_DIR)
+    assert record["status"] == "failed"
+    assert "diverged" in record["reason"]
+    assert math.isnan(records(cfg, "train_epoch")[-1]["loss"])
+
+
+def test_truncated_checkpoint_is_named_and_nothing_is_lost(digits_cfg):
+    cfg = digits_cfg()
+    train_model(cfg)
+    path = checkpoint.last_checkpoint(cfg.OUT_DIR)
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(CheckpointError, match=str(path)):
+        train_model(cfg)
+    path.unlink()
+    train_model(cfg)
+    assert weights(cfg)["epoch"] == 2
+
+
+def test_another_configuration_does_not_mix_into_a_run(digits_cfg):
+    train_model(digits_cfg())
+    with pytest.raises(ConfigError, match=r"OPTIM\.BASE_LR 0\.1, now it is 0\.2"):
+        train_model(digits_cfg("OPTIM.BASE_LR", 0.2))
+
+
+def test_one_process_at_a_time_in_a_folder(digits_cfg, tmp_path):
+    cfg = digits_cfg()
+    (tmp_path / "run").mkdir()
+    with (
+        exclusive_lock(tmp_path / "run" / ".lock", "training"),
+        pytest.raises(PyclsError, match="another process is training in"),
+    ):
+        train_model(cfg)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["MODEL.NUM_CLASSES", 9], r"NUM_CLASSES is 9.*has 10 classes; set MODEL.NUM_CLASSES 10"),
+        (["TRAIN.DATASET", ""], "TRAIN.DATASET is empty"),
+        (["OPTIM.OPTIMIZER", "adam"], "OPTIM.OPTIMIZER is 'adam'"),
+        (["TRAIN.MIXUP_ALPHA", 0.2], "TRAIN.MIXUP_ALPHA"),
+        (["NUM_GPUS", 2], "NUM_GPUS is 2"),
+        (["TRAIN.BATCH_SIZE", 5000], "5000"),
+        (["DATA.CLASSES", ["0", "x"], "MODEL.NUM_CLASSES", 2], "'x'"),
+    ],
+)
+def test_impossible_runs_are_refused_before_anything_is_written(
+    digits_cfg, tmp_path, overrides, message
+):
+    with pytest.raises(ConfigError, match=message):
+        train_model(digits_cfg(*overrides))
+    assert not (tmp_path / "run").exists()
+
+
+def test_missing_data_is_named(digits_cfg, tmp_path):
+    with pytest.raises(DataError, match="nowhere"):
+        train_model(digits_cfg("DATA.DIR", str(tmp_path / "nowhere")))
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+def test_asking_for_a_gpu_that_is_not_there(digits_cfg):
+    with pytest.raises(ConfigError, match="sees no GPU"):
+        train_model(digits_cfg("DEVICE", "cuda"))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU on this machine")
+def test_gpu_learns_like_the_cpu(digits_cfg, tmp_path):
+    results = [
+        train_model(
+            digits_cfg("DEVICE", device, "OUT_DIR", str(tmp_path / device), "OPTIM.MAX_EPOCH", 20)
+        )["result"]["final_top1_err"]
+        for device in ("cpu", "cuda")
+    ]
+    assert max(results) < 15
