@@ -1,0 +1,163 @@
+"""Batched image transforms, on the device that the batch is on.
+
+Images are uint8 N x H x W x 3 until the last step, which normalises them; its result, seen as
+N x 3 x H x W, is in channels-last memory format.
+"""
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from pycls.errors import ConfigError
+
+
+class Normalizer:
+    """Maps pixels in 0..255 to float32 by (x / 255 - mean) / std.
+
+    Args:
+        mean: 3 channel means in 0..1.
+        std: 3 channel standard deviations in 0..1; a constant channel (0) is divided by 1.
+        size: side of the images in pixels.
+        device: where the batches are.
+    """
+
+    def __init__(
+        self,
+        mean: npt.NDArray[np.float64],
+        std: npt.NDArray[np.float64],
+        size: int,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        std = np.where(std > 0, std, 1.0)
+        self.size = size
+        # Repeated for a whole row of pixels: inner loops of 3 would be several times slower.
+        self._scale = torch.tensor(np.tile(1 / (255 * std), size), dtype=torch.float32).to(device)
+        self._shift = torch.tensor(np.tile(-mean / std, size), dtype=torch.float32).to(device)
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Normalise images: uint8 or float32, N x S x S x 3, to float32 of that shape."""
+        count, size = len(images), self.size
+        rows = _to_float(images.reshape(count, size, size * 3))
+        return rows.mul_(self._scale).add_(self._shift).view(count, size, size, 3)
+
+    def padded(self, images: Tensor, inside_rows: Tensor, inside_columns: Tensor) -> Tensor:
+        """Normalise images of which a part is padding (zeros), which stays exactly 0.
+
+        That is the mean colour, as in pycls, which pads after it has normalised.
+
+        Args:
+            images: uint8, N x S x S x 3, zero in the padding.
+            inside_rows: float32, N x S, 1 for rows of the image and 0 for padding.
+            inside_columns: float32, N x S, the same for columns.
+
+        Returns:
+            float32, N x S x S x 3.
+        """
+        count, size = len(images), self.size
+        rows = _to_float(images.reshape(count, size, size * 3)).mul_(self._scale)
+        columns = inside_columns.repeat_interleave(3, dim=1).unsqueeze(1)
+        rows.addcmul_(inside_rows.unsqueeze(2), columns * self._shift)
+        return rows.view(count, size, size, 3)
+
+
+def _to_float(images: Tensor) -> Tensor:
+    """Return a contiguous float32 copy."""
+    return images.to(torch.float32, copy=True, memory_format=torch.contiguous_format)
+
+
+def pad_images(images: Tensor, pad: int) -> Tensor:
+    """Surround images (N x H x W x 3) with `pad` pixels of zeros on each of the four sides."""
+    if pad == 0:
+        return images.contiguous()
+    return functional.pad(images, (0, 0, pad, pad, pad, pad))
+
+
+def crop(images: Tensor, rows: Tensor, tops: Tensor, lefts: Tensor, size: int) -> Tensor:
+    """Cut a square out of each chosen image.
+
+    Args:
+        images: uint8, M x H x W x 3, contiguous.
+        rows: int64, N, which images.
+        tops: int64, N, first row of each square, 0 .. H - size.
+        lefts: int64, N, first column of each square, 0 .. W - size.
+        size: side of the squares in pixels.
+
+    Returns:
+        uint8, N x size x size x 3, contiguous.
+    """
+    _, height, width, channels = images.shape
+    length = size * channels
+    # Every place where a row of a square can begin, as the rows of one overlapping view.
+    places = images.as_strided(
+        (images.numel() - length + 1, length), (1, 1), images.storage_offset()
+    )
+    starts = ((rows * height + tops) * width + lefts) * channels
+    steps = torch.arange(size, device=images.device) * (width * channels)
+    chosen = places.index_select(0, (starts.unsqueeze(1) + steps).flatten())
+    return chosen.view(len(rows), size, size, channels)
+
+
+def mirror(images: Tensor, rows: Tensor) -> Tensor:
+    """Flip some images left to right, in place.
+
+    Args:
+        images: N x H x W x 3.
+        rows: int64, which of them, without repeats.
+    """
+    return images.index_copy_(0, rows, images.index_select(0, rows).flip(2))
+
+
+def inside_table(length: int, pad: int, size: int) -> Tensor:
+    """Tell for every offset of a crop which of its pixels are image and which padding.
+
+    Args:
+        length: pixels of the image along this axis.
+        pad: pixels of padding before and after it.
+        size: pixels of the crop.
+
+    Returns:
+        float32, offsets x size: 1 inside the image, 0 in the padding.
+    """
+    offsets = torch.arange(length + 2 * pad - size + 1).unsqueeze(1)
+    pixels = offsets + torch.arange(size)
+    return ((pixels >= pad) & (pixels < pad + length)).to(torch.float32)
+
+
+def resize_short_side(images: Tensor, size: int) -> Tensor:
+    """Resize images so that the shorter side becomes `size`, keeping the aspect.
+
+    Bilinear, antialiased when it shrinks.
+
+    Args:
+        images: uint8, N x H x W x 3.
+        size: the shorter side afterwards, in pixels.
+
+    Returns:
+        float32 in 0..255, N x H' x W' x 3.
+    """
+    height, width = images.shape[1:3]
+    short = min(height, width)
+    target = (round(height * size / short), round(width * size / short))
+    channels_first = images.permute(0, 3, 1, 2).to(torch.float32)
+    resized = functional.interpolate(
+        channels_first, target, mode="bilinear", align_corners=False, antialias=True
+    )
+    return resized.permute(0, 2, 3, 1)
+
+
+def centre_crop(images: Tensor, size: int) -> Tensor:
+    """Cut the central square out of N x H x W x 3 images.
+
+    Raises:
+        ConfigError: the images are smaller than the square.
+    """
+    height, width = images.shape[1:3]
+    if size > min(height, width):
+        raise ConfigError(
+            f"cannot cut {size} x {size} pixels out of images of {height} x {width}; choose a "
+            "smaller image size, resize for testing, or prepare the set at a larger size"
+        )
+    top, left = (height - size) // 2, (width - size) // 2
+    return images[:, top : top + size, left : left + size]
