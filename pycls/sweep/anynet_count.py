@@ -1,0 +1,338 @@
+"""Complexity of many AnyNet architectures at once, from arrays of their parameters.
+
+The rules are those of the module walk in `pycls.models`: flops are multiply-adds of
+convolutions and linear layers (biases included), params everything learnable, acts the
+output elements of convolutions, max pooling and linear layers. Depth enters in closed
+form: a stage is its first block and depth - 1 equal others.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from pycls.errors import ConfigError
+from pycls.models.vocabulary import BLOCK_TYPES, STEM_TYPES
+
+IntArray = NDArray[np.int64]
+FloatArray = NDArray[np.float64]
+
+# kernel size, strides of the convolution and of the max pooling after it (0: none)
+_STEMS = {"res_stem_cifar": (3, 1, 0), "res_stem_in": (7, 2, 2), "simple_stem_in": (3, 2, 0)}
+_BLOCKS_WITH_GROUPS = ("res_bottleneck_block", "res_bottleneck_linear_block")
+
+
+@dataclass(frozen=True)
+class AnyNetFrame:
+    """What the members of an AnyNet design space share.
+
+    Attributes:
+        strides: stride of each stage's first block; its length is the number of stages.
+        stem_type: `res_stem_cifar`, `res_stem_in` or `simple_stem_in`.
+        stem_w: width of the stem, in channels.
+        block_type: `vanilla_block`, `res_basic_block`, `res_bottleneck_block` or
+            `res_bottleneck_linear_block`.
+        resolution: height and width of the input, in pixels.
+        num_classes: outputs of the last linear layer.
+        head_w: width of a 1x1 convolution before the pooling; 0 for none.
+    """
+
+    strides: tuple[int, ...] = (1, 2, 2, 2)
+    stem_type: str = "res_stem_in"
+    stem_w: int = 64
+    block_type: str = "res_bottleneck_block"
+    resolution: int = 224
+    num_classes: int = 1000
+    head_w: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse values no network can be built from.
+
+        Raises:
+            ConfigError: names the argument, its value and what is allowed.
+        """
+        for name, allowed in (("stem_type", STEM_TYPES), ("block_type", BLOCK_TYPES)):
+            if getattr(self, name) not in allowed:
+                raise ConfigError(
+                    f"{name} is {getattr(self, name)!r}, expected one of {', '.join(allowed)}"
+                )
+        for name, least in (("stem_w", 1), ("resolution", 1), ("num_classes", 1), ("head_w", 0)):
+            object.__setattr__(self, name, check_int(name, getattr(self, name), least))
+        if not isinstance(self.strides, (tuple, list)) or not self.strides:
+            raise ConfigError(f"strides is {self.strides!r}, expected one integer per stage")
+        strides = tuple(check_int("strides", stride, 1) for stride in self.strides)
+        object.__setattr__(self, "strides", strides)
+
+    @property
+    def num_stages(self) -> int:
+        """Number of stages."""
+        return len(self.strides)
+
+    @property
+    def has_groups(self) -> bool:
+        """Whether the blocks have a bottleneck and groups (BOT_MULS and GROUP_WS)."""
+        return self.block_type in _BLOCKS_WITH_GROUPS
+
+
+def check_int(name: str, value: object, least: int) -> int:
+    """Return `value` as an int.
+
+    Raises:
+        ConfigError: it is no integer, or smaller than `least`.
+    """
+    is_int = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+    if not is_int or value < least:  # type: ignore[operator]
+        raise ConfigError(f"{name} is {value!r}, expected an integer of at least {least}")
+    return int(value)  # type: ignore[call-overload]
+
+
+def make_compatible(
+    widths: ArrayLike, bot_muls: ArrayLike, group_ws: ArrayLike
+) -> tuple[IntArray, IntArray]:
+    """Adjust widths and group widths so that groups divide the bottleneck widths.
+
+    pycls's rule: the group width is cut to the bottleneck width, the bottleneck width is
+    rounded (half to even) to a multiple of the group width, and the width follows from it.
+    Where a multiplier is above 1 the multiple is one of the multiplier too, as otherwise
+    the width could not follow.
+
+    Args:
+        widths: positive integers, any shape.
+        bot_muls: bottleneck multipliers of the same shape: below 1, or whole numbers.
+        group_ws: positive integers of the same shape.
+
+    Returns:
+        Widths and group widths, int64, of the same shape.
+    """
+    b = np.asarray(bot_muls, dtype=np.float64)
+    w, g, _ = adjust_floats(
+        np.asarray(widths, dtype=np.float64), b, np.asarray(group_ws, dtype=np.float64)
+    )
+    return w.astype(np.int64), g.astype(np.int64)
+
+
+def adjust_floats(
+    w: FloatArray, b: FloatArray, g: FloatArray
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Adjust as :func:`make_compatible`, on integers held in float64, which is faster.
+
+    Returns:
+        Widths, group widths and bottleneck widths.
+    """
+    v = np.trunc(np.maximum(w * b, 1.0))
+    g = np.minimum(g, v)
+    multiple = g
+    if (b > 1).any():
+        whole = np.maximum(b, 1.0).astype(np.int64)
+        multiple = np.lcm(g.astype(np.int64), whole).astype(np.float64)
+    v = np.maximum(np.rint(v / multiple) * multiple, multiple)
+    return np.trunc(v / b), g, v
+
+
+def bottleneck_widths(widths: ArrayLike, bot_muls: ArrayLike) -> IntArray:
+    """Return the bottleneck width that a block gives itself: round(width * multiplier)."""
+    return np.rint(np.asarray(widths) * np.asarray(bot_muls, dtype=np.float64)).astype(np.int64)
+
+
+def count_anynet(
+    depths: ArrayLike,
+    widths: ArrayLike,
+    bot_muls: ArrayLike,
+    group_ws: ArrayLike,
+    *,
+    strides: Sequence[int] = (1, 2, 2, 2),
+    stem_type: str = "res_stem_in",
+    stem_w: int = 64,
+    resolution: int = 224,
+    num_classes: int = 1000,
+    head_w: int = 0,
+    block_type: str = "res_bottleneck_block",
+) -> tuple[IntArray, IntArray, IntArray]:
+    """Count flops, params and acts of n architectures.
+
+    Args:
+        depths: blocks of each stage, n x S integers.
+        widths: channels of each stage, n x S integers.
+        bot_muls: bottleneck multipliers, n x S; ignored by blocks that have none.
+        group_ws: group widths, n x S, dividing the bottleneck widths; ignored likewise.
+        strides: S strides.
+        stem_type: see :class:`AnyNetFrame`, as for the arguments after it.
+        stem_w: width of the stem.
+        resolution: height and width of the input, in pixels.
+        num_classes: number of classes.
+        head_w: width of the head's convolution, or 0.
+        block_type: type of the blocks.
+
+    Returns:
+        flops, params, acts: n int64 each.
+
+    Raises:
+        ConfigError: the shapes disagree, a value is not positive, a group width does not
+            divide, or the counts could pass 2**63.
+    """
+    frame = AnyNetFrame(
+        tuple(strides), stem_type, stem_w, block_type, resolution, num_classes, head_w
+    )
+    named = {"depths": depths, "widths": widths, "bot_muls": bot_muls, "group_ws": group_ws}
+    arrays = {name: np.asarray(value) for name, value in named.items()}
+    shape = (len(arrays["depths"]), frame.num_stages)
+    for name, array in arrays.items():
+        if array.shape != shape:
+            raise ConfigError(f"{name} has shape {array.shape}, expected {shape} (rows x stages)")
+        if array.size and not (array > 0).all():
+            raise ConfigError(f"{name} holds {array.min()}, expected positive numbers")
+    d, w, g = (
+        np.ascontiguousarray(arrays[name].T, dtype=np.int64)
+        for name in ("depths", "widths", "group_ws")
+    )
+    inner = bottleneck_widths(w, arrays["bot_muls"].T) if frame.has_groups else w
+    if frame.has_groups and ((inner < g) | (inner % g != 0)).any():
+        raise ConfigError("group_ws must divide the bottleneck widths; see make_compatible")
+    if shape[0]:
+        largest = max(int(w.max()), int(inner.max()))
+        check_countable(int(d.max(axis=1).sum()), largest, frame)
+    return count_stages(d, w, inner, g, frame)
+
+
+def check_countable(depth: int, width: int, frame: AnyNetFrame) -> None:
+    """Refuse sizes whose counts might not fit 64-bit integers.
+
+    Args:
+        depth: blocks over all stages, at most.
+        width: channels of any layer, at most.
+        frame: what the architectures share.
+
+    Raises:
+        ConfigError: an upper bound of the flops is 2**63 or more.
+    """
+    width = max(width, frame.stem_w, frame.head_w)
+    # A block has at most two dense 3x3 convolutions, a projection and a head beside it.
+    bound = 20 * (depth + 8) * width * max(width, 8) * frame.resolution**2
+    if bound + width * frame.num_classes >= 2**63:
+        raise ConfigError(
+            f"networks of width {width}, depth {depth} and resolution {frame.resolution} are "
+            "too large to be counted in 64-bit integers; lower one of them"
+        )
+
+
+def count_stages(
+    d: IntArray, w: IntArray, inner: IntArray, g: IntArray, frame: AnyNetFrame
+) -> tuple[IntArray, IntArray, IntArray]:
+    """Count as :func:`count_anynet`, on checked arrays laid out S x n.
+
+    Args:
+        d: depths.
+        w: widths.
+        inner: bottleneck widths.
+        g: group widths; each divides its bottleneck width.
+        frame: what the architectures share.
+    """
+    stem, side = _count_stem(frame)
+    n = d.shape[1]
+    flops, params, acts = (np.full(n, value, dtype=np.int64) for value in stem)
+    w_in: IntArray | int = frame.stem_w
+    for stage, stride in enumerate(frame.strides):
+        side_in, side = side, (side - 1) // stride + 1
+        place = (w_in, w[stage], d[stage], side_in**2, side**2, stride)
+        if frame.has_groups:
+            has_projection = frame.block_type == "res_bottleneck_block"
+            counts = _count_bottleneck_stage(*place, inner[stage], g[stage], has_projection)
+        else:
+            counts = _count_plain_stage(*place, frame.block_type == "res_basic_block")
+        flops += counts[0]
+        params += counts[1]
+        acts += counts[2]
+        w_in = w[stage]
+    for total, part in zip((flops, params, acts), _count_head(w_in, side**2, frame), strict=True):
+        total += part
+    return flops, params, acts
+
+
+def _count_stem(frame: AnyNetFrame) -> tuple[tuple[int, int, int], int]:
+    """Return the stem's counts and the side of its output, in pixels."""
+    kernel, stride, pool_stride = _STEMS[frame.stem_type]
+    w = frame.stem_w
+    side = (frame.resolution - 1) // stride + 1
+    weights = kernel * kernel * 3 * w
+    flops, acts = weights * side**2, w * side**2
+    if pool_stride:
+        side = (side - 1) // pool_stride + 1
+        acts += w * side**2
+    return (flops, weights + 2 * w, acts), side
+
+
+def _count_head(
+    w: IntArray | int, area: int, frame: AnyNetFrame
+) -> tuple[IntArray | int, IntArray | int, int]:
+    """Return the counts of the optional 1x1 convolution and of the linear layer."""
+    flops: IntArray | int = 0
+    params: IntArray | int = 0
+    acts = 0
+    if frame.head_w:
+        weights = w * frame.head_w
+        flops, params, acts = weights * area, weights + 2 * frame.head_w, frame.head_w * area
+        w = frame.head_w
+    linear = w * frame.num_classes + frame.num_classes
+    return flops + linear, params + linear, acts + frame.num_classes
+
+
+def _count_bottleneck_stage(
+    w_in: IntArray | int,
+    w: IntArray,
+    d: IntArray,
+    area_in: int,
+    area: int,
+    stride: int,
+    inner: IntArray,
+    g: IntArray,
+    has_projection: bool,
+) -> tuple[IntArray, IntArray, IntArray]:
+    """Count 1x1 (w_in to inner), 3x3 grouped and strided, 1x1 (inner to w), d times."""
+    first = w_in * inner
+    outward = inner * w
+    # All 3x3 and last 1x1 convolutions, and the first 1x1 of all blocks but the first.
+    rest = d * (9 * inner * g + 2 * outward) - outward
+    inner_d, w_d = inner * d, w * d
+    flops = first * area_in + rest * area
+    params = first + rest + 4 * inner_d + 2 * w_d
+    acts = inner * (area_in - area) + (2 * inner_d + w_d) * area
+    if has_projection:
+        _add_projection(flops, params, acts, w_in, w, area, stride)
+    return flops, params, acts
+
+
+def _count_plain_stage(
+    w_in: IntArray | int,
+    w: IntArray,
+    d: IntArray,
+    area_in: int,
+    area: int,
+    stride: int,
+    has_projection: bool,
+) -> tuple[IntArray, IntArray, IntArray]:
+    """Count two dense 3x3 convolutions a block, the stride on the first, d times."""
+    weights = 9 * w * (w_in + w * (2 * d - 1))
+    flops = weights * area
+    params = weights + 4 * w * d
+    acts = 2 * w * d * area
+    if has_projection:
+        _add_projection(flops, params, acts, w_in, w, area, stride)
+    return flops, params, acts
+
+
+def _add_projection(
+    flops: IntArray,
+    params: IntArray,
+    acts: IntArray,
+    w_in: IntArray | int,
+    w: IntArray,
+    area: int,
+    stride: int,
+) -> None:
+    """Add, in place, the shortcut's 1x1 convolution and BN where the shape changes."""
+    w_out = w if stride != 1 else w * (w != w_in)
+    weights = w_in * w_out
+    flops += weights * area
+    params += weights + 2 * w_out
+    acts += w_out * area

@@ -1,0 +1,235 @@
+"""A population: architectures drawn from a design space, one row each."""
+
+import csv
+import io
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pycls import files
+from pycls.sweep.anynet_count import AnyNetFrame
+
+if TYPE_CHECKING:
+    from pycls.sweep.design_space import AnyNetX
+
+STAGE_COLUMNS = ("depth", "width", "bot_mul", "group_w")
+COUNT_COLUMNS = ("flops", "params", "acts", "cum_depth", "cum_width")
+FRAME_COLUMNS = (
+    "stem_type",
+    "stem_w",
+    "block_type",
+    "head_w",
+    "strides",
+    "resolution",
+    "num_classes",
+)
+_ARRAYS = ("depths", "widths", "bot_muls", "group_ws", "flops", "params", "acts")
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """How a population was drawn; what it takes to draw it again.
+
+    Attributes:
+        space: the design space.
+        seed: the seed of the draws.
+        bounds: {metric: (low, high)} of the complexity regime.
+        drawn: architectures drawn until the last one was kept.
+        accepted: those of them in the regime.
+        duplicates: those accepted that repeated an earlier one and were left out.
+    """
+
+    space: "AnyNetX"
+    seed: int
+    bounds: Mapping[str, tuple[float, float]]
+    drawn: int
+    accepted: int
+    duplicates: int
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """One member of a population.
+
+    Attributes:
+        arch: its id.
+        depths: blocks of each stage.
+        widths: channels of each stage.
+        bot_muls: bottleneck multiplier of each stage.
+        group_ws: group width of each stage.
+        flops: multiply-adds at the frame's resolution.
+        params: learnable parameters.
+        acts: output elements of convolutions, max pooling and linear layers.
+        frame: stem, block, strides, head, resolution and classes.
+    """
+
+    arch: str
+    depths: tuple[int, ...]
+    widths: tuple[int, ...]
+    bot_muls: tuple[float, ...]
+    group_ws: tuple[int, ...]
+    flops: int
+    params: int
+    acts: int
+    frame: AnyNetFrame
+
+    @property
+    def cum_depth(self) -> int:
+        """Sum of the stages' depths (paper, Figure 7A)."""
+        return sum(self.depths)
+
+    @property
+    def cum_width(self) -> int:
+        """Sum of the stages' widths (paper, Figure 7B)."""
+        return sum(self.widths)
+
+    def overrides(self) -> list[Any]:
+        """Return the config's keys and values, alternating, that build this network.
+
+        Resolution and classes are left out: they are the data set's.
+        """
+        has_groups = self.frame.has_groups
+        settings = {
+            "MODEL.TYPE": "anynet",
+            "ANYNET.STEM_TYPE": self.frame.stem_type,
+            "ANYNET.STEM_W": self.frame.stem_w,
+            "ANYNET.BLOCK_TYPE": self.frame.block_type,
+            "ANYNET.DEPTHS": list(self.depths),
+            "ANYNET.WIDTHS": list(self.widths),
+            "ANYNET.STRIDES": list(self.frame.strides),
+            "ANYNET.BOT_MULS": list(self.bot_muls) if has_groups else [],
+            "ANYNET.GROUP_WS": list(self.group_ws) if has_groups else [],
+            "ANYNET.HEAD_W": self.frame.head_w,
+        }
+        return [item for pair in settings.items() for item in pair]
+
+
+@dataclass(frozen=True, eq=False)
+class Population:
+    """Architectures of one frame, in the order drawn.
+
+    Attributes:
+        depths, widths, bot_muls, group_ws: n x S arrays, int64 but for bot_muls (float64).
+        flops, params, acts: n int64 each, at the frame's resolution.
+        frame: stem, block, strides, head, resolution and classes.
+        ids: n names, unique.
+        provenance: how it was drawn; None if it was read from a file.
+    """
+
+    depths: NDArray[np.int64]
+    widths: NDArray[np.int64]
+    bot_muls: NDArray[np.float64]
+    group_ws: NDArray[np.int64]
+    flops: NDArray[np.int64]
+    params: NDArray[np.int64]
+    acts: NDArray[np.int64]
+    frame: AnyNetFrame
+    ids: tuple[str, ...] = ()
+    provenance: Provenance | None = None
+
+    def __post_init__(self) -> None:
+        n = len(self.flops)
+        for name in _ARRAYS:
+            array = getattr(self, name)
+            expected = (n, self.frame.num_stages) if array.ndim == 2 else (n,)
+            if array.shape != expected:
+                raise ValueError(f"{name} has shape {array.shape}, expected {expected}")
+            array = array.view()
+            array.setflags(write=False)
+            object.__setattr__(self, name, array)
+        object.__setattr__(self, "ids", tuple(self.ids) or make_ids(n))
+        if len(set(self.ids)) != n:
+            raise ValueError(f"{len(set(self.ids))} different ids for {n} architectures")
+
+    def __len__(self) -> int:
+        return len(self.flops)
+
+    def __iter__(self) -> Iterator[Architecture]:
+        return (self.row(i) for i in range(len(self)))
+
+    @property
+    def num_stages(self) -> int:
+        """Number of stages of every member."""
+        return self.frame.num_stages
+
+    @property
+    def cum_depth(self) -> NDArray[np.int64]:
+        """Sum of the stages' depths, n int64 (paper, Figure 7A)."""
+        return self.depths.sum(axis=1)
+
+    @property
+    def cum_width(self) -> NDArray[np.int64]:
+        """Sum of the stages' widths, n int64 (paper, Figure 7B)."""
+        return self.widths.sum(axis=1)
+
+    def row(self, index: int) -> Architecture:
+        """Return one member.
+
+        Raises:
+            IndexError: there is none of that index.
+        """
+        return Architecture(
+            arch=self.ids[index],
+            depths=tuple(self.depths[index].tolist()),
+            widths=tuple(self.widths[index].tolist()),
+            bot_muls=tuple(self.bot_muls[index].tolist()),
+            group_ws=tuple(self.group_ws[index].tolist()),
+            flops=int(self.flops[index]),
+            params=int(self.params[index]),
+            acts=int(self.acts[index]),
+            frame=self.frame,
+        )
+
+    def to_csv_text(self) -> str:
+        r"""Return the table: a header and one self-contained row a member, `\n` line ends."""
+        buffer = io.StringIO()
+        writer = csv.writer(buffer, lineterminator="\n")
+        writer.writerow(csv_columns(self.num_stages))
+        counts = [getattr(self, name).tolist() for name in COUNT_COLUMNS]
+        stages = [column.tolist() for name in _ARRAYS[:4] for column in getattr(self, name).T]
+        writer.writerows(
+            (*row, *frame_cells(self.frame)) for row in zip(self.ids, *counts, *stages, strict=True)
+        )
+        return buffer.getvalue()
+
+    def to_csv(self, path: str | os.PathLike[str]) -> None:
+        """Write the table atomically; the same population gives the same bytes."""
+        files.write_text(path, self.to_csv_text())
+
+    @staticmethod
+    def read_csv(path: str | os.PathLike[str]) -> "Population":
+        """Read a table written by :meth:`to_csv` or by hand.
+
+        The columns flops, params, acts, cum_depth and cum_width may be left out; where
+        they are given, they must agree with what the rows build.
+
+        Raises:
+            ConfigError: names file, line, column, what is wrong and what was expected.
+        """
+        from pycls.sweep.population_csv import read_population
+
+        return read_population(path)
+
+
+def make_ids(n: int) -> tuple[str, ...]:
+    """Return n ids, a0000 onwards, of equal width."""
+    digits = max(4, len(str(n - 1)))
+    return tuple(f"a{i:0{digits}d}" for i in range(n))
+
+
+def csv_columns(num_stages: int) -> list[str]:
+    """Return the names of the table's columns, in order."""
+    stages = [f"{name}_{i + 1}" for name in STAGE_COLUMNS for i in range(num_stages)]
+    return ["arch", *COUNT_COLUMNS, *stages, *FRAME_COLUMNS]
+
+
+def frame_cells(frame: AnyNetFrame) -> list[str | int]:
+    """Return the cells of FRAME_COLUMNS."""
+    return [
+        "-".join(map(str, frame.strides)) if name == "strides" else getattr(frame, name)
+        for name in FRAME_COLUMNS
+    ]
