@@ -1,0 +1,122 @@
+"""What a reader must know before trusting a study's numbers, in sentences."""
+
+import math
+from collections.abc import Mapping
+
+import pandas as pd
+
+from pycls.analysis.statistics import MIN_PAIRS, fisher_interval
+from pycls.analysis.study import Study
+from pycls.analysis.tables import AVERAGE
+from pycls.analysis.wording import MINUS, RHO, count, interval_text, number
+
+FEW_ARCHITECTURES = 30
+MAX_SATURATED = 0.1  # fraction of errors at zero or tied from which a set is reported
+MIN_NOISE_RATIO = 2.0
+
+
+def study_warnings(
+    results: pd.DataFrame, study: Study, tables: Mapping[str, pd.DataFrame]
+) -> list[str]:
+    """Return the warnings of a report, most general first.
+
+    Args:
+        results: as from :func:`pycls.analysis.results.load_results`.
+        study: as from :func:`pycls.analysis.study.load_study`.
+        tables: of :mod:`pycls.analysis.tables`: "datasets", "rho" and "noise".
+
+    Returns:
+        Sentences; empty where there is nothing to warn of.
+    """
+    datasets = tables["datasets"]
+    if not datasets["n"].any():
+        return ["No run of the population has finished, so there is nothing to compare yet."]
+    return [
+        *_incomplete(results, datasets),
+        *_few(datasets),
+        *_degenerate(tables["rho"]),
+        *_saturated(datasets),
+        *_near_noise(tables["noise"]),
+    ]
+
+
+def _incomplete(results: pd.DataFrame, datasets: pd.DataFrame) -> list[str]:
+    warnings = []
+    undone = int((results["status"] != "done").sum())
+    if undone:
+        warnings.append(
+            f"The study is incomplete: {count(undone, 'run')} of {len(results):,} "
+            f"{'has' if undone == 1 else 'have'} failed or "
+            f"{'is' if undone == 1 else 'are'} missing. Each {RHO} is computed over the "
+            "architectures that have both errors, so n may differ between them."
+        )
+    for row in datasets.to_dict("records"):
+        if row["planned"] == 0:
+            warnings.append(f"{row['title']}: no run of the population is planned.")
+        elif row["n"] < row["done"]:
+            lost = row["done"] - row["n"]
+            warnings.append(
+                f"{row['title']}: {count(lost, 'finished run')} without a finite error left out."
+            )
+        if row["done"] < row["planned"]:
+            warnings.append(
+                f"{row['title']}: {row['done']} of {count(row['planned'], 'architecture')} done."
+            )
+    return warnings
+
+
+def _few(datasets: pd.DataFrame) -> list[str]:
+    row = min(datasets.to_dict("records"), key=lambda record: record["n"])
+    few, title = int(row["n"]), row["title"]
+    if few >= FEW_ARCHITECTURES:
+        return []
+    least = f"Few architectures: {title} has only {count(few, 'error')}"
+    if few < MIN_PAIRS:
+        return [f"{least}, and {RHO} needs at least {MIN_PAIRS}."]
+    interval = interval_text(*fisher_interval(0.5, few))
+    return [f"{least}. At n = {few} the 95 % interval of a {RHO} of 0.50 is {interval}."]
+
+
+def _degenerate(rho: pd.DataFrame) -> list[str]:
+    targets = rho[rho["target"] != AVERAGE]
+    for suffix in ("_reference", "_member"):
+        if (targets[f"rho{suffix}"].abs() >= 1).any():
+            return [
+                f"A {RHO} of exactly 1 or {MINUS}1 has an interval of no width and a p-value of 0 "
+                "by the formulas used; with few architectures that says little."
+            ]
+    return []
+
+
+def _saturated(datasets: pd.DataFrame) -> list[str]:
+    warnings = []
+    for row in datasets[datasets["n"] > 0].to_dict("records"):
+        step = ""
+        if row["test_images"] and not pd.isna(row["test_images"]):
+            step = (
+                f" One of its {row['test_images']:,} test images is "
+                f"{number(100 / row['test_images'])} points of error."
+            )
+        if row["zero"] > MAX_SATURATED * row["n"]:
+            warnings.append(
+                f"{row['title']} is saturated: {row['zero']} of {count(row['n'], 'error')} are 0, "
+                "and the architectures behind them cannot be ranked."
+            )
+        elif row["tied"] > MAX_SATURATED * row["n"]:
+            warnings.append(
+                f"{row['title']}: {row['tied']} of {count(row['n'], 'architecture')} share their "
+                f"error with another one; ties make its {RHO} coarser.{step}"
+            )
+    return warnings
+
+
+def _near_noise(noise: pd.DataFrame) -> list[str]:
+    warnings = []
+    for row in noise.to_dict("records"):
+        if math.isfinite(row["ratio"]) and row["ratio"] < MIN_NOISE_RATIO:
+            warnings.append(
+                f"{row['title']}: the population's spread is only {number(row['ratio'], 2)} times "
+                f"that of one architecture retrained under {row['n_seeds']} seeds; training noise "
+                f"lowers every {RHO} with this set."
+            )
+    return warnings

@@ -1,0 +1,268 @@
+"""Figures of a study: each function turns tables of results into one figure.
+
+`errors` is always the table of :func:`pycls.analysis.results.error_table`: architectures x
+data sets, test errors in percent.
+"""
+
+from collections.abc import Sequence
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from numpy.typing import NDArray
+
+from pycls.analysis.proxies import closest_member
+from pycls.analysis.statistics import edf, spearman, spread
+from pycls.analysis.study import Study
+from pycls.analysis.style import (
+    BLUE,
+    BLUE_GREY,
+    INK,
+    ORANGE,
+    RC,
+    RED,
+    PanelGrid,
+    add_legend,
+    label_panel,
+    mark_empty,
+    marker_style,
+    panel_grid,
+    save_figure,
+)
+from pycls.analysis.wording import correlation_lines, number
+from pycls.errors import ConfigError
+
+__all__ = [
+    "edf_figure",
+    "family_figure",
+    "highlighted",
+    "member_figure",
+    "noise_figure",
+    "reference_figure",
+    "save_figure",
+    "scatter_figure",
+    "structure_figure",
+]
+
+STRUCTURE_LABELS = {
+    "cum_depth": "cumulative depth (blocks)",
+    "cum_width": "cumulative width (channels)",
+}
+
+
+def highlighted(population: int) -> int:
+    """Return how many best and worst architectures are coloured: 10 of 100 or more.
+
+    The paper colours 10 of 500; of a smaller population it is a tenth, rounded, and at
+    least one.
+    """
+    return 10 if population >= 100 else max(1, round(population / 10))
+
+
+def edf_figure(errors: pd.DataFrame, study: Study) -> Figure:
+    """Return the empirical distribution function of the errors, a panel per data set."""
+    keys = study.dataset_keys()
+    grid = panel_grid(len(keys), title_lines=2)
+    for axes, key in zip(grid.axes, keys, strict=True):
+        values, fraction = edf(errors[key])
+        details = [f"n = {len(values)}"]
+        if len(values):
+            details = [f"n = {len(values)}, median {number(float(np.median(values)), 2)} %"]
+            with mpl.rc_context(RC):
+                _draw_edf(axes, values, fraction)
+        else:
+            mark_empty(axes, "no finished runs")
+        label_panel(
+            grid,
+            axes,
+            study.dataset_title(key),
+            details,
+            study.error_label(key),
+            "fraction of architectures",
+        )
+    return grid.figure
+
+
+def reference_figure(errors: pd.DataFrame, study: Study) -> Figure:
+    """Return a panel per target: its error against the reference's (paper, Fig. 3)."""
+    return scatter_figure(errors, study, [(study.reference, key) for key in study.targets])
+
+
+def member_figure(errors: pd.DataFrame, study: Study) -> Figure:
+    """Return a panel per target: its error against its closest member's (paper, Fig. 5)."""
+    members = study.members()
+    pairs = [(closest_member(study.num_classes(key), members), key) for key in study.targets]
+    return scatter_figure(errors, study, pairs)
+
+
+def family_figure(errors: pd.DataFrame, study: Study) -> Figure:
+    """Return a panel per family member: its error against the reference's (paper, Fig. 4)."""
+    return scatter_figure(errors, study, [(study.reference, key) for key in study.members()])
+
+
+def scatter_figure(errors: pd.DataFrame, study: Study, pairs: Sequence[tuple[str, str]]) -> Figure:
+    """Return scatter panels of errors, with Spearman's rho in the titles.
+
+    The best architectures on y are orange and the worst red, as many as
+    :func:`highlighted` says.
+
+    Args:
+        errors: architectures x data sets, in percent.
+        study: for names and metrics.
+        pairs: (x, y) data sets of each panel.
+
+    Raises:
+        ConfigError: there are no pairs.
+    """
+    if not pairs:
+        raise ConfigError("no pairs of data sets to draw; the study names no targets or members")
+    grid = panel_grid(len(pairs), title_lines=3, legend_entries=3)
+    for axes, (x_key, y_key) in zip(grid.axes, pairs, strict=True):
+        both = errors[[x_key, y_key]].dropna()
+        _scatter_panel(
+            grid,
+            axes,
+            (both[x_key].to_numpy(), both[y_key].to_numpy()),
+            (study.dataset_title(y_key), study.error_label(x_key), study.error_label(y_key)),
+            coloured=highlighted(len(errors)),
+        )
+    size = marker_style(len(errors))
+    sizes = {"markersize": max(4.0, size["markersize"] * 1.15), "linestyle": "none"}
+    add_legend(
+        grid,
+        [
+            Line2D(
+                [], [], marker="v", color=ORANGE, label="lowest error on the vertical axis", **sizes
+            ),
+            Line2D([], [], marker="^", color=RED, label="highest error on it", **sizes),
+            Line2D([], [], marker="o", color=BLUE_GREY, label="other architectures", **sizes),
+        ],
+    )
+    return grid.figure
+
+
+def structure_figure(
+    errors: pd.DataFrame, architectures: pd.DataFrame, study: Study, column: str
+) -> Figure:
+    """Return a panel per data set: error against a property of the architecture.
+
+    Args:
+        errors: architectures x data sets, in percent.
+        architectures: as from :func:`pycls.analysis.results.architecture_table`.
+        study: for names and metrics.
+        column: "cum_depth" or "cum_width" (paper, Fig. 7 A and B).
+
+    Raises:
+        ConfigError: `column` is another one.
+    """
+    if column not in STRUCTURE_LABELS:
+        raise ConfigError(f"column '{column}': expected {' or '.join(STRUCTURE_LABELS)}")
+    keys = study.dataset_keys()
+    values = architectures[column].reindex(errors.index)
+    grid = panel_grid(len(keys), title_lines=3)
+    for axes, key in zip(grid.axes, keys, strict=True):
+        kept = errors[key].notna() & values.notna()
+        _scatter_panel(
+            grid,
+            axes,
+            (values[kept].to_numpy(), errors.loc[kept, key].to_numpy()),
+            (study.dataset_title(key), STRUCTURE_LABELS[column], study.error_label(key)),
+        )
+    return grid.figure
+
+
+def noise_figure(errors: pd.DataFrame, repeats: pd.DataFrame, study: Study) -> Figure:
+    """Return, per sweep of repeats, the population's errors beside the repeated ones.
+
+    Args:
+        errors: architectures x data sets, in percent.
+        repeats: as from :func:`pycls.analysis.results.repeat_runs`.
+        study: for names and metrics.
+
+    Raises:
+        ConfigError: there are no finished repeats.
+    """
+    groups = list(repeats.groupby(["sweep", "arch", "dataset"]))
+    if not groups:
+        raise ConfigError("no finished repeats to draw")
+    grid = panel_grid(len(groups), title_lines=3)
+    for axes, (group, runs) in zip(grid.axes, groups, strict=True):
+        _, arch, key = (str(part) for part in group)
+        population = errors[key].dropna().to_numpy()
+        seeds = runs["error"].to_numpy()
+        with mpl.rc_context(RC):
+            _draw_strip(axes, 0, population, BLUE_GREY)
+            _draw_strip(axes, 1, seeds, BLUE)
+            axes.set_xlim(-0.6, 1.6)
+            axes.grid(axis="x", visible=False)
+            axes.set_xticks(
+                [0, 1],
+                [f"population\n(n = {len(population)})", f"{arch}\n({len(seeds)} seeds)"],
+            )
+        details = [
+            f"spread: population {number(spread(population), 2)},",
+            f"one architecture {number(spread(seeds), 2)} points",
+        ]
+        label_panel(grid, axes, study.dataset_title(key), details, "", study.error_label(key))
+    return grid.figure
+
+
+def _draw_edf(axes: Axes, values: NDArray[np.float64], fraction: NDArray[np.float64]) -> None:
+    median = float(np.median(values))
+    axes.step(
+        np.concatenate([values[:1], values]),
+        np.concatenate([[0.0], fraction]),
+        where="post",
+        color=BLUE,
+        linewidth=1.3,
+        solid_joinstyle="miter",
+    )
+    axes.plot([median, median], [0, 0.5], color=ORANGE, linewidth=1.0)
+    axes.plot([median], [0.5], "o", color=ORANGE, markersize=3.2)
+    axes.set_ylim(0, 1.03)
+    axes.set_yticks([0, 0.25, 0.5, 0.75, 1])
+
+
+def _scatter_panel(
+    grid: PanelGrid,
+    axes: Axes,
+    data: tuple[NDArray[np.float64], NDArray[np.float64]],
+    labels: tuple[str, str, str],
+    coloured: int = 0,
+) -> None:
+    """Fill one panel; `coloured` of the best and of the worst on y stand out."""
+    x, y = data
+    title, x_label, y_label = labels
+    if len(x):
+        look = marker_style(len(x))
+        ends = {
+            "alpha": 1.0,
+            "rasterized": False,
+            "markersize": max(3.4, look["markersize"] * 1.15),
+        }
+        order = np.argsort(y, kind="stable")
+        count = min(coloured, len(x) // 2)
+        best, others, worst = np.split(order, [count, len(x) - count])
+        with mpl.rc_context(RC):
+            axes.plot(x[others], y[others], marker="o", color=BLUE_GREY, **look)
+            axes.plot(x[best], y[best], marker="v", color=ORANGE, **{**look, **ends})
+            axes.plot(x[worst], y[worst], marker="^", color=RED, **{**look, **ends})
+            axes.margins(0.07)
+    else:
+        mark_empty(axes, "no architecture\nhas both values")
+    label_panel(grid, axes, title, correlation_lines(spearman(x, y)), x_label, y_label)
+
+
+def _draw_strip(axes: Axes, position: float, values: NDArray[np.float64], colour: str) -> None:
+    """Draw values as points in a column, with their median and 10th to 90th percentile."""
+    # Multiples of the golden ratio spread neighbours evenly; no random numbers involved.
+    offsets = (np.arange(len(values)) * 0.618034 % 1 - 0.5) * 0.5
+    points = np.sort(values)
+    axes.plot(position + offsets, points, marker="o", color=colour, **marker_style(len(values)))
+    if len(values) > 1:
+        low, middle, high = np.percentile(values, [10, 50, 90])
+        axes.plot([position + 0.36] * 2, [low, high], color=INK, linewidth=1.0)
+        axes.plot([position + 0.36], [middle], "o", color=INK, markersize=2.6)

@@ -1,0 +1,286 @@
+"""A study's tables and facts as the texts that the report's page shows."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from pycls.analysis.study import Study
+from pycls.analysis.tables import AVERAGE, correlation_of, difference_of
+from pycls.analysis.wording import DASH, RHO, count, interval_text, number, p_text
+
+
+@dataclass(frozen=True)
+class HtmlTable:
+    """A table of texts.
+
+    Attributes:
+        caption: what it shows.
+        groups: (label, columns spanned) of a first header row; empty for none.
+        headers: one per column.
+        rows: texts, one per column.
+        csv: path of the same table as a file, relative to the page.
+        text_columns: indices of columns that hold words and are set flush left.
+        has_total: the last row sums up the others.
+    """
+
+    caption: str
+    headers: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    csv: str = ""
+    groups: Sequence[tuple[str, int]] = ()
+    text_columns: Sequence[int] = (0,)
+    has_total: bool = False
+
+
+_RHO_HEADERS = (f"{RHO} [95 %]", "n", "p")
+
+
+def rho_html(table: pd.DataFrame, study: Study, csv: str) -> HtmlTable:
+    """Return the answer's table: each target with the reference and its closest member."""
+    reference = study.dataset_title(study.reference)
+    with_members = bool(study.members())
+    rows = []
+    for row in table.to_dict("records"):
+        if row["target"] == AVERAGE:
+            if row["num_averaged"]:
+                rows.append(_average_cells(row, with_members))
+            continue
+        cells = [row["title"], str(row["num_classes"]), *_rho_cells(row, "_reference")]
+        if with_members:
+            difference = difference_of(row)
+            value = number(difference.difference, 2)
+            interval = interval_text(difference.ci_low, difference.ci_high)
+            cells += [
+                study.dataset_title(row["closest_member"]),
+                *_rho_cells(row, "_member"),
+                f"{value} {interval}" if interval != DASH else value,
+                str(difference.n),
+            ]
+        rows.append(cells)
+    groups = [("Target", 2), (f"With the reference, {reference}", 3)]
+    headers = ["data set", "classes", *_RHO_HEADERS]
+    if with_members:
+        groups += [("With the closest family member", 4), ("Difference", 2)]
+        headers += ["member", *_RHO_HEADERS, "member less reference [95 %]", "n"]
+    return HtmlTable(
+        caption=f"Spearman's {RHO} between the architectures' test errors on each target and on "
+        f"the reference, {reference}"
+        + (
+            f", and on the family member closest in class count. The difference is {RHO} with the "
+            f"member less {RHO} with the reference."
+            if with_members
+            else "."
+        ),
+        headers=headers,
+        rows=rows,
+        csv=csv,
+        groups=groups,
+        text_columns=(0, 5),
+        has_total=len(rows) > len(study.targets),
+    )
+
+
+def structure_html(table: pd.DataFrame, csv: str) -> HtmlTable:
+    """Return rho of the error with cumulative depth and width."""
+    rows = [
+        [row["title"], *_rho_cells(row, "_cum_depth"), *_rho_cells(row, "_cum_width")]
+        for row in table.to_dict("records")
+    ]
+    return HtmlTable(
+        caption=f"Spearman's {RHO} between test error and cumulative depth (sum of the stages' "
+        "depths) or cumulative width (sum of the stages' widths). Negative: deeper or wider "
+        "architectures tend to have lower error.",
+        headers=["data set", *_RHO_HEADERS, *_RHO_HEADERS],
+        rows=rows,
+        csv=csv,
+        groups=[("", 1), ("Cumulative depth", 3), ("Cumulative width", 3)],
+    )
+
+
+def pairs_html(table: pd.DataFrame, study: Study, csv: str) -> HtmlTable:
+    """Return rho of every pair of data sets."""
+    rows = [
+        [
+            *(study.dataset_title(row[name]) for name in ("dataset_a", "dataset_b")),
+            *_rho_cells(row, ""),
+        ]
+        for row in table.to_dict("records")
+    ]
+    return HtmlTable(
+        caption=f"Spearman's {RHO} between the test errors of every pair of data sets.",
+        headers=["data set", "data set", *_RHO_HEADERS],
+        rows=rows,
+        csv=csv,
+        text_columns=(0, 1),
+    )
+
+
+def errors_html(table: pd.DataFrame, csv: str) -> HtmlTable:
+    """Return how the population did on each data set."""
+    rows = [
+        [
+            row["title"],
+            row["error_metric"].replace("top", "top-"),
+            f"{row['done']} of {row['planned']}",
+            *(number(row[name], 2) for name in ("median", "best", "worst", "spread")),
+            f"{row['tied']}",
+        ]
+        for row in table.to_dict("records")
+    ]
+    return HtmlTable(
+        caption="Test errors of the population, in percent. Spread is the 90th less the 10th "
+        "percentile; tied counts architectures that share their error with another one.",
+        headers=["data set", "error", "runs done", "median", "best", "worst", "spread", "tied"],
+        rows=rows,
+        csv=csv,
+        text_columns=(0, 1),
+    )
+
+
+def datasets_html(table: pd.DataFrame, study: Study) -> HtmlTable:
+    """Return what the data sets are."""
+    rows = []
+    for row in table.to_dict("records"):
+        rows.append(
+            [
+                row["title"],
+                _role(study, row["dataset"]),
+                *(plain(row[name]) for name in ("num_classes", "train_images", "test_images")),
+                f"{row['im_size']} px" if not pd.isna(row["im_size"]) else DASH,
+                plain(row["epochs"]),
+                row["regime"] or DASH,
+            ]
+        )
+    return HtmlTable(
+        caption="Data sets, and how long each architecture was trained on them.",
+        headers=[
+            *("data set", "role", "classes", "training images", "test images", "size"),
+            *("epochs", "regime"),
+        ],
+        rows=rows,
+        text_columns=(0, 1, 7),
+    )
+
+
+def dataset_notes(study: Study) -> list[tuple[str, str]]:
+    """Return each data set's title with its description, origin and fingerprint."""
+    notes = []
+    for key in study.dataset_keys():
+        facts = study.datasets[key]
+        parts = [str(facts["description"])] if facts.get("description") else []
+        if facts.get("view_of") in study.datasets:
+            parts.append(f"A view of {study.dataset_title(facts['view_of'])}.")
+        for name in ("source", "licence", "fingerprint"):
+            if facts.get(name):
+                parts.append(f"{name.capitalize()}: {plain(facts[name])}.")
+        if parts:
+            notes.append((study.dataset_title(key), " ".join(parts)))
+    return notes
+
+
+def noise_html(table: pd.DataFrame, csv: str) -> HtmlTable:
+    """Return the spread of the repeats beside the population's."""
+    rows = [
+        [
+            *(row["title"], row["arch"], str(row["n_seeds"]), number(row["spread_repeats"], 2)),
+            *(str(row["n_population"]), number(row["spread_population"], 2)),
+            number(row["ratio"], 2),
+        ]
+        for row in table.to_dict("records")
+    ]
+    return HtmlTable(
+        caption="Spread (90th less 10th percentile of the test error, in points) of one "
+        "architecture retrained under several seeds, and of the population.",
+        headers=["data set", "architecture", "seeds", "spread", "n", "spread", "ratio"],
+        rows=rows,
+        csv=csv,
+        groups=[("", 1), ("One architecture", 3), ("Population", 2), ("", 1)],
+        text_columns=(0, 1),
+    )
+
+
+def regimes_html(study: Study) -> HtmlTable | None:
+    """Return the training recipes, a column each; None where none is described."""
+    if not study.regimes:
+        return None
+    names = list(study.regimes)
+    settings = list(dict.fromkeys(key for regime in study.regimes.values() for key in regime))
+    rows = [
+        [setting.replace("_", " "), *(plain(study.regimes[name].get(setting)) for name in names)]
+        for setting in settings
+    ]
+    return HtmlTable(
+        caption="Training regimes.",
+        headers=["setting", *names],
+        rows=rows,
+        text_columns=range(len(names) + 1),
+    )
+
+
+def population_facts(study: Study) -> list[tuple[str, str]]:
+    """Return how the architectures were drawn, as (what, value)."""
+    return [(key.replace("_", " "), plain(value)) for key, value in study.population.items()]
+
+
+def run_counts(results: pd.DataFrame) -> str:
+    """Return planned, done, failed and missing runs in a sentence."""
+    counts = results["status"].value_counts()
+    done, failed, missing = (int(counts.get(name, 0)) for name in ("done", "failed", "missing"))
+    return (
+        f"{count(len(results), 'run')} planned: {done:,} done, {failed:,} failed, "
+        f"{missing:,} missing."
+    )
+
+
+def seeds_text(runs: pd.DataFrame) -> str:
+    """Return the training seeds of some runs: a list, or how many and their range."""
+    seeds = sorted(int(seed) for seed in runs["seed"].dropna().unique())
+    if not seeds:
+        return DASH
+    if len(seeds) <= 12:
+        return ", ".join(str(seed) for seed in seeds)
+    return f"{len(seeds):,} different ones, {seeds[0]} to {seeds[-1]}"
+
+
+def plain(value: Any) -> str:
+    """Return a value of a study's description as text; a dash where there is none."""
+    if isinstance(value, Mapping):
+        return "; ".join(f"{key} {plain(entry)}" for key, entry in value.items()) or DASH
+    if isinstance(value, (list, tuple)):
+        return ", ".join(plain(entry) for entry in value) or DASH
+    if value is None or value == "" or pd.isna(value):
+        return DASH
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int) and abs(value) >= 10_000:
+        return f"{value:,}"
+    return str(value)
+
+
+def _rho_cells(row: Mapping[Any, Any], suffix: str) -> list[str]:
+    correlation = correlation_of(row, suffix)
+    interval = interval_text(correlation.ci_low, correlation.ci_high)
+    value = number(correlation.rho, 2)
+    if interval == DASH:
+        return ["undefined", str(correlation.n), DASH]
+    p_value = p_text(correlation.p_value).removeprefix("p ").removeprefix("= ")
+    return [f"{value} {interval}", str(correlation.n), p_value]
+
+
+def _average_cells(row: Mapping[Any, Any], with_members: bool) -> list[str]:
+    label = f"Average over {count(int(row['num_averaged']), 'target')}"
+    cells = [label, "", number(row["rho_reference"], 2), "", ""]
+    if with_members:
+        cells += ["", number(row["rho_member"], 2), "", ""]
+        cells += [number(row["difference"], 2), ""]
+    return cells
+
+
+def _role(study: Study, key: str) -> str:
+    if key == study.reference:
+        return "reference"
+    if key in study.family:
+        return "family member"
+    return "target" if key in study.targets else "other"

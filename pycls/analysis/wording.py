@@ -1,0 +1,185 @@
+"""Numbers and correlations in words, for labels and for the report's sentences."""
+
+import math
+from collections.abc import Sequence
+
+from pycls.analysis.statistics import MIN_PAIRS, Correlation, Difference
+
+RHO = "\N{GREEK SMALL LETTER RHO}"
+MINUS = "\N{MINUS SIGN}"
+DASH = "\N{EN DASH}"  # stands for a number there is none of
+_UNDEFINED = "undefined"
+
+
+def number(value: float, decimals: int | None = None) -> str:
+    """Return a number for people: fixed decimals, or three significant digits.
+
+    A real minus sign, no exponent, no "-0.00"; a dash for NaN.
+    """
+    if not math.isfinite(value):
+        return DASH
+    if decimals is None:
+        magnitude = math.floor(math.log10(abs(value))) if value else 0
+        decimals = min(3, max(0, 2 - magnitude))
+    text = f"{value:.{decimals}f}"
+    if float(text) == 0:
+        text = text.lstrip("-")
+    return text.replace("-", MINUS)
+
+
+def count(amount: int, singular: str, plural: str | None = None) -> str:
+    """Return an amount with its noun, such as "1 run" or "3 runs"."""
+    return f"{amount:,} {singular if amount == 1 else plural or singular + 's'}"
+
+
+def listing(items: Sequence[str]) -> str:
+    """Return items as "a, b and c"."""
+    if len(items) < 2:
+        return "".join(items)
+    return f"{', '.join(items[:-1])} and {items[-1]}"
+
+
+def p_text(p_value: float) -> str:
+    """Return a p-value as "p = 0.012" or "p < 0.001"."""
+    if not math.isfinite(p_value):
+        return f"p {DASH}"
+    return "p < 0.001" if p_value < 0.001 else f"p = {p_value:.3f}"
+
+
+def interval_text(low: float, high: float) -> str:
+    """Return an interval as "[0.10, 0.52]"; a dash where there is none."""
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return DASH
+    return f"[{number(low, 2)}, {number(high, 2)}]"
+
+
+def correlation_lines(correlation: Correlation) -> list[str]:
+    """Return rho with interval, and n with p, as the two lines above a panel."""
+    if math.isnan(correlation.rho):
+        return [f"{RHO} {_UNDEFINED}", f"n = {correlation.n}"]
+    interval = interval_text(correlation.ci_low, correlation.ci_high)
+    return [
+        f"{RHO} = {number(correlation.rho, 2)} {interval}",
+        f"n = {correlation.n}, {p_text(correlation.p_value)}",
+    ]
+
+
+def correlation_text(correlation: Correlation) -> str:
+    """Return a correlation within a sentence, with interval, n and p."""
+    if math.isnan(correlation.rho):
+        return f"{RHO} is {_UNDEFINED} (n = {correlation.n}: {why_undefined(correlation.n)})"
+    return (
+        f"{RHO} = {number(correlation.rho, 2)} (95 % interval "
+        f"{interval_text(correlation.ci_low, correlation.ci_high)}, n = {correlation.n}, "
+        f"{p_text(correlation.p_value)})"
+    )
+
+
+def why_undefined(n: int) -> str:
+    """Return the reason why a rho of n pairs is undefined."""
+    if n < MIN_PAIRS:
+        return f"at least {MIN_PAIRS} architectures with both values are needed"
+    return "all values of one side are equal"
+
+
+def relation(correlation: Correlation, x_title: str, y_title: str) -> str:
+    """Return what a correlation of errors shows, judged by its interval alone."""
+    value = correlation_text(correlation)
+    if math.isnan(correlation.rho):
+        return f"Whether {x_title} predicts {y_title} cannot be said: {value}."
+    if correlation.ci_low > 0 or correlation.ci_high < 0:
+        direction = "lower" if correlation.ci_low > 0 else "higher"
+        return (
+            f"Architectures with lower error on {x_title} tend to have {direction} error on "
+            f"{y_title}: {value}."
+        )
+    return (
+        f"The interval includes zero, so these runs do not show whether {x_title} and {y_title} "
+        f"rank architectures alike or in opposite order: {value}."
+    )
+
+
+def difference_relation(difference: Difference, member_title: str, reference_title: str) -> str:
+    """Return how the rho with a member compares, judged by the difference's interval alone."""
+    if math.isnan(difference.difference):
+        return (
+            f"The {RHO} with {member_title} and with {reference_title} cannot be compared "
+            f"(n = {difference.n})."
+        )
+    value = (
+        f"difference {number(difference.difference, 2)}, 95 % interval "
+        f"{interval_text(difference.ci_low, difference.ci_high)}, n = {difference.n}"
+    )
+    if difference.ci_low > 0 or difference.ci_high < 0:
+        direction = "higher" if difference.ci_low > 0 else "lower"
+        return f"With {member_title} {RHO} is {direction} than with {reference_title} ({value})."
+    return (
+        f"These runs do not show whether {RHO} is higher with {member_title} or with "
+        f"{reference_title} ({value})."
+    )
+
+
+def summary(
+    with_reference: Sequence[Correlation], differences: Sequence[Difference], reference_title: str
+) -> str:
+    """Return the answer over all targets in a few sentences, judged by the intervals alone.
+
+    Args:
+        with_reference: rho of each target with the reference.
+        differences: for each target, rho with the closest member less rho with the
+            reference; empty where the study has no family.
+        reference_title: name of the reference.
+    """
+    total = len(with_reference)
+    if not total:
+        return "The study names no targets, so there is nothing to predict."
+    targets = "the one target" if total == 1 else f"the {total} targets"
+    if all(math.isnan(entry.rho) for entry in with_reference):
+        return (
+            f"How well {reference_title} predicts the ranking of architectures on {targets} "
+            "cannot be said: there are too few errors, or they do not differ."
+        )
+    signs = _signs([(entry.rho, entry.ci_low, entry.ci_high) for entry in with_reference])
+    text = (
+        f"Of {targets}, the rank correlation {RHO} with {reference_title} is "
+        f"{_tally(signs, 'positive', 'negative', 'not distinguishable from zero')}, judged by "
+        "its 95 % interval."
+    )
+    signs = _signs([(entry.difference, entry.ci_low, entry.ci_high) for entry in differences])
+    if not any(signs[:3]):
+        return text
+    return (
+        f"{text} Compared with that, {RHO} with the family member closest in class count is "
+        f"{_tally(signs, 'higher', 'lower', 'not distinguishably different')}, judged by the "
+        "95 % interval of the difference."
+    )
+
+
+def average_text(
+    targets: int, with_reference: float, with_member: float, reference_title: str
+) -> str:
+    """Return the mean rhos over the targets in a sentence; empty where there are none."""
+    if not targets or math.isnan(with_reference):
+        return ""
+    text = (
+        f"On average over {count(targets, 'target')}, {RHO} is {number(with_reference, 2)} with "
+        f"{reference_title}"
+    )
+    if math.isnan(with_member):
+        return f"{text}."
+    return f"{text} and {number(with_member, 2)} with the closest family member."
+
+
+def _signs(estimates: Sequence[tuple[float, float, float]]) -> tuple[int, int, int, int]:
+    """Count estimates with an interval above zero, below it, neither, and undefined ones."""
+    undefined = sum(math.isnan(value) for value, _, _ in estimates)
+    above = sum(low > 0 for _, low, _ in estimates)
+    below = sum(high < 0 for _, _, high in estimates)
+    return above, below, len(estimates) - above - below - undefined, undefined
+
+
+def _tally(signs: tuple[int, int, int, int], above: str, below: str, neither: str) -> str:
+    words = (above, below, neither, "undefined")
+    return listing(
+        [f"{word} for {amount}" for word, amount in zip(words, signs, strict=True) if amount]
+    )

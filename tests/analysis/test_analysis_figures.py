@@ -1,0 +1,173 @@
+from itertools import combinations
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import same_color
+from synthetic_study import Plan, write_study
+
+from pycls.analysis import figures
+from pycls.analysis.results import (
+    architecture_table,
+    error_table,
+    load_results,
+    load_study,
+    repeat_runs,
+)
+from pycls.analysis.statistics import spearman
+from pycls.analysis.style import ORANGE, RED
+from pycls.errors import ConfigError
+
+
+def load(folder):
+    results, study = load_results(folder), load_study(folder)
+    return (
+        study,
+        error_table(results, study),
+        architecture_table(results, study),
+        repeat_runs(results, study),
+    )
+
+
+@pytest.fixture(scope="module")
+def simulated(study_folder):
+    return load(study_folder)
+
+
+def plan_with_targets(targets, archs=12):
+    plan = Plan(archs=archs, targets=(), failed=())
+    plan.classes = {"digits": 10, "digits_5": 5, "digits_2": 2}
+    plan.signal = {key: plan.signal[key] for key in plan.classes}
+    for index in range(targets):
+        key = f"photograph_patches_{index}"
+        plan.classes[key], plan.signal[key] = 2 + index, 0.5
+        plan.targets += (key,)
+    return plan
+
+
+def coloured(axes, colour):
+    return [line for line in axes.lines if same_color(line.get_color(), colour)]
+
+
+def shown_labels(axis):
+    low, high = sorted(axis.get_view_interval())
+    ticks = zip(axis.get_majorticklocs(), axis.get_majorticklabels(), strict=True)
+    return [label for place, label in ticks if low <= place <= high]
+
+
+@pytest.mark.parametrize(
+    ("population", "number"), [(4, 1), (24, 2), (32, 3), (99, 10), (100, 10), (500, 10)]
+)
+def test_number_of_coloured_architectures(population, number):
+    assert figures.highlighted(population) == number
+
+
+def test_scatter_shows_rho_and_colours_best_and_worst(simulated):
+    study, errors, *_ = simulated
+    figure = figures.reference_figure(errors, study)
+    assert len(figure.axes) == 3
+    for axes, key in zip(figure.axes, study.targets, strict=True):
+        rho = spearman(errors["digits"], errors[key]).rho
+        shown = axes.get_title(loc="left").replace("\N{MINUS SIGN}", "-")
+        assert f"= {rho:.2f} [" in shown
+        assert axes.get_ylabel().replace("\n", " ") == study.error_label(key)
+        assert axes.get_xlabel().replace("\n", " ") == "test error on Digits (top-1, %)"
+        ranked = np.sort(errors[key].dropna())
+        (best,), (worst,) = coloured(axes, ORANGE), coloured(axes, RED)
+        assert sorted(best.get_ydata()) == ranked[:3].tolist()
+        assert sorted(worst.get_ydata()) == ranked[-3:].tolist()
+        points = sum(len(line.get_xdata()) for line in axes.lines)
+        assert points == len(ranked)
+
+
+def test_member_figure_uses_the_closest_member(simulated):
+    study, errors, *_ = simulated
+    labels = [axes.get_xlabel() for axes in figures.member_figure(errors, study).axes]
+    assert ["Digits-5" in label for label in labels] == [True, False, False]
+
+
+@pytest.mark.parametrize("targets", [1, 5, 12])
+def test_no_texts_overlap_or_leave_the_figure(tmp_path, targets):
+    study, errors, architectures, repeats = load(
+        write_study(tmp_path / "study", plan_with_targets(targets))
+    )
+    drawn = [
+        figures.edf_figure(errors, study),
+        figures.reference_figure(errors, study),
+        figures.structure_figure(errors, architectures, study, "cum_width"),
+        figures.noise_figure(errors, repeats, study),
+    ]
+    for figure in drawn:
+        canvas = FigureCanvasAgg(figure)
+        canvas.draw()
+        renderer = canvas.get_renderer()
+        boxes = []
+        for axes in figure.axes:
+            texts = [axes.title, axes._left_title, axes.xaxis.label, axes.yaxis.label]
+            texts += [*axes.texts, *shown_labels(axes.xaxis), *shown_labels(axes.yaxis)]
+            boxes += [text.get_window_extent(renderer) for text in texts if text.get_text()]
+        boxes += [legend.get_window_extent(renderer) for legend in figure.legends]
+        for box in boxes:
+            assert box.x0 >= -1
+            assert box.y0 >= -1
+            assert box.x1 <= figure.bbox.x1 + 1
+            assert box.y1 <= figure.bbox.y1 + 1
+        shown = [box.padded(-1) for box in boxes if box.width and box.height]
+        assert len(shown) > 4 * len(figure.axes)
+        assert not [pair for pair in combinations(shown, 2) if pair[0].overlaps(pair[1])]
+
+
+@pytest.mark.parametrize("archs", [1, 3, 5000])
+def test_any_population_size_is_drawn(tmp_path, archs):
+    plan = plan_with_targets(1, archs)
+    study, errors, architectures, _ = load(write_study(tmp_path / "study", plan))
+    figure = figures.reference_figure(errors, study)
+    title = figure.axes[0].get_title(loc="left")
+    assert f"n = {archs}" in title
+    assert ("undefined" in title) == (archs < 4)
+    path = figures.save_figure(figure, tmp_path / "figure", ["svg"])[0]
+    assert path.stat().st_size < 400_000
+    figures.save_figure(
+        figures.structure_figure(errors, architectures, study, "cum_depth"), tmp_path / "depth"
+    )
+
+
+def test_a_set_without_errors_says_so(simulated):
+    study, errors, architectures, _ = simulated
+    errors = errors.assign(faces=np.nan)
+    drawn = (
+        figures.edf_figure(errors, study),
+        figures.reference_figure(errors, study),
+        figures.structure_figure(errors, architectures, study, "cum_depth"),
+    )
+    for figure in drawn:
+        texts = " ".join(text.get_text() for text in figure.axes[-1].texts)
+        assert "no " in texts
+
+
+def test_the_same_data_gives_the_same_bytes(simulated, tmp_path):
+    study, errors, *_ = simulated
+    first = figures.save_figure(figures.reference_figure(errors, study), tmp_path / "a")
+    second = figures.save_figure(figures.reference_figure(errors, study), tmp_path / "b")
+    assert [path.suffix for path in first] == [".svg", ".pdf"]
+    for one, other in zip(first, second, strict=True):
+        assert one.read_bytes() == other.read_bytes()
+    assert "<text" in first[0].read_text()
+
+
+def test_the_callers_matplotlib_is_left_as_it_was(simulated):
+    study, errors, *_ = simulated
+    before = dict(mpl.rcParams)
+    figures.edf_figure(errors, study)
+    assert dict(mpl.rcParams) == before
+
+
+def test_nothing_to_draw_is_an_error(simulated):
+    study, errors, architectures, repeats = simulated
+    with pytest.raises(ConfigError, match="no pairs"):
+        figures.scatter_figure(errors, study, [])
+    with pytest.raises(ConfigError, match="no finished repeats"):
+        figures.noise_figure(errors, repeats.head(0), study)
+    with pytest.raises(ConfigError, match="flops"):
+        figures.structure_figure(errors, architectures, study, "flops")
