@@ -8,6 +8,7 @@ with a non-zero exit code; a traceback is left for defects of the program itself
 import errno
 import os
 import sys
+import warnings
 from collections.abc import Callable
 
 
@@ -74,6 +75,7 @@ def run_tool(main: Callable[[], int | None]) -> None:
     0 for success, 1 for a failure explained to the user, 2 for bad input, 130 after
     Ctrl-C. Exceptions that are defects keep their traceback.
     """
+    warnings.formatwarning = lambda message, *args, **kwargs: f"warning: {message}\n"
     try:
         code = main() or 0
         sys.stdout.flush()

@@ -1,5 +1,6 @@
 """Checkpoints in pycls's file layout, written whole or not at all, verified when read."""
 
+import io
 import os
 import pickle
 import re
@@ -14,7 +15,7 @@ import torch
 from torch import nn
 
 from pycls.errors import CheckpointError
-from pycls.files import atomic_path
+from pycls.files import atomic_path, write_bytes
 
 _NAME = re.compile(r"model_epoch_(\d+)\.pyth")
 
@@ -68,8 +69,10 @@ def save_checkpoint(
     """
     path = checkpoint_path(out_dir, state["epoch"])
     path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_path(path) as temporary:
-        torch.save(state, temporary)
+    # Through memory: PyTorch's own file writer hides a full disk in an error of its own.
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    write_bytes(path, buffer.getbuffer())
     if is_best and keep != "none":
         _replace_by_copy(path, Path(out_dir) / "model.pyth")
     if keep != "all":

@@ -188,7 +188,7 @@ def default_cfg() -> Node:
 
     # -------------------------------------------- additions of this project
     cfg.DATA = Node()
-    cfg.DATA.DIR = "data"  # the folder of prepared sets
+    cfg.DATA.DIR = ""  # the folder of prepared sets; "": PYCLS_DATA, or else "data"
     cfg.DATA.CLASSES = []  # train and test on these classes only (names); []: all
     cfg.DATA.PAD = 4  # border of zeros around a training image before the random crop
     cfg.DATA.FLIP = True  # mirror training images at random

@@ -1,12 +1,13 @@
 """A run's log: plain lines, and pycls's `json_stats` lines in between."""
 
 import decimal
+import errno
 import math
 import os
 import sys
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TextIO
+from typing import Any
 
 import simplejson
 
@@ -16,19 +17,19 @@ STATS_TAG = "json_stats: "
 class RunLog:
     """Writes log lines of the form ``[file.py: 123]: text``.
 
-    A log file is appended to, one write a line, so that a killed run leaves at most one
-    incomplete line, its last; the next start begins on a line of its own.
+    A log file is appended to, one system call an entry: a killed run leaves whole lines but
+    for at most the last, and the next start begins on a line of its own.
     """
 
     def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
         """Open the log file `path`, or standard output where it is None."""
-        self._file: TextIO | None = None
+        self._path = path
+        self._descriptor: int | None = None
         if path is not None:
-            needs_newline = _ends_inside_line(Path(path))
-            # Line buffering: a line is in the file as soon as it is complete.
-            self._file = Path(path).open("a", encoding="utf-8", buffering=1)  # noqa: SIM115
-            if needs_newline:
-                self._file.write("\n")
+            cut = _ends_inside_line(Path(path))
+            self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+            if cut:
+                self._append("\n")
 
     def line(self, text: str) -> None:
         """Write one entry (which may hold line breaks)."""
@@ -50,8 +51,9 @@ class RunLog:
 
     def close(self) -> None:
         """Close the log file."""
-        if self._file is not None:
-            self._file.close()
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
 
     def __enter__(self) -> "RunLog":
         return self
@@ -73,11 +75,26 @@ class RunLog:
     def _write(self, text: str, caller: Any) -> None:
         source = Path(caller.f_code.co_filename).name
         line = f"[{source}: {caller.f_lineno:3d}]: {text}\n"
-        if self._file is None:
+        if self._path is None:
             sys.stdout.write(line)
             sys.stdout.flush()
         else:
-            self._file.write(line)
+            self._append(line)
+
+    def _append(self, text: str) -> None:
+        """Append to the file: all of the text or nothing."""
+        if self._descriptor is None:
+            raise ValueError("the log is closed")
+        data = text.encode("utf-8")
+        size = os.fstat(self._descriptor).st_size
+        try:
+            if os.write(self._descriptor, data) < len(data):
+                # The disk took a part of it, its last space.
+                os.ftruncate(self._descriptor, size)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError as error:
+            error.filename = str(self._path)
+            raise
 
 
 def _rounded(value: Any) -> Any:

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from pycls.core.config import (
     cfg_hash,
-    cfg_to_dict,
     dump_cfg,
     flatten_cfg,
     layer_cfg,
@@ -124,7 +123,7 @@ def test_missing_file_is_named(tmp_path):
 
 def test_deprecated_keys_are_ignored_with_a_word(tmp_path):
     path = write(tmp_path, "MEM:\n  RELU_INPLACE: True\nOPTIM:\n  GAMMA: 0.1\nPORT: 10001\n")
-    with pytest.warns(UserWarning) as caught:
+    with pytest.warns(UserWarning, match="no effect") as caught:
         cfg = load_cfg(path)
     assert {str(w.message).split(": ")[1].split()[0] for w in caught} == {
         "MEM", "OPTIM.GAMMA", "PORT",
@@ -167,9 +166,10 @@ def test_any_value_is_taken_in_its_type_or_refused_with_its_key(key, value):
     try:
         cfg = load_cfg(None, [key, copy.deepcopy(value)])
     except ConfigError as error:
-        assert key in str(error) or key.rsplit(".", 1)[-1] in str(error)
+        message = str(error)
     else:
         loaded = flatten_cfg(cfg)[key]
         assert type(loaded) is type(default)
         assert parse_cfg(dump_cfg(cfg), "text") == cfg
-        assert cfg_to_dict(cfg)
+        return
+    assert key.rsplit(".", 1)[-1] in message

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -39,8 +40,7 @@ def assert_same_bits(a, b):
 
 
 def records(cfg, kind):
-    lines = (f"{cfg.OUT_DIR}/stdout.log",)
-    with open(*lines) as file:
+    with Path(cfg.OUT_DIR, "stdout.log").open() as file:
         parsed = [json.loads(line.split("json_stats: ")[1]) for line in file if kind in line]
     return [record for record in parsed if record["_type"] == kind]
 
@@ -50,7 +50,8 @@ def test_learns_and_writes_what_it_says(digits_cfg):
     record = train_model(cfg)
     result = record["result"]
     assert record["status"] == "done"
-    assert result["final_top1_err"] < 30 < 90 < records(cfg, "test_epoch")[0]["top1_err"] + 60
+    assert result["final_top1_err"] < 30
+    assert records(cfg, "test_epoch")[0]["top1_err"] > 50
     assert result["min_top1_err"] <= result["final_top1_err"]
     assert result["final_topk_err"] <= result["final_top1_err"]
     assert result["topk"] == 5

@@ -124,5 +124,5 @@ def test_any_image_size_passes(size):
 
 
 def test_unavailable_network_is_named():
-    with pytest.raises(ConfigError, match="MODEL.TYPE is 'effnet'"):
+    with pytest.raises(ConfigError, match=r"MODEL\.TYPE is 'effnet'"):
         build_model(load_cfg(None, ["MODEL.TYPE", "effnet"]))

@@ -1,0 +1,51 @@
+# Each target makes its own virtual environment in .venv first, then does its job.
+#   make study   the embedded study, from sampling to report/index.html
+#   make test    all tests        make lint    format, style and types
+#   make bench   the benchmarks   make soak    the long versions of the interruption tests
+
+VENV := .venv
+PY := $(VENV)/bin/python
+
+.PHONY: study test lint bench soak clean
+
+study: $(VENV)/.ready
+	$(PY) tools/study.py run sweeps/embedded.yaml
+	@ln -sfn studies/embedded/report report
+
+test: $(VENV)/.ready-dev
+	$(PY) -m pytest
+
+lint: $(VENV)/.ready-dev
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+
+bench: $(VENV)/.ready
+	$(PY) dev/bench_sampling.py
+	$(PY) dev/bench_loader.py
+
+soak: $(VENV)/.ready-dev
+	PYCLS_SOAK_KILLS=30 $(PY) -m pytest -k "killed"
+
+clean:
+	rm -rf $(VENV) report
+
+# The first of these interpreters that is Python 3.11 or newer.
+$(PY):
+	@for python in $(PYTHON) python3 python3.11 python3.12 python3.13 python3.14; do \
+		if "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+			"$$python" -m venv $(VENV) && exit 0; \
+			echo "error: '$$python -m venv' failed; install Python's venv module" >&2; exit 1; \
+		fi; \
+	done; \
+	echo "error: no Python 3.11 or newer found; name one: make PYTHON=/path/to/python $(MAKECMDGOALS)" >&2; \
+	exit 1
+
+$(VENV)/.ready: requirements.txt pyproject.toml setup.py | $(PY)
+	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+$(VENV)/.ready-dev: requirements-dev.txt $(VENV)/.ready
+	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@

@@ -1,0 +1,188 @@
+"""From the runs' logs to one table: results.csv, timings.csv and status.json."""
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pycls import files
+from pycls.core.run_log import STATS_TAG
+from pycls.core.run_record import read_record
+from pycls.sweep.population import STAGE_COLUMNS
+from pycls.sweep.study import Run, Study
+
+LOG_TAIL_LINES = 15
+_KINDS = ("complexity", "train_epoch", "test_epoch")
+_ERROR_COLUMNS = (
+    "final_top1_err",
+    "min_top1_err",
+    "final_topk_err",
+    "min_topk_err",
+    "final_train_top1_err",
+    "final_train_topk_err",
+)
+
+
+@dataclass
+class LogData:
+    """What a run's log holds; of an epoch that occurs twice, the later record, whole.
+
+    Attributes:
+        complexity: {"flops", "params", "acts"}, empty where it is missing.
+        train: {epoch (1-based): train_epoch record}.
+        test: {epoch (1-based): test_epoch record}.
+    """
+
+    complexity: dict[str, Any] = field(default_factory=dict)
+    train: dict[int, dict[str, Any]] = field(default_factory=dict)
+    test: dict[int, dict[str, Any]] = field(default_factory=dict)
+
+
+def parse_log(path: Path) -> LogData:
+    """Read a run's log; lines cut short by a kill are passed over."""
+    data = LogData()
+    if not path.is_file():
+        return data
+    with path.open(encoding="utf-8", errors="replace") as file:
+        for line in file:
+            _, tag, text = line.partition(STATS_TAG)
+            # Most lines are iterations: look before parsing.
+            if not tag or not any(f'"_type": "{kind}"' in text for kind in _KINDS):
+                continue
+            try:
+                record = json.loads(text)
+                epoch = int(str(record.get("epoch", "0/0")).split("/")[0])
+            except (json.JSONDecodeError, AttributeError, ValueError):
+                continue
+            if record["_type"] == "complexity":
+                data.complexity = record
+            elif record["_type"] == "train_epoch":
+                data.train[epoch] = record
+            elif record["_type"] == "test_epoch":
+                data.test[epoch] = record
+    return data
+
+
+def run_status(study: Study, run: Run) -> tuple[str, dict[str, Any]]:
+    """Return a run's state and its record.
+
+    "done", "failed", "running" (begun; stopped or still going) or "missing" (not begun).
+    """
+    record = read_record(study.out_dir(run))
+    if record is None:
+        return "missing", {}
+    status = str(record.get("status"))
+    return (status if status in ("done", "failed") else "running"), record
+
+
+def collect(study: Study) -> dict[str, Any]:
+    """Write results.csv, timings.csv and status.json into the study's folder.
+
+    Results hold no times and no machine names: the same runs give the same bytes. A run
+    that is not done has empty error columns.
+
+    Returns:
+        What status.json holds: planned, done, failed (run, reason, log_tail), missing.
+    """
+    results, timings, failed = [], [], []
+    epochs = _epochs(study)
+    metrics = {key: study.metric(dataset) for key, dataset in study.spec.datasets.items()}
+    classes = {
+        key: study.open(dataset, "test").num_classes for key, dataset in study.spec.datasets.items()
+    }
+    for run in study.runs:
+        status, record = run_status(study, run)
+        log = parse_log(study.out_dir(run) / "stdout.log") if status == "done" else LogData()
+        facts = {
+            "num_classes": classes[run.dataset],
+            "epochs": epochs[run.regime, run.dataset],
+            "error_metric": metrics[run.dataset],
+            "topk": min(5, classes[run.dataset]),
+        }
+        if status == "done" and facts["epochs"] not in log.test:
+            status, record = "failed", {"reason": "its log has no record of the last epoch"}
+        results.append(_result_row(run, status, facts, log))
+        if status == "done":
+            timings.append([run.id, record.get("started"), record.get("seconds")])
+        elif status == "failed":
+            reason = record.get("reason", "no reason was recorded")
+            failed.append(
+                {"run": run.id, "reason": reason, "log_tail": log_tail(study.out_dir(run))}
+            )
+    stages = study.population.num_stages
+    files.write_text_if_changed(study.folder / "results.csv", _csv_text(_columns(stages), results))
+    files.write_text_if_changed(
+        study.folder / "timings.csv", _csv_text(["run", "started", "seconds"], timings)
+    )
+    summary = {
+        "planned": len(study.runs),
+        "done": len(timings),
+        "failed": failed,
+        "missing": len(study.runs) - len(timings) - len(failed),
+    }
+    files.write_json(study.folder / "status.json", summary)
+    return summary
+
+
+def log_tail(out_dir: Path, lines: int = LOG_TAIL_LINES) -> str:
+    """Return the last lines of a run's logs, its errors last."""
+    parts: list[str] = []
+    for name in ("stdout.log", "stderr.log"):
+        path = out_dir / name
+        if path.is_file():
+            text = path.read_text(encoding="utf-8", errors="replace")
+            parts.extend(line[:500] for line in text.splitlines()[-lines:])
+    return "\n".join(parts[-lines:])
+
+
+def _epochs(study: Study) -> dict[tuple[str, str], int]:
+    """Return the planned epochs by regime and data set."""
+    planned: dict[tuple[str, str], int] = {}
+    for dataset in study.spec.datasets.values():
+        planned[dataset.regime, dataset.key] = study.base_cfg(dataset).OPTIM.MAX_EPOCH
+    return planned
+
+
+def _columns(stages: int) -> list[str]:
+    return [
+        "run", "sweep", "dataset", "regime", "arch", "seed", "status", "num_classes", "epochs",
+        "error_metric", "error", "topk", *_ERROR_COLUMNS, "flops", "params", "acts", "cum_depth",
+        "cum_width", *(f"{name}_{i + 1}" for name in STAGE_COLUMNS for i in range(stages)),
+    ]  # fmt: skip
+
+
+def _result_row(run: Run, status: str, facts: dict[str, Any], log: LogData) -> list[Any]:
+    arch = run.arch
+    errors: dict[str, Any] = dict.fromkeys(_ERROR_COLUMNS, "")
+    error: Any = ""
+    if status == "done":
+        test, train = log.test[facts["epochs"]], log.train.get(facts["epochs"], {})
+        errors = {
+            "final_top1_err": test["top1_err"],
+            "min_top1_err": test["min_top1_err"],
+            "final_topk_err": test["top5_err"],
+            "min_topk_err": test["min_top5_err"],
+            "final_train_top1_err": train.get("top1_err", ""),
+            "final_train_topk_err": train.get("top5_err", ""),
+        }
+        error = errors["final_top1_err" if facts["error_metric"] == "top1" else "final_topk_err"]
+    return [
+        run.id, run.sweep, run.dataset, run.regime, arch.arch, run.seed,
+        "missing" if status == "running" else status,
+        facts["num_classes"], facts["epochs"], facts["error_metric"], error, facts["topk"],
+        *errors.values(),
+        *(log.complexity.get(name, "") for name in ("flops", "params", "acts")),
+        arch.cum_depth, arch.cum_width,
+        *arch.depths, *arch.widths, *arch.bot_muls, *arch.group_ws,
+    ]  # fmt: skip
+
+
+def _csv_text(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(rows)
+    return buffer.getvalue()

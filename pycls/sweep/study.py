@@ -1,0 +1,341 @@
+"""A study's folder: population, data, and one configuration a run.
+
+Layout::
+
+    FOLDER/study.yaml, study.json, population.csv
+    FOLDER/SWEEP/cfgs/000000.yaml ...      one a run
+    FOLDER/SWEEP/logs/000000/ ...          what each run writes
+    FOLDER/results.csv, timings.csv, status.json, report/
+"""
+
+import copy
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from yacs.config import CfgNode
+
+from pycls import files
+from pycls.core.code_version import code_version, package_versions
+from pycls.core.config import cfg_to_dict, computing_keys, layer_cfg, parse_cfg
+from pycls.core.run_record import record_path
+from pycls.datasets import Dataset, open_dataset
+from pycls.datasets.catalog import CATALOG
+from pycls.datasets.dataset import resolve_data_dir
+from pycls.datasets.prepare import prepare
+from pycls.datasets.subsets import draw_classes
+from pycls.errors import ConfigError, DataError
+from pycls.strict_yaml import dump_yaml
+from pycls.sweep.design_space import AnyNetX
+from pycls.sweep.population import Architecture, Population
+from pycls.sweep.study_file import DatasetSpec, StudySpec
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training of the study.
+
+    Attributes:
+        sweep: the sweep it belongs to.
+        index: its number in the sweep.
+        dataset: the study's key of its data set.
+        regime: its training recipe.
+        arch: the architecture.
+        seed: RNG_SEED.
+        role: "main" (the population) or "repeats" (training noise).
+    """
+
+    sweep: str
+    index: int
+    dataset: str
+    regime: str
+    arch: Architecture
+    seed: int
+    role: str
+
+    @property
+    def id(self) -> str:
+        """Return the run's name in the study, such as "digits/000012"."""
+        return f"{self.sweep}/{self.index:06d}"
+
+
+class Study:
+    """A study file and the folder it is carried out in."""
+
+    def __init__(
+        self,
+        spec: StudySpec,
+        folder: str | os.PathLike[str],
+        data_dir: str | os.PathLike[str] | None = None,
+    ) -> None:
+        self.spec = spec
+        self.folder = Path(folder)
+        self.data_dir = resolve_data_dir(data_dir)
+
+    @cached_property
+    def population(self) -> Population:
+        """The population: the folder's own, once it is there; else read or drawn."""
+        spec = self.spec.population
+        if spec.csv is not None:
+            return Population.read_csv(spec.csv)
+        where = self.spec.where("population")
+        try:
+            space = AnyNetX(**spec.space)
+            return space.sample(spec.size, spec.seed, **dict[str, Any](spec.bounds))
+        except TypeError as error:
+            known = ", ".join(AnyNetX.__dataclass_fields__)
+            raise ConfigError(f"{where}.space: {error}; allowed: {known}") from None
+        except ConfigError as error:
+            raise ConfigError(f"{where}: {error}") from None
+
+    @cached_property
+    def runs(self) -> list[Run]:
+        """All runs, architecture by architecture, so that a part of them makes pairs."""
+        spec, runs = self.spec, []
+        for i, arch in enumerate(self.population):
+            for dataset in spec.datasets.values():
+                runs.append(
+                    Run(dataset.key, i, dataset.key, dataset.regime, arch, spec.seed, "main")
+                )
+        for repeat in spec.repeats:
+            arch = self._find_arch(repeat.arch)
+            regime = spec.datasets[repeat.dataset].regime
+            runs.extend(
+                Run(repeat.sweep, i, repeat.dataset, regime, arch, seed, "repeats")
+                for i, seed in enumerate(repeat.seeds)
+            )
+        return runs
+
+    def cfg_path(self, run: Run) -> Path:
+        """Return a run's configuration file."""
+        return self.folder / run.sweep / "cfgs" / f"{run.index:06d}.yaml"
+
+    def out_dir(self, run: Run) -> Path:
+        """Return the folder a run writes to."""
+        return self.folder / run.sweep / "logs" / f"{run.index:06d}"
+
+    def prepare_data(self) -> Iterator[str]:
+        """Prepare the embedded sets and open all others; yield a line about each.
+
+        Raises:
+            DataError: a set is missing or damaged.
+        """
+        for dataset in self.spec.datasets.values():
+            if not dataset.is_view and dataset.key in CATALOG:
+                prepare(dataset.key, self.data_dir, **(dataset.options or {}))
+        for dataset in self.spec.datasets.values():
+            train, test = self.open(dataset, "train"), self.open(dataset, "test")
+            yield (
+                f"{dataset.key}: {train.num_classes} classes, {len(train)} training and "
+                f"{len(test)} test images of {train.im_size[0]} x {train.im_size[1]} pixels"
+            )
+
+    def open(self, dataset: DatasetSpec, split: str) -> Dataset:
+        """Open one side of a data set of the study."""
+        try:
+            return open_dataset(dataset.prepared, split, self.data_dir, self._classes(dataset))
+        except (DataError, ConfigError) as error:
+            raise type(error)(f"{self.spec.where('datasets', dataset.key)}: {error}") from None
+
+    def write(self) -> None:
+        """Write the study's files and one configuration a run.
+
+        Files that are as they should be stay untouched; what has been trained is never
+        altered.
+
+        Raises:
+            ConfigError: the folder holds another study, or runs of other configurations.
+        """
+        texts = dict(self._cfg_texts())
+        self._refuse_changes(texts)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        files.write_text_if_changed(
+            self.folder / "study.yaml", self.spec.path.read_text(encoding="utf-8")
+        )
+        files.write_text_if_changed(self.folder / "population.csv", self.population.to_csv_text())
+        for path, text in texts.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            files.write_text_if_changed(path, text)
+        files.write_json(self.folder / "study.json", self.describe())
+
+    def describe(self) -> dict[str, Any]:
+        """Return what a report needs to know of the study, as plain values."""
+        spec = self.spec
+        commit, dirty = code_version()
+        return {
+            "name": spec.name,
+            "title": spec.title,
+            "description": spec.description,
+            "reference": spec.reference,
+            "family": list(spec.family),
+            "targets": list(spec.targets),
+            "sweeps": self._describe_sweeps(),
+            "datasets": {d.key: self._describe_dataset(d) for d in spec.datasets.values()},
+            "regimes": {key: self._describe_regime(key) for key in spec.regimes},
+            "population": self._describe_population(),
+            "versions": package_versions(),
+            "commit": f"{commit} with uncommitted changes" if commit and dirty else commit,
+        }
+
+    def _find_arch(self, name: str) -> Architecture:
+        if name not in self.population.ids:
+            raise ConfigError(
+                f"{self.spec.where('repeats')}: the population has no architecture '{name}'; it "
+                f"has {self.population.ids[0]} to {self.population.ids[-1]}"
+            )
+        return self.population.row(self.population.ids.index(name))
+
+    def _classes(self, dataset: DatasetSpec) -> tuple[str, ...]:
+        if dataset.classes or dataset.num_classes is None:
+            return dataset.classes
+        whole = open_dataset(dataset.prepared, "train", self.data_dir)
+        return tuple(draw_classes(whole.class_names, dataset.num_classes, self.spec.class_seed))
+
+    def _cfg_texts(self) -> Iterator[tuple[Path, str]]:
+        """Yield (file, text) of every run's configuration."""
+        bases = {key: self.base_cfg(dataset) for key, dataset in self.spec.datasets.items()}
+        plain = {key: cfg_to_dict(cfg) for key, cfg in bases.items()}
+        for run in self.runs:
+            values = copy.copy(plain[run.dataset])
+            values.update(
+                _nested(run.arch.overrides(), values),
+                OUT_DIR=str(self.out_dir(run)),
+                RNG_SEED=run.seed,
+            )
+            yield self.cfg_path(run), dump_yaml(values)
+
+    def base_cfg(self, dataset: DatasetSpec) -> CfgNode:
+        """Return the checked configuration of a data set's runs, with the first architecture."""
+        spec = self.spec
+        train = self.open(dataset, "train")
+        size = min(train.im_size)
+        overrides = [
+            "MODEL.NUM_CLASSES", train.num_classes,
+            "TRAIN.DATASET", dataset.prepared, "TRAIN.SPLIT", "train",
+            "TEST.DATASET", dataset.prepared, "TEST.SPLIT", "test",
+            "DATA.DIR", str(self.data_dir), "DATA.CLASSES", list(self._classes(dataset)),
+            "LOG_DEST", "file",
+        ]  # fmt: skip
+        return layer_cfg(
+            [
+                # The stored size, unless the study says otherwise.
+                ("sizes", {"TRAIN": {"IM_SIZE": size}, "TEST": {"IM_SIZE": size}}),
+                (spec.where("config"), spec.config),
+                (spec.where("regimes", dataset.regime), spec.regimes[dataset.regime]),
+                (spec.where("datasets", dataset.key, "config"), dataset.config),
+            ],
+            [*self.population.row(0).overrides(), *overrides],
+        )
+
+    def _refuse_changes(self, texts: Mapping[Path, str]) -> None:
+        """Refuse a study file that would alter the configuration of runs that have begun."""
+        for run in self.runs:
+            path = self.cfg_path(run)
+            if not path.is_file() or not record_path(self.out_dir(run)).is_file():
+                continue
+            old_text, new_text = path.read_text(encoding="utf-8"), texts[path]
+            if old_text == new_text:
+                continue
+            old = computing_keys(parse_cfg(old_text, str(path)))
+            new = computing_keys(parse_cfg(new_text, str(self.spec.path)))
+            changed = [f"{k} {old[k]!r} -> {new[k]!r}" for k in new if old.get(k) != new[k]]
+            if changed:
+                raise ConfigError(
+                    f"{self.spec.path}: would change the run {run.id} in {self.folder}, which has "
+                    f"been trained already: {'; '.join(changed[:3])}. Take the change back, or "
+                    "choose another folder with --out"
+                )
+
+    def _describe_sweeps(self) -> dict[str, Any]:
+        sweeps: dict[str, Any] = {}
+        for run in self.runs:
+            entry = sweeps.setdefault(
+                run.sweep,
+                {"dataset": run.dataset, "regime": run.regime, "role": run.role, "runs": 0},
+            )
+            entry["runs"] += 1
+        return sweeps
+
+    def _describe_dataset(self, dataset: DatasetSpec) -> dict[str, Any]:
+        train, test = self.open(dataset, "train"), self.open(dataset, "test")
+        meta = train.meta
+        title = meta.get("title", dataset.prepared)
+        return {
+            "title": dataset.title
+            or (f"{title}-{train.num_classes}" if dataset.is_view else title),
+            "description": meta.get("description", ""),
+            "num_classes": train.num_classes,
+            "train_images": len(train),
+            "test_images": len(test),
+            "im_size": min(train.im_size),
+            "error_metric": self.metric(dataset),
+            "source": meta.get("source", ""),
+            "licence": meta.get("licence", ""),
+            "split_rule": meta.get("split_rule", ""),
+            "view_of": dataset.prepared if dataset.is_view else None,
+            "classes": list(train.class_names),
+            "fingerprint": train.fingerprint,
+        }
+
+    def metric(self, dataset: DatasetSpec) -> str:
+        """Return the error metric of a data set: "top1" or "top5"."""
+        return dataset.metric or self.open(dataset, "test").meta.get("error_metric", "top1")
+
+    def _describe_regime(self, name: str) -> dict[str, Any]:
+        layers = [
+            (self.spec.where("config"), self.spec.config),
+            (self.spec.where("regimes", name), self.spec.regimes[name]),
+        ]
+        cfg = layer_cfg(layers)
+        return {
+            "epochs": cfg.OPTIM.MAX_EPOCH,
+            "batch_size": cfg.TRAIN.BATCH_SIZE,
+            "optimizer": cfg.OPTIM.OPTIMIZER,
+            "base_lr": cfg.OPTIM.BASE_LR,
+            "lr_policy": cfg.OPTIM.LR_POLICY,
+            "warmup_epochs": cfg.OPTIM.WARMUP_EPOCHS,
+            "momentum": cfg.OPTIM.MOMENTUM,
+            "weight_decay": cfg.OPTIM.WEIGHT_DECAY,
+            "label_smoothing": cfg.TRAIN.LABEL_SMOOTHING,
+            "pad": cfg.DATA.PAD,
+            "flip": cfg.DATA.FLIP,
+        }
+
+    def _describe_population(self) -> dict[str, Any]:
+        population, spec = self.population, self.spec.population
+        described: dict[str, Any] = {
+            "size": len(population),
+            "stages": population.num_stages,
+            "space": "AnyNetX" if spec.csv is None else f"read from {spec.csv.name}",
+            "regime": _describe_bounds(spec.bounds),
+            **{key: value for key, value in asdict(population.frame).items() if key != "strides"},
+            "strides": list(population.frame.strides),
+        }
+        if population.provenance is not None:
+            origin = population.provenance
+            space = asdict(origin.space)
+            described.update(
+                seed=origin.seed,
+                drawn=origin.drawn,
+                accepted=origin.accepted,
+                **{key: list(space[key]) for key in ("depth", "width", "bot_mul", "group_w")},
+            )
+        return described
+
+
+def _nested(overrides: list[Any], base: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the sections of `base` that dotted overrides touch, with the new values."""
+    sections: dict[str, Any] = {}
+    for key, value in zip(overrides[::2], overrides[1::2], strict=True):
+        section, leaf = key.split(".")
+        sections.setdefault(section, dict(base[section]))[leaf] = value
+    return sections
+
+
+def _describe_bounds(bounds: Mapping[str, tuple[float, float]]) -> str:
+    if not bounds:
+        return "no bounds"
+    return ", ".join(f"{low:g} to {high:g} {name}" for name, (low, high) in bounds.items())

@@ -1,0 +1,160 @@
+"""What a user's mistake or a broken machine looks like: one message, nothing half-written."""
+
+import contextlib
+import os
+import resource
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+CFG = ROOT / "configs" / "embedded" / "digits_anynet.yaml"
+QUICK = ("OPTIM.MAX_EPOCH", "2", "DEVICE", "cpu")
+
+
+def assert_one_message(process, *parts, code=None):
+    assert process.returncode not in (0, -9) if code is None else process.returncode == code
+    messages = process.stderr.splitlines()
+    assert len([line for line in messages if line.startswith("error: ")]) == 1, process.stderr
+    assert messages[-1].startswith("error: "), process.stderr
+    assert "Traceback" not in process.stderr + process.stdout
+    for part in parts:
+        assert part in messages[-1]
+
+
+@pytest.fixture
+def train(tool, digits_dir):
+    """Return a function that trains the digits network with overrides."""
+
+    def run(*overrides, **options):
+        return tool(
+            "train_net", "--cfg", CFG, "DATA.DIR", digits_dir, "OUT_DIR", "run", *QUICK, *overrides,
+            **options,
+        )  # fmt: skip
+
+    return run
+
+
+def test_misspelt_key(train, tmp_path):
+    assert_one_message(train("OPTIM.BASELR", "0.1"), "OPTIM.BASELR", "OPTIM.BASE_LR", code=2)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_misspelt_key_in_a_file(tool, tmp_path):
+    path = tmp_path / "net.yaml"
+    path.write_text("OPTIM:\n  BASELR: 0.1\n")
+    assert_one_message(
+        tool("train_net", "--cfg", path), str(path), "OPTIM.BASELR", "OPTIM.BASE_LR", code=2
+    )
+
+
+def test_text_where_a_number_belongs(train, tmp_path):
+    assert_one_message(train("OPTIM.BASE_LR", "fast"), "OPTIM.BASE_LR", "'fast'", "a number")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_study_with_a_misspelt_key_and_a_text(tool, tiny_study, tmp_path):
+    process = tool("study", "run", tiny_study(config={"OPTIM": {"MAX_EPOC": 1}}))
+    assert_one_message(process, "tiny.yaml: config", "OPTIM.MAX_EPOC", "OPTIM.MAX_EPOCH", code=2)
+    process = tool("study", "run", tiny_study(config={"OPTIM": {"MAX_EPOCH": "one"}}))
+    assert_one_message(process, "tiny.yaml: config", "OPTIM.MAX_EPOCH", "'one'", code=2)
+    process = tool("study", "run", tiny_study(tragets=["textures"]))
+    assert_one_message(process, "tiny.yaml", "'tragets'", "'targets'", code=2)
+    assert not list(tmp_path.glob("studies/tiny/*/cfgs"))
+
+
+def test_missing_configuration_file(tool):
+    assert_one_message(tool("train_net", "--cfg", "nowhere.yaml"), "nowhere.yaml: no such file")
+
+
+def test_missing_data_folder(train, tmp_path):
+    process = train("DATA.DIR", "nowhere")
+    assert_one_message(process, "'digits' is not prepared", "nowhere", "prepare_data.py")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_study_with_a_data_set_that_is_not_there(tool, tiny_study, tmp_path):
+    datasets = {"digits": {}, "concrete_cracks": {}}
+    study = tiny_study(datasets=datasets, family=[], targets=["concrete_cracks"])
+    process = tool("study", "run", study)
+    assert_one_message(process, "tiny.yaml: datasets.concrete_cracks", "not prepared")
+    assert not list(tmp_path.glob("studies/tiny/*/cfgs"))
+
+
+def test_truncated_checkpoint(train, tool, digits_dir, tmp_path):
+    assert train().returncode == 0
+    path = tmp_path / "run" / "checkpoints" / "model_epoch_0002.pyth"
+    path.write_bytes(path.read_bytes()[:-100])
+    before = (tmp_path / "run" / "checkpoints" / "model_epoch_0001.pyth").read_bytes()
+    assert_one_message(train(), "model_epoch_0002.pyth", "delete it")
+    process = tool(
+        "test_net", "--cfg", CFG, "DATA.DIR", digits_dir, "TEST.WEIGHTS", path, "DEVICE", "cpu"
+    )
+    assert_one_message(process, "model_epoch_0002.pyth")
+    assert (path.parent / "model_epoch_0001.pyth").read_bytes() == before
+    path.unlink()
+    assert train().returncode == 0
+
+
+def test_no_weights_to_test(tool, digits_dir):
+    process = tool("test_net", "--cfg", CFG, "DATA.DIR", digits_dir)
+    assert_one_message(process, "TEST.WEIGHTS is empty", code=2)
+
+
+@contextlib.contextmanager
+def small_disk(folder, kilobytes):
+    """Mount a file system of a given size on a folder; skip where that is not allowed."""
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", str(folder)]
+    if os.geteuid() or subprocess.run(mount, check=False, capture_output=True).returncode:
+        pytest.skip("mounting a small file system is not permitted here")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+def assert_nothing_half_written(folder):
+    """Check that every file is whole: logs end in a newline, checkpoints open."""
+    from pycls.core.checkpoint import load_checkpoint
+
+    assert not list(folder.rglob("*.partial"))
+    for path in folder.rglob("*.pyth"):
+        load_checkpoint(path)
+    for path in folder.rglob("stdout.log"):
+        assert path.read_bytes()[-1:] in (b"", b"\n")
+
+
+@pytest.mark.parametrize("kilobytes", [4, 64, 300])
+def test_full_disk_while_training(train, tmp_path, kilobytes):
+    with small_disk(tmp_path / "run", kilobytes):
+        process = train("OPTIM.MAX_EPOCH", "5")
+        assert_one_message(process, "no space left", "run")
+        assert_nothing_half_written(tmp_path / "run")
+
+
+def test_full_disk_stops_a_study_once(tool, tiny_study, tmp_path, digits_dir):
+    tool("prepare_data", "prepare", "digits", "textures", "--out", "data")
+    with small_disk(tmp_path / "out", 300):
+        process = tool("study", "run", tiny_study(), "--out", "out")
+        assert process.returncode == 1
+        assert process.stderr.count("error: ") == 1
+        assert "no space left" in process.stderr.splitlines()[-1]
+        assert "trying again" not in process.stderr
+        assert_nothing_half_written(tmp_path / "out")
+    again = tool("study", "run", tiny_study(), "--out", "out")
+    assert again.returncode == 0, again.stderr
+
+
+def test_file_size_limit(train, tmp_path):
+    limit = 20_000
+    process = train(preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
+    assert_one_message(process, "file-size limit")
+    assert_nothing_half_written(tmp_path / "run")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_folder_without_permission(train, tmp_path):
+    (tmp_path / "run").mkdir(mode=0o500)
+    assert_one_message(train(), "permission denied")

@@ -1,0 +1,222 @@
+"""tools/study.py from the file to the report, and what disturbs it on the way."""
+
+import csv
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from pycls.core import checkpoint
+from pycls.core.run_record import read_record
+
+ROOT = Path(__file__).resolve().parents[2]
+KILLS = int(os.environ.get("PYCLS_SOAK_KILLS", "3"))
+
+
+def rows(folder):
+    with (folder / "results.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def snapshot(folder):
+    """Return the content of all that a study has trained and collected."""
+    names = ("stdout.log", "run.json", "results.csv", "timings.csv", "population.csv")
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.name in names}
+
+
+@pytest.fixture
+def start_study(tmp_path):
+    """Return a function that starts `study.py run` in its own process group."""
+
+    def start(study, *args):
+        command = [sys.executable, str(ROOT / "tools" / "study.py"), "run", str(study), *args]
+        environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
+        return subprocess.Popen(
+            command, cwd=tmp_path, env=environment, text=True, start_new_session=True,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+
+    return start
+
+
+def workers_of(pid):
+    """Return the processes that a process has started."""
+    children = Path(f"/proc/{pid}/task/{pid}/children")
+    tasks = Path(f"/proc/{pid}/task").glob("*/children") if children.exists() else []
+    return [int(child) for task in tasks for child in task.read_text().split()]
+
+
+def is_alive(pid):
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rsplit(") ", 1)[1].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state != "Z"
+
+
+def wait_until(condition, seconds=60):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.02)
+
+
+def test_from_file_to_report_and_again(tool, tiny_study, tmp_path):
+    study = tiny_study()
+    first = tool("study", "run", study)
+    assert first.returncode == 0, first.stderr
+    folder = tmp_path / "studies" / "tiny"
+    table = rows(folder)
+    assert len(table) == 4 * 3 + 2
+    assert {row["status"] for row in table} == {"done"}
+    assert {row["num_classes"] for row in table if row["dataset"] == "digits_3"} == {"3"}
+    for row in table:
+        assert 0 <= float(row["min_top1_err"]) <= float(row["error"]) <= 100
+        assert float(row["final_topk_err"]) <= float(row["final_top1_err"])
+    population_run, repeat = (
+        next(r for r in table if r["run"] == run)
+        for run in ("digits/000000", "digits_seeds/000000")
+    )
+    assert {**population_run, "run": "", "sweep": ""} == {**repeat, "run": "", "sweep": ""}
+    assert (folder / "report" / "index.html").is_file()
+
+    # On a pipe: one line a finished run, with a count.
+    lines = [line for line in first.stderr.splitlines() if " done in " in line]
+    assert len(lines) == 14
+    assert lines[-1].startswith("[14/14]")
+
+    before = snapshot(folder)
+    again = tool("study", "run", study)
+    assert again.returncode == 0, again.stderr
+    assert "14 runs, 14 of them finished before" in again.stdout
+    assert snapshot(folder) == before
+
+    status = tool("study", "status", study)
+    assert status.stdout.splitlines()[-1].split() == ["total", "14", "14", "0", "0", "0"]
+
+
+def test_killed_and_started_again_it_ends_in_the_same_results(
+    tool, tiny_study, start_study, tmp_path
+):
+    study = tiny_study()
+    assert tool("study", "run", study, "--out", "undisturbed").returncode == 0
+    moments = random.Random(7)
+    done = 0
+    for _ in range(KILLS):
+        process = start_study(study, "--out", "killed")
+        # After a random number of further runs, somewhere in the next ones.
+        goal = min(done + moments.randint(0, 3), 13)
+
+        def finished():
+            return len(list((tmp_path / "killed").glob("*/logs/*/run.json")))
+
+        wait_until(lambda goal=goal: finished() > goal)
+        time.sleep(moments.random() * 0.5)
+        workers = workers_of(process.pid)
+        process.kill()
+        assert process.wait() == -signal.SIGKILL
+        # Workers whose driver is gone leave at once, and write nothing more.
+        wait_until(lambda workers=workers: not any(map(is_alive, workers)), 10)
+        done = finished()
+    last = tool("study", "run", study, "--out", "killed")
+    assert last.returncode == 0, last.stderr
+    expected = (tmp_path / "undisturbed" / "results.csv").read_bytes()
+    assert (tmp_path / "killed" / "results.csv").read_bytes() == expected
+    assert not list((tmp_path / "killed").rglob("*.partial"))
+
+
+def test_a_killed_worker_costs_its_run_one_try(tiny_study, start_study, tmp_path):
+    study = tiny_study(config={"OPTIM": {"MAX_EPOCH": 30}, "DEVICE": "cpu"})
+    process = start_study(study, "--jobs", "1")
+    folder = tmp_path / "studies" / "tiny"
+    wait_until(lambda: checkpoint.last_checkpoint(folder / "digits/logs/000000") is not None)
+    (worker,) = workers_of(process.pid)
+    os.kill(worker, signal.SIGKILL)
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    assert "SIGKILL" in errors
+    assert "trying again" in errors
+    assert {row["status"] for row in rows(folder)} == {"done"}
+
+
+def test_ctrl_c_stops_everything_and_the_command_goes_on(tool, tiny_study, start_study, tmp_path):
+    study = tiny_study(config={"OPTIM": {"MAX_EPOCH": 30}, "DEVICE": "cpu"})
+    process = start_study(study)
+    folder = tmp_path / "studies" / "tiny"
+    wait_until(lambda: checkpoint.last_checkpoint(folder / "digits/logs/000000") is not None)
+    workers = workers_of(process.pid)
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode == 1
+    assert errors.splitlines()[-1] == "error: stopped; the same command goes on where it was"
+    assert "Traceback" not in errors
+    wait_until(lambda: not any(map(is_alive, workers)), 5)
+    assert tool("study", "run", study).returncode == 0
+
+
+def test_a_failing_run_is_retried_named_and_left_behind(tool, tiny_study, tmp_path):
+    diverging = {"OPTIM": {"BASE_LR": 1e20}}
+    study = tiny_study(
+        datasets={
+            "digits": {}, "digits_3": {"of": "digits", "num_classes": 3},
+            "textures": {"config": diverging},
+        },
+        max_retry=2,
+    )  # fmt: skip
+    process = tool("study", "run", study)
+    assert process.returncode == 1
+    assert process.stderr.count("trying again") == 4 * 2
+    assert "failed: textures/000000: the loss is nan" in process.stderr
+    assert "Run failed: the loss is nan" in process.stderr
+    folder = tmp_path / "studies" / "tiny"
+    status = json.loads((folder / "status.json").read_text())
+    assert (status["planned"], status["done"], len(status["failed"])) == (14, 10, 4)
+    assert {row["error"] for row in rows(folder) if row["dataset"] == "textures"} == {""}
+    report = (folder / "report" / "index.html").read_text()
+    assert "textures/000000" in report
+
+
+def test_a_study_file_cannot_alter_what_has_run(tool, tiny_study, tiny_population, tmp_path):
+    assert tool("study", "run", tiny_study()).returncode == 0
+    before = snapshot(tmp_path / "studies")
+    process = tool("study", "run", tiny_study(config={"OPTIM": {"MAX_EPOCH": 2}}))
+    assert process.returncode == 2
+    assert "OPTIM.MAX_EPOCH 3 -> 2" in process.stderr
+    assert snapshot(tmp_path / "studies") == before
+    more = tiny_study(population={**tiny_population, "size": 5})
+    assert tool("study", "run", more).returncode == 0
+    after = snapshot(tmp_path / "studies")
+    assert len(rows(tmp_path / "studies" / "tiny")) == 5 * 3 + 2
+    assert all(after[path] == before[path] for path in before if path.name == "stdout.log")
+
+
+def test_two_drivers_do_not_share_a_study(tiny_study, start_study, tool, tmp_path):
+    study = tiny_study(config={"OPTIM": {"MAX_EPOCH": 200}, "DEVICE": "cpu"})
+    process = start_study(study)
+    wait_until(lambda: list((tmp_path / "studies" / "tiny").glob("digits/logs/*/run.json")))
+    second = tool("study", "run", study)
+    assert second.returncode == 1
+    assert "another process is running the study" in second.stderr
+    process.kill()
+    process.communicate()
+
+
+def test_report_before_there_is_a_study(tool, tiny_study):
+    process = tool("study", "report", tiny_study())
+    assert process.returncode == 1
+    assert "no study there yet" in process.stderr
+
+
+def test_records_hold_no_environment(tool, tiny_study, tmp_path):
+    assert tool("study", "run", tiny_study()).returncode == 0
+    folder = tmp_path / "studies" / "tiny"
+    record = read_record(folder / "digits/logs/000000")
+    assert record["environment"]["threads"] >= 1
+    logs = [path.read_text() for path in folder.rglob("stdout.log")]
+    assert not any(os.environ["PATH"] in text for text in [*logs, json.dumps(record)])
