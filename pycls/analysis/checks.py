@@ -11,7 +11,8 @@ from pycls.analysis.tables import AVERAGE
 from pycls.analysis.wording import MINUS, RHO, count, interval_text, number
 
 FEW_ARCHITECTURES = 30
-MAX_SATURATED = 0.1  # fraction of errors at zero or tied from which a set is reported
+MAX_SATURATED = 0.1  # fraction of errors at zero from which a set is reported
+MAX_TIED = 1 / 3  # fraction of architectures that share an error from which a set is reported
 MIN_NOISE_RATIO = 2.0
 
 
@@ -102,7 +103,7 @@ def _saturated(datasets: pd.DataFrame) -> list[str]:
                 f"{row['title']} is saturated: {row['zero']} of {count(row['n'], 'error')} are 0, "
                 "and the architectures behind them cannot be ranked."
             )
-        elif row["tied"] > MAX_SATURATED * row["n"]:
+        elif row["tied"] > MAX_TIED * row["n"]:
             warnings.append(
                 f"{row['title']}: {row['tied']} of {count(row['n'], 'architecture')} share their "
                 f"error with another one; ties make its {RHO} coarser.{step}"

@@ -26,11 +26,13 @@ from pycls.analysis.style import (
     RED,
     PanelGrid,
     add_legend,
+    is_skewed,
     label_panel,
     mark_empty,
     marker_style,
     panel_grid,
     save_figure,
+    use_log_scale,
 )
 from pycls.analysis.wording import correlation_lines, number
 from pycls.errors import ConfigError
@@ -73,6 +75,7 @@ def edf_figure(errors: pd.DataFrame, study: Study) -> Figure:
             details = [f"n = {len(values)}, median {number(float(np.median(values)), 2)} %"]
             with mpl.rc_context(RC):
                 _draw_edf(axes, values, fraction)
+                _scale_errors(axes, "x", errors, key)
         else:
             mark_empty(axes, "no finished runs")
         label_panel(
@@ -129,6 +132,8 @@ def scatter_figure(errors: pd.DataFrame, study: Study, pairs: Sequence[tuple[str
             (study.dataset_title(y_key), study.error_label(x_key), study.error_label(y_key)),
             coloured=highlighted(len(errors)),
         )
+        _scale_errors(axes, "x", errors, x_key)
+        _scale_errors(axes, "y", errors, y_key)
     size = marker_style(len(errors))
     sizes = {"markersize": max(4.0, size["markersize"] * 1.15), "linestyle": "none"}
     add_legend(
@@ -171,6 +176,7 @@ def structure_figure(
             (values[kept].to_numpy(), errors.loc[kept, key].to_numpy()),
             (study.dataset_title(key), STRUCTURE_LABELS[column], study.error_label(key)),
         )
+        _scale_errors(axes, "y", errors, key)
     return grid.figure
 
 
@@ -196,6 +202,8 @@ def noise_figure(errors: pd.DataFrame, repeats: pd.DataFrame, study: Study) -> F
         with mpl.rc_context(RC):
             _draw_strip(axes, 0, population, BLUE_GREY)
             _draw_strip(axes, 1, seeds, BLUE)
+            if seeds.min() > 0:
+                _scale_errors(axes, "y", errors, key)
             axes.set_xlim(-0.6, 1.6)
             axes.grid(axis="x", visible=False)
             axes.set_xticks(
@@ -208,6 +216,13 @@ def noise_figure(errors: pd.DataFrame, repeats: pd.DataFrame, study: Study) -> F
         ]
         label_panel(grid, axes, study.dataset_title(key), details, "", study.error_label(key))
     return grid.figure
+
+
+def _scale_errors(axes: Axes, axis: str, errors: pd.DataFrame, key: str) -> None:
+    """Give skewed errors a logarithmic axis, the same data set the same one in every figure."""
+    if is_skewed(errors[key].dropna().to_numpy()):
+        with mpl.rc_context(RC):
+            use_log_scale(axes, axis)
 
 
 def _draw_edf(axes: Axes, values: NDArray[np.float64], fraction: NDArray[np.float64]) -> None:

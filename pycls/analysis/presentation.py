@@ -1,6 +1,6 @@
 """A study's tables and facts as the texts that the report's page shows."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,8 +62,8 @@ def rho_html(table: pd.DataFrame, study: Study, csv: str) -> HtmlTable:
     groups = [("Target", 2), (f"With the reference, {reference}", 3)]
     headers = ["data set", "classes", *_RHO_HEADERS]
     if with_members:
-        groups += [("With the closest family member", 4), ("Difference", 2)]
-        headers += ["member", *_RHO_HEADERS, "member less reference [95 %]", "n"]
+        groups += [("With the closest family member", 4), ("Member less reference", 2)]
+        headers += ["member", *_RHO_HEADERS, f"{RHO} difference [95 %]", "n"]
     return HtmlTable(
         caption=f"Spearman's {RHO} between the architectures' test errors on each target and on "
         f"the reference, {reference}"
@@ -169,12 +169,16 @@ def dataset_notes(study: Study) -> list[tuple[str, str]]:
     notes = []
     for key in study.dataset_keys():
         facts = study.datasets[key]
-        parts = [str(facts["description"])] if facts.get("description") else []
+        parts = [_sentence(str(facts["description"]))] if facts.get("description") else []
         if facts.get("view_of") in study.datasets:
             parts.append(f"A view of {study.dataset_title(facts['view_of'])}.")
-        for name in ("source", "licence", "fingerprint"):
+        if facts.get("mirror") is False:
+            parts.append("Never mirrored: that would change the class.")
+        for label, name in (("Split", "split_rule"), ("Source", "source"), ("Licence", "licence")):
             if facts.get(name):
-                parts.append(f"{name.capitalize()}: {plain(facts[name])}.")
+                parts.append(_sentence(f"{label}: {facts[name]}"))
+        if facts.get("fingerprint"):
+            parts.append(f"Fingerprint: {str(facts['fingerprint'])[:16]}.")
         if parts:
             notes.append((study.dataset_title(key), " ".join(parts)))
     return notes
@@ -206,10 +210,10 @@ def regimes_html(study: Study) -> HtmlTable | None:
     if not study.regimes:
         return None
     names = list(study.regimes)
-    settings = list(dict.fromkeys(key for regime in study.regimes.values() for key in regime))
+    settings = dict.fromkeys(key for regime in study.regimes.values() for key in regime)
     rows = [
-        [setting.replace("_", " "), *(plain(study.regimes[name].get(setting)) for name in names)]
-        for setting in settings
+        [label, *(plain(study.regimes[name].get(setting)) for name in names)]
+        for setting, label in _labelled(settings, _REGIME_LABELS)
     ]
     return HtmlTable(
         caption="Training regimes.",
@@ -221,7 +225,11 @@ def regimes_html(study: Study) -> HtmlTable | None:
 
 def population_facts(study: Study) -> list[tuple[str, str]]:
     """Return how the architectures were drawn, as (what, value)."""
-    return [(key.replace("_", " "), plain(value)) for key, value in study.population.items()]
+    facts = study.population
+    return [
+        (label, _range(facts[key]) if key in _RANGES else plain(facts[key]))
+        for key, label in _labelled(facts, _POPULATION_LABELS)
+    ]
 
 
 def run_counts(results: pd.DataFrame) -> str:
@@ -244,6 +252,62 @@ def seeds_text(runs: pd.DataFrame) -> str:
     return f"{len(seeds):,} different ones, {seeds[0]} to {seeds[-1]}"
 
 
+# What the keys of study.json are called on the page, and in which order they come.
+_POPULATION_LABELS = {
+    "space": "design space",
+    "stages": "stages",
+    "depth": "depth d of a stage",
+    "width": "width w of a stage",
+    "bot_mul": "bottleneck multiplier 1/b",
+    "group_w": "group width g",
+    "strides": "strides of the stages",
+    "block_type": "block",
+    "stem_type": "stem",
+    "stem_w": "stem width",
+    "head_w": "head width (0: none)",
+    "regime": "complexity regime",
+    "resolution": "counted at resolution",
+    "num_classes": "counted with classes",
+    "size": "architectures",
+    "drawn": "drawn",
+    "accepted": "in the regime",
+    "seed": "seed of the draw",
+}
+_RANGES = ("depth", "width", "bot_mul", "group_w")
+_REGIME_LABELS = {
+    "epochs": "epochs",
+    "batch_size": "batch size",
+    "optimizer": "optimizer",
+    "base_lr": "learning rate",
+    "lr_policy": "schedule",
+    "warmup_epochs": "warm-up epochs",
+    "momentum": "momentum",
+    "weight_decay": "weight decay",
+    "label_smoothing": "label smoothing",
+    "pad": "padding before the random crop, pixels",
+    "flip": "random mirroring",
+}
+
+
+def _labelled(keys: Iterable[str], labels: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Return (key, label) of the keys, known ones in the order of their labels, others last."""
+    keys = list(keys)
+    known = [(key, label) for key, label in labels.items() if key in keys]
+    return known + [(key, key.replace("_", " ")) for key in keys if key not in labels]
+
+
+def _range(pair: Any) -> str:
+    """Return a closed range as "1 to 6"."""
+    if isinstance(pair, list) and len(pair) == 2:
+        return f"{plain(pair[0])} to {plain(pair[1])}"
+    return plain(pair)
+
+
+def _sentence(text: str) -> str:
+    """Return text with a capital and a full stop."""
+    return f"{text[:1].upper()}{text[1:].rstrip('.')}."
+
+
 def plain(value: Any) -> str:
     """Return a value of a study's description as text; a dash where there is none."""
     if isinstance(value, Mapping):
@@ -256,6 +320,8 @@ def plain(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, int) and abs(value) >= 10_000:
         return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:g}"
     return str(value)
 
 

@@ -135,7 +135,9 @@ def _plan_figures(analysis: _Analysis) -> dict[str, tuple[str, str, Callable[[],
         "edf": (
             "Error distributions",
             "Fraction of architectures whose test error is at most the value on the horizontal "
-            "axis, per data set; the orange line marks the median. Scales differ.",
+            "axis, per data set; the orange line marks the median. Scales differ; here and below, "
+            "errors of which the largest is more than twice the 90th percentile have a "
+            "logarithmic axis.",
             lambda: figures.edf_figure(errors, study),
         )
     }

@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FormatStrFormatter, LogLocator, MaxNLocator, NullLocator
+from numpy.typing import NDArray
 
 from pycls.files import atomic_path
 
@@ -140,6 +142,25 @@ def label_panel(
         )
         axes.set_xlabel(wrap(x_label, grid.panel_width + 0.2), labelpad=2, linespacing=1.2)
         axes.set_ylabel(wrap(y_label, grid.panel_height + 0.1), labelpad=2, linespacing=1.2)
+
+
+def is_skewed(values: NDArray[np.float64]) -> bool:
+    """Say whether a few large values would press all others into a corner of a linear axis.
+
+    That is: none is zero, and the largest is more than twice the 90th percentile.
+    """
+    if len(values) < 3 or float(np.min(values)) <= 0:
+        return False
+    return float(np.max(values)) > 2 * float(np.percentile(values, 90))
+
+
+def use_log_scale(axes: Axes, axis: str) -> None:
+    """Make the "x" or "y" axis of a panel logarithmic, with plain numbers at 1, 2, 5, 10 ..."""
+    (axes.set_xscale if axis == "x" else axes.set_yscale)("log")
+    scale = axes.xaxis if axis == "x" else axes.yaxis
+    scale.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    scale.set_minor_locator(NullLocator())
+    scale.set_major_formatter(FormatStrFormatter("%g"))
 
 
 def mark_empty(axes: Axes, text: str) -> None:

@@ -81,6 +81,21 @@ def test_scatter_shows_rho_and_colours_best_and_worst(simulated):
         assert points == len(ranked)
 
 
+def test_skewed_errors_get_the_same_logarithmic_axis_everywhere(simulated):
+    study, errors, architectures, _ = simulated
+    errors = errors.copy()
+    errors.loc[errors.index[0], study.reference] = 99.0
+    edfs = figures.edf_figure(errors, study).axes
+    scatter = figures.reference_figure(errors, study).axes
+    depths = figures.structure_figure(errors, architectures, study, "cum_depth").axes
+    place = study.dataset_keys().index(study.reference)
+    assert [axes.get_xscale() for axes in edfs].count("log") == 1
+    assert edfs[place].get_xscale() == depths[place].get_yscale() == "log"
+    assert {(axes.get_xscale(), axes.get_yscale()) for axes in scatter} == {("log", "linear")}
+    errors.loc[errors.index[1], study.reference] = 0.0  # no place on a logarithmic axis
+    assert figures.edf_figure(errors, study).axes[place].get_xscale() == "linear"
+
+
 def test_member_figure_uses_the_closest_member(simulated):
     study, errors, *_ = simulated
     labels = [axes.get_xlabel() for axes in figures.member_figure(errors, study).axes]
