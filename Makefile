@@ -9,7 +9,7 @@ PY := $(VENV)/bin/python
 .PHONY: study test lint bench soak clean
 
 study: $(VENV)/.ready
-	$(PY) tools/study.py run sweeps/embedded.yaml
+	$(PY) tools/study.py run sweeps/embedded.yaml --stop-with-parent
 	@ln -sfn studies/embedded/report report
 
 test: $(VENV)/.ready-dev

@@ -108,3 +108,18 @@ def exclusive_lock(
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+def is_locked(path: str | os.PathLike[str]) -> bool:
+    """Say whether a process holds a lock file of :func:`exclusive_lock`."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False

@@ -49,6 +49,10 @@ def _parse_args() -> argparse.Namespace:
                 "--threads", type=_count, metavar="N",
                 help="CPU threads of a run (default: the cores divided by the jobs)",
             )  # fmt: skip
+            command.add_argument(
+                "--stop-with-parent", action="store_true",
+                help="stop when the process that started this one is gone",
+            )  # fmt: skip
     return parser.parse_args()
 
 
@@ -67,7 +71,7 @@ def _run(study: Study, args: argparse.Namespace) -> int:
         print(f"  {line}")
     study.folder.mkdir(parents=True, exist_ok=True)
     # Workers hold the lock too: those of a killed driver may take a moment to leave.
-    lock = exclusive_lock(study.folder / ".lock", f"running the study in {study.folder}", 15)
+    lock = exclusive_lock(study.folder / ".lock", f"running the study in {study.folder}", 10)
     with lock as descriptor:
         study.write()
         pending = [run for run in study.runs if run_status(study, run)[0] != "done"]
@@ -92,6 +96,7 @@ def _run(study: Study, args: argparse.Namespace) -> int:
                 max_retry=study.spec.max_retry,
                 done_before=done,
                 inherit=[descriptor],
+                stop_with_parent=args.stop_with_parent,
             )
         except KeyboardInterrupt:
             raise PyclsError("stopped; the same command goes on where it was") from None
@@ -141,7 +146,7 @@ def _report(study: Study, args: argparse.Namespace) -> int:
     return _tell_failures(summary)
 
 
-_STATES = ("done", "running", "failed", "missing")
+_STATES = ("done", "running", "stopped", "failed", "missing")
 
 
 def _write_report(study: Study) -> Path:

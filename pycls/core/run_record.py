@@ -9,6 +9,7 @@ from typing import Any
 from pycls.files import write_json
 
 FILE_NAME = "run.json"
+LOCK_FILE = ".lock"  # held by the process that trains
 
 
 def record_path(out_dir: str | os.PathLike[str]) -> Path:

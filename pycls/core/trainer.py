@@ -22,7 +22,7 @@ from pycls.core.meters import Meter, topk_wrong
 from pycls.core.optimizer import build_optimizer, lr_at, set_lr
 from pycls.core.precise_bn import update_bn_stats
 from pycls.core.run_log import RunLog
-from pycls.core.run_record import utc_now, write_record
+from pycls.core.run_record import LOCK_FILE, utc_now, write_record
 from pycls.core.supported import check_trainable
 from pycls.core.tester import test_epoch
 from pycls.datasets.loader import Loader
@@ -52,6 +52,13 @@ class _Run:
         self.min_errors = {"min_top1_err": math.inf, "min_top5_err": math.inf}
         self.last_errors: dict[str, float] = {}
 
+    def data_fingerprints(self) -> dict[str, str]:
+        """Return what identifies the images, labels and split that the run works on."""
+        return {
+            "train": self.train_loader.dataset.fingerprint,
+            "test": self.test_loader.dataset.fingerprint,
+        }
+
     def _meter(self, loader: Loader) -> Meter:
         return Meter(len(loader), self.cfg.OPTIM.MAX_EPOCH, self.cfg.LOG_PERIOD, self.device)
 
@@ -78,7 +85,7 @@ def train_model(cfg: CfgNode) -> dict[str, Any]:
     # Data and network first: a mistake there shall leave no folder behind.
     run = _Run(cfg)
     out_dir.mkdir(parents=True, exist_ok=True)
-    with exclusive_lock(out_dir / ".lock", f"training in {out_dir}"):
+    with exclusive_lock(out_dir / LOCK_FILE, f"training in {out_dir}"):
         remove_partials(out_dir)
         remove_partials(checkpoint.checkpoint_dir(out_dir))
         write_text_if_changed(out_dir / cfg.CFG_DEST, dump_cfg(cfg))
@@ -169,6 +176,11 @@ def _resume(run: _Run, log: RunLog) -> None:
         return
     state = checkpoint.load_checkpoint(path)
     _require_same_run(cfg, state, path)
+    if state.get("data", run.data_fingerprints()) != run.data_fingerprints():
+        raise ConfigError(
+            f"{path} was trained on other images or another split than {cfg.TRAIN.DATASET} holds "
+            "now; restore the data set, or choose another OUT_DIR"
+        )
     checkpoint.load_weights(run.model, state["model_state"], str(path))
     try:
         run.optimizer.load_state_dict(state["optimizer_state"])
@@ -202,6 +214,7 @@ def _state(run: _Run, epoch: int) -> dict[str, Any]:
         "last_errors": dict(run.last_errors),
         "model_state": run.model.state_dict(),
         "optimizer_state": run.optimizer.state_dict(),
+        "data": run.data_fingerprints(),
         "cfg": dump_cfg(run.cfg),
     }
 
@@ -219,10 +232,7 @@ def _new_record(run: _Run) -> dict[str, Any]:
         "status": "running",
         "config_hash": cfg_hash(run.cfg),
         "seed": run.cfg.RNG_SEED,
-        "data": {
-            "train": run.train_loader.dataset.fingerprint,
-            "test": run.test_loader.dataset.fingerprint,
-        },
+        "data": run.data_fingerprints(),
         "environment": describe_environment(run.device),
         "pid": os.getpid(),
         "started": utc_now(),

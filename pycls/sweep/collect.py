@@ -10,7 +10,8 @@ from typing import Any
 
 from pycls import files
 from pycls.core.run_log import STATS_TAG
-from pycls.core.run_record import read_record
+from pycls.core.run_record import LOCK_FILE, read_record
+from pycls.files import is_locked
 from pycls.sweep.population import STAGE_COLUMNS
 from pycls.sweep.study import Run, Study
 
@@ -69,13 +70,16 @@ def parse_log(path: Path) -> LogData:
 def run_status(study: Study, run: Run) -> tuple[str, dict[str, Any]]:
     """Return a run's state and its record.
 
-    "done", "failed", "running" (begun; stopped or still going) or "missing" (not begun).
+    "done", "failed", "running" (a process is at it), "stopped" (begun, to be gone on with) or
+    "missing" (not begun).
     """
     record = read_record(study.out_dir(run))
     if record is None:
         return "missing", {}
     status = str(record.get("status"))
-    return (status if status in ("done", "failed") else "running"), record
+    if status in ("done", "failed"):
+        return status, record
+    return ("running" if is_locked(study.out_dir(run) / LOCK_FILE) else "stopped"), record
 
 
 def collect(study: Study) -> dict[str, Any]:
@@ -171,7 +175,7 @@ def _result_row(run: Run, status: str, facts: dict[str, Any], log: LogData) -> l
         error = errors["final_top1_err" if facts["error_metric"] == "top1" else "final_topk_err"]
     return [
         run.id, run.sweep, run.dataset, run.regime, arch.arch, run.seed,
-        "missing" if status == "running" else status,
+        "missing" if status in ("running", "stopped") else status,
         facts["num_classes"], facts["epochs"], facts["error_metric"], error, facts["topk"],
         *errors.values(),
         *(log.complexity.get(name, "") for name in ("flops", "params", "acts")),

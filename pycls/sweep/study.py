@@ -21,7 +21,7 @@ from yacs.config import CfgNode
 from pycls import files
 from pycls.core.code_version import code_version, package_versions
 from pycls.core.config import cfg_to_dict, computing_keys, layer_cfg, parse_cfg
-from pycls.core.run_record import record_path
+from pycls.core.run_record import read_record, record_path
 from pycls.datasets import Dataset, open_dataset
 from pycls.datasets.catalog import CATALOG
 from pycls.datasets.dataset import resolve_data_dir
@@ -77,7 +77,7 @@ class Study:
 
     @cached_property
     def population(self) -> Population:
-        """The population: the folder's own, once it is there; else read or drawn."""
+        """The population, read or drawn."""
         spec = self.spec.population
         if spec.csv is not None:
             return Population.read_csv(spec.csv)
@@ -151,6 +151,7 @@ class Study:
         """
         texts = dict(self._cfg_texts())
         self._refuse_changes(texts)
+        self._refuse_other_data()
         self.folder.mkdir(parents=True, exist_ok=True)
         files.write_text_if_changed(
             self.folder / "study.yaml", self.spec.path.read_text(encoding="utf-8")
@@ -249,6 +250,21 @@ class Study:
                     "choose another folder with --out"
                 )
 
+    def _refuse_other_data(self) -> None:
+        """Refuse to go on with other images than those that runs have been trained on."""
+        now = {
+            dataset.key: {side: self.open(dataset, side).fingerprint for side in ("train", "test")}
+            for dataset in self.spec.datasets.values()
+        }
+        for run in self.runs:
+            record = read_record(self.out_dir(run))
+            if record is not None and record.get("data", now[run.dataset]) != now[run.dataset]:
+                raise ConfigError(
+                    f"{self.spec.where('datasets', run.dataset)}: the run {run.id} in "
+                    f"{self.folder} was trained on other images or another split than "
+                    f"{self.data_dir} holds now; restore them, or choose another folder with --out"
+                )
+
     def _describe_sweeps(self) -> dict[str, Any]:
         sweeps: dict[str, Any] = {}
         for run in self.runs:
@@ -275,6 +291,7 @@ class Study:
             "source": meta.get("source", ""),
             "licence": meta.get("licence", ""),
             "split_rule": meta.get("split_rule", ""),
+            "mirror": train.mirror,
             "view_of": dataset.prepared if dataset.is_view else None,
             "classes": list(train.class_names),
             "fingerprint": train.fingerprint,
@@ -301,7 +318,7 @@ class Study:
             "weight_decay": cfg.OPTIM.WEIGHT_DECAY,
             "label_smoothing": cfg.TRAIN.LABEL_SMOOTHING,
             "pad": cfg.DATA.PAD,
-            "flip": cfg.DATA.FLIP,
+            "flip": "where it keeps the class" if cfg.DATA.FLIP else "no",
         }
 
     def _describe_population(self) -> dict[str, Any]:
@@ -338,4 +355,4 @@ def _nested(overrides: list[Any], base: Mapping[str, Any]) -> dict[str, Any]:
 def _describe_bounds(bounds: Mapping[str, tuple[float, float]]) -> str:
     if not bounds:
         return "no bounds"
-    return ", ".join(f"{low:g} to {high:g} {name}" for name, (low, high) in bounds.items())
+    return ", ".join(f"{low:,.0f} to {high:,.0f} {name}" for name, (low, high) in bounds.items())

@@ -183,6 +183,15 @@ def test_another_configuration_does_not_mix_into_a_run(digits_cfg):
         train_model(digits_cfg("OPTIM.BASE_LR", 0.2))
 
 
+def test_other_data_do_not_mix_into_a_run(digits_cfg, tmp_path):
+    from pycls.datasets.prepare import prepare
+
+    train_model(digits_cfg("OPTIM.MAX_EPOCH", 1))
+    prepare("digits", tmp_path / "other", seed=2)
+    with pytest.raises(ConfigError, match="other images or another split"):
+        train_model(digits_cfg("DATA.DIR", str(tmp_path / "other")))
+
+
 def test_one_process_at_a_time_in_a_folder(digits_cfg, tmp_path):
     cfg = digits_cfg()
     (tmp_path / "run").mkdir()

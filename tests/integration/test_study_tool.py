@@ -87,7 +87,7 @@ def test_from_file_to_report_and_again(tool, tiny_study, tmp_path):
     assert (folder / "report" / "index.html").is_file()
 
     # On a pipe: one line a finished run, with a count.
-    lines = [line for line in first.stderr.splitlines() if " done in " in line]
+    lines = [line for line in first.stdout.splitlines() if " done in " in line]
     assert len(lines) == 14
     assert lines[-1].startswith("[14/14]")
 
@@ -98,7 +98,7 @@ def test_from_file_to_report_and_again(tool, tiny_study, tmp_path):
     assert snapshot(folder) == before
 
     status = tool("study", "status", study)
-    assert status.stdout.splitlines()[-1].split() == ["total", "14", "14", "0", "0", "0"]
+    assert status.stdout.splitlines()[-1].split() == ["total", "14", "14", "0", "0", "0", "0"]
 
 
 def test_killed_and_started_again_it_ends_in_the_same_results(
@@ -132,16 +132,16 @@ def test_killed_and_started_again_it_ends_in_the_same_results(
 
 
 def test_a_killed_worker_costs_its_run_one_try(tiny_study, start_study, tmp_path):
-    study = tiny_study(config={"OPTIM": {"MAX_EPOCH": 30}, "DEVICE": "cpu"})
+    study = tiny_study(config={"OPTIM": {"MAX_EPOCH": 12}, "DEVICE": "cpu"})
     process = start_study(study, "--jobs", "1")
     folder = tmp_path / "studies" / "tiny"
     wait_until(lambda: checkpoint.last_checkpoint(folder / "digits/logs/000000") is not None)
     (worker,) = workers_of(process.pid)
     os.kill(worker, signal.SIGKILL)
-    _, errors = process.communicate(timeout=300)
+    output, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
-    assert "SIGKILL" in errors
-    assert "trying again" in errors
+    assert "SIGKILL" in output
+    assert "trying again" in output
     assert {row["status"] for row in rows(folder)} == {"done"}
 
 
@@ -157,7 +157,28 @@ def test_ctrl_c_stops_everything_and_the_command_goes_on(tool, tiny_study, start
     assert errors.splitlines()[-1] == "error: stopped; the same command goes on where it was"
     assert "Traceback" not in errors
     wait_until(lambda: not any(map(is_alive, workers)), 5)
+    states = tool("study", "status", study).stdout.splitlines()[-1].split()
+    assert states[3] == "0"  # running
+    assert int(states[4]) >= 1  # stopped
     assert tool("study", "run", study).returncode == 0
+
+
+def test_it_stops_with_what_started_it_where_asked(tiny_study, tmp_path):
+    study = tiny_study(config={"OPTIM": {"MAX_EPOCH": 200}, "DEVICE": "cpu"})
+    tool = ROOT / "tools" / "study.py"
+    code = (
+        "import subprocess, sys; "
+        f"subprocess.run([sys.executable, {str(tool)!r}, 'run', {str(study)!r}, "
+        "'--stop-with-parent'])"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path)
+    folder = tmp_path / "studies" / "tiny"
+    wait_until(lambda: list(folder.glob("digits/logs/*/run.json")))
+    (driver,) = workers_of(parent.pid)
+    workers = workers_of(driver)
+    parent.kill()
+    parent.wait()
+    wait_until(lambda: not any(map(is_alive, [driver, *workers])), 10)
 
 
 def test_a_failing_run_is_retried_named_and_left_behind(tool, tiny_study, tmp_path):
@@ -171,7 +192,7 @@ def test_a_failing_run_is_retried_named_and_left_behind(tool, tiny_study, tmp_pa
     )  # fmt: skip
     process = tool("study", "run", study)
     assert process.returncode == 1
-    assert process.stderr.count("trying again") == 4 * 2
+    assert process.stdout.count("trying again") == 4 * 2
     assert "failed: textures/000000: the loss is nan" in process.stderr
     assert "Run failed: the loss is nan" in process.stderr
     folder = tmp_path / "studies" / "tiny"
@@ -196,10 +217,26 @@ def test_a_study_file_cannot_alter_what_has_run(tool, tiny_study, tiny_populatio
     assert all(after[path] == before[path] for path in before if path.name == "stdout.log")
 
 
+def test_other_data_do_not_mix_into_a_study(tool, tiny_study, tmp_path):
+    study = tiny_study()
+    assert tool("study", "run", study).returncode == 0
+    changed = ["prepare", "textures", "--set", "seed=2", "--replace", "--out", "data"]
+    assert tool("prepare_data", *changed).returncode == 0
+    before = snapshot(tmp_path / "studies")
+    datasets = {"digits": {}, "digits_3": {"of": "digits", "num_classes": 3}}
+    study = tiny_study(datasets={**datasets, "textures": {"options": {"seed": 2}}})
+    process = tool("study", "run", study)
+    assert process.returncode == 2
+    assert "textures/000000" in process.stderr
+    assert "other images or another split" in process.stderr
+    assert snapshot(tmp_path / "studies") == before
+
+
 def test_two_drivers_do_not_share_a_study(tiny_study, start_study, tool, tmp_path):
     study = tiny_study(config={"OPTIM": {"MAX_EPOCH": 200}, "DEVICE": "cpu"})
     process = start_study(study)
     wait_until(lambda: list((tmp_path / "studies" / "tiny").glob("digits/logs/*/run.json")))
+    assert int(tool("study", "status", study).stdout.splitlines()[-1].split()[3]) >= 1
     second = tool("study", "run", study)
     assert second.returncode == 1
     assert "another process is running the study" in second.stderr

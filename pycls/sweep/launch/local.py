@@ -67,6 +67,7 @@ def run_jobs(
     max_retry: int = 0,
     done_before: int = 0,
     inherit: Sequence[int] = (),
+    stop_with_parent: bool = False,
 ) -> list[str]:
     """Train all jobs; return the ids of those that failed for good.
 
@@ -77,6 +78,7 @@ def run_jobs(
         max_retry: how often a failed run is tried again.
         done_before: runs finished earlier, for the count shown.
         inherit: file descriptors that workers keep open (locks that shall outlive us).
+        stop_with_parent: stop as if by Ctrl-C when the process that started us is gone.
 
     Raises:
         PyclsError: something that concerns all runs (a full disk) came up.
@@ -97,6 +99,7 @@ def run_jobs(
         )
         for i in range(workers)
     ]
+    parent = os.getppid()
     with _interrupt_on_sigterm():
         try:
             for manager in managers:
@@ -104,6 +107,8 @@ def run_jobs(
             for manager in managers:
                 while manager.is_alive():
                     manager.join(0.2)
+                    if stop_with_parent and os.getppid() != parent:
+                        raise KeyboardInterrupt
         finally:
             pool.stop()
             for manager in managers:

@@ -23,7 +23,7 @@ class Progress:
         planned: {group: runs to do}; runs of a group take about the same time.
         done_before: runs that were finished already.
         workers: runs that go on at the same time.
-        stream: where to write.
+        stream: where to write; None: standard output.
     """
 
     def __init__(
@@ -31,14 +31,14 @@ class Progress:
         planned: dict[str, int],
         done_before: int,
         workers: int,
-        stream: TextIO = sys.stderr,
+        stream: TextIO | None = None,
     ) -> None:
         self._left = dict(planned)
         self._total = sum(planned.values()) + done_before
         self._finished = done_before
         self._workers = workers
-        self._stream = stream
-        self._is_terminal = stream.isatty()
+        self._stream = stream or sys.stdout
+        self._is_terminal = self._stream.isatty()
         self._seconds: dict[str, list[float]] = defaultdict(list)
         self._start = time.monotonic()
 
