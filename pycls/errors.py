@@ -42,6 +42,10 @@ _OS_ERROR_HINTS = {
     errno.EFBIG: "the file-size limit was reached; raise the limit and run the same command again",
     errno.EROFS: "the file system is read-only; choose another output folder",
     errno.EACCES: "permission denied; check the owner of the folder or choose another one",
+    errno.ENOTDIR: "a part of the path is a file, not a folder; choose another output folder",
+    errno.EEXIST: "there is a file where a folder is needed; choose another output folder",
+    errno.EISDIR: "is a folder where a file is needed; name a file",
+    errno.ENAMETOOLONG: "the name is too long for the file system; choose a shorter one",
     errno.EPERM: "operation not permitted; check the owner of the folder or choose another one",
 }
 

@@ -188,19 +188,24 @@ def noise_html(table: pd.DataFrame, csv: str) -> HtmlTable:
     """Return the spread of the repeats beside the population's."""
     rows = [
         [
-            *(row["title"], row["arch"], str(row["n_seeds"]), number(row["spread_repeats"], 2)),
-            *(str(row["n_population"]), number(row["spread_population"], 2)),
-            number(row["ratio"], 2),
+            *(row["title"], row["arch"], str(row["n_seeds"])),
+            *(number(row[name], 2) for name in ("median_repeats", "spread_repeats")),
+            str(row["n_population"]),
+            *(number(row[name], 2) for name in ("median_population", "spread_population", "ratio")),
         ]
         for row in table.to_dict("records")
     ]
     return HtmlTable(
-        caption="Spread (90th less 10th percentile of the test error, in points) of one "
-        "architecture retrained under several seeds, and of the population.",
-        headers=["data set", "architecture", "seeds", "spread", "n", "spread", "ratio"],
+        caption="Median test error (%) and spread (90th less 10th percentile, in points) of one "
+        "architecture retrained under several seeds, and of the population. The ratio is the "
+        "population's spread to that of the one architecture.",
+        headers=[
+            *("data set", "architecture", "seeds", "median", "spread"),
+            *("n", "median", "spread", "ratio of spreads"),
+        ],
         rows=rows,
         csv=csv,
-        groups=[("", 1), ("One architecture", 3), ("Population", 2), ("", 1)],
+        groups=[("", 1), ("One architecture", 4), ("Population", 3), ("", 1)],
         text_columns=(0, 1),
     )
 

@@ -166,11 +166,11 @@ def noise_table(errors: pd.DataFrame, repeats: pd.DataFrame, study: Study) -> pd
 
     Returns:
         A row per sweep of repeats and architecture: sweep, dataset, title, arch, n_seeds,
-        median_repeats, spread_repeats, n_population, spread_population and ratio
-        (population to repeats; NaN with fewer than two seeds or no spread at all).
+        median_repeats, spread_repeats, n_population, median_population, spread_population
+        and ratio (population to repeats; NaN with fewer than two seeds or no spread at all).
     """
     names = ["sweep", "dataset", "title", "arch", "n_seeds", "median_repeats"]
-    names += ["spread_repeats", "n_population", "spread_population", "ratio"]
+    names += ["spread_repeats", "n_population", "median_population", "spread_population", "ratio"]
     rows = []
     for group, runs in repeats.groupby(["sweep", "arch", "dataset"]):
         sweep, arch, key = (str(part) for part in group)
@@ -180,7 +180,7 @@ def noise_table(errors: pd.DataFrame, repeats: pd.DataFrame, study: Study) -> pd
             (
                 *(sweep, key, study.dataset_title(key), arch, len(runs)),
                 *(float(runs["error"].median()), of_repeats if len(runs) > 1 else math.nan),
-                *(int(errors[key].notna().sum()), of_population),
+                *(int(errors[key].notna().sum()), float(errors[key].median()), of_population),
                 of_population / of_repeats if measurable else math.nan,
             )
         )

@@ -11,6 +11,7 @@ from typing import Any
 from pycls import files
 from pycls.core.run_log import STATS_TAG
 from pycls.core.run_record import LOCK_FILE, read_record
+from pycls.errors import ConfigError
 from pycls.files import is_locked
 from pycls.sweep.population import STAGE_COLUMNS
 from pycls.sweep.study import Run, Study
@@ -55,14 +56,14 @@ def parse_log(path: Path) -> LogData:
                 continue
             try:
                 record = json.loads(text)
-                epoch = int(str(record.get("epoch", "0/0")).split("/")[0])
+                epoch = int(str(record.get("epoch", "0")).split("/")[0])
             except (json.JSONDecodeError, AttributeError, ValueError):
                 continue
             if record["_type"] == "complexity":
                 data.complexity = record
-            elif record["_type"] == "train_epoch":
+            elif epoch and record["_type"] == "train_epoch":
                 data.train[epoch] = record
-            elif record["_type"] == "test_epoch":
+            elif epoch and record["_type"] == "test_epoch":
                 data.test[epoch] = record
     return data
 
@@ -85,6 +86,8 @@ def run_status(study: Study, run: Run) -> tuple[str, dict[str, Any]]:
 def collect(study: Study) -> dict[str, Any]:
     """Write results.csv, timings.csv and status.json into the study's folder.
 
+    Needs the folder as :meth:`pycls.sweep.study.Study.write` left it, but no data sets.
+
     Results hold no times and no machine names: the same runs give the same bytes. A run
     that is not done has empty error columns.
 
@@ -92,19 +95,17 @@ def collect(study: Study) -> dict[str, Any]:
         What status.json holds: planned, done, failed (run, reason, log_tail), missing.
     """
     results, timings, failed = [], [], []
-    epochs = _epochs(study)
-    metrics = {key: study.metric(dataset) for key, dataset in study.spec.datasets.items()}
-    classes = {
-        key: study.open(dataset, "test").num_classes for key, dataset in study.spec.datasets.items()
-    }
+    described = json.loads((study.folder / "study.json").read_text(encoding="utf-8"))
+    _require_known(study, described)
     for run in study.runs:
         status, record = run_status(study, run)
         log = parse_log(study.out_dir(run) / "stdout.log") if status == "done" else LogData()
+        dataset = described["datasets"][run.dataset]
         facts = {
-            "num_classes": classes[run.dataset],
-            "epochs": epochs[run.regime, run.dataset],
-            "error_metric": metrics[run.dataset],
-            "topk": min(5, classes[run.dataset]),
+            "num_classes": dataset["num_classes"],
+            "epochs": described["sweeps"][run.sweep]["epochs"],
+            "error_metric": dataset["error_metric"],
+            "topk": min(5, dataset["num_classes"]),
         }
         if status == "done" and facts["epochs"] not in log.test:
             status, record = "failed", {"reason": "its log has no record of the last epoch"}
@@ -142,12 +143,13 @@ def log_tail(out_dir: Path, lines: int = LOG_TAIL_LINES) -> str:
     return "\n".join(parts[-lines:])
 
 
-def _epochs(study: Study) -> dict[tuple[str, str], int]:
-    """Return the planned epochs by regime and data set."""
-    planned: dict[tuple[str, str], int] = {}
-    for dataset in study.spec.datasets.values():
-        planned[dataset.regime, dataset.key] = study.base_cfg(dataset).OPTIM.MAX_EPOCH
-    return planned
+def _require_known(study: Study, described: dict[str, Any]) -> None:
+    new = sorted({run.sweep for run in study.runs} - set(described["sweeps"]))
+    if new:
+        raise ConfigError(
+            f"{study.spec.path}: the sweep {new[0]} is not in {study.folder} yet; "
+            f"'tools/study.py run {study.spec.path}' adds it"
+        )
 
 
 def _columns(stages: int) -> list[str]:

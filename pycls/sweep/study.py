@@ -267,10 +267,20 @@ class Study:
 
     def _describe_sweeps(self) -> dict[str, Any]:
         sweeps: dict[str, Any] = {}
+        epochs = {
+            key: self.base_cfg(dataset).OPTIM.MAX_EPOCH
+            for key, dataset in self.spec.datasets.items()
+        }
         for run in self.runs:
             entry = sweeps.setdefault(
                 run.sweep,
-                {"dataset": run.dataset, "regime": run.regime, "role": run.role, "runs": 0},
+                {
+                    "dataset": run.dataset,
+                    "regime": run.regime,
+                    "role": run.role,
+                    "runs": 0,
+                    "epochs": epochs[run.dataset],
+                },
             )
             entry["runs"] += 1
         return sweeps

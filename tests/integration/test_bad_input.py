@@ -154,6 +154,13 @@ def test_file_size_limit(train, tmp_path):
     assert_nothing_half_written(tmp_path / "run")
 
 
+def test_a_file_where_a_folder_belongs(train, tmp_path):
+    (tmp_path / "run").write_text("mine")
+    assert_one_message(train(), "run", "a file where a folder is needed")
+    assert_one_message(train("OUT_DIR", "run/below"), "run", "not a folder")
+    assert (tmp_path / "run").read_text() == "mine"
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_folder_without_permission(train, tmp_path):
     (tmp_path / "run").mkdir(mode=0o500)

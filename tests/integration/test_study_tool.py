@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -97,6 +98,10 @@ def test_from_file_to_report_and_again(tool, tiny_study, tmp_path):
     assert "14 runs, 14 of them finished before" in again.stdout
     assert snapshot(folder) == before
 
+    # Neither status nor report needs the images.
+    shutil.rmtree(tmp_path / "data")
+    assert tool("study", "report", study).returncode == 0
+    assert snapshot(folder) == before
     status = tool("study", "status", study)
     assert status.stdout.splitlines()[-1].split() == ["total", "14", "14", "0", "0", "0", "0"]
 
@@ -244,10 +249,14 @@ def test_two_drivers_do_not_share_a_study(tiny_study, start_study, tool, tmp_pat
     process.communicate()
 
 
-def test_report_before_there_is_a_study(tool, tiny_study):
+def test_report_before_there_is_a_study_or_a_sweep(tool, tiny_study):
     process = tool("study", "report", tiny_study())
     assert process.returncode == 1
     assert "no study there yet" in process.stderr
+    assert tool("study", "run", tiny_study(repeats=[])).returncode == 0
+    process = tool("study", "report", tiny_study())
+    assert process.returncode == 2
+    assert "digits_seeds is not in" in process.stderr
 
 
 def test_records_hold_no_environment(tool, tiny_study, tmp_path):

@@ -137,6 +137,13 @@ class _Pool:
 
     def manage(self, environment: dict[str, str], inherit: Sequence[int]) -> None:
         """Feed one worker, replaced when it dies, until no job is left."""
+        try:
+            self._feed(environment, inherit)
+        except Exception as error:
+            # A thread that ended quietly would leave its jobs undone without a word.
+            self._give_up(f"cannot run workers: {type(error).__name__}: {error}")
+
+    def _feed(self, environment: dict[str, str], inherit: Sequence[int]) -> None:
         worker: subprocess.Popen[str] | None = None
         while not self._stopped and self._left:
             try:
@@ -164,6 +171,10 @@ class _Pool:
         for process in processes:
             process.kill()
 
+    def _give_up(self, reason: str) -> None:
+        self.fatal = self.fatal or reason
+        self._stopped = True
+
     def _settle(self, job: Job, attempt: int, answer: dict[str, Any], seconds: float) -> None:
         with self._lock:
             if answer["ok"]:
@@ -171,8 +182,7 @@ class _Pool:
                 self.progress.finished(job.group, job.id, seconds, "done")
                 return
             if answer["fatal"]:
-                self.fatal = self.fatal or answer["reason"]
-                self._stopped = True
+                self._give_up(answer["reason"])
                 return
             _record_failure(job, answer["reason"])
             reason = answer["reason"].splitlines()[0]
