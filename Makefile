@@ -25,7 +25,7 @@ bench: $(VENV)/.ready
 	$(PY) dev/bench_loader.py
 
 soak: $(VENV)/.ready-dev
-	PYCLS_SOAK_KILLS=30 $(PY) -m pytest -k "killed"
+	PYCLS_SOAK_KILLS=30 $(PY) -m pytest -k "killed_and_started_again"
 
 clean:
 	rm -rf $(VENV) report

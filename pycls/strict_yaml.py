@@ -32,12 +32,17 @@ class _StrictLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ign
         return super().construct_mapping(node, deep)
 
 
+class _StrictDumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
+    """Safe dumper that quotes the texts which the loader would take for numbers."""
+
+
 # PyYAML follows YAML 1.1, where an exponent needs a dot and a sign: 5e-5 would be a text.
-_StrictLoader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(?:[0-9][0-9_]*(?:\.[0-9_]*)?|\.[0-9][0-9_]*)[eE][-+]?[0-9]+$"),
-    list("-+0123456789."),
-)
+for _class in (_StrictLoader, _StrictDumper):
+    _class.add_implicit_resolver(
+        "tag:yaml.org,2002:float",
+        re.compile(r"^[-+]?(?:[0-9][0-9_]*(?:\.[0-9_]*)?|\.[0-9][0-9_]*)[eE][-+]?[0-9]+$"),
+        list("-+0123456789."),
+    )
 
 
 def parse_yaml(text: str, where: str) -> Any:
@@ -84,5 +89,6 @@ def load_yaml(path: str | os.PathLike[str]) -> Any:
 
 def dump_yaml(value: Any) -> str:
     """Return `value` as YAML text with sorted keys, that :func:`parse_yaml` reads back."""
-    dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-    return yaml.dump(value, Dumper=dumper, sort_keys=True, default_flow_style=None, width=100)
+    return yaml.dump(
+        value, Dumper=_StrictDumper, sort_keys=True, default_flow_style=None, width=100
+    )

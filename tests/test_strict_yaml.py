@@ -54,6 +54,11 @@ plain = st.recursive(
 )
 
 
+@pytest.mark.parametrize("text", ["5e-5", "0E0", "1.e3", "12", "yes", "", "a: b", "~", "1e400"])
+def test_texts_that_look_like_something_else_stay_texts(text):
+    assert parse_yaml(dump_yaml({"a": text}), "x") == {"a": text}
+
+
 @settings(max_examples=200, deadline=None)
 @given(plain)
 def test_what_is_dumped_reads_back(value):

@@ -2,6 +2,7 @@
 """Carry out a study: tools/study.py run|status|report STUDY.yaml [options]."""
 
 import argparse
+import csv
 import json
 import sys
 import time
@@ -65,8 +66,8 @@ def _count(text: str) -> int:
 
 def _run(study: Study, args: argparse.Namespace) -> int:
     start = time.monotonic()
-    population = study.population
-    print(f"study {study.spec.name}: {len(population)} architectures, in {study.folder}")
+    study.check()
+    print(f"study {study.spec.name}: {len(study.population)} architectures, in {study.folder}")
     for line in study.prepare_data():
         print(f"  {line}")
     study.folder.mkdir(parents=True, exist_ok=True)
@@ -102,6 +103,7 @@ def _run(study: Study, args: argparse.Namespace) -> int:
             raise PyclsError("stopped; the same command goes on where it was") from None
         summary = collect(study)
         path = _write_report(study)
+    _print_answer(path.parent / "tables" / "rho.csv")
     print(f"report: {path} ({format_duration(time.monotonic() - start)})")
     return _tell_failures(summary)
 
@@ -153,6 +155,17 @@ def _write_report(study: Study) -> Path:
     from pycls.analysis.report import write_report
 
     return write_report(study.folder)
+
+
+def _print_answer(table: Path) -> None:
+    """Print how well the reference and the closest members predict each target."""
+    with table.open(encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if row["n_reference"]]
+    for row in rows:
+        text = f"  {row['target']}: rho {row['rho_reference'] or 'undefined'} with the reference"
+        if row["closest_member"]:
+            text += f", {row['rho_member'] or 'undefined'} with {row['closest_member']}"
+        print(f"{text} (n = {row['n_reference']})")
 
 
 def _tell_failures(summary: dict) -> int:

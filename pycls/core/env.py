@@ -3,6 +3,8 @@
 import platform
 import socket
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -34,15 +36,34 @@ def select_device(name: str) -> torch.device:
     return device
 
 
-def set_up_process(cfg: CfgNode) -> torch.device:
-    """Prepare the process for a run and return its device."""
+@contextmanager
+def run_settings(cfg: CfgNode) -> Iterator[torch.device]:
+    """Set the process up for a run, and as it was again afterwards.
+
+    Yields:
+        The run's device.
+
+    Raises:
+        ConfigError: DEVICE asks for what is not there.
+    """
     device = select_device(cfg.DEVICE)
-    if cfg.NUM_THREADS:
-        torch.set_num_threads(cfg.NUM_THREADS)
-    # Weights that decay to denormal numbers would make CPU arithmetic many times slower.
-    torch.set_flush_denormal(True)
-    torch.backends.cudnn.benchmark = cfg.CUDNN.BENCHMARK
-    return device
+    threads, benchmark = torch.get_num_threads(), torch.backends.cudnn.benchmark
+    flushed = _flushes_denormals()
+    try:
+        if cfg.NUM_THREADS:
+            torch.set_num_threads(cfg.NUM_THREADS)
+        # Values that decay to denormal numbers would make CPU arithmetic many times slower.
+        torch.set_flush_denormal(True)
+        torch.backends.cudnn.benchmark = cfg.CUDNN.BENCHMARK
+        yield device
+    finally:
+        torch.set_num_threads(threads)
+        torch.set_flush_denormal(flushed)
+        torch.backends.cudnn.benchmark = benchmark
+
+
+def _flushes_denormals() -> bool:
+    return torch.tensor([5e-324], dtype=torch.float64).mul(1.0).item() == 0.0
 
 
 def move_model(model: nn.Module, device: torch.device) -> nn.Module:

@@ -8,7 +8,7 @@ from torch import nn
 from yacs.config import CfgNode
 
 from pycls.core import checkpoint
-from pycls.core.env import move_model, set_up_process
+from pycls.core.env import move_model, run_settings
 from pycls.core.loaders import build_loader
 from pycls.core.meters import Meter, topk_wrong
 from pycls.core.run_log import RunLog
@@ -43,16 +43,16 @@ def test_model(cfg: CfgNode) -> dict[str, float]:
             "TEST.WEIGHTS is empty; name a checkpoint, for example "
             "TEST.WEIGHTS runs/a/checkpoints/model_epoch_0010.pyth"
         )
-    device = set_up_process(cfg)
-    loader = build_loader(cfg, "TEST", device)
-    model = build_model(cfg)
-    state = checkpoint.load_checkpoint(cfg.TEST.WEIGHTS)
-    checkpoint.load_weights(model, state["model_state"], cfg.TEST.WEIGHTS)
-    model = move_model(model, device)
-    meter = Meter(len(loader), 1, cfg.LOG_PERIOD, device)
-    with RunLog() as log:
-        log.line(f"Weights: {cfg.TEST.WEIGHTS} (epoch {state.get('epoch', -1) + 1})")
-        return test_epoch(loader, model, meter, log, 0, min(5, cfg.MODEL.NUM_CLASSES), {})
+    with run_settings(cfg) as device:
+        loader = build_loader(cfg, "TEST", device)
+        model = build_model(cfg)
+        state = checkpoint.load_checkpoint(cfg.TEST.WEIGHTS)
+        checkpoint.load_weights(model, state["model_state"], cfg.TEST.WEIGHTS)
+        model = move_model(model, device)
+        meter = Meter(len(loader), 1, cfg.LOG_PERIOD, device)
+        with RunLog() as log:
+            log.line(f"Weights: {cfg.TEST.WEIGHTS} (epoch {state.get('epoch', -1) + 1})")
+            return test_epoch(loader, model, meter, log, 0, min(5, cfg.MODEL.NUM_CLASSES), {})
 
 
 @torch.no_grad()

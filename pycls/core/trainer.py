@@ -11,12 +11,13 @@ import time
 from pathlib import Path
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from yacs.config import CfgNode
 
 from pycls.core import checkpoint
 from pycls.core.config import cfg_hash, cfg_to_dict, computing_keys, dump_cfg, parse_cfg
-from pycls.core.env import describe_environment, move_model, set_up_process
+from pycls.core.env import describe_environment, move_model, run_settings
 from pycls.core.loaders import build_loader
 from pycls.core.meters import Meter, topk_wrong
 from pycls.core.optimizer import build_optimizer, lr_at, set_lr
@@ -37,10 +38,10 @@ LOG_FILE = "stdout.log"
 class _Run:
     """What a training works on, built from its configuration."""
 
-    def __init__(self, cfg: CfgNode) -> None:
+    def __init__(self, cfg: CfgNode, device: torch.device) -> None:
         self.start_time = time.time()
         self.cfg = cfg
-        self.device = set_up_process(cfg)
+        self.device = device
         self.train_loader = build_loader(cfg, "TRAIN", self.device)
         self.test_loader = build_loader(cfg, "TEST", self.device)
         self.topk = min(5, cfg.MODEL.NUM_CLASSES)
@@ -81,30 +82,9 @@ def train_model(cfg: CfgNode) -> dict[str, Any]:
         PyclsError: another process is training in OUT_DIR.
     """
     check_trainable(cfg)
-    out_dir = Path(cfg.OUT_DIR)
-    # Data and network first: a mistake there shall leave no folder behind.
-    run = _Run(cfg)
-    out_dir.mkdir(parents=True, exist_ok=True)
-    with exclusive_lock(out_dir / LOCK_FILE, f"training in {out_dir}"):
-        remove_partials(out_dir)
-        remove_partials(checkpoint.checkpoint_dir(out_dir))
-        write_text_if_changed(out_dir / cfg.CFG_DEST, dump_cfg(cfg))
-        record = _new_record(run)
-        write_record(out_dir, record)
-        with RunLog(out_dir / LOG_FILE if cfg.LOG_DEST == "file" else None) as log:
-            try:
-                _train(run, log)
-            except BaseException as error:
-                _end_record(record, run, "interrupted" if _is_interrupt(error) else "failed")
-                record["reason"] = _describe_error(error)
-                _write_last_words(out_dir, record, log)
-                raise
-        _end_record(record, run, "done")
-        record["result"] = _result(run)
-        write_record(out_dir, record)
-        if cfg.CHECKPOINT.KEEP == "none":
-            checkpoint.remove_checkpoints(out_dir)
-    return record
+    with run_settings(cfg) as device:
+        # Data and network first: a mistake there shall leave no folder behind.
+        return _train_in_folder(_Run(cfg, device))
 
 
 def train_epoch(run: _Run, log: RunLog, epoch: int) -> dict[str, Any]:
@@ -130,6 +110,32 @@ def train_epoch(run: _Run, log: RunLog, epoch: int) -> dict[str, Any]:
     log.stats({**stats, "lr": lr}, "train_epoch")
     _require_finite(stats)
     return stats
+
+
+def _train_in_folder(run: _Run) -> dict[str, Any]:
+    """Train in OUT_DIR, as its only process, and record how it ended."""
+    cfg, out_dir = run.cfg, Path(run.cfg.OUT_DIR)
+    out_dir.mkdir(parents=True, exist_ok=True)
+    with exclusive_lock(out_dir / LOCK_FILE, f"training in {out_dir}"):
+        remove_partials(out_dir)
+        remove_partials(checkpoint.checkpoint_dir(out_dir))
+        write_text_if_changed(out_dir / cfg.CFG_DEST, dump_cfg(cfg))
+        record = _new_record(run)
+        write_record(out_dir, record)
+        with RunLog(out_dir / LOG_FILE if cfg.LOG_DEST == "file" else None) as log:
+            try:
+                _train(run, log)
+            except BaseException as error:
+                _end_record(record, run, "interrupted" if _is_interrupt(error) else "failed")
+                record["reason"] = _describe_error(error)
+                _write_last_words(out_dir, record, log)
+                raise
+        _end_record(record, run, "done")
+        record["result"] = _result(run)
+        write_record(out_dir, record)
+        if cfg.CHECKPOINT.KEEP == "none":
+            checkpoint.remove_checkpoints(out_dir)
+    return record
 
 
 def _train(run: _Run, log: RunLog) -> None:

@@ -117,6 +117,17 @@ class Study:
         """Return the folder a run writes to."""
         return self.folder / run.sweep / "logs" / f"{run.index:06d}"
 
+    def check(self) -> None:
+        """Check all that can be checked before anything is prepared or written.
+
+        Raises:
+            ConfigError: the population cannot be drawn, a repeat names no architecture, or a
+                configuration key or value is wrong.
+        """
+        _ = self.runs
+        for dataset in self.spec.datasets.values():
+            layer_cfg(self._layers(dataset))
+
     def prepare_data(self) -> Iterator[str]:
         """Prepare the embedded sets and open all others; yield a line about each.
 
@@ -210,7 +221,6 @@ class Study:
 
     def base_cfg(self, dataset: DatasetSpec) -> CfgNode:
         """Return the checked configuration of a data set's runs, with the first architecture."""
-        spec = self.spec
         train = self.open(dataset, "train")
         size = min(train.im_size)
         overrides = [
@@ -220,16 +230,20 @@ class Study:
             "DATA.DIR", str(self.data_dir), "DATA.CLASSES", list(self._classes(dataset)),
             "LOG_DEST", "file",
         ]  # fmt: skip
+        # The stored size, unless the study says otherwise.
+        sizes = ("sizes", {"TRAIN": {"IM_SIZE": size}, "TEST": {"IM_SIZE": size}})
         return layer_cfg(
-            [
-                # The stored size, unless the study says otherwise.
-                ("sizes", {"TRAIN": {"IM_SIZE": size}, "TEST": {"IM_SIZE": size}}),
-                (spec.where("config"), spec.config),
-                (spec.where("regimes", dataset.regime), spec.regimes[dataset.regime]),
-                (spec.where("datasets", dataset.key, "config"), dataset.config),
-            ],
-            [*self.population.row(0).overrides(), *overrides],
+            [sizes, *self._layers(dataset)], [*self.population.row(0).overrides(), *overrides]
         )
+
+    def _layers(self, dataset: DatasetSpec) -> list[tuple[str, Any]]:
+        """Return the configuration keys that the study file gives for a data set's runs."""
+        spec = self.spec
+        return [
+            (spec.where("config"), spec.config),
+            (spec.where("regimes", dataset.regime), spec.regimes[dataset.regime]),
+            (spec.where("datasets", dataset.key, "config"), dataset.config),
+        ]
 
     def _refuse_changes(self, texts: Mapping[Path, str]) -> None:
         """Refuse a study file that would alter the configuration of runs that have begun."""

@@ -155,6 +155,13 @@ def test_class_subset_with_two_classes(digits_cfg):
     assert result["final_top1_err"] < 20
 
 
+def test_the_process_is_left_as_it_was(digits_cfg):
+    threads = torch.get_num_threads()
+    train_model(digits_cfg("NUM_THREADS", threads + 1, "OPTIM.MAX_EPOCH", 1))
+    assert torch.get_num_threads() == threads
+    assert torch.tensor([5e-324], dtype=torch.float64).mul(1.0).item() > 0
+
+
 def test_divergence_is_said_and_recorded(digits_cfg):
     cfg = digits_cfg("OPTIM.BASE_LR", 1e20)
     with pytest.raises(RunError, match="diverged"):

@@ -54,14 +54,21 @@ def test_text_where_a_number_belongs(train, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_study_with_a_misspelt_key_and_a_text(tool, tiny_study, tmp_path):
+def test_study_with_mistakes_writes_nothing(tool, tiny_study, tiny_population, tmp_path):
     process = tool("study", "run", tiny_study(config={"OPTIM": {"MAX_EPOC": 1}}))
     assert_one_message(process, "tiny.yaml: config", "OPTIM.MAX_EPOC", "OPTIM.MAX_EPOCH", code=2)
     process = tool("study", "run", tiny_study(config={"OPTIM": {"MAX_EPOCH": "one"}}))
     assert_one_message(process, "tiny.yaml: config", "OPTIM.MAX_EPOCH", "'one'", code=2)
     process = tool("study", "run", tiny_study(tragets=["textures"]))
     assert_one_message(process, "tiny.yaml", "'tragets'", "'targets'", code=2)
-    assert not list(tmp_path.glob("studies/tiny/*/cfgs"))
+    repeats = [{"dataset": "digits", "arch": "a0099", "seeds": [1, 2]}]
+    process = tool("study", "run", tiny_study(repeats=repeats))
+    assert_one_message(process, "tiny.yaml: repeats", "'a0099'", "a0000 to a0003", code=2)
+    population = {**tiny_population, "flops": [1, 2]}
+    process = tool("study", "run", tiny_study(population=population))
+    assert process.returncode == 2
+    assert "tiny.yaml: population: only 0 of 4 architectures" in process.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["tiny.yaml"]
 
 
 def test_missing_configuration_file(tool):

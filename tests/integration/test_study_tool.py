@@ -109,27 +109,33 @@ def test_from_file_to_report_and_again(tool, tiny_study, tmp_path):
 def test_killed_and_started_again_it_ends_in_the_same_results(
     tool, tiny_study, start_study, tmp_path
 ):
-    study = tiny_study()
-    assert tool("study", "run", study, "--out", "undisturbed").returncode == 0
+    # Longer runs in the soak version, so that the study lasts for all kills.
+    epochs = 3 if KILLS <= 3 else 3 * KILLS
+    study = tiny_study(config={"OPTIM": {"MAX_EPOCH": epochs}, "DEVICE": "cpu"})
+    assert tool("study", "run", study, "--out", "undisturbed", timeout=1500).returncode == 0
     moments = random.Random(7)
-    done = 0
-    for _ in range(KILLS):
+    kills = 0
+    while kills < KILLS:
         process = start_study(study, "--out", "killed")
-        # After a random number of further runs, somewhere in the next ones.
-        goal = min(done + moments.randint(0, 3), 13)
+        logs = tmp_path.glob("killed/*/logs/*/stdout.log")
+        before = {path: path.stat().st_size for path in logs}
 
-        def finished():
-            return len(list((tmp_path / "killed").glob("*/logs/*/run.json")))
+        def is_training(before=before):
+            logs = tmp_path.glob("killed/*/logs/*/stdout.log")
+            return any(path.stat().st_size > before.get(path, 0) for path in logs)
 
-        wait_until(lambda goal=goal: finished() > goal)
-        time.sleep(moments.random() * 0.5)
+        wait_until(lambda is_training=is_training: is_training())
+        time.sleep(moments.random() * 1.5)
         workers = workers_of(process.pid)
+        if process.poll() is not None:
+            break
         process.kill()
         assert process.wait() == -signal.SIGKILL
+        kills += 1
         # Workers whose driver is gone leave at once, and write nothing more.
         wait_until(lambda workers=workers: not any(map(is_alive, workers)), 10)
-        done = finished()
-    last = tool("study", "run", study, "--out", "killed")
+    assert kills >= min(KILLS, 10)
+    last = tool("study", "run", study, "--out", "killed", timeout=1500)
     assert last.returncode == 0, last.stderr
     expected = (tmp_path / "undisturbed" / "results.csv").read_bytes()
     assert (tmp_path / "killed" / "results.csv").read_bytes() == expected
