@@ -155,7 +155,7 @@ class Study:
         """Write the study's files and one configuration a run.
 
         Files that are as they should be stay untouched; what has been trained is never
-        altered.
+        altered. For the holder of the folder's lock: what killed writers left is removed.
 
         Raises:
             ConfigError: the folder holds another study, or runs of other configurations.
@@ -168,8 +168,11 @@ class Study:
             self.folder / "study.yaml", self.spec.path.read_text(encoding="utf-8")
         )
         files.write_text_if_changed(self.folder / "population.csv", self.population.to_csv_text())
+        files.remove_partials(self.folder)
+        for folder in {path.parent for path in texts}:
+            folder.mkdir(parents=True, exist_ok=True)
+            files.remove_partials(folder)
         for path, text in texts.items():
-            path.parent.mkdir(parents=True, exist_ok=True)
             files.write_text_if_changed(path, text)
         files.write_json(self.folder / "study.json", self.describe())
 

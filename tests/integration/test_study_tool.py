@@ -132,6 +132,9 @@ def test_killed_and_started_again_it_ends_in_the_same_results(
         process.kill()
         assert process.wait() == -signal.SIGKILL
         kills += 1
+        # As left by a kill in the middle of writing.
+        (tmp_path / "killed/digits/cfgs/.000000.yaml.1.partial").write_text("x")
+        (tmp_path / "killed/.results.csv.1.partial").write_text("x")
         # Workers whose driver is gone leave at once, and write nothing more.
         wait_until(lambda workers=workers: not any(map(is_alive, workers)), 10)
     assert kills >= min(KILLS, 10)

@@ -89,10 +89,10 @@ def cut_patches(pictures: Mapping[str, ImageArray], options: PatchOptions) -> Ra
         split=np.array(split, dtype=np.uint8),
         class_names=tuple(pictures),
         split_rule=(
-            f"each picture is divided into areas of {options.area} x {options.area} pixels "
-            f"(after reduction by {options.scale}); a third of them, drawn with seed "
-            f"{options.seed}, is the test side; no patch crosses an area's border, "
-            "patches of a single colour are left out"
+            f"each picture is divided into areas of {options.area} x {options.area} pixels"
+            f"{_after_reduction(options)}; a third of them, drawn with seed {options.seed}, is "
+            "the test side; no patch crosses an area's border, patches of a single colour are "
+            "left out"
         ),
     )
 
@@ -117,9 +117,9 @@ def choose_places(
     grid = (picture.shape[0] // options.area, picture.shape[1] // options.area)
     if grid[0] * grid[1] < 2:
         raise ConfigError(
-            f"picture '{name}' of {picture.shape[0]} x {picture.shape[1]} pixels (after reduction "
-            f"by {options.scale}) has no two areas of {options.area} pixels; choose a smaller "
-            "area or scale"
+            f"picture '{name}' of {picture.shape[0]} x {picture.shape[1]} pixels"
+            f"{_after_reduction(options)} has no two areas of {options.area} pixels; choose a "
+            "smaller area or scale"
         )
     sides = split_areas(name, *grid, TEST_AREAS, options.seed)
     areas = np.argwhere(sides == SIDES.index(side)) * options.area
@@ -208,3 +208,7 @@ def _standard(patches: ImageArray) -> ImageArray:
 
 
 _LEVELS = {"keep": _keep, "centre": _centre, "standard": _standard}
+
+
+def _after_reduction(options: PatchOptions) -> str:
+    return f" (after reduction by {options.scale})" if options.scale > 1 else ""

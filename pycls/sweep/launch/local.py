@@ -40,10 +40,20 @@ class Job:
 
 
 def usable_cores() -> int:
-    """Return the number of CPU cores that this process may use."""
+    """Return the number of CPU cores that this process may use, by affinity and container."""
+    cores = os.cpu_count() or 1
     if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        cores = len(os.sched_getaffinity(0))
+    return max(1, min(cores, _container_cores() or cores))
+
+
+def _container_cores() -> int | None:
+    """Return the cores that a container's CPU quota amounts to (cgroup v2), None without one."""
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+    except (OSError, ValueError):
+        return None
+    return None if quota == "max" else round(int(quota) / int(period))
 
 
 def visible_gpus() -> list[str]:
