@@ -181,11 +181,12 @@ def _check_anynet(cfg: CfgNode, where: str) -> None:
         bot_mul = net.BOT_MULS[i] if net.BOT_MULS else 1.0
         group_w = net.GROUP_WS[i] if net.GROUP_WS else 1
         bottleneck_w = round(width * bot_mul)
-        if bottleneck_w < 1 or bottleneck_w % group_w:
+        # As pycls: width // group width groups, which need not have exactly that width.
+        if bottleneck_w < group_w or bottleneck_w % (bottleneck_w // group_w):
             raise ConfigError(
                 f"{where}: stage {i + 1} has ANYNET.WIDTHS {width} and BOT_MULS {bot_mul}, a "
-                f"bottleneck of {bottleneck_w} channels, which ANYNET.GROUP_WS {group_w} does not "
-                "divide; change one of the three"
+                f"bottleneck of {bottleneck_w} channels, which cannot be split into groups of "
+                f"ANYNET.GROUP_WS {group_w}; change one of the three"
             )
 
 

@@ -126,3 +126,10 @@ def test_any_image_size_passes(size):
 def test_unavailable_network_is_named():
     with pytest.raises(ConfigError, match=r"MODEL\.TYPE is 'effnet'"):
         build_model(load_cfg(None, ["MODEL.TYPE", "effnet"]))
+
+
+def test_groups_are_made_as_pycls_makes_them():
+    # A bottleneck of 24 channels and a group width of 16: one group, not an error.
+    cfg = small_cfg("ANYNET.WIDTHS", [16, 48], "ANYNET.GROUP_WS", [8, 16])
+    assert build_model(cfg).s2.b1.f.b.groups == 1
+    assert build_model(small_cfg()).s2.b1.f.b.groups == 2
