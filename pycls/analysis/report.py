@@ -22,7 +22,7 @@ from pycls.analysis.results import (
     repeat_runs,
 )
 from pycls.analysis.statistics import MIN_PAIRS
-from pycls.analysis.study import Study, load_status, load_study
+from pycls.analysis.study import Study, load_status, load_study, load_trained_with
 from pycls.analysis.wording import RHO
 from pycls.errors import ConfigError
 from pycls.files import remove_partials, write_text
@@ -79,6 +79,7 @@ def write_report(study_folder: str | os.PathLike[str]) -> Path:
         "study": study,
         "warnings": study_warnings(analysis.results, study, analysis.tables),
         "failed": load_status(folder),
+        "trained_with": load_trained_with(folder),
         "html": _html_tables(analysis),
     }
     report = folder / "report"

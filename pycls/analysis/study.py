@@ -126,6 +126,17 @@ def load_status(folder: str | os.PathLike[str]) -> list[dict[str, str]]:
     return [{name: _as_text(entry.get(name)) for name in fields} for entry in failed]
 
 
+def load_trained_with(folder: str | os.PathLike[str]) -> list[str]:
+    """Read from `status.json` by which code, and on what, the finished runs were trained.
+
+    Returns:
+        A text for each code and device; empty where nothing was recorded.
+    """
+    path = Path(folder) / "status.json"
+    entries = _read_json_object(path).get("trained_with") if path.exists() else None
+    return [str(entry) for entry in entries] if isinstance(entries, list) else []
+
+
 def _as_text(value: Any) -> str:
     if isinstance(value, list):
         return "\n".join(str(line) for line in value)

@@ -92,9 +92,11 @@ def collect(study: Study) -> dict[str, Any]:
     that is not done has empty error columns.
 
     Returns:
-        What status.json holds: planned, done, failed (run, reason, log_tail), missing.
+        What status.json holds: planned, done, failed (run, reason, log_tail), missing, and
+        trained_with (code, PyTorch and device of the finished runs, each once).
     """
     results, timings, failed = [], [], []
+    trained_with: set[str] = set()
     described = json.loads((study.folder / "study.json").read_text(encoding="utf-8"))
     _require_known(study, described)
     for run in study.runs:
@@ -112,6 +114,7 @@ def collect(study: Study) -> dict[str, Any]:
         results.append(_result_row(run, status, facts, log))
         if status == "done":
             timings.append([run.id, record.get("started"), record.get("seconds")])
+            trained_with.add(_describe_code(record))
         elif status == "failed":
             reason = record.get("reason", "no reason was recorded")
             failed.append(
@@ -127,6 +130,7 @@ def collect(study: Study) -> dict[str, Any]:
         "done": len(timings),
         "failed": failed,
         "missing": len(study.runs) - len(timings) - len(failed),
+        "trained_with": sorted(trained_with),
     }
     files.write_json(study.folder / "status.json", summary)
     return summary
@@ -141,6 +145,17 @@ def log_tail(out_dir: Path, lines: int = LOG_TAIL_LINES) -> str:
             text = path.read_text(encoding="utf-8", errors="replace")
             parts.extend(line[:500] for line in text.splitlines()[-lines:])
     return "\n".join(parts[-lines:])
+
+
+def _describe_code(record: dict[str, Any]) -> str:
+    """Return which code a run was trained by, and on what kind of device."""
+    environment = record.get("environment", {})
+    commit = environment.get("commit") or "unknown commit"
+    changed = " with uncommitted changes" if environment.get("dirty") else ""
+    return (
+        f"pycls {environment.get('pycls', '?')} ({commit}{changed}), PyTorch "
+        f"{environment.get('torch', '?')}, {environment.get('device', '?')}"
+    )
 
 
 def _require_known(study: Study, described: dict[str, Any]) -> None:

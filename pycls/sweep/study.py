@@ -9,9 +9,10 @@ Layout::
 """
 
 import copy
+import json
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,6 @@ from typing import Any
 from yacs.config import CfgNode
 
 from pycls import files
-from pycls.core.code_version import code_version, package_versions
 from pycls.core.config import cfg_to_dict, computing_keys, layer_cfg, parse_cfg
 from pycls.core.run_record import read_record, record_path
 from pycls.datasets import Dataset, open_dataset
@@ -31,6 +31,7 @@ from pycls.errors import ConfigError, DataError
 from pycls.strict_yaml import dump_yaml
 from pycls.sweep.design_space import AnyNetX
 from pycls.sweep.population import Architecture, Population
+from pycls.sweep.study_description import describe_study
 from pycls.sweep.study_file import DatasetSpec, StudySpec
 
 
@@ -127,6 +128,11 @@ class Study:
         _ = self.runs
         for dataset in self.spec.datasets.values():
             layer_cfg(self._layers(dataset))
+            if dataset.options and dataset.key not in CATALOG:
+                raise ConfigError(
+                    f"{self.spec.where('datasets', dataset.key)}: options are for sets that are "
+                    f"prepared on the way ({', '.join(CATALOG)}); this one has to be there as it is"
+                )
 
     def prepare_data(self) -> Iterator[str]:
         """Prepare the embedded sets and open all others; yield a line about each.
@@ -160,6 +166,7 @@ class Study:
         Raises:
             ConfigError: the folder holds another study, or runs of other configurations.
         """
+        self._refuse_other_study()
         texts = dict(self._cfg_texts())
         self._refuse_changes(texts)
         self._refuse_other_data()
@@ -174,26 +181,7 @@ class Study:
             files.remove_partials(folder)
         for path, text in texts.items():
             files.write_text_if_changed(path, text)
-        files.write_json(self.folder / "study.json", self.describe())
-
-    def describe(self) -> dict[str, Any]:
-        """Return what a report needs to know of the study, as plain values."""
-        spec = self.spec
-        commit, dirty = code_version()
-        return {
-            "name": spec.name,
-            "title": spec.title,
-            "description": spec.description,
-            "reference": spec.reference,
-            "family": list(spec.family),
-            "targets": list(spec.targets),
-            "sweeps": self._describe_sweeps(),
-            "datasets": {d.key: self._describe_dataset(d) for d in spec.datasets.values()},
-            "regimes": {key: self._describe_regime(key) for key in spec.regimes},
-            "population": self._describe_population(),
-            "versions": package_versions(),
-            "commit": f"{commit} with uncommitted changes" if commit and dirty else commit,
-        }
+        files.write_json(self.folder / "study.json", describe_study(self))
 
     def _find_arch(self, name: str) -> Architecture:
         if name not in self.population.ids:
@@ -248,6 +236,16 @@ class Study:
             (spec.where("datasets", dataset.key, "config"), dataset.config),
         ]
 
+    def _refuse_other_study(self) -> None:
+        path = self.folder / "study.json"
+        if path.is_file():
+            name = json.loads(path.read_text(encoding="utf-8")).get("name")
+            if name != self.spec.name:
+                raise ConfigError(
+                    f"{self.folder} holds the study '{name}', not '{self.spec.name}' of "
+                    f"{self.spec.path}; choose another folder with --out"
+                )
+
     def _refuse_changes(self, texts: Mapping[Path, str]) -> None:
         """Refuse a study file that would alter the configuration of runs that have begun."""
         for run in self.runs:
@@ -282,93 +280,6 @@ class Study:
                     f"{self.data_dir} holds now; restore them, or choose another folder with --out"
                 )
 
-    def _describe_sweeps(self) -> dict[str, Any]:
-        sweeps: dict[str, Any] = {}
-        epochs = {
-            key: self.base_cfg(dataset).OPTIM.MAX_EPOCH
-            for key, dataset in self.spec.datasets.items()
-        }
-        for run in self.runs:
-            entry = sweeps.setdefault(
-                run.sweep,
-                {
-                    "dataset": run.dataset,
-                    "regime": run.regime,
-                    "role": run.role,
-                    "runs": 0,
-                    "epochs": epochs[run.dataset],
-                },
-            )
-            entry["runs"] += 1
-        return sweeps
-
-    def _describe_dataset(self, dataset: DatasetSpec) -> dict[str, Any]:
-        train, test = self.open(dataset, "train"), self.open(dataset, "test")
-        meta = train.meta
-        title = meta.get("title", dataset.prepared)
-        return {
-            "title": dataset.title
-            or (f"{title}-{train.num_classes}" if dataset.is_view else title),
-            "description": meta.get("description", ""),
-            "num_classes": train.num_classes,
-            "train_images": len(train),
-            "test_images": len(test),
-            "im_size": min(train.im_size),
-            "error_metric": self.metric(dataset),
-            "source": meta.get("source", ""),
-            "licence": meta.get("licence", ""),
-            "split_rule": meta.get("split_rule", ""),
-            "mirror": train.mirror,
-            "view_of": dataset.prepared if dataset.is_view else None,
-            "classes": list(train.class_names),
-            "fingerprint": train.fingerprint,
-        }
-
-    def metric(self, dataset: DatasetSpec) -> str:
-        """Return the error metric of a data set: "top1" or "top5"."""
-        return dataset.metric or self.open(dataset, "test").meta.get("error_metric", "top1")
-
-    def _describe_regime(self, name: str) -> dict[str, Any]:
-        layers = [
-            (self.spec.where("config"), self.spec.config),
-            (self.spec.where("regimes", name), self.spec.regimes[name]),
-        ]
-        cfg = layer_cfg(layers)
-        return {
-            "epochs": cfg.OPTIM.MAX_EPOCH,
-            "batch_size": cfg.TRAIN.BATCH_SIZE,
-            "optimizer": cfg.OPTIM.OPTIMIZER,
-            "base_lr": cfg.OPTIM.BASE_LR,
-            "lr_policy": cfg.OPTIM.LR_POLICY,
-            "warmup_epochs": cfg.OPTIM.WARMUP_EPOCHS,
-            "momentum": cfg.OPTIM.MOMENTUM,
-            "weight_decay": cfg.OPTIM.WEIGHT_DECAY,
-            "label_smoothing": cfg.TRAIN.LABEL_SMOOTHING,
-            "pad": cfg.DATA.PAD,
-            "flip": "where it keeps the class" if cfg.DATA.FLIP else "no",
-        }
-
-    def _describe_population(self) -> dict[str, Any]:
-        population, spec = self.population, self.spec.population
-        described: dict[str, Any] = {
-            "size": len(population),
-            "stages": population.num_stages,
-            "space": "AnyNetX" if spec.csv is None else f"read from {spec.csv.name}",
-            "regime": _describe_bounds(spec.bounds),
-            **{key: value for key, value in asdict(population.frame).items() if key != "strides"},
-            "strides": list(population.frame.strides),
-        }
-        if population.provenance is not None:
-            origin = population.provenance
-            space = asdict(origin.space)
-            described.update(
-                seed=origin.seed,
-                drawn=origin.drawn,
-                accepted=origin.accepted,
-                **{key: list(space[key]) for key in ("depth", "width", "bot_mul", "group_w")},
-            )
-        return described
-
 
 def _nested(overrides: list[Any], base: Mapping[str, Any]) -> dict[str, Any]:
     """Return the sections of `base` that dotted overrides touch, with the new values."""
@@ -377,9 +288,3 @@ def _nested(overrides: list[Any], base: Mapping[str, Any]) -> dict[str, Any]:
         section, leaf = key.split(".")
         sections.setdefault(section, dict(base[section]))[leaf] = value
     return sections
-
-
-def _describe_bounds(bounds: Mapping[str, tuple[float, float]]) -> str:
-    if not bounds:
-        return "no bounds"
-    return ", ".join(f"{low:,.0f} to {high:,.0f} {name}" for name, (low, high) in bounds.items())

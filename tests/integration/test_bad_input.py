@@ -86,6 +86,9 @@ def test_study_with_a_data_set_that_is_not_there(tool, tiny_study, tmp_path):
     study = tiny_study(datasets=datasets, family=[], targets=["concrete_cracks"])
     process = tool("study", "run", study)
     assert_one_message(process, "tiny.yaml: datasets.concrete_cracks", "not prepared")
+    datasets["concrete_cracks"] = {"options": {"size": 8}}
+    study = tiny_study(datasets=datasets, family=[], targets=["concrete_cracks"])
+    assert_one_message(tool("study", "run", study), "concrete_cracks: options are for", code=2)
     assert not list(tmp_path.glob("studies/tiny/*/cfgs"))
 
 

@@ -85,7 +85,9 @@ def test_from_file_to_report_and_again(tool, tiny_study, tmp_path):
         for run in ("digits/000000", "digits_seeds/000000")
     )
     assert {**population_run, "run": "", "sweep": ""} == {**repeat, "run": "", "sweep": ""}
-    assert (folder / "report" / "index.html").is_file()
+    page = (folder / "report" / "index.html").read_text()
+    assert page.count("runs trained with") == 1
+    assert "and others with" not in page
 
     # On a pipe: one line a finished run, with a count.
     lines = [line for line in first.stdout.splitlines() if " done in " in line]
@@ -220,6 +222,9 @@ def test_a_study_file_cannot_alter_what_has_run(tool, tiny_study, tiny_populatio
     assert process.returncode == 2
     assert "OPTIM.MAX_EPOCH 3 -> 2" in process.stderr
     assert snapshot(tmp_path / "studies") == before
+    other = tool("study", "run", tiny_study(name="other"), "--out", "studies/tiny")
+    assert other.returncode == 2
+    assert "holds the study 'tiny'" in other.stderr
     more = tiny_study(population={**tiny_population, "size": 5})
     assert tool("study", "run", more).returncode == 0
     after = snapshot(tmp_path / "studies")
