@@ -11,57 +11,25 @@ import time
 from pathlib import Path
 from typing import Any
 
-import torch
 import torch.nn.functional as F
 from yacs.config import CfgNode
 
 from pycls.core import checkpoint
-from pycls.core.config import cfg_hash, cfg_to_dict, computing_keys, dump_cfg, parse_cfg
-from pycls.core.env import describe_environment, move_model, run_settings
-from pycls.core.loaders import build_loader
-from pycls.core.meters import Meter, topk_wrong
-from pycls.core.optimizer import build_optimizer, lr_at, set_lr
+from pycls.core.config import cfg_hash, cfg_to_dict, dump_cfg
+from pycls.core.env import describe_environment, run_settings
+from pycls.core.meters import topk_wrong
+from pycls.core.optimizer import lr_at, set_lr
 from pycls.core.precise_bn import update_bn_stats
 from pycls.core.run_log import RunLog
-from pycls.core.run_record import LOCK_FILE, utc_now, write_record
+from pycls.core.run_record import LOCK_FILE, read_record, utc_now, write_record
 from pycls.core.supported import check_trainable
 from pycls.core.tester import test_epoch
-from pycls.datasets.loader import Loader
-from pycls.errors import CheckpointError, ConfigError, PyclsError, RunError, find_environment_error
+from pycls.core.training_run import TrainingRun
+from pycls.errors import PyclsError, RunError, find_environment_error
 from pycls.files import exclusive_lock, remove_partials, write_text_if_changed
-from pycls.models import build_model
 from pycls.models.counting import complexity
 
 LOG_FILE = "stdout.log"
-
-
-class _Run:
-    """What a training works on, built from its configuration."""
-
-    def __init__(self, cfg: CfgNode, device: torch.device) -> None:
-        self.start_time = time.time()
-        self.cfg = cfg
-        self.device = device
-        self.train_loader = build_loader(cfg, "TRAIN", self.device)
-        self.test_loader = build_loader(cfg, "TEST", self.device)
-        self.topk = min(5, cfg.MODEL.NUM_CLASSES)
-        self.model = move_model(build_model(cfg), self.device)
-        self.optimizer = build_optimizer(self.model, cfg)
-        self.train_meter = self._meter(self.train_loader)
-        self.test_meter = self._meter(self.test_loader)
-        self.start_epoch = 0
-        self.min_errors = {"min_top1_err": math.inf, "min_top5_err": math.inf}
-        self.last_errors: dict[str, float] = {}
-
-    def data_fingerprints(self) -> dict[str, str]:
-        """Return what identifies the images, labels and split that the run works on."""
-        return {
-            "train": self.train_loader.dataset.fingerprint,
-            "test": self.test_loader.dataset.fingerprint,
-        }
-
-    def _meter(self, loader: Loader) -> Meter:
-        return Meter(len(loader), self.cfg.OPTIM.MAX_EPOCH, self.cfg.LOG_PERIOD, self.device)
 
 
 def train_model(cfg: CfgNode) -> dict[str, Any]:
@@ -84,10 +52,10 @@ def train_model(cfg: CfgNode) -> dict[str, Any]:
     check_trainable(cfg)
     with run_settings(cfg) as device:
         # Data and network first: a mistake there shall leave no folder behind.
-        return _train_in_folder(_Run(cfg, device))
+        return _train_in_folder(TrainingRun(cfg, device))
 
 
-def train_epoch(run: _Run, log: RunLog, epoch: int) -> dict[str, Any]:
+def train_epoch(run: TrainingRun, log: RunLog, epoch: int) -> dict[str, Any]:
     """Train for one epoch (0-based) and return its record."""
     cfg, model, optimizer, meter = run.cfg, run.model, run.optimizer, run.train_meter
     iterations = len(run.train_loader)
@@ -112,40 +80,45 @@ def train_epoch(run: _Run, log: RunLog, epoch: int) -> dict[str, Any]:
     return stats
 
 
-def _train_in_folder(run: _Run) -> dict[str, Any]:
+def _train_in_folder(run: TrainingRun) -> dict[str, Any]:
     """Train in OUT_DIR, as its only process, and record how it ended."""
     cfg, out_dir = run.cfg, Path(run.cfg.OUT_DIR)
     out_dir.mkdir(parents=True, exist_ok=True)
     with exclusive_lock(out_dir / LOCK_FILE, f"training in {out_dir}"):
         remove_partials(out_dir)
         remove_partials(checkpoint.checkpoint_dir(out_dir))
+        # Before anything is written: a refusal shall leave an earlier run's files alone.
+        origin = run.resume()
+        before = read_record(out_dir)
+        if before is not None and run.is_finished_as(before):
+            return before
         write_text_if_changed(out_dir / cfg.CFG_DEST, dump_cfg(cfg))
         record = _new_record(run)
         write_record(out_dir, record)
         with RunLog(out_dir / LOG_FILE if cfg.LOG_DEST == "file" else None) as log:
             try:
-                _train(run, log)
+                _train(run, log, origin)
             except BaseException as error:
                 _end_record(record, run, "interrupted" if _is_interrupt(error) else "failed")
                 record["reason"] = _describe_error(error)
                 _write_last_words(out_dir, record, log)
                 raise
         _end_record(record, run, "done")
-        record["result"] = _result(run)
+        record["result"] = run.result()
         write_record(out_dir, record)
         if cfg.CHECKPOINT.KEEP == "none":
             checkpoint.remove_checkpoints(out_dir)
     return record
 
 
-def _train(run: _Run, log: RunLog) -> None:
-    """Log what the run is, resume it, and go through the epochs that are left."""
+def _train(run: TrainingRun, log: RunLog, origin: str) -> None:
+    """Log what the run is and go through the epochs that are left."""
     cfg = run.cfg
     environment = describe_environment(run.device)
     log.line("Environment: " + ", ".join(f"{key}={value}" for key, value in environment.items()))
     log.config(cfg_to_dict(cfg))
     log.stats(complexity(cfg), "complexity")
-    _resume(run, log)
+    log.line(origin)
     for epoch in range(run.start_epoch, cfg.OPTIM.MAX_EPOCH):
         train_stats = train_epoch(run, log, epoch)
         if cfg.BN.USE_PRECISE_STATS:
@@ -164,65 +137,10 @@ def _train(run: _Run, log: RunLog) -> None:
         }
         checkpoint.save_checkpoint(
             cfg.OUT_DIR,
-            _state(run, epoch),
+            run.checkpoint_state(epoch),
             keep=cfg.CHECKPOINT.KEEP,
             is_best=errors["top1_err"] < best_before,
         )
-
-
-def _resume(run: _Run, log: RunLog) -> None:
-    """Go on from the run's newest checkpoint, else start from TRAIN.WEIGHTS where given."""
-    cfg = run.cfg
-    path = checkpoint.last_checkpoint(cfg.OUT_DIR) if cfg.TRAIN.AUTO_RESUME else None
-    if path is None:
-        if cfg.TRAIN.WEIGHTS:
-            state = checkpoint.load_checkpoint(cfg.TRAIN.WEIGHTS)
-            checkpoint.load_weights(run.model, state["model_state"], cfg.TRAIN.WEIGHTS)
-            log.line(f"Initial weights: {cfg.TRAIN.WEIGHTS}")
-        return
-    state = checkpoint.load_checkpoint(path)
-    _require_same_run(cfg, state, path)
-    if state.get("data", run.data_fingerprints()) != run.data_fingerprints():
-        raise ConfigError(
-            f"{path} was trained on other images or another split than {cfg.TRAIN.DATASET} holds "
-            "now; restore the data set, or choose another OUT_DIR"
-        )
-    checkpoint.load_weights(run.model, state["model_state"], str(path))
-    try:
-        run.optimizer.load_state_dict(state["optimizer_state"])
-        run.min_errors.update(state["min_errors"])
-        run.last_errors = dict(state["last_errors"])
-    except (KeyError, ValueError) as error:
-        raise CheckpointError(
-            f"{path}: not a checkpoint to resume from ({error}); to start from its weights only, "
-            "name it in TRAIN.WEIGHTS and choose another OUT_DIR"
-        ) from None
-    run.start_epoch = state["epoch"] + 1
-    log.line(f"Resumed from {path}, {state['epoch'] + 1} of {cfg.OPTIM.MAX_EPOCH} epochs done")
-
-
-def _require_same_run(cfg: CfgNode, state: dict[str, Any], path: Path) -> None:
-    """Refuse to mix two configurations in one folder; more epochs than before are allowed."""
-    saved = computing_keys(parse_cfg(str(state.get("cfg", "")), str(path)))
-    for key, value in computing_keys(cfg).items():
-        if saved[key] != value and key != "OPTIM.MAX_EPOCH":
-            raise ConfigError(
-                f"{path} was trained with {key} {saved[key]!r}, now it is {value!r}; choose "
-                "another OUT_DIR, or set TRAIN.AUTO_RESUME False to start again here"
-            )
-
-
-def _state(run: _Run, epoch: int) -> dict[str, Any]:
-    return {
-        "epoch": epoch,
-        "test_err": run.last_errors["top1_err"],
-        "min_errors": dict(run.min_errors),
-        "last_errors": dict(run.last_errors),
-        "model_state": run.model.state_dict(),
-        "optimizer_state": run.optimizer.state_dict(),
-        "data": run.data_fingerprints(),
-        "cfg": dump_cfg(run.cfg),
-    }
 
 
 def _require_finite(stats: dict[str, Any]) -> None:
@@ -233,7 +151,7 @@ def _require_finite(stats: dict[str, Any]) -> None:
         )
 
 
-def _new_record(run: _Run) -> dict[str, Any]:
+def _new_record(run: TrainingRun) -> dict[str, Any]:
     return {
         "status": "running",
         "config_hash": cfg_hash(run.cfg),
@@ -245,23 +163,10 @@ def _new_record(run: _Run) -> dict[str, Any]:
     }
 
 
-def _end_record(record: dict[str, Any], run: _Run, status: str) -> None:
+def _end_record(record: dict[str, Any], run: TrainingRun, status: str) -> None:
     record["status"] = status
     record["ended"] = utc_now()
     record["seconds"] = round(time.time() - run.start_time, 3)
-
-
-def _result(run: _Run) -> dict[str, float]:
-    errors, lowest = run.last_errors, run.min_errors
-    return {
-        "final_top1_err": errors["top1_err"],
-        "final_topk_err": errors["top5_err"],
-        "min_top1_err": lowest["min_top1_err"],
-        "min_topk_err": lowest["min_top5_err"],
-        "final_train_top1_err": errors["train_top1_err"],
-        "final_train_topk_err": errors["train_top5_err"],
-        "topk": run.topk,
-    }
 
 
 def _is_interrupt(error: BaseException) -> bool:

@@ -126,13 +126,13 @@ def test_killed_in_an_epoch_it_ends_in_the_same_bits(digits_cfg, tmp_path):
     assert read_record(killed.OUT_DIR)["status"] == "done"
 
 
-def test_finished_run_is_not_trained_again(digits_cfg):
-    cfg = digits_cfg()
-    first = train_model(cfg)["result"]
-    before = checkpoint.last_checkpoint(cfg.OUT_DIR).read_bytes()
-    assert train_model(cfg)["result"] == first
-    assert checkpoint.last_checkpoint(cfg.OUT_DIR).read_bytes() == before
-    assert len(records(cfg, "test_epoch")) == 3
+@pytest.mark.parametrize("keep", ["all", "last", "none"])
+def test_finished_run_is_not_trained_again(digits_cfg, keep):
+    cfg = digits_cfg("CHECKPOINT.KEEP", keep)
+    first = train_model(cfg)
+    before = folder_content(cfg)
+    assert train_model(cfg) == first
+    assert folder_content(cfg) == before
 
 
 def test_testing_the_weights_gives_the_error_of_training(digits_cfg):
@@ -184,10 +184,50 @@ def test_truncated_checkpoint_is_named_and_nothing_is_lost(digits_cfg):
     assert weights(cfg)["epoch"] == 2
 
 
-def test_another_configuration_does_not_mix_into_a_run(digits_cfg):
-    train_model(digits_cfg())
-    with pytest.raises(ConfigError, match=r"OPTIM\.BASE_LR 0\.1, now it is 0\.2"):
-        train_model(digits_cfg("OPTIM.BASE_LR", 0.2))
+def folder_content(cfg):
+    paths = (path for path in Path(cfg.OUT_DIR).rglob("*") if path.is_file())
+    return {path: path.read_bytes() for path in paths}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["OPTIM.BASE_LR", 0.2], r"OPTIM\.BASE_LR 0\.1, now it is 0\.2"),
+        (["OPTIM.MAX_EPOCH", 2], r"OPTIM\.MAX_EPOCH 3, now it is 2"),
+        (["TRAIN.AUTO_RESUME", False], "AUTO_RESUME is False"),
+    ],
+)
+def test_another_run_does_not_mix_into_a_folder(digits_cfg, overrides, message):
+    cfg = digits_cfg()
+    train_model(cfg)
+    before = folder_content(cfg)
+    with pytest.raises(ConfigError, match=message):
+        train_model(digits_cfg(*overrides))
+    assert folder_content(cfg) == before
+
+
+def test_a_finished_run_can_get_more_epochs_an_unfinished_one_not(digits_cfg):
+    cfg = digits_cfg()
+    train_model(cfg)
+    longer = digits_cfg("OPTIM.MAX_EPOCH", 5)
+    assert train_model(longer)["status"] == "done"
+    assert weights(longer)["epoch"] == 4
+    checkpoint.checkpoint_path(cfg.OUT_DIR, 4).unlink()
+    with pytest.raises(ConfigError, match=r"OPTIM\.MAX_EPOCH 5, now it is 9"):
+        train_model(digits_cfg("OPTIM.MAX_EPOCH", 9))
+
+
+def test_training_starts_from_given_weights(digits_cfg, tmp_path):
+    first = digits_cfg()
+    train_model(first)
+    path = str(checkpoint.last_checkpoint(first.OUT_DIR))
+    second = digits_cfg("TRAIN.WEIGHTS", path, "OUT_DIR", str(tmp_path / "b"))
+    train_model(second)
+    assert records(second, "train_epoch")[0]["loss"] < records(first, "train_epoch")[0]["loss"]
+    missing = digits_cfg("TRAIN.WEIGHTS", "nowhere.pyth", "OUT_DIR", str(tmp_path / "c"))
+    with pytest.raises(CheckpointError, match=r"nowhere\.pyth"):
+        train_model(missing)
+    assert not (tmp_path / "c").exists()
 
 
 def test_other_data_do_not_mix_into_a_run(digits_cfg, tmp_path):
