@@ -72,8 +72,7 @@ def save_checkpoint(
     # Through memory: PyTorch's own file writer hides a full disk in an error of its own.
     buffer = io.BytesIO()
     torch.save(state, buffer)
-    with buffer.getbuffer() as data:
-        write_bytes(path, data)
+    write_bytes(path, buffer.getvalue())
     if is_best and keep != "none":
         _replace_by_copy(path, Path(out_dir) / "model.pyth")
     if keep != "all":
