@@ -1,10 +1,9 @@
 """Preparation: from a data set's name to a complete prepared set, once."""
 
-import fcntl
+import math
 import os
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from pycls.datasets.dataset import resolve_data_dir
 from pycls.datasets.store import is_store, open_store
 from pycls.datasets.store_writer import SetFacts, remove_stale_partials, write_store
 from pycls.errors import ConfigError, DataError
+from pycls.files import exclusive_lock
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
@@ -57,7 +57,9 @@ def prepare(
         )
     path = resolve_data_dir(out_dir) / name
     path.parent.mkdir(parents=True, exist_ok=True)
-    with _only_writer_of(path):
+    # One writer at a time; the others wait for it and find the set complete.
+    lock = path.with_name(f".{path.name}.lock")
+    with exclusive_lock(lock, f"preparing {path}", wait_s=math.inf):
         remove_stale_partials(path)
         if path.exists() and not _is_outdated(path, recipe, replace):
             return path
@@ -140,12 +142,3 @@ def _complete_options(entry: CatalogEntry, given: Mapping[str, Any]) -> dict[str
 
 
 _KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
-
-
-@contextmanager
-def _only_writer_of(path: Path) -> Iterator[None]:
-    """Hold the lock of a set's place; it is free again when the process is gone."""
-    lock = path.with_name(f".{path.name}.lock")
-    with lock.open("a") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
