@@ -78,16 +78,7 @@ def _run(study: Study, args: argparse.Namespace) -> int:
         pending = [run for run in study.runs if run_status(study, run)[0] != "done"]
         done = len(study.runs) - len(pending)
         print(f"  {len(study.runs)} runs, {done} of them finished before", flush=True)
-        jobs = [
-            Job(
-                run.id,
-                run.sweep,
-                study.cfg_path(run),
-                study.out_dir(run),
-                ("OUT_DIR", str(study.out_dir(run)), "DATA.DIR", str(study.data_dir)),
-            )
-            for run in pending
-        ]
+        jobs = [Job(run.id, run.sweep, study.cfg_path(run), study.out_dir(run)) for run in pending]
         workers = args.jobs or default_workers()
         try:
             run_jobs(

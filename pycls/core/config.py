@@ -204,7 +204,7 @@ def _typed_scalar(key: str, value: Any, kind: type, where: str, whole: Any) -> A
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if kind is float and is_number and math.isfinite(value):
         # A list keeps 2 as 2: the epochs of OPTIM.STEPS read as they were written.
-        return float(value) if not isinstance(whole, list | tuple) or value != int(value) else value
+        return value if isinstance(whole, list | tuple) else float(value)
     if kind is int and isinstance(value, int) and not isinstance(value, bool):
         return value
     if kind is bool and isinstance(value, bool):

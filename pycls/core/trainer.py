@@ -97,7 +97,7 @@ def _train_in_folder(run: TrainingRun) -> dict[str, Any]:
         write_record(out_dir, record)
         with RunLog(out_dir / LOG_FILE if cfg.LOG_DEST == "file" else None) as log:
             try:
-                _train(run, log, origin)
+                _train(run, log, origin, record["environment"])
             except BaseException as error:
                 _end_record(record, run, "interrupted" if _is_interrupt(error) else "failed")
                 record["reason"] = _describe_error(error)
@@ -111,10 +111,9 @@ def _train_in_folder(run: TrainingRun) -> dict[str, Any]:
     return record
 
 
-def _train(run: TrainingRun, log: RunLog, origin: str) -> None:
+def _train(run: TrainingRun, log: RunLog, origin: str, environment: dict[str, Any]) -> None:
     """Log what the run is and go through the epochs that are left."""
     cfg = run.cfg
-    environment = describe_environment(run.device)
     log.line("Environment: " + ", ".join(f"{key}={value}" for key, value in environment.items()))
     log.config(cfg_to_dict(cfg))
     log.stats(complexity(cfg), "complexity")

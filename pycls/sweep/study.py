@@ -75,6 +75,7 @@ class Study:
         self.spec = spec
         self.folder = Path(folder)
         self.data_dir = resolve_data_dir(data_dir)
+        self._opened: dict[tuple[str, str], Dataset] = {}
 
     @cached_property
     def population(self) -> Population:
@@ -151,7 +152,13 @@ class Study:
             )
 
     def open(self, dataset: DatasetSpec, split: str) -> Dataset:
-        """Open one side of a data set of the study."""
+        """Open one side of a data set of the study, once."""
+        key = (dataset.key, split)
+        if key not in self._opened:
+            self._opened[key] = self._open(dataset, split)
+        return self._opened[key]
+
+    def _open(self, dataset: DatasetSpec, split: str) -> Dataset:
         try:
             return open_dataset(dataset.prepared, split, self.data_dir, self._classes(dataset))
         except (DataError, ConfigError) as error:

@@ -29,14 +29,12 @@ class Job:
         group: runs of one group take about the same time.
         cfg: its configuration file.
         out_dir: its folder.
-        overrides: configuration keys and values that hold on this machine.
     """
 
     id: str
     group: str
     cfg: Path
     out_dir: Path
-    overrides: tuple[Any, ...] = ()
 
 
 def usable_cores() -> int:
@@ -115,7 +113,7 @@ def run_jobs(
             for manager in managers:
                 manager.start()
             for manager in managers:
-                while manager.is_alive():
+                while manager.is_alive() and not pool.fatal:
                     manager.join(0.2)
                     if stop_with_parent and os.getppid() != parent:
                         raise KeyboardInterrupt
@@ -247,7 +245,7 @@ def _interrupt_on_sigterm() -> Any:
 
 def _ask(worker: "subprocess.Popen[str]", job: Job) -> dict[str, Any] | None:
     """Give a worker a job and wait for its answer; None: it died."""
-    message = {"cfg": str(job.cfg), "out_dir": str(job.out_dir), "overrides": job.overrides}
+    message = {"cfg": str(job.cfg), "out_dir": str(job.out_dir)}
     try:
         if worker.stdin is None or worker.stdout is None:
             raise ValueError("a worker without pipes")
@@ -278,10 +276,8 @@ def _describe_death(worker: "subprocess.Popen[str]") -> str:
 
 
 def _record_failure(job: Job, reason: str) -> None:
-    """Make a run's record say that it failed, where the run could not do so itself."""
+    """Make a run's record say that it failed and why: the run itself may not have come to it."""
     record = read_record(job.out_dir) or {"started": utc_now()}
-    if record.get("status") == "failed" and record.get("reason"):
-        return
     record.update(status="failed", reason=reason, ended=utc_now())
     with contextlib.suppress(OSError):
         job.out_dir.mkdir(parents=True, exist_ok=True)

@@ -72,7 +72,7 @@ def _train(job: dict[str, Any]) -> None:
     from pycls.core.config import load_cfg
     from pycls.core.trainer import train_model
 
-    train_model(load_cfg(job["cfg"], job["overrides"]))
+    train_model(load_cfg(job["cfg"]))
 
 
 class _StandardErrorTo:
