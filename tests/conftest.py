@@ -32,12 +32,12 @@ def digits_cfg(digits_dir, tmp_path):
 
 
 @pytest.fixture(scope="session")
-def anynet_golden():
-    """Return the vectors that pycls itself gave for AnyNets."""
-    return json.loads((DATA / "anynet_golden.json").read_text())
+def models_golden():
+    """Return the vectors that pycls itself gave for networks."""
+    return json.loads((DATA / "models_golden.json").read_text())
 
 
 @pytest.fixture(scope="session")
 def training_golden():
-    """Return the vectors that pycls itself gave for schedules and losses."""
+    """Return the vectors that pycls itself gave for schedules, losses, widths and scaling."""
     return json.loads((DATA / "training_golden.json").read_text())

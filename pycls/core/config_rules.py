@@ -6,6 +6,7 @@ from typing import Any
 
 from yacs.config import CfgNode
 
+from pycls.core import model_rules
 from pycls.errors import ConfigError
 from pycls.models.vocabulary import BLOCK_TYPES, STEM_TYPES
 
@@ -61,6 +62,7 @@ _RANGES: tuple[tuple[Callable[[Any], bool], str, tuple[str, ...]], ...] = (
             "ANYNET.DEPTHS", "ANYNET.WIDTHS", "ANYNET.STRIDES", "ANYNET.BOT_MULS",
             "ANYNET.GROUP_WS", "EN.DEPTHS", "EN.WIDTHS", "EN.EXP_RATIOS", "EN.STRIDES",
             "EN.KERNELS", "RESNET.NUM_GROUPS", "RESNET.WIDTH_PER_GROUP",
+            "VIT.C_STEM_KERNELS", "VIT.C_STEM_STRIDES", "VIT.C_STEM_DIMS",
         ),
     ),
     (
@@ -160,36 +162,6 @@ def _check_sizes(cfg: CfgNode, where: str) -> None:
         )
 
 
-def _check_anynet(cfg: CfgNode, where: str) -> None:
-    net = cfg.ANYNET
-    if not net.DEPTHS:
-        raise ConfigError(
-            f"{where}: ANYNET.DEPTHS is []; MODEL.TYPE 'anynet' needs one depth a stage, for "
-            "example [1, 2, 7, 12]"
-        )
-    for key in ("WIDTHS", "STRIDES", "BOT_MULS", "GROUP_WS"):
-        values = net[key]
-        optional = key in ("BOT_MULS", "GROUP_WS")
-        if len(values) != len(net.DEPTHS) and not (optional and not values):
-            raise ConfigError(
-                f"{where}: ANYNET.{key} is {values} with {len(values)} values; expected one a "
-                f"stage, as in ANYNET.DEPTHS {net.DEPTHS} ({len(net.DEPTHS)} stages)"
-            )
-    if "bottleneck" not in net.BLOCK_TYPE:
-        return
-    for i, width in enumerate(net.WIDTHS):
-        bot_mul = net.BOT_MULS[i] if net.BOT_MULS else 1.0
-        group_w = net.GROUP_WS[i] if net.GROUP_WS else 1
-        bottleneck_w = round(width * bot_mul)
-        # As pycls: width // group width groups, which need not have exactly that width.
-        if bottleneck_w < group_w or bottleneck_w % (bottleneck_w // group_w):
-            raise ConfigError(
-                f"{where}: stage {i + 1} has ANYNET.WIDTHS {width} and BOT_MULS {bot_mul}, a "
-                f"bottleneck of {bottleneck_w} channels, which cannot be split into groups of "
-                f"ANYNET.GROUP_WS {group_w}; change one of the three"
-            )
-
-
 def check_cfg(cfg: CfgNode, where: str) -> None:
     """Check the values of a configuration and how they go together.
 
@@ -204,5 +176,4 @@ def check_cfg(cfg: CfgNode, where: str) -> None:
     _check_ranges(cfg, where)
     _check_schedule(cfg, where)
     _check_sizes(cfg, where)
-    if cfg.MODEL.TYPE == "anynet":
-        _check_anynet(cfg, where)
+    model_rules.check_model(cfg, where)

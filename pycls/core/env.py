@@ -55,7 +55,8 @@ def run_settings(cfg: CfgNode) -> Iterator[torch.device]:
         # Values that decay to denormal numbers would make CPU arithmetic many times slower.
         torch.set_flush_denormal(True)
         torch.backends.cudnn.benchmark = cfg.CUDNN.BENCHMARK
-        yield device
+        with torch.random.fork_rng([device] if device.type == "cuda" else []):
+            yield device
     finally:
         torch.set_num_threads(threads)
         torch.set_flush_denormal(flushed)

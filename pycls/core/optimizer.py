@@ -44,7 +44,8 @@ def parameter_groups(model: nn.Module, cfg: CfgNode) -> list[dict[str, Any]]:
             elif isinstance(module, nn.LayerNorm):
                 groups["ln"].append(parameter)
             else:
-                groups["bias" if name == "bias" else "rest"].append(parameter)
+                # "in_proj_bias" of self-attention is one too.
+                groups["bias" if name.endswith("bias") else "rest"].append(parameter)
     return [
         {
             "params": parameters,

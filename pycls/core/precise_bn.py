@@ -19,6 +19,8 @@ def update_bn_stats(
         iterations: how many batches to take.
     """
     norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
+    if not norms:
+        return
     momenta = [norm.momentum for norm in norms]
     means = [torch.zeros_like(_running(norm)[0]) for norm in norms]
     variances = [torch.zeros_like(_running(norm)[1]) for norm in norms]

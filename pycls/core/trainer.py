@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from yacs.config import CfgNode
 
@@ -25,6 +26,7 @@ from pycls.core.run_record import LOCK_FILE, read_record, utc_now, write_record
 from pycls.core.supported import check_trainable
 from pycls.core.tester import test_epoch
 from pycls.core.training_run import TrainingRun
+from pycls.datasets.randomness import make_key
 from pycls.errors import PyclsError, RunError, find_environment_error
 from pycls.files import exclusive_lock, remove_partials, write_text_if_changed
 from pycls.models.counting import complexity
@@ -61,6 +63,8 @@ def train_epoch(run: TrainingRun, log: RunLog, epoch: int) -> dict[str, Any]:
     iterations = len(run.train_loader)
     model.train()
     meter.reset()
+    # Dropout and drop connect draw from PyTorch's generator, the same in a resumed epoch.
+    torch.manual_seed(make_key(cfg.RNG_SEED, epoch))
     for i, (images, labels) in enumerate(run.train_loader.epoch(epoch)):
         lr = lr_at(cfg.OPTIM, epoch + i / iterations)
         set_lr(optimizer, lr)

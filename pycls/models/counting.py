@@ -2,8 +2,10 @@
 
 The rules are pycls's: flops are multiply-adds; a convolution costs
 k * k * w_in * w_out * h * w / groups (and w_out * h * w with a bias), a linear layer
-w_in * w_out (+ w_out); normalisation, activation and average pooling cost nothing. acts are
-output elements of convolutions, max pooling and linear layers. params is everything learnable.
+w_in * w_out (+ w_out) a token; self-attention its projections and the two products with the
+L x L matrix of each head; normalisation, activation and average pooling cost nothing. acts are
+output elements of convolutions, max pooling, linear layers and attention's products. params is
+everything learnable.
 """
 
 from typing import Any
@@ -13,9 +15,13 @@ from torch import nn
 from yacs.config import CfgNode
 
 from pycls.models.builders import build_meta_model
+from pycls.models.layers import DropConnect, SelfAttention
 
 _FREE = (
     nn.BatchNorm2d,
+    nn.LayerNorm,
+    nn.Dropout,
+    DropConnect,
     nn.ReLU,
     nn.SiLU,
     nn.GELU,
@@ -42,15 +48,32 @@ def count_model(model: nn.Module, im_size: int) -> dict[str, int]:
     Raises:
         TypeError: the network holds a layer without a counting rule.
     """
-    totals = {"flops": 0, "acts": 0}
+    layers = count_layers(model, im_size)
+    return {
+        "flops": sum(flops for _, flops, _ in layers),
+        "params": sum(p.numel() for p in model.parameters()),
+        "acts": sum(acts for _, _, acts in layers),
+    }
 
-    def add(module: nn.Module, args: Any, output: torch.Tensor) -> None:
-        flops, acts = _count_layer(module, output)
-        totals["flops"] += flops
-        totals["acts"] += acts
 
-    layers = [m for m in model.modules() if not any(True for _ in m.children())]
-    handles = [layer.register_forward_hook(add) for layer in layers]
+def count_layers(model: nn.Module, im_size: int) -> list[tuple[str, int, int]]:
+    """Return (name, flops, acts) of each layer of a network, in the order of computation.
+
+    Arguments and errors as :func:`count_model`.
+    """
+    counted: list[tuple[str, int, int]] = []
+
+    def hook(name: str) -> Any:
+        def count(module: nn.Module, args: Any, output: torch.Tensor) -> None:
+            counted.append((name, *_count_layer(module, output)))
+
+        return count
+
+    handles = [
+        module.register_forward_hook(hook(name))
+        for name, module in model.named_modules()
+        if isinstance(module, SelfAttention) or not any(True for _ in module.children())
+    ]
     was_training = model.training
     try:
         model.eval()
@@ -60,8 +83,7 @@ def count_model(model: nn.Module, im_size: int) -> dict[str, int]:
         model.train(was_training)
         for handle in handles:
             handle.remove()
-    params = sum(p.numel() for p in model.parameters())
-    return {"flops": totals["flops"], "params": params, "acts": totals["acts"]}
+    return counted
 
 
 def _count_layer(module: nn.Module, output: torch.Tensor) -> tuple[int, int]:
@@ -77,6 +99,16 @@ def _count_layer(module: nn.Module, output: torch.Tensor) -> tuple[int, int]:
         ), elements
     if isinstance(module, nn.MaxPool2d):
         return 0, elements
+    if isinstance(module, SelfAttention):
+        return _count_attention(module, output.shape[1])
     if isinstance(module, _FREE):
         return 0, 0
     raise TypeError(f"no counting rule for the layer {type(module).__name__}")
+
+
+def _count_attention(module: SelfAttention, length: int) -> tuple[int, int]:
+    """Return (flops, acts) of attention over `length` tokens, less its output projection."""
+    dim, heads = module.hidden_dim, module.num_heads
+    projections = length * (3 * dim * dim + 3 * dim)
+    products = 2 * length * length * dim  # queries with keys, and weights with values
+    return projections + products, length * 3 * dim + heads * length * length + length * dim

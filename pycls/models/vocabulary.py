@@ -7,3 +7,9 @@ BLOCK_TYPES = (
     "res_bottleneck_linear_block",
 )
 STEM_TYPES = ("res_stem_cifar", "res_stem_in", "simple_stem_in")
+RESNET_DEPTHS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}  # for ImageNet
+
+
+def is_cifar_resnet(dataset: str) -> bool:
+    """Say whether MODEL.TYPE resnet means the form for CIFAR, from TRAIN.DATASET, as pycls."""
+    return "cifar" in dataset.rstrip("/").rpartition("/")[2]

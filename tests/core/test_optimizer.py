@@ -1,11 +1,16 @@
 """Schedules and parameter groups, against pycls's values."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
 from pycls.core.config import load_cfg
 from pycls.core.optimizer import build_optimizer, lr_at, parameter_groups, set_lr
 from pycls.models import build_model
+from pycls.models.builders import build_meta_model
+
+ROOT = Path(__file__).parents[2]
 
 SE_NET = [
     "MODEL.TYPE", "anynet", "ANYNET.DEPTHS", [1, 1], "ANYNET.WIDTHS", [8, 16],
@@ -26,6 +31,38 @@ def test_policies_of_pycls_are_all_among_the_vectors(training_golden):
         load_cfg(None, entry["overrides"]).OPTIM.LR_POLICY for entry in training_golden["lr"]
     }
     assert policies == {"cos", "lin", "exp", "steps"}
+
+
+def test_parameter_groups_equal_pycls(training_golden):
+    assert training_golden["param_groups"]
+    for entry in training_golden["param_groups"]:
+        cfg = load_cfg(ROOT / entry["config"], entry["overrides"])
+        groups = [
+            {
+                "weight_decay": group["weight_decay"],
+                "tensors": len(group["params"]),
+                "elements": sum(p.numel() for p in group["params"]),
+            }
+            for group in parameter_groups(build_meta_model(cfg), cfg)
+        ]
+        assert groups == entry["groups"]
+
+
+def test_layer_norm_and_attention_have_their_groups():
+    cfg = load_cfg(None, [
+        "MODEL.TYPE", "vit", "TRAIN.IM_SIZE", 32, "VIT.NUM_LAYERS", 1, "VIT.HIDDEN_DIM", 48,
+        "VIT.MLP_DIM", 96, "LN.USE_CUSTOM_WEIGHT_DECAY", True, "LN.CUSTOM_WEIGHT_DECAY", 1e-3,
+        "OPTIM.BIAS_USE_CUSTOM_WEIGHT_DECAY", True, "OPTIM.BIAS_CUSTOM_WEIGHT_DECAY", 1e-4,
+    ])  # fmt: skip
+    model = build_meta_model(cfg)
+    names = {id(p): name for name, p in model.named_parameters()}
+    ln, bias, rest = parameter_groups(model, cfg)
+    assert [group["weight_decay"] for group in (ln, bias, rest)] == [1e-3, 1e-4, 5e-4]
+    # As pycls, which goes by the names: first "ln", then "bias".
+    assert {names[id(p)] for p in ln["params"]} == {n for n in names.values() if "ln" in n}
+    assert {names[id(p)] for p in bias["params"]} == {
+        n for n in names.values() if "bias" in n and "ln" not in n
+    }
 
 
 def test_parameter_groups_follow_the_kind_of_layer():

@@ -30,6 +30,7 @@ class AnyNetSpec:
         block_type: see :data:`pycls.models.vocabulary.BLOCK_TYPES`.
         se_r: squeeze-excitation ratio; None: no squeeze-excitation.
         head_w: width of a 1x1 convolution before the pooling; 0: none.
+        stride_1x1: bottlenecks take their stride in the first convolution, not the 3x3.
         options: normalisation and activation.
     """
 
@@ -44,6 +45,7 @@ class AnyNetSpec:
     block_type: str = "res_bottleneck_block"
     se_r: float | None = None
     head_w: int = 0
+    stride_1x1: bool = False
     options: LayerOptions = field(default_factory=LayerOptions)
 
 
@@ -142,6 +144,7 @@ def _build_stage(spec: AnyNetSpec, i: int, w_in: int) -> nn.Sequential:
             bot_mul=spec.bot_muls[i] if spec.bot_muls else 1.0,
             group_w=spec.group_ws[i] if spec.group_ws else 1,
             se_r=spec.se_r,
+            stride_1x1=spec.stride_1x1,
             options=spec.options,
         )
         stage.add_module(f"b{j + 1}", block)

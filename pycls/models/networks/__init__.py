@@ -1,0 +1,1 @@
+"""The networks, one kind a module: what each computes, and the plain values it is built from."""

@@ -1,0 +1,69 @@
+"""RegNet: AnyNets whose widths grow linearly and are then quantised.
+
+Radosavovic et al., Designing Network Design Spaces, CVPR 2020, section 3.3. A RegNet is
+given by few numbers instead of a list a stage; RegNetY is RegNetX with squeeze-excitation.
+The rule that turns the numbers into stages is in :mod:`pycls.models.widths`.
+"""
+
+from dataclasses import dataclass, field
+
+from pycls.models.layers import LayerOptions
+from pycls.models.networks.anynet import AnyNetSpec
+from pycls.models.widths import make_compatible, regnet_stages
+
+
+@dataclass(frozen=True)
+class RegNetSpec:
+    """The architecture of a RegNet.
+
+    Attributes:
+        depth: blocks in all.
+        w_0: width of the first block, a multiple of 8.
+        w_a: growth of the width a block, before quantisation.
+        w_m: ratio of the quantised widths of neighbouring stages, above 1.
+        group_w: channels of a group of the 3x3 convolutions; narrow stages have less.
+        num_classes: outputs of the linear layer.
+        bot_mul: bottleneck width as a multiple of the width (1 / b).
+        stride: stride of each stage's first block.
+        stem_type, stem_w, block_type, se_r, head_w, options: as in AnyNetSpec.
+    """
+
+    depth: int
+    w_0: int
+    w_a: float
+    w_m: float
+    group_w: int
+    num_classes: int
+    bot_mul: float = 1.0
+    stride: int = 2
+    stem_type: str = "simple_stem_in"
+    stem_w: int = 32
+    block_type: str = "res_bottleneck_block"
+    se_r: float | None = None
+    head_w: int = 0
+    options: LayerOptions = field(default_factory=LayerOptions)
+
+    def to_anynet(self) -> AnyNetSpec:
+        """Return the same network stage by stage.
+
+        Raises:
+            ConfigError: the parameters give no network.
+        """
+        widths, depths = regnet_stages(self.w_a, self.w_0, self.w_m, self.depth)
+        stages = len(widths)
+        bot_muls = [self.bot_mul] * stages
+        widths, group_ws = make_compatible(widths, bot_muls, [self.group_w] * stages)
+        return AnyNetSpec(
+            depths=tuple(depths),
+            widths=tuple(widths),
+            strides=(self.stride,) * stages,
+            bot_muls=tuple(bot_muls),
+            group_ws=tuple(group_ws),
+            num_classes=self.num_classes,
+            stem_type=self.stem_type,
+            stem_w=self.stem_w,
+            block_type=self.block_type,
+            se_r=self.se_r,
+            head_w=self.head_w,
+            options=self.options,
+        )

@@ -1,0 +1,1 @@
+"""Published models by name: constructors, weights, information, export to other tools."""

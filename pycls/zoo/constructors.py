@@ -1,0 +1,155 @@
+"""Networks by name or by plain arguments, for notebooks and scripts.
+
+Each call is complete in itself: no global configuration is read or changed, and networks of
+different configurations live beside each other.
+"""
+
+import logging
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from torch import nn
+from yacs.config import CfgNode
+
+from pycls.core.config import load_cfg
+from pycls.core.weights import load_weights_into, read_weights
+from pycls.models.builders import build_model
+from pycls.zoo.catalog import find_model
+
+_log = logging.getLogger("pycls")
+
+Pretrained = bool | str | os.PathLike[str]
+
+
+def zoo_cfg(name: str, cfg_list: Sequence[Any] = ()) -> CfgNode:
+    """Return the configuration of a model of the zoo.
+
+    Args:
+        name: for example "RegNetX-400MF", see :func:`pycls.models.list_models`.
+        cfg_list: configuration keys and values in turn, over the model's own.
+
+    Raises:
+        ConfigError: no such model, or an override that cannot be used.
+    """
+    return load_cfg(find_model(name).config_path, cfg_list)
+
+
+def zoo_model(name: str, pretrained: Pretrained = False, cfg_list: Sequence[Any] = ()) -> nn.Module:
+    """Return a model of the zoo, on the CPU, in training mode.
+
+    Args:
+        name: for example "RegNetX-400MF", see :func:`pycls.models.list_models`.
+        pretrained: True for the published weights, downloaded once into the cache; or a
+            checkpoint's path or address. Published weights are turned to take RGB images,
+            scaled to [0, 1] and normalised by ImageNet's means and deviations.
+        cfg_list: configuration keys and values in turn, such as ("MODEL.NUM_CLASSES", 10):
+            with pretrained weights the classifier is then a new one, and a message says so.
+
+    Raises:
+        ConfigError: no such model, no published weights, or an override that cannot be used.
+        DownloadError: the weights cannot be had.
+        CheckpointError: the weights are damaged or of another network.
+    """
+    entry = find_model(name)
+    cfg = zoo_cfg(name, cfg_list)
+    model = build_model(cfg)
+    if pretrained is False:
+        return model
+    if pretrained is True:
+        # All of pycls's own training was on images in the order blue, green, red.
+        weights = read_weights(entry.weights_url, cache_dir=cfg.DOWNLOAD_CACHE, channels="bgr")
+    else:
+        weights = read_weights(os.fspath(pretrained), cache_dir=cfg.DOWNLOAD_CACHE)
+    for note in (*weights.notes, *load_weights_into(model, weights, replace_head=True)):
+        _log.warning("%s: %s", name, note)
+    return model
+
+
+def regnetx(name: str, pretrained: Pretrained = False, cfg_list: Sequence[Any] = ()) -> nn.Module:
+    """Return a RegNetX ("200MF" to "32GF"); arguments as :func:`zoo_model`."""
+    return zoo_model(find_model(name, "regnetx").name, pretrained, cfg_list)
+
+
+def regnety(name: str, pretrained: Pretrained = False, cfg_list: Sequence[Any] = ()) -> nn.Module:
+    """Return a RegNetY ("200MF" to "32GF"); arguments as :func:`zoo_model`."""
+    return zoo_model(find_model(name, "regnety").name, pretrained, cfg_list)
+
+
+def resnet(
+    name: str | int, pretrained: Pretrained = False, cfg_list: Sequence[Any] = ()
+) -> nn.Module:
+    """Return a ResNet ("50", "101" or "152"); arguments as :func:`zoo_model`."""
+    return zoo_model(find_model(str(name), "resnet").name, pretrained, cfg_list)
+
+
+def resnext(
+    name: str | int, pretrained: Pretrained = False, cfg_list: Sequence[Any] = ()
+) -> nn.Module:
+    """Return a ResNeXt of 32 groups ("50", "101" or "152"); arguments as :func:`zoo_model`."""
+    return zoo_model(find_model(str(name), "resnext").name, pretrained, cfg_list)
+
+
+def effnet(name: str, pretrained: Pretrained = False, cfg_list: Sequence[Any] = ()) -> nn.Module:
+    """Return an EfficientNet ("B0" to "B5"); arguments as :func:`zoo_model`."""
+    return zoo_model(find_model(name, "effnet").name, pretrained, cfg_list)
+
+
+def vit(name: str, pretrained: Pretrained = False, cfg_list: Sequence[Any] = ()) -> nn.Module:
+    """Return a vision transformer ("Ti16", "S16", "B16", "B32" or "L16").
+
+    Arguments as :func:`zoo_model`. pycls publishes no weights of these.
+    """
+    return zoo_model(find_model(name, "vit").name, pretrained, cfg_list)
+
+
+def anynet(
+    *,
+    depths: Sequence[int],
+    widths: Sequence[int],
+    strides: Sequence[int] | None = None,
+    bot_muls: Sequence[float] = (),
+    group_ws: Sequence[int] = (),
+    num_classes: int = 1000,
+    stem_type: str = "simple_stem_in",
+    stem_w: int = 32,
+    block_type: str = "res_bottleneck_block",
+    se_r: float | None = None,
+    head_w: int = 0,
+    cfg_list: Sequence[Any] = (),
+) -> nn.Module:
+    """Return an AnyNet, on the CPU, freshly initialised.
+
+    Args:
+        depths: blocks of each stage.
+        widths: output channels of each stage.
+        strides: stride of each stage's first block; None: 2, and 1 in the first stage behind
+            a stem that has the size the stages begin with (res_stem_in, res_stem_cifar).
+        bot_muls: bottleneck width as a multiple of the width (1 / b) of each stage; (): 1.
+        group_ws: channels of a group of the 3x3 convolutions of each stage; (): 1.
+        num_classes: outputs.
+        stem_type: simple_stem_in, res_stem_in or res_stem_cifar.
+        stem_w: output channels of the stem.
+        block_type: res_bottleneck_block, res_bottleneck_linear_block, res_basic_block or
+            vanilla_block.
+        se_r: squeeze-excitation ratio; None: none.
+        head_w: width of a 1x1 convolution before the pooling; 0: none.
+        cfg_list: further configuration keys and values in turn.
+
+    Raises:
+        ConfigError: the arguments describe no network.
+    """
+    if strides is None:
+        first = 2 if stem_type == "simple_stem_in" else 1
+        strides = [first, *[2] * (len(depths) - 1)]
+    keys: dict[str, Any] = {
+        "TYPE": "anynet", "DEPTHS": list(depths), "WIDTHS": list(widths), "STRIDES": list(strides),
+        "BOT_MULS": list(bot_muls), "GROUP_WS": list(group_ws), "STEM_TYPE": stem_type,
+        "STEM_W": stem_w, "BLOCK_TYPE": block_type, "HEAD_W": head_w, "SE_ON": se_r is not None,
+    }  # fmt: skip
+    if se_r is not None:
+        keys["SE_R"] = se_r
+    overrides: list[Any] = ["MODEL.TYPE", keys.pop("TYPE"), "MODEL.NUM_CLASSES", num_classes]
+    for key, value in keys.items():
+        overrides += [f"ANYNET.{key}", value]
+    return build_model(load_cfg(None, [*overrides, *cfg_list]))

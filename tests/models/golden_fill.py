@@ -1,0 +1,26 @@
+"""The weights that pycls's vectors were computed with."""
+
+import zlib
+
+import torch
+
+
+def fill(state):
+    """Fill a state dict in place, each tensor by a generator seeded with its name."""
+    for name, tensor in state.items():
+        generator = torch.Generator().manual_seed(zlib.crc32(name.encode()))
+        rand = torch.rand(tensor.shape, generator=generator)
+        generator.manual_seed(zlib.crc32(name.encode()))
+        randn = torch.randn(tensor.shape, generator=generator)
+        if name.endswith("num_batches_tracked"):
+            tensor.zero_()
+        elif name.endswith("running_var"):
+            tensor.copy_(rand + 0.5)
+        elif name.endswith("running_mean"):
+            tensor.copy_(randn * 0.1)
+        elif tensor.dim() >= 2:
+            tensor.copy_(randn * (2 / tensor[0].numel()) ** 0.5)
+        elif name.endswith("weight"):
+            tensor.copy_(rand * 0.5 + 0.25)
+        else:
+            tensor.copy_(randn * 0.1)
