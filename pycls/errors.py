@@ -32,8 +32,18 @@ class CheckpointError(PyclsError):
     """A checkpoint that is missing, damaged or of another network."""
 
 
+class DownloadError(PyclsError):
+    """A file that could not be fetched whole, or not the right one."""
+
+
 class RunError(PyclsError):
     """A run that cannot go on (for example a loss that is not finite)."""
+
+
+class RunInterrupted(PyclsError):
+    """A run that was asked to stop and has saved where it is."""
+
+    exit_code = 75  # EX_TEMPFAIL of sysexits.h: not a failure, try again
 
 
 _OS_ERROR_HINTS = {

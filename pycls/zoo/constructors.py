@@ -61,7 +61,7 @@ def zoo_model(name: str, pretrained: Pretrained = False, cfg_list: Sequence[Any]
         weights = read_weights(entry.weights_url, cache_dir=cfg.DOWNLOAD_CACHE, channels="bgr")
     else:
         weights = read_weights(os.fspath(pretrained), cache_dir=cfg.DOWNLOAD_CACHE)
-    for note in (*weights.notes, *load_weights_into(model, weights, replace_head=True)):
+    for note in load_weights_into(model, weights, replace_head=True):
         _log.warning("%s: %s", name, note)
     return model
 
