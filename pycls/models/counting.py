@@ -63,27 +63,54 @@ def count_layers(model: nn.Module, im_size: int) -> list[tuple[str, int, int]]:
     """
     counted: list[tuple[str, int, int]] = []
 
-    def hook(name: str) -> Any:
-        def count(module: nn.Module, args: Any, output: torch.Tensor) -> None:
+    def shape_only(name: str, module: nn.Module) -> Any:
+        def forward(x: torch.Tensor) -> torch.Tensor:
+            output = torch.empty(_output_shape(module, x.shape), device="meta")
             counted.append((name, *_count_layer(module, output)))
+            # The output projection is a layer of its own.
+            return module.block.out_proj(output) if isinstance(module, SelfAttention) else output
 
-        return count
+        return forward
 
-    handles = [
-        module.register_forward_hook(hook(name))
+    layers = [
+        (name, module)
         for name, module in model.named_modules()
         if isinstance(module, SelfAttention) or not any(True for _ in module.children())
     ]
     was_training = model.training
     try:
         model.eval()
+        # PyTorch's own meta kernels give the same shapes, but their first use in a process
+        # takes more than a second of imports.
+        for name, module in layers:
+            module.forward = shape_only(name, module)
         with torch.no_grad():
             model(torch.empty(1, 3, im_size, im_size, device="meta"))
     finally:
         model.train(was_training)
-        for handle in handles:
-            handle.remove()
+        for _, module in layers:
+            module.__dict__.pop("forward", None)
     return counted
+
+
+def _output_shape(module: nn.Module, shape: torch.Size) -> tuple[int, ...]:
+    """Return the shape of what a layer makes of an input of `shape`."""
+    if isinstance(module, nn.Conv2d):
+        window = (module.kernel_size, module.stride, module.padding)
+        return (shape[0], module.out_channels, *_slide(shape[2:], *window))
+    if isinstance(module, nn.MaxPool2d):
+        return (*shape[:2], *_slide(shape[2:], module.kernel_size, module.stride, module.padding))
+    if isinstance(module, nn.AdaptiveAvgPool2d):
+        return (*shape[:2], 1, 1)
+    if isinstance(module, nn.Linear):
+        return (*shape[:-1], module.out_features)
+    return tuple(shape)
+
+
+def _slide(size: torch.Size, kernel: Any, stride: Any, padding: Any) -> list[int]:
+    """Return how many places a window has along each axis."""
+    pairs = [v if isinstance(v, tuple) else (v, v) for v in (kernel, stride, padding)]
+    return [(n + 2 * p - k) // s + 1 for n, k, s, p in zip(size, *pairs, strict=True)]
 
 
 def _count_layer(module: nn.Module, output: torch.Tensor) -> tuple[int, int]:

@@ -88,7 +88,7 @@ class DropConnect(nn.Module):
         if not self.training or self.ratio == 0:
             return x
         keep = 1.0 - self.ratio
-        mask = torch.empty((len(x), 1, 1, 1), dtype=x.dtype, device=x.device)
+        mask = torch.empty((x.shape[0], 1, 1, 1), dtype=x.dtype, device=x.device)
         return x * mask.bernoulli_(keep).div_(keep)
 
 

@@ -69,8 +69,8 @@ class ViT(nn.Module):
         """Map N x 3 x im_size x im_size images to N x num_classes logits."""
         x = self.stem(x).flatten(2).transpose(1, 2)  # N x D x h x w to N x L x D
         if self.class_token is not None:
-            x = torch.cat([self.class_token.expand(len(x), -1, -1), x], dim=1)
-        x = self.encoder(x + self.pos_embedding.transpose(0, 1))
+            x = torch.cat([self.class_token.expand(x.shape[0], -1, -1), x], dim=1)
+        x = self.encoder(x + self.pos_embedding[:, 0])
         return self.head(x.mean(dim=1) if self.class_token is None else x[:, 0])
 
 
