@@ -28,6 +28,8 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "VIT.STEM_TYPE": ("patchify", "conv"),
     "VIT.CLASSIFIER_TYPE": ("token", "pooled"),
     "CHECKPOINT.KEEP": ("all", "last", "none"),
+    "TRAIN.MIXED_DTYPE": ("auto", "float16", "bfloat16"),
+    "MEMORY_FORMAT": ("channels_last", "contiguous"),
 }
 
 
@@ -56,7 +58,7 @@ _RANGES: tuple[tuple[Callable[[Any], bool], str, tuple[str, ...]], ...] = (
             "REGNET.STEM_W", "REGNET.SE_R", "REGNET.DEPTH", "REGNET.W0", "REGNET.GROUP_W",
             "REGNET.BOT_MUL", "REGNET.STRIDE", "EN.STEM_W", "EN.SE_R", "EN.HEAD_W",
             "BN.EPS", "BN.NUM_SAMPLES_PRECISE", "LN.EPS", "OPTIM.BASE_LR", "OPTIM.LR_MULT",
-            "OPTIM.MAX_EPOCH", "OPTIM.EMA_UPDATE_PERIOD", "TRAIN.BATCH_SIZE", "TRAIN.IM_SIZE",
+            "OPTIM.MAX_EPOCH", "TRAIN.ACCUMULATE", "TRAIN.BATCH_SIZE", "TRAIN.IM_SIZE",
             "TEST.BATCH_SIZE", "TEST.IM_SIZE", "LOG_PERIOD", "MAX_GPUS_PER_NODE",
             "VIT.PATCH_SIZE", "VIT.NUM_LAYERS", "VIT.NUM_HEADS", "VIT.HIDDEN_DIM", "VIT.MLP_DIM",
             "ANYNET.DEPTHS", "ANYNET.WIDTHS", "ANYNET.STRIDES", "ANYNET.BOT_MULS",
@@ -73,6 +75,7 @@ _RANGES: tuple[tuple[Callable[[Any], bool], str, tuple[str, ...]], ...] = (
             "BN.CUSTOM_WEIGHT_DECAY", "LN.CUSTOM_WEIGHT_DECAY", "OPTIM.BIAS_CUSTOM_WEIGHT_DECAY",
             "OPTIM.WARMUP_EPOCHS", "OPTIM.WARMUP_FACTOR", "OPTIM.EMA_ALPHA", "OPTIM.STEPS",
             "TRAIN.MIXUP_ALPHA", "TRAIN.CUTMIX_ALPHA", "TRAIN.PCA_STD", "RNG_SEED", "NUM_GPUS",
+            "OPTIM.EMA_UPDATE_PERIOD", "OPTIM.CLIP_GRAD_NORM",
             "DATA_LOADER.NUM_WORKERS", "PREC_TIME.WARMUP_ITER", "PREC_TIME.NUM_ITER",
             "LAUNCH.MAX_RETRY", "DATA.PAD", "NUM_THREADS", "PORT_RANGE",
         ),
@@ -88,7 +91,8 @@ _RANGES: tuple[tuple[Callable[[Any], bool], str, tuple[str, ...]], ...] = (
     ),
 )  # fmt: skip
 
-_AUGMENT = re.compile(r"AutoAugment|RandAugment(_N\d+)?(_M\d*\.?\d+)?(_P\d*\.?\d+)?")
+_FRACTION = r"(0?\.\d+|0|1|1\.0+)"
+_AUGMENT = re.compile(rf"AutoAugment|RandAugment(_N[1-9]\d*)?(_M{_FRACTION})?(_P{_FRACTION})?")
 _DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
 
 
@@ -109,7 +113,8 @@ def _check_choices(cfg: CfgNode, where: str) -> None:
     if cfg.TRAIN.AUGMENT and not _AUGMENT.fullmatch(cfg.TRAIN.AUGMENT):
         raise ConfigError(
             f"{where}: TRAIN.AUGMENT is {cfg.TRAIN.AUGMENT!r}; allowed: '', 'AutoAugment', "
-            "'RandAugment' with optional _N, _M and _P parts such as 'RandAugment_N2_M0.5'"
+            "'RandAugment' with optional parts such as 'RandAugment_N2_M0.5_P1' (operations, "
+            "magnitude and probability from 0 to 1)"
         )
     if not _DEVICE.fullmatch(cfg.DEVICE):
         raise ConfigError(
@@ -151,6 +156,12 @@ def _check_sizes(cfg: CfgNode, where: str) -> None:
                 f"{where}: {key} is {get_value(cfg, key)}; it is the total over all GPUs and must "
                 f"be a multiple of NUM_GPUS ({cfg.NUM_GPUS})"
             )
+    shares = max(1, cfg.NUM_GPUS) * cfg.TRAIN.ACCUMULATE
+    if cfg.TRAIN.BATCH_SIZE % shares:
+        raise ConfigError(
+            f"{where}: TRAIN.BATCH_SIZE is {cfg.TRAIN.BATCH_SIZE}; it is the total of a step and "
+            f"must be a multiple of NUM_GPUS x TRAIN.ACCUMULATE ({shares})"
+        )
     if len(cfg.PORT_RANGE) != 2 or cfg.PORT_RANGE[0] > cfg.PORT_RANGE[1]:
         raise ConfigError(f"{where}: PORT_RANGE is {cfg.PORT_RANGE}; expected [lowest, highest]")
     if len(set(cfg.DATA.CLASSES)) != len(cfg.DATA.CLASSES):

@@ -184,7 +184,9 @@ def default_cfg() -> Node:
     cfg.LOG_PERIOD = 10
     cfg.VERBOSE = True
     cfg.DESC = ""
-    cfg.DOWNLOAD_CACHE = "/tmp/pycls-download-cache"  # noqa: S108 (pycls's default)
+    # Folder of downloaded weights; "": PYCLS_CACHE, or else the user's own cache folder. pycls
+    # has one below /tmp, which all users share and a restart empties.
+    cfg.DOWNLOAD_CACHE = ""
 
     # -------------------------------------------- additions of this project
     cfg.DATA = Node()
@@ -193,9 +195,21 @@ def default_cfg() -> Node:
     cfg.DATA.PAD = 4  # border of zeros around a training image before the random crop
     cfg.DATA.FLIP = True  # mirror training images at random
 
+    cfg.DATA.LIGHTING = False  # add TRAIN.PCA_STD times ImageNet's colour axes to images
+
+    # More of OPTIM and TRAIN.
+    cfg.OPTIM.CLIP_GRAD_NORM = 0.0  # largest norm of all gradients together; 0: no limit
+    cfg.TRAIN.ACCUMULATE = 1  # parts that a mini-batch is computed in, to save memory
+    cfg.TRAIN.MIXED_DTYPE = "auto"  # float16 or bfloat16; auto: float16 on a GPU, as pycls
+    cfg.TRAIN.FULL_ERRORS = False  # at the end, errors on all training images as in testing
+    cfg.TRAIN.COMPILE = False  # torch.compile: pays only in long runs, see the log
+    cfg.TRAIN.CUDA_GRAPH = False  # replay each step as one captured graph (GPU)
+    cfg.TENSORBOARD = False  # event files in OUT_DIR/tensorboard
+
     cfg.CHECKPOINT = Node()
     cfg.CHECKPOINT.KEEP = "all"  # all epochs, the last one, or none once the run is done
 
+    cfg.MEMORY_FORMAT = "channels_last"  # or contiguous; of images and weights
     cfg.DEVICE = "auto"  # auto: a GPU where there is one; cpu; cuda; cuda:N
     cfg.NUM_THREADS = 0  # CPU threads of a run; 0: as PyTorch chooses
 

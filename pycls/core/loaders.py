@@ -8,13 +8,24 @@ from pycls.datasets.loader import Loader
 from pycls.errors import ConfigError
 
 
-def build_loader(cfg: CfgNode, side: str, device: torch.device) -> Loader:
+def build_loader(
+    cfg: CfgNode,
+    side: str,
+    device: torch.device,
+    rank: int = 0,
+    world_size: int = 1,
+    evaluate: bool = False,
+) -> Loader:
     """Return the loader of one side of a run.
 
     Args:
         cfg: the configuration.
         side: "TRAIN" or "TEST", the section that names data set, split and batch size.
         device: where batches shall be.
+        rank: number of this process, from 0.
+        world_size: number of processes that share every batch.
+        evaluate: the training side as in testing: stored order, centre crop, no augmentation,
+            every image once.
 
     Raises:
         ConfigError: MODEL.NUM_CLASSES is not the data set's, or a size does not fit.
@@ -27,7 +38,7 @@ def build_loader(cfg: CfgNode, side: str, device: torch.device) -> Loader:
             f"MODEL.NUM_CLASSES is {cfg.MODEL.NUM_CLASSES}, but {side}.DATASET {section.DATASET} "
             f"has {dataset.num_classes} classes; set MODEL.NUM_CLASSES {dataset.num_classes}"
         )
-    is_train = side == "TRAIN"
+    is_train = side == "TRAIN" and not evaluate
     return Loader(
         dataset,
         batch_size=section.BATCH_SIZE,
@@ -37,5 +48,10 @@ def build_loader(cfg: CfgNode, side: str, device: torch.device) -> Loader:
         device=device,
         pad=cfg.DATA.PAD,
         flip=cfg.DATA.FLIP and dataset.mirror,
+        augment=cfg.TRAIN.AUGMENT,
+        lighting=cfg.TRAIN.PCA_STD if cfg.DATA.LIGHTING else 0.0,
         test_im_size=None if is_train else cfg.TEST.IM_SIZE,
+        rank=rank,
+        world_size=world_size,
+        channels_last=cfg.MEMORY_FORMAT == "channels_last",
     )

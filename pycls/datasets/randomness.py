@@ -18,6 +18,9 @@ STREAM_ORDER = 0
 STREAM_CROP_Y = 1
 STREAM_CROP_X = 2
 STREAM_FLIP = 3
+STREAM_LIGHTING = 4  # and the next two: one for each colour axis
+STREAM_POLICY = 7
+STREAM_AUGMENT = 1000  # and all after it: three for each operation in turn
 
 _MASK = (1 << 64) - 1
 # Increment and multipliers of splitmix64 (Steele, Lea, Flood 2014, "Fast splittable
@@ -116,6 +119,20 @@ def sample_integers(
 ) -> npt.NDArray[np.int64]:
     """Return one integer in [0, high) for each sample; arguments as :func:`sample_bits`."""
     return to_integers(sample_bits(seed, epoch, stream, positions), high)
+
+
+def sample_normal(
+    seed: int, epoch: int, stream: int, positions: npt.ArrayLike
+) -> npt.NDArray[np.float64]:
+    """Return one standard normal number for each sample; arguments as :func:`sample_bits`.
+
+    Box and Muller (1958): the upper 32 bits make the radius, the lower 32 the angle.
+    """
+    bits = sample_bits(seed, epoch, stream, positions)
+    # In (0, 1], so that the logarithm is finite.
+    upper = ((bits >> np.uint64(32)).astype(np.float64) + 1) * 2.0**-32
+    lower = (bits & np.uint64(0xFFFFFFFF)).astype(np.float64) * 2.0**-32
+    return np.sqrt(-2 * np.log(upper)) * np.cos(2 * np.pi * lower)
 
 
 def epoch_order(seed: int, epoch: int, indices: npt.ArrayLike) -> npt.NDArray[np.int64]:

@@ -4,6 +4,8 @@ Images are uint8 N x H x W x 3 until the last step, which normalises them; its r
 N x 3 x H x W, is in channels-last memory format.
 """
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -11,6 +13,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from pycls.errors import ConfigError
+
+_WORDS = (torch.int64, torch.int32, torch.int16, torch.uint8)
 
 
 class Normalizer:
@@ -36,13 +40,27 @@ class Normalizer:
         self._scale = torch.tensor(np.tile(1 / (255 * std), size), dtype=torch.float32).to(device)
         self._shift = torch.tensor(np.tile(-mean / std, size), dtype=torch.float32).to(device)
 
-    def __call__(self, images: Tensor) -> Tensor:
-        """Normalise images: uint8 or float32, N x S x S x 3, to float32 of that shape."""
+    def __call__(self, images: Tensor, light: Tensor | None = None) -> Tensor:
+        """Normalise images.
+
+        Args:
+            images: uint8 or float32, N x S x S x 3.
+            light: float32, N x 3, is added to the channels of each image in 0..1 before.
+
+        Returns:
+            float32, N x S x S x 3.
+        """
         count, size = len(images), self.size
         rows = _to_float(images.reshape(count, size, size * 3))
-        return rows.mul_(self._scale).add_(self._shift).view(count, size, size, 3)
+        return rows.mul_(self._scale).add_(self._shifts(light)).view(count, size, size, 3)
 
-    def padded(self, images: Tensor, inside_rows: Tensor, inside_columns: Tensor) -> Tensor:
+    def padded(
+        self,
+        images: Tensor,
+        inside_rows: Tensor,
+        inside_columns: Tensor,
+        light: Tensor | None = None,
+    ) -> Tensor:
         """Normalise images of which a part is padding (zeros), which stays exactly 0.
 
         That is the mean colour, as in pycls, which pads after it has normalised.
@@ -51,6 +69,7 @@ class Normalizer:
             images: uint8, N x S x S x 3, zero in the padding.
             inside_rows: float32, N x S, 1 for rows of the image and 0 for padding.
             inside_columns: float32, N x S, the same for columns.
+            light: as for a call; not for the padding.
 
         Returns:
             float32, N x S x S x 3.
@@ -58,8 +77,23 @@ class Normalizer:
         count, size = len(images), self.size
         rows = _to_float(images.reshape(count, size, size * 3)).mul_(self._scale)
         columns = inside_columns.repeat_interleave(3, dim=1).unsqueeze(1)
-        rows.addcmul_(inside_rows.unsqueeze(2), columns * self._shift)
+        rows.addcmul_(inside_rows.unsqueeze(2), columns * self._shifts(light))
         return rows.view(count, size, size, 3)
+
+    def _shifts(self, light: Tensor | None) -> Tensor:
+        """Return what a row of pixels is shifted by, 3 S or N x 1 x 3 S."""
+        if light is None:
+            return self._shift
+        # 1 / std is the scale of pixels in 0..1.
+        return self._shift + (light * (255 * self._scale[:3])).repeat(1, self.size).unsqueeze(1)
+
+
+def to_device(array: npt.NDArray[Any], device: torch.device) -> Tensor:
+    """Copy an array to a device; without waiting for it where that is a GPU."""
+    tensor = torch.from_numpy(np.ascontiguousarray(array))
+    if device.type == "cuda":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
 
 
 def _to_float(images: Tensor) -> Tensor:
@@ -67,11 +101,25 @@ def _to_float(images: Tensor) -> Tensor:
     return images.to(torch.float32, copy=True, memory_format=torch.contiguous_format)
 
 
-def pad_images(images: Tensor, pad: int) -> Tensor:
-    """Surround images (N x H x W x 3) with `pad` pixels of zeros on each of the four sides."""
+def pad_images(images: Tensor, pad: int, colour: Tensor | None = None) -> Tensor:
+    """Surround images with a border.
+
+    Args:
+        images: uint8, N x H x W x 3.
+        pad: pixels on each of the four sides.
+        colour: uint8, 3, of the border; None for zeros.
+
+    Returns:
+        uint8, N x (H + 2 pad) x (W + 2 pad) x 3, contiguous.
+    """
     if pad == 0:
         return images.contiguous()
-    return functional.pad(images, (0, 0, pad, pad, pad, pad))
+    if colour is None:
+        return functional.pad(images, (0, 0, pad, pad, pad, pad))
+    count, height, width, _ = images.shape
+    padded = colour.repeat(count, height + 2 * pad, width + 2 * pad, 1)
+    padded[:, pad : pad + height, pad : pad + width] = images
+    return padded
 
 
 def crop(images: Tensor, rows: Tensor, tops: Tensor, lefts: Tensor, size: int) -> Tensor:
@@ -99,14 +147,30 @@ def crop(images: Tensor, rows: Tensor, tops: Tensor, lefts: Tensor, size: int) -
     return chosen.view(len(rows), size, size, channels)
 
 
-def mirror(images: Tensor, rows: Tensor) -> Tensor:
+def mirror(images: Tensor, rows: Tensor) -> None:
     """Flip some images left to right, in place.
 
     Args:
-        images: N x H x W x 3.
+        images: uint8, N x H x W x 3, contiguous.
         rows: int64, which of them, without repeats.
     """
-    return images.index_copy_(0, rows, images.index_select(0, rows).flip(2))
+    replace(images, rows, images.index_select(0, rows).flip(2))
+
+
+def replace(images: Tensor, rows: Tensor, others: Tensor) -> None:
+    """Put other images in the place of some, in place.
+
+    Args:
+        images: uint8, N x H x W x 3, contiguous.
+        rows: int64, n, which of them, without repeats.
+        others: uint8, n x H x W x 3.
+    """
+    length = images[0].numel()
+    # In whole words where that goes: PyTorch copies element by element.
+    word = next(kind for kind in _WORDS if length % kind.itemsize == 0)
+    images.view(-1, length).view(word).index_copy_(
+        0, rows, others.contiguous().view(-1, length).view(word)
+    )
 
 
 def inside_table(length: int, pad: int, size: int) -> Tensor:

@@ -1,9 +1,16 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from pycls.core.defaults import default_cfg
+from pycls.core.loaders import build_loader
 from pycls.datasets import open_dataset
+from pycls.datasets.augment import Augment, apply_draws
+from pycls.datasets.lighting import sample_lighting
 from pycls.datasets.loader import Loader
+from pycls.datasets.store_writer import SetFacts, write_store
 from pycls.errors import ConfigError
 
 OPTIONS = {"batch_size": 5, "im_size": 6, "seed": 3}
@@ -155,6 +162,10 @@ def test_test_images_are_resized_before_the_crop(make_store):
         ({"pad": -1}, "padding -1"),
         ({"im_size": 9, "pad": 1}, "too small for crops of 9 with 1 .* at most 8"),
         ({"im_size": 9, "train": False}, "too small for centre crops of 9; set the test image"),
+        ({"batch_size": 8, "world_size": 3}, "8 training images .* a multiple of 3"),
+        ({"rank": 2, "world_size": 2}, "process 2 of 2: expected a number from 0 to 1"),
+        ({"augment": "Auto"}, "augmentation 'Auto'; expected 'AutoAugment'"),
+        ({"lighting": -0.1}, "lighting -0.1: expected a number of 0 or more"),
         ({"test_im_size": 5}, "test image size 5 is below the image size 6"),
     ],
 )
@@ -168,6 +179,185 @@ def test_test_side_may_be_smaller_than_a_batch(make_store):
     dataset = open_dataset(make_store(), "test")
     found = batches(Loader(dataset, train=False, **{**OPTIONS, "batch_size": 100}))
     assert [len(labels) for _, labels in found] == [12]
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory):
+    """A set of 30 random images on the train side and 13 on the test side."""
+    images = np.random.default_rng(0).integers(0, 256, (43, 6, 7, 3), dtype=np.uint8)
+    labels = np.arange(43) % 3
+    split = np.repeat(np.array([0, 1], dtype=np.uint8), [30, 13])
+    facts = SetFacts("noise", "Noise", "random pixels", "a generator", "none", "the last 13")
+    return write_store(
+        tmp_path_factory.mktemp("sets") / "noise", images, labels, split, ("a", "b", "c"), facts
+    )
+
+
+AUGMENTS = st.sampled_from(["", "AutoAugment", "RandAugment_N2_M0.5"])
+LIGHTINGS = st.sampled_from([0.0, 0.1])
+RESIDENT = st.sampled_from([0, 1 << 30])
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    world_size=st.integers(1, 5),
+    share=st.integers(1, 6),
+    pad=st.integers(0, 2),
+    augment=AUGMENTS,
+    lighting=LIGHTINGS,
+    max_resident_bytes=RESIDENT,
+    epoch=st.integers(0, 3),
+)
+def test_processes_train_on_what_one_would(path, world_size, share, epoch, **options):
+    dataset = open_dataset(path, "train")
+    common = {"im_size": 6, "seed": 3, "train": True, "batch_size": share * world_size, **options}
+    whole = Loader(dataset, **common)
+    loaders = [Loader(dataset, rank=rank, world_size=world_size, **common)
+               for rank in range(world_size)]  # fmt: skip
+    assert {len(loader) for loader in loaders} == {len(whole)}
+    assert {loader.num_images for loader in loaders} == {len(whole) * share}
+    assert {loader.total_images for loader in loaders} == {whole.total_images}
+    assert whole.total_images == whole.num_images == len(whole) * share * world_size
+    parts = zip(*(batches(loader, epoch) for loader in loaders), strict=True)
+    for (images, labels), shares in zip(batches(whole, epoch), parts, strict=True):
+        assert torch.equal(torch.cat([part for part, _ in shares]), images)
+        assert torch.equal(torch.cat([part for _, part in shares]), labels)
+
+
+@settings(deadline=None, max_examples=40)
+@given(world_size=st.integers(1, 16), batch_size=st.integers(1, 20), max_resident_bytes=RESIDENT)
+def test_processes_test_every_image_once(path, world_size, batch_size, max_resident_bytes):
+    dataset = open_dataset(path, "test")
+    common = {"im_size": 6, "seed": 3, "train": False, "batch_size": batch_size}
+    images, labels = map(torch.cat, zip(*batches(Loader(dataset, **common)), strict=True))
+    found = []
+    for rank in range(world_size):
+        loader = Loader(
+            dataset,
+            rank=rank,
+            world_size=world_size,
+            max_resident_bytes=max_resident_bytes,
+            **common,
+        )
+        own = batches(loader)
+        assert len(own) == len(loader)
+        assert sum(len(part) for _, part in own) == loader.num_images
+        assert loader.total_images == 13
+        assert all(len(part) <= max(1, batch_size // world_size) for _, part in own)
+        found += own
+    assert torch.equal(torch.cat([part for part, _ in found]), images)
+    assert torch.equal(torch.cat([part for _, part in found]), labels)
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    start=st.integers(0, 7),
+    pad=st.integers(0, 2),
+    train=st.booleans(),
+    augment=AUGMENTS,
+    lighting=LIGHTINGS,
+    max_resident_bytes=RESIDENT,
+    rank=st.integers(0, 1),
+)
+def test_an_epoch_may_begin_inside(path, start, **options):
+    loader = Loader(
+        open_dataset(path, "train"), batch_size=4, im_size=6, seed=3, world_size=2, **options
+    )
+    whole = batches(loader, 2)
+    rest = [(images.clone(), labels) for images, labels in loader.epoch(2, start)]
+    assert len(rest) == len(whole) - start
+    for (a, la), (b, lb) in zip(whole[start:], rest, strict=True):
+        assert torch.equal(a, b)
+        assert torch.equal(la, lb)
+
+
+def test_an_epoch_begins_nowhere_else(path):
+    loader = Loader(open_dataset(path, "train"), train=True, **OPTIONS)
+    for start in (-1, 7):
+        with pytest.raises(ValueError, match=f"start is {start}; expected 0 to 6"):
+            loader.epoch(0, start)
+
+
+@settings(deadline=None, max_examples=20)
+@given(batch_size=st.integers(1, 15), augment=AUGMENTS, lighting=LIGHTINGS)
+def test_augmentation_does_not_depend_on_the_batch_size(path, batch_size, **options):
+    dataset = open_dataset(path, "train")
+    whole = by_position(dataset, epoch=1, pad=1, batch_size=30, **options)
+    for position, image in by_position(
+        dataset, epoch=1, pad=1, batch_size=batch_size, **options
+    ).items():
+        assert torch.equal(image, whole[position])
+
+
+@pytest.mark.parametrize("augment", ["AutoAugment", "RandAugment_N2_M0.7"])
+def test_images_are_augmented_between_flip_and_normalisation(path, augment):
+    dataset = open_dataset(path, "train")
+    mean, std = (torch.from_numpy(v).view(3, 1, 1) for v in (dataset.mean, dataset.std))
+    augmented = by_position(dataset, epoch=2, augment=augment)
+    changed = 0
+    for position, image in by_position(dataset, epoch=2).items():
+        pixels = ((image * std + mean) * 255).round().to(torch.uint8)
+        expected = pixels.permute(1, 2, 0).unsqueeze(0).contiguous()
+        apply_draws(expected, Augment(augment).sample(3, 2, np.array([position])))
+        expected = (expected[0].permute(2, 0, 1) / 255 - mean) / std
+        torch.testing.assert_close(augmented[position].double(), expected, atol=1e-5, rtol=0)
+        changed += not torch.equal(augmented[position], image)
+    assert changed > 15
+
+
+def test_padding_of_augmented_images_is_of_mean_colour(path):
+    # Nothing is applied: what is left of the augmentation is its padding, in whole colours.
+    dataset = open_dataset(path, "train")
+    plain = by_position(dataset, pad=3)
+    padded = by_position(dataset, pad=3, augment="RandAugment_N1_P0.0")
+    assert any((image == 0).any() for image in plain.values())
+    for position, image in plain.items():
+        border = (image == 0).all(0)
+        assert torch.equal(padded[position][:, ~border], image[:, ~border])
+        assert (abs(padded[position][:, border]) <= 0.5 / 255 / dataset.std.min()).all()
+
+
+def test_light_is_added_to_the_image(path):
+    dataset = open_dataset(path, "train")
+    lit = by_position(dataset, epoch=2, pad=1, lighting=0.1)
+    for position, image in by_position(dataset, epoch=2, pad=1).items():
+        light = sample_lighting(3, 2, [position], 0.1)[0] / dataset.std
+        expected = torch.where(image == 0, image, image + torch.tensor(light).view(3, 1, 1))
+        torch.testing.assert_close(lit[position].double(), expected, atol=1e-5, rtol=0)
+
+
+def test_testing_neither_augments_nor_lights(path):
+    dataset = open_dataset(path, "train")
+    plain = batches(Loader(dataset, train=False, **OPTIONS))
+    loader = Loader(dataset, train=False, augment="AutoAugment", lighting=0.5, **OPTIONS)
+    for (a, _), (b, _) in zip(plain, batches(loader), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_configuration_reaches_the_loader(path):
+    cfg = default_cfg()
+    cfg.MODEL.NUM_CLASSES = 3
+    cfg.TRAIN.DATASET = str(path)
+    cfg.TRAIN.BATCH_SIZE, cfg.TRAIN.IM_SIZE, cfg.TEST.IM_SIZE = 10, 6, 6
+    cfg.TRAIN.AUGMENT = "RandAugment_N1_M0.5"
+    cfg.DATA.LIGHTING = True
+    cpu = torch.device("cpu")
+    loader = build_loader(cfg, "TRAIN", cpu, rank=1, world_size=2)
+    expected = Loader(
+        open_dataset(path, "train"), batch_size=10, im_size=6, train=True, seed=cfg.RNG_SEED,
+        pad=cfg.DATA.PAD, augment="RandAugment_N1_M0.5", lighting=0.1, rank=1, world_size=2,
+    )  # fmt: skip
+    for (a, la), (b, lb) in zip(batches(loader), batches(expected), strict=True):
+        assert torch.equal(a, b)
+        assert torch.equal(la, lb)
+    cfg.DATA.LIGHTING = False
+    assert build_loader(cfg, "TRAIN", cpu).lighting == 0
+    evaluated = build_loader(cfg, "TRAIN", cpu, evaluate=True)
+    stored = Loader(open_dataset(path, "train"), batch_size=10, im_size=6, train=False, seed=1)
+    assert evaluated.num_images == 30
+    for (a, la), (b, lb) in zip(batches(evaluated), batches(stored), strict=True):
+        assert torch.equal(a, b)
+        assert torch.equal(la, lb)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

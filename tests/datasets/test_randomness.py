@@ -2,14 +2,17 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 
 from pycls.datasets import randomness as r
+from pycls.datasets.lighting import sample_lighting
 
 N = 100_000
 POSITIONS = np.arange(N)
 GOLDEN_BITS = [14869209930637655531, 3257072991639696676, 9240258947028170861]
 GOLDEN_ORDER = [3, 5, 1, 6, 8, 9, 7, 4, 0, 2]
 GOLDEN_INTEGERS = [6, 6, 6, 3, 1, 0, 0, 2, 2, 8]
+GOLDEN_NORMAL = [0.34349847204172035, -0.09464057840468788, 0.6204100209604813]
 GOLDEN_NAMES = ["b", "a", "d", "c"]
 
 
@@ -22,6 +25,8 @@ def test_golden_values():
     assert r.epoch_order(1, 0, range(10)).tolist() == GOLDEN_ORDER
     assert r.sample_integers(7, 3, r.STREAM_CROP_X, range(10), 9).tolist() == GOLDEN_INTEGERS
     assert r.order_names(["a", "b", "c", "d"], "salt", 1) == GOLDEN_NAMES
+    normal = r.sample_normal(1, 0, r.STREAM_LIGHTING, [0, 1, 2])
+    np.testing.assert_allclose(normal, GOLDEN_NORMAL, rtol=1e-12)
 
 
 def test_hash_is_splitmix64():
@@ -39,6 +44,33 @@ def test_uniform_numbers_fill_the_unit_interval_evenly(seed):
     chi_square = ((counts - N / 50) ** 2 / (N / 50)).sum()
     # 49 degrees of freedom: above 100 has a probability of 2e-5.
     assert chi_square < 100
+
+
+def test_normal_numbers_are_normal():
+    values = r.sample_normal(2, 0, r.STREAM_LIGHTING, POSITIONS)
+    assert np.isfinite(values).all()
+    # The largest distance of distributions has a probability of 1e-6 to be larger.
+    assert stats.kstest(values, "norm").statistic < 2.7 / np.sqrt(N)
+    other = r.sample_normal(2, 0, r.STREAM_LIGHTING + 1, POSITIONS)
+    assert abs(np.corrcoef(values, other)[0, 1]) < 5 / np.sqrt(N)
+
+
+def test_lighting_varies_along_imagenets_axes():
+    light = sample_lighting(3, 1, POSITIONS, 0.1).astype(np.float64)
+    assert light.shape == (N, 3)
+    values, axes = np.linalg.eigh(np.cov(light.T))
+    np.testing.assert_allclose(np.sqrt(values[::-1]) / 0.1, [0.2175, 0.0188, 0.0045], rtol=0.02)
+    # The strongest changes all channels together, by about as much.
+    np.testing.assert_allclose(abs(axes[:, -1]), [0.5675, 0.5808, 0.5836], atol=0.01)
+    np.testing.assert_allclose(abs(axes[:, 1]), [0.7192, 0.0045, 0.6948], atol=0.02)
+    assert abs(light.mean(axis=0)).max() < 5 * light.std() / np.sqrt(N)
+
+
+def test_lighting_belongs_to_the_image_and_grows_with_its_deviation():
+    whole = sample_lighting(3, 1, POSITIONS[:50], 0.1)
+    np.testing.assert_array_equal(sample_lighting(3, 1, [40, 7], 0.1), whole[[40, 7]])
+    np.testing.assert_allclose(sample_lighting(3, 1, POSITIONS[:50], 0.2), 2 * whole, rtol=1e-6)
+    assert not sample_lighting(3, 1, POSITIONS[:50], 0.0).any()
 
 
 @pytest.mark.parametrize("high", [1, 2, 9, 33])

@@ -98,3 +98,36 @@ def test_centre_crop_is_central():
     np.testing.assert_array_equal(transforms.centre_crop(images, 5), images[:, 1:6, 2:7])
     with pytest.raises(ConfigError, match="cannot cut 8 x 8 pixels out of images of 7 x 9"):
         transforms.centre_crop(images, 8)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 8])
+def test_other_images_are_put_in_their_place(size):
+    images, others = noise(5, size, size), noise(2, size, size, seed=1)
+    expected = images.clone()
+    expected[[3, 0]] = others
+    transforms.replace(images, torch.tensor([3, 0]), others)
+    assert torch.equal(images, expected)
+
+
+def test_border_has_the_colour_asked_for():
+    images = noise(2, 3, 4)
+    colour = torch.tensor([9, 8, 7], dtype=torch.uint8)
+    padded = transforms.pad_images(images, 2, colour)
+    assert padded.shape == (2, 7, 8, 3)
+    assert torch.equal(padded[:, 2:5, 2:6], images)
+    padded[:, 2:5, 2:6] = colour
+    assert (padded == colour).all()
+
+
+def test_light_is_added_before_normalising_and_not_to_the_padding():
+    images = noise(3, 4, 4)
+    light = torch.tensor([[0.1, -0.2, 0.3], [0, 0, 0], [-0.5, 0.5, 0.25]])
+    normalize = transforms.Normalizer(MEAN, STD, 4)
+    expected = plain(images) + light.numpy()[:, None, None] / STD
+    np.testing.assert_allclose(normalize(images, light), expected, atol=1e-5)
+    crops = transforms.pad_images(images, 2)[:, :4, :4].contiguous()
+    inside = transforms.inside_table(4, 2, 4)[torch.zeros(3, dtype=torch.int64)]
+    found = normalize.padded(crops, inside, inside, light)
+    np.testing.assert_allclose(found[:, 2:, 2:], expected[:, :2, :2], atol=1e-5)
+    assert not found[:, :2].any()
+    assert not found[:, :, :2].any()
