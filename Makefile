@@ -20,12 +20,15 @@ lint: $(VENV)/.ready-dev
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
 
-bench: $(VENV)/.ready
+bench: $(VENV)/.ready-dev
 	$(PY) dev/bench_sampling.py
 	$(PY) dev/bench_loader.py
+	$(PY) dev/bench_startup.py
+	$(PY) dev/bench_training.py
 
 soak: $(VENV)/.ready-dev
-	PYCLS_SOAK_KILLS=30 $(PY) -m pytest -k "killed_and_started_again"
+	PYCLS_SOAK_KILLS=30 PYCLS_SOAK_RUNS=100 \
+		$(PY) -m pytest -k "killed_and_started_again or under_random_signals"
 
 clean:
 	rm -rf $(VENV) report

@@ -40,7 +40,7 @@ class RunError(PyclsError):
     """A run that cannot go on (for example a loss that is not finite)."""
 
 
-class RunInterrupted(PyclsError):
+class RunInterruptedError(PyclsError):
     """A run that was asked to stop and has saved where it is."""
 
     exit_code = 75  # EX_TEMPFAIL of sysexits.h: not a failure, try again

@@ -12,7 +12,11 @@ from torch import nn
 from yacs.config import CfgNode
 
 from pycls.core.code_version import code_version, package_versions
+from pycls.core.distributed import ONE_PROCESS, World
+from pycls.core.process_group import cpu_threads, local_device, process_group
 from pycls.errors import ConfigError
+
+_MEMORY_FORMATS = {"channels_last": torch.channels_last, "contiguous": torch.contiguous_format}
 
 
 def select_device(name: str) -> torch.device:
@@ -37,25 +41,32 @@ def select_device(name: str) -> torch.device:
 
 
 @contextmanager
-def run_settings(cfg: CfgNode) -> Iterator[torch.device]:
+def run_settings(cfg: CfgNode, world: World = ONE_PROCESS) -> Iterator[torch.device]:
     """Set the process up for a run, and as it was again afterwards.
 
+    Args:
+        cfg: the configuration.
+        world: the processes of the run; they are connected for the time of the context.
+
     Yields:
-        The run's device.
+        The device of this process.
 
     Raises:
         ConfigError: DEVICE asks for what is not there.
     """
-    device = select_device(cfg.DEVICE)
+    device = local_device(world, select_device(cfg.DEVICE))
     threads, benchmark = torch.get_num_threads(), torch.backends.cudnn.benchmark
     flushed = _flushes_denormals()
     try:
-        if cfg.NUM_THREADS:
-            torch.set_num_threads(cfg.NUM_THREADS)
+        if cfg.NUM_THREADS or world.size > 1:
+            torch.set_num_threads(cfg.NUM_THREADS or cpu_threads(world))
         # Values that decay to denormal numbers would make CPU arithmetic many times slower.
         torch.set_flush_denormal(True)
         torch.backends.cudnn.benchmark = cfg.CUDNN.BENCHMARK
-        with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        with (
+            torch.random.fork_rng([device] if device.type == "cuda" else []),
+            process_group(world, device, cfg.DIST_BACKEND),
+        ):
             yield device
     finally:
         torch.set_num_threads(threads)
@@ -67,9 +78,15 @@ def _flushes_denormals() -> bool:
     return torch.tensor([5e-324], dtype=torch.float64).mul(1.0).item() == 0.0
 
 
-def move_model(model: nn.Module, device: torch.device) -> nn.Module:
-    """Move a network to a device, in the memory layout of the batches (channels-last)."""
-    return model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+def move_model(model: nn.Module, device: torch.device, memory_format: str) -> nn.Module:
+    """Move a network to a device, its weights in the memory layout of the batches.
+
+    Args:
+        model: the network.
+        device: where it shall be.
+        memory_format: "channels_last" or "contiguous".
+    """
+    return model.to(device=device, memory_format=_MEMORY_FORMATS[memory_format])  # type: ignore[call-overload]
 
 
 def describe_environment(device: torch.device) -> dict[str, Any]:

@@ -9,6 +9,9 @@ from typing import Any
 
 import torch
 
+from pycls.core.distributed import ONE_PROCESS, World
+from pycls.core.process_group import sum_over
+
 
 def topk_wrong(logits: torch.Tensor, labels: torch.Tensor, k: int) -> torch.Tensor:
     """Count wrong predictions.
@@ -49,11 +52,19 @@ class Meter:
         max_epoch: epochs of the run.
         log_period: iterations between two iteration records.
         device: where the sums are kept.
+        world: the processes that share the images; their counts are added up in records. All
+            of them ask for records of training iterations and of epochs, or none does.
     """
 
     def __init__(
-        self, iterations: int, max_epoch: int, log_period: int, device: torch.device
+        self,
+        iterations: int,
+        max_epoch: int,
+        log_period: int,
+        device: torch.device,
+        world: World = ONE_PROCESS,
     ) -> None:
+        self._world = world
         self._iterations = iterations
         self._max_epoch = max_epoch
         self._log_period = log_period
@@ -67,6 +78,24 @@ class Meter:
         self._images: list[int] = []
         self._start = self._last = time.perf_counter()
         self._time_diff = 0.0
+        self._earlier_iterations = 0
+        self._earlier_seconds = 0.0
+
+    def state(self) -> dict[str, Any]:
+        """Return what an interrupted epoch needs to go on with."""
+        return {
+            "rows": torch.stack(self._rows).cpu() if self._rows else torch.empty(0, 3),
+            "images": list(self._images),
+            "seconds": self._elapsed(),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on with an epoch that was interrupted."""
+        self.reset()
+        self._rows = list(state["rows"].to(self._device))
+        self._images = list(state["images"])
+        self._earlier_iterations = len(self._rows)
+        self._earlier_seconds = state["seconds"]
 
     def update(self, wrong: torch.Tensor, loss: torch.Tensor | None, images: int) -> None:
         """Add one iteration.
@@ -87,10 +116,16 @@ class Meter:
         """Say whether the last iteration ends a log period."""
         return len(self._rows) % self._log_period == 0
 
-    def iter_stats(self, epoch: int) -> dict[str, Any]:
-        """Return the record of the last log period: medians over its iterations, errors in %."""
-        rows = torch.stack(self._rows[-self._log_period :]).cpu().tolist()
-        images = self._images[-self._log_period :]
+    def iter_stats(self, epoch: int, *, add_up: bool = True) -> dict[str, Any]:
+        """Return the record of the last log period: medians over its iterations, errors in %.
+
+        Args:
+            epoch: 0-based.
+            add_up: over all processes; else this one's images only.
+        """
+        world = self._world if add_up else ONE_PROCESS
+        rows = sum_over(world, torch.stack(self._rows[-self._log_period :])).cpu().tolist()
+        images = [n * world.size for n in self._images[-self._log_period :]]
         per_image = [[x / n for x in row] for row, n in zip(rows, images, strict=True)]
         top1, topk, loss = (statistics.median(column) for column in zip(*per_image, strict=True))
         done = len(self._rows)
@@ -110,14 +145,16 @@ class Meter:
 
     def epoch_stats(self, epoch: int) -> dict[str, Any]:
         """Return the record of the whole epoch: means over its images, errors in %."""
-        sums = torch.stack(self._rows).sum(0).cpu().tolist()
-        images = sum(self._images)
+        rows = torch.stack(self._rows) if self._rows else torch.zeros(1, 3, device=self._device)
+        images_here = torch.tensor([float(sum(self._images))], device=self._device)
+        totals = torch.cat([rows.double().sum(0), images_here.double()])
+        *sums, images = sum_over(self._world, totals).cpu().tolist()
         average = self._time_average()
         left = (self._max_epoch - epoch - 1) * self._iterations
         return {
             "epoch": f"{epoch + 1}/{self._max_epoch}",
             "time_avg": average,
-            "time_epoch": time.perf_counter() - self._start,
+            "time_epoch": self._elapsed(),
             "eta": format_eta(average * left),
             "top1_err": 100.0 * sums[0] / images,
             "top5_err": 100.0 * sums[1] / images,
@@ -126,4 +163,7 @@ class Meter:
         }
 
     def _time_average(self) -> float:
-        return (self._last - self._start) / max(len(self._rows), 1)
+        return (self._last - self._start) / max(len(self._rows) - self._earlier_iterations, 1)
+
+    def _elapsed(self) -> float:
+        return self._earlier_seconds + time.perf_counter() - self._start

@@ -11,17 +11,27 @@ _NORMS = (nn.BatchNorm2d,)
 
 
 def build_optimizer(model: nn.Module, cfg: CfgNode) -> torch.optim.Optimizer:
-    """Return SGD over the network's parameter groups."""
-    optim = cfg.OPTIM
-    return torch.optim.SGD(
-        parameter_groups(model, cfg),
-        lr=optim.BASE_LR,
-        momentum=optim.MOMENTUM,
-        weight_decay=optim.WEIGHT_DECAY,
-        dampening=optim.DAMPENING,
-        nesterov=optim.NESTEROV,
-        fused=True,
-    )
+    """Return SGD, Adam or AdamW over the network's parameter groups.
+
+    All of them update all weights in one fused kernel, on the CPU and on a GPU.
+    """
+    optim, groups = cfg.OPTIM, parameter_groups(model, cfg)
+    shared: dict[str, Any] = {
+        # In a captured graph a changing rate has to be a tensor on the device.
+        "lr": _lr_tensor(model, optim.BASE_LR) if cfg.TRAIN.CUDA_GRAPH else optim.BASE_LR,
+        "weight_decay": optim.WEIGHT_DECAY,
+        "fused": True,
+    }
+    if optim.OPTIMIZER == "sgd":
+        return torch.optim.SGD(
+            groups,
+            momentum=optim.MOMENTUM,
+            dampening=optim.DAMPENING,
+            nesterov=optim.NESTEROV,
+            **shared,
+        )
+    kind = torch.optim.Adam if optim.OPTIMIZER == "adam" else torch.optim.AdamW
+    return kind(groups, betas=(optim.BETA1, optim.BETA2), capturable=cfg.TRAIN.CUDA_GRAPH, **shared)
 
 
 def parameter_groups(model: nn.Module, cfg: CfgNode) -> list[dict[str, Any]]:
@@ -73,7 +83,14 @@ def lr_at(optim: CfgNode, epoch: float) -> float:
 def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
     """Set the learning rate of every parameter group."""
     for group in optimizer.param_groups:
-        group["lr"] = lr
+        if isinstance(group["lr"], torch.Tensor):
+            group["lr"].fill_(lr)
+        else:
+            group["lr"] = lr
+
+
+def _lr_tensor(model: nn.Module, lr: float) -> torch.Tensor:
+    return torch.tensor(lr, device=next(model.parameters()).device)
 
 
 def _decay(optim: CfgNode, epoch: float) -> float:

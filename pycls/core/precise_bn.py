@@ -6,10 +6,18 @@ from itertools import islice
 import torch
 from torch import nn
 
+from pycls.core.distributed import ONE_PROCESS, World
+from pycls.core.process_group import mean_over
+
 
 @torch.no_grad()
 def update_bn_stats(
-    model: nn.Module, batches: Iterable[tuple[torch.Tensor, torch.Tensor]], iterations: int
+    model: nn.Module,
+    batches: Iterable[tuple[torch.Tensor, torch.Tensor]],
+    iterations: int,
+    *,
+    parts: int = 1,
+    world: World = ONE_PROCESS,
 ) -> None:
     """Set the statistics of all batch norms to the mean over batches (Wu and Johnson, 2021).
 
@@ -17,11 +25,14 @@ def update_bn_stats(
         model: the network; left in training mode.
         batches: images (N x 3 x H x W) and labels.
         iterations: how many batches to take.
+        parts: parts that each batch is computed in, as in training.
+        world: the processes that share the batches; all end with the same statistics.
     """
     norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
     if not norms:
         return
     momenta = [norm.momentum for norm in norms]
+    counters = [_running(norm)[2].clone() for norm in norms]
     means = [torch.zeros_like(_running(norm)[0]) for norm in norms]
     variances = [torch.zeros_like(_running(norm)[1]) for norm in norms]
     model.train()
@@ -30,22 +41,27 @@ def update_bn_stats(
             norm.momentum = 1.0  # the running statistics become those of the batch
         count = 0
         for images, _ in islice(batches, iterations):
-            model(images)
-            count += 1
-            for norm, mean, variance in zip(norms, means, variances, strict=True):
-                batch_mean, batch_variance = _running(norm)
-                mean += batch_mean
-                variance += batch_variance
+            for part in images.split(len(images) // parts):
+                model(part)
+                count += 1
+                for norm, mean, variance in zip(norms, means, variances, strict=True):
+                    batch_mean, batch_variance, _ = _running(norm)
+                    mean += batch_mean
+                    variance += batch_variance
     finally:
-        for norm, momentum in zip(norms, momenta, strict=True):
+        # The counters too: doing this twice, after an interruption, shall leave no trace.
+        for norm, momentum, counter in zip(norms, momenta, counters, strict=True):
             norm.momentum = momentum
+            _running(norm)[2].copy_(counter)
     for norm, mean, variance in zip(norms, means, variances, strict=True):
-        running_mean, running_var = _running(norm)
-        running_mean.copy_(mean / count)
-        running_var.copy_(variance / count)
+        running_mean, running_var, _ = _running(norm)
+        running_mean.copy_(mean_over(world, mean / count))
+        running_var.copy_(mean_over(world, variance / count))
 
 
-def _running(norm: nn.BatchNorm2d) -> tuple[torch.Tensor, torch.Tensor]:
-    if norm.running_mean is None or norm.running_var is None:
+def _running(norm: nn.BatchNorm2d) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return the running mean, the running variance and the counter of batches."""
+    mean, variance, counter = norm.running_mean, norm.running_var, norm.num_batches_tracked
+    if mean is None or variance is None or counter is None:
         raise TypeError("a batch norm without running statistics")
-    return norm.running_mean, norm.running_var
+    return mean, variance, counter

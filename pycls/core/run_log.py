@@ -11,6 +11,8 @@ from typing import Any
 
 import simplejson
 
+from pycls.core.events import Events
+
 STATS_TAG = "json_stats: "
 
 
@@ -21,9 +23,17 @@ class RunLog:
     for at most the last, and the next start begins on a line of its own.
     """
 
-    def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
-        """Open the log file `path`, or standard output where it is None."""
+    def __init__(
+        self, path: str | os.PathLike[str] | None = None, events: Events | None = None
+    ) -> None:
+        """Open the log file `path`, or standard output where it is None.
+
+        Args:
+            path: the file.
+            events: what gets the records too, for TensorBoard.
+        """
         self._path = path
+        self._events = events
         self._descriptor: int | None = None
         if path is not None:
             cut = _ends_inside_line(Path(path))
@@ -44,6 +54,8 @@ class RunLog:
         """
         record = {key: _rounded(value) for key, value in stats.items()}
         self._write_stats(record, kind)
+        if self._events is not None:
+            self._events.add(stats, kind)
 
     def config(self, values: dict[str, Any]) -> None:
         """Write the whole configuration as a ``cfg`` record, its numbers unrounded."""
@@ -51,6 +63,8 @@ class RunLog:
 
     def close(self) -> None:
         """Close the log file."""
+        if self._events is not None:
+            self._events.close()
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None

@@ -1,42 +1,49 @@
-"""What of pycls's options this version can train with: the rest is refused, not ignored."""
+"""What a configuration asks for that cannot be trained: refused, not ignored."""
 
+import torch
 from yacs.config import CfgNode
 
-from pycls.core.config_rules import get_value
 from pycls.errors import ConfigError
 
-# The only value, as yet, of keys that would change what is trained.
-_ONLY = {
-    "OPTIM.OPTIMIZER": "sgd",
-    "OPTIM.EMA_ALPHA": 1e-5,
-    "OPTIM.EMA_UPDATE_PERIOD": 32,
-    "TRAIN.MIXED_PRECISION": False,
-    "TRAIN.MIXUP_ALPHA": 0.0,
-    "TRAIN.CUTMIX_ALPHA": 0.0,
-    "TRAIN.AUGMENT": "",
-    "FSDP.ENABLED": False,
-}
 
-
-def check_trainable(cfg: CfgNode) -> None:
-    """Check that this version can train what a configuration asks for.
+def check_trainable(cfg: CfgNode, device: torch.device) -> None:
+    """Check that what a configuration asks for can be trained on a device.
 
     Raises:
-        ConfigError: a key asks for what is not available.
+        ConfigError: a key asks for what is not available, or not together with another.
     """
-    for key, only in _ONLY.items():
-        if get_value(cfg, key) != only:
-            raise ConfigError(
-                f"{key} is {get_value(cfg, key)!r}; this version trains with {only!r} only. Set it "
-                "so, or train with pycls"
-            )
-    if cfg.NUM_GPUS > 1:
-        raise ConfigError(
-            f"NUM_GPUS is {cfg.NUM_GPUS}; this version trains on one GPU or the CPU. Set NUM_GPUS 1"
-        )
     for side in ("TRAIN", "TEST"):
         if not cfg[side].DATASET:
             raise ConfigError(
                 f"{side}.DATASET is empty; name a prepared data set (tools/prepare_data.py list "
                 "shows them) or the path of one"
+            )
+    if cfg.FSDP.ENABLED:
+        raise ConfigError(
+            "FSDP.ENABLED is True; weights are not split over GPUs here. Set it False: each GPU "
+            "then holds the whole network"
+        )
+    if cfg.TRAIN.CUDA_GRAPH:
+        _check_graph(cfg, device)
+
+
+def _check_graph(cfg: CfgNode, device: torch.device) -> None:
+    """A captured step is fixed: refuse what would change from step to step."""
+    if device.type != "cuda":
+        raise ConfigError("TRAIN.CUDA_GRAPH is True, but the run is not on a GPU; set it False")
+    conflicts = {
+        "NUM_GPUS": cfg.NUM_GPUS > 1,
+        "TRAIN.ACCUMULATE": cfg.TRAIN.ACCUMULATE > 1,
+        "TRAIN.COMPILE": cfg.TRAIN.COMPILE,
+        "OPTIM.DAMPENING": cfg.OPTIM.DAMPENING != 0,
+        "EN.DC_RATIO": cfg.MODEL.TYPE == "effnet" and cfg.EN.DC_RATIO > 0,
+        "EN.DROPOUT_RATIO": cfg.MODEL.TYPE == "effnet" and cfg.EN.DROPOUT_RATIO > 0,
+        "TRAIN.MIXED_DTYPE (float16; bfloat16 can)": cfg.TRAIN.MIXED_PRECISION
+        and cfg.TRAIN.MIXED_DTYPE != "bfloat16",
+    }
+    for key, is_set in conflicts.items():
+        if is_set:
+            raise ConfigError(
+                f"TRAIN.CUDA_GRAPH is True, which does not go together with {key}; set one of "
+                "them back to its default"
             )

@@ -7,11 +7,12 @@ import torch
 from torch import nn
 from yacs.config import CfgNode
 
-from pycls.core import checkpoint
 from pycls.core.env import move_model, run_settings
+from pycls.core.interruption import StopRequest
 from pycls.core.loaders import build_loader
 from pycls.core.meters import Meter, topk_wrong
 from pycls.core.run_log import RunLog
+from pycls.core.weights import load_weights_into, read_weights
 from pycls.datasets.loader import Loader
 from pycls.errors import ConfigError
 from pycls.models import build_model
@@ -37,6 +38,7 @@ def test_model(cfg: CfgNode) -> dict[str, float]:
     Raises:
         ConfigError: no weights are named, or the class counts disagree.
         CheckpointError: the file is damaged or of another network.
+        DownloadError: TEST.WEIGHTS is an address, and the file could not be had.
     """
     if not cfg.TEST.WEIGHTS:
         raise ConfigError(
@@ -46,17 +48,18 @@ def test_model(cfg: CfgNode) -> dict[str, float]:
     with run_settings(cfg) as device:
         loader = build_loader(cfg, "TEST", device)
         model = build_model(cfg)
-        state = checkpoint.load_checkpoint(cfg.TEST.WEIGHTS)
-        checkpoint.load_weights(model, state["model_state"], cfg.TEST.WEIGHTS)
-        model = move_model(model, device)
+        weights = read_weights(cfg.TEST.WEIGHTS, cache_dir=cfg.DOWNLOAD_CACHE)
+        notes = load_weights_into(model, weights)
+        model = move_model(model, device, cfg.MEMORY_FORMAT)
         meter = Meter(len(loader), 1, cfg.LOG_PERIOD, device)
         with RunLog() as log:
-            log.line(f"Weights: {cfg.TEST.WEIGHTS} (epoch {state.get('epoch', -1) + 1})")
-            return test_epoch(loader, model, meter, log, 0, min(5, cfg.MODEL.NUM_CLASSES), {})
+            epoch = "unknown" if weights.epoch is None else weights.epoch + 1
+            log.line(". ".join((f"Weights: {cfg.TEST.WEIGHTS} (epoch {epoch})", *notes)))
+            return evaluate(loader, model, meter, log, 0, min(5, cfg.MODEL.NUM_CLASSES), {})
 
 
 @torch.no_grad()
-def test_epoch(
+def evaluate(
     loader: Loader,
     model: nn.Module,
     meter: Meter,
@@ -64,31 +67,42 @@ def test_epoch(
     epoch: int,
     topk: int,
     min_errors: dict[str, float],
+    *,
+    kind: str = "test",
+    stop: StopRequest | None = None,
 ) -> dict[str, float]:
-    """Test a network on every image of the test side, once.
+    """Test a network on every image of the loader, once.
 
     Args:
-        loader: the test side.
+        loader: the test side, or this process's share of it.
         model: the network; left in evaluation mode.
         meter: made for this loader.
         log: where the records go.
         epoch: 0-based, for the records.
         topk: the k of the second error (called top5_err in the records, as in pycls).
         min_errors: lowest errors so far, updated; may be empty.
+        kind: what the records are called: test, test_ema, train_full.
+        stop: looked at between batches.
 
     Returns:
-        {"top1_err", "top5_err"} in percent.
+        {"top1_err", "top5_err"} in percent, over the images of all processes.
+
+    Raises:
+        RunInterruptedError: `stop` asks for it.
     """
     model.eval()
     meter.reset()
     for images, labels in loader.epoch(epoch):
         meter.update(topk_wrong(model(images), labels, topk), None, len(labels))
         if meter.is_log_iter():
-            log.stats(_test_fields(meter.iter_stats(epoch)), "test_iter")
+            # Processes have shares of unlike length: these records are of the first one's.
+            log.stats(_test_fields(meter.iter_stats(epoch, add_up=False)), f"{kind}_iter")
+        if stop:
+            raise stop.to_error()
     stats = _test_fields(meter.epoch_stats(epoch))
     for name in ("top1_err", "top5_err"):
         min_errors[f"min_{name}"] = min(min_errors.get(f"min_{name}", math.inf), stats[name])
-    log.stats({**stats, **min_errors}, "test_epoch")
+    log.stats({**stats, **min_errors}, f"{kind}_epoch")
     return {name: stats[name] for name in ("top1_err", "top5_err")}
 
 

@@ -1,8 +1,8 @@
-"""Training and testing one network: the run that a study consists of.
+"""Training one network: the run that a study consists of.
 
-A run is a function of its configuration, its data and the code. Initial weights, order
-and augmentation derive from RNG_SEED, the epoch and the image, so that a run killed at any
-moment and started again goes on from its last checkpoint to the same weights.
+A run is a function of its configuration, its data and the code. Initial weights, order,
+augmentation, mixing and random layers derive from RNG_SEED, the epoch, the iteration and the
+image, so that a run stopped at any moment and started again goes on to the same weights.
 """
 
 import math
@@ -12,33 +12,58 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
+from torch import nn
 from yacs.config import CfgNode
 
-from pycls.core import checkpoint
+from pycls.core import checkpoint, resume_point
+from pycls.core.benchmark import epoch_times, measure_iteration
 from pycls.core.config import cfg_hash, cfg_to_dict, dump_cfg
+from pycls.core.distributed import ONE_PROCESS, World
 from pycls.core.env import describe_environment, run_settings
-from pycls.core.meters import topk_wrong
-from pycls.core.optimizer import lr_at, set_lr
+from pycls.core.events import open_events
+from pycls.core.interruption import StopRequest, stop_requests
+from pycls.core.loaders import build_loader
+from pycls.core.meters import Meter
+from pycls.core.optimizer import lr_at
 from pycls.core.precise_bn import update_bn_stats
+from pycls.core.process_group import any_over, buffers_from_main, is_peer_lost, wait_for_all
 from pycls.core.run_log import RunLog
 from pycls.core.run_record import LOCK_FILE, read_record, utc_now, write_record
+from pycls.core.spent import Spent
 from pycls.core.supported import check_trainable
-from pycls.core.tester import test_epoch
+from pycls.core.tester import evaluate
 from pycls.core.training_run import TrainingRun
 from pycls.datasets.randomness import make_key
-from pycls.errors import PyclsError, RunError, find_environment_error
+from pycls.errors import (
+    ConfigError,
+    PyclsError,
+    RunError,
+    RunInterruptedError,
+    find_environment_error,
+)
 from pycls.files import exclusive_lock, remove_partials, write_text_if_changed
 from pycls.models.counting import complexity
 
 LOG_FILE = "stdout.log"
 
+_ERRORS = ("top1_err", "top5_err")
+_SECONDS_BETWEEN_RECORDS = 10.0
+_STREAM_STATISTICS = 103
 
-def train_model(cfg: CfgNode) -> dict[str, Any]:
+# Processes agree on stopping this often: asking costs them a meeting.
+_ITERATIONS_BETWEEN_MEETINGS = 10
+
+
+def train_model(cfg: CfgNode, world: World = ONE_PROCESS) -> dict[str, Any]:
     """Train the network of a configuration, or finish its training; test it every epoch.
 
     Everything is written to OUT_DIR: the configuration, the log (LOG_DEST file), a
-    checkpoint an epoch, and the record `run.json`.
+    checkpoint an epoch, and the record `run.json`. SIGTERM, SIGUSR1, SIGUSR2 and Ctrl-C save
+    the state after the present step.
+
+    Args:
+        cfg: the configuration.
+        world: the processes that train together, of which this is one; the first one writes.
 
     Returns:
         The run's record; record["result"] holds the final and the minimal test errors and
@@ -47,45 +72,28 @@ def train_model(cfg: CfgNode) -> dict[str, Any]:
     Raises:
         ConfigError: the configuration cannot be trained, or OUT_DIR holds another run.
         DataError: a data set is missing or damaged.
-        CheckpointError: the newest checkpoint is damaged or of another network.
+        CheckpointError: no checkpoint can be read, or it is of another network.
+        DownloadError: TRAIN.WEIGHTS is an address, and the file could not be had.
         RunError: the loss is no longer finite.
+        RunInterruptedError: a signal asked to stop; the state is saved.
         PyclsError: another process is training in OUT_DIR.
     """
-    check_trainable(cfg)
-    with run_settings(cfg) as device:
+    if world.size != max(1, cfg.NUM_GPUS):
+        raise ConfigError(
+            f"NUM_GPUS is {cfg.NUM_GPUS}, and this is one of {world.size} processes; train through "
+            "tools/train_net.py or pycls.core.training_launch.train, which start as many as that"
+        )
+    with stop_requests() as stop, run_settings(cfg, world) as device:
+        check_trainable(cfg, device)
         # Data and network first: a mistake there shall leave no folder behind.
-        return _train_in_folder(TrainingRun(cfg, device))
+        run = TrainingRun(cfg, device, world)
+        if world.is_main:
+            return _train_in_folder(run, stop)
+        return _train_beside(run, stop)
 
 
-def train_epoch(run: TrainingRun, log: RunLog, epoch: int) -> dict[str, Any]:
-    """Train for one epoch (0-based) and return its record."""
-    cfg, model, optimizer, meter = run.cfg, run.model, run.optimizer, run.train_meter
-    iterations = len(run.train_loader)
-    model.train()
-    meter.reset()
-    # Dropout and drop connect draw from PyTorch's generator, the same in a resumed epoch.
-    torch.manual_seed(make_key(cfg.RNG_SEED, epoch))
-    for i, (images, labels) in enumerate(run.train_loader.epoch(epoch)):
-        lr = lr_at(cfg.OPTIM, epoch + i / iterations)
-        set_lr(optimizer, lr)
-        logits = model(images)
-        loss = F.cross_entropy(logits, labels, label_smoothing=cfg.TRAIN.LABEL_SMOOTHING)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
-        meter.update(topk_wrong(logits, labels, run.topk), loss, len(labels))
-        if meter.is_log_iter():
-            stats = meter.iter_stats(epoch)
-            log.stats({**stats, "lr": lr}, "train_iter")
-            _require_finite(stats)
-    stats = meter.epoch_stats(epoch)
-    log.stats({**stats, "lr": lr}, "train_epoch")
-    _require_finite(stats)
-    return stats
-
-
-def _train_in_folder(run: TrainingRun) -> dict[str, Any]:
-    """Train in OUT_DIR, as its only process, and record how it ended."""
+def _train_in_folder(run: TrainingRun, stop: StopRequest) -> dict[str, Any]:
+    """Train in OUT_DIR, as the process that writes there, and record how it ended."""
     cfg, out_dir = run.cfg, Path(run.cfg.OUT_DIR)
     out_dir.mkdir(parents=True, exist_ok=True)
     with exclusive_lock(out_dir / LOCK_FILE, f"training in {out_dir}"):
@@ -97,11 +105,12 @@ def _train_in_folder(run: TrainingRun) -> dict[str, Any]:
         if before is not None and run.is_finished_as(before):
             return before
         write_text_if_changed(out_dir / cfg.CFG_DEST, dump_cfg(cfg))
-        record = _new_record(run)
+        record = _new_record(run, before)
         write_record(out_dir, record)
-        with RunLog(out_dir / LOG_FILE if cfg.LOG_DEST == "file" else None) as log:
+        log_path = out_dir / LOG_FILE if cfg.LOG_DEST == "file" else None
+        with RunLog(log_path, open_events(cfg)) as log:
             try:
-                _train(run, log, origin, record["environment"])
+                _train(run, stop, log, origin, record)
             except BaseException as error:
                 _end_record(record, run, "interrupted" if _is_interrupt(error) else "failed")
                 record["reason"] = _describe_error(error)
@@ -115,35 +124,176 @@ def _train_in_folder(run: TrainingRun) -> dict[str, Any]:
     return record
 
 
-def _train(run: TrainingRun, log: RunLog, origin: str, environment: dict[str, Any]) -> None:
+def _train_beside(run: TrainingRun, stop: StopRequest) -> dict[str, Any]:
+    """Train with the process that writes; what it reads is there before it begins."""
+    run.resume()
+    before = read_record(run.cfg.OUT_DIR)
+    if before is not None and run.is_finished_as(before):
+        return before
+    record = _new_record(run, before)
+    with RunLog(os.devnull) as log:
+        _train(run, stop, log, "", record)
+    return {**record, "status": "done", "result": run.result()}
+
+
+def _train(
+    run: TrainingRun, stop: StopRequest, log: RunLog, origin: str, record: dict[str, Any]
+) -> None:
     """Log what the run is and go through the epochs that are left."""
-    cfg = run.cfg
+    cfg, environment = run.cfg, record["environment"]
     log.line("Environment: " + ", ".join(f"{key}={value}" for key, value in environment.items()))
     log.config(cfg_to_dict(cfg))
     log.stats(complexity(cfg), "complexity")
     log.line(origin)
-    for epoch in range(run.start_epoch, cfg.OPTIM.MAX_EPOCH):
-        train_stats = train_epoch(run, log, epoch)
-        if cfg.BN.USE_PRECISE_STATS:
-            iterations = min(
-                max(1, cfg.BN.NUM_SAMPLES_PRECISE // cfg.TRAIN.BATCH_SIZE), len(run.train_loader)
+    if run.epoch == run.iteration == 0 and cfg.PREC_TIME.NUM_ITER > 0:
+        _log_times(run, log)
+    spent = Spent()
+    # All of them have read where the run is before the first writes anew.
+    wait_for_all(run.world)
+    while run.epoch < cfg.OPTIM.MAX_EPOCH:
+        try:
+            train_stats = train_epoch(run, log, spent, stop)
+            _test(run, log, spent, stop, train_stats)
+        except RunInterruptedError:
+            if run.world.is_main:
+                resume_point.save_inside_epoch(cfg.OUT_DIR, run.interrupted_state())
+            raise
+        record["epochs"].append({"epoch": run.epoch + 1, **spent.take()})
+        _show_progress(run, record)
+        run.epoch, run.iteration = run.epoch + 1, 0
+        if any_over(run.world, bool(stop)) and run.epoch < cfg.OPTIM.MAX_EPOCH:
+            raise stop.to_error()
+    if cfg.TRAIN.FULL_ERRORS:
+        _measure_full_errors(run, log, stop)
+
+
+def train_epoch(run: TrainingRun, log: RunLog, spent: Spent, stop: StopRequest) -> dict[str, Any]:
+    """Train for what is left of the run's present epoch and return the epoch's record.
+
+    Raises:
+        RunError: the loss is not finite.
+        RunInterruptedError: `stop` asks for it.
+    """
+    cfg, epoch, meter = run.cfg, run.epoch, run.train_meter
+    iterations = len(run.train_loader)
+    run.model.train()
+    if run.iteration == 0:
+        meter.reset()
+    batches = run.train_loader.epoch(epoch, run.iteration)
+    for images, labels in spent.waiting("data", batches):
+        with spent.on("step"):
+            lr = lr_at(cfg.OPTIM, epoch + run.iteration / iterations)
+            began = time.perf_counter()
+            result = run.step(images, labels, lr, epoch, run.iteration)
+            if run.compiles:
+                run.compiles = False
+                log.line(f"Compiled in the first step, {time.perf_counter() - began:.1f} s")
+            run.update_ema()
+            meter.update(result.wrong, result.loss, len(labels))
+            run.iteration += 1
+            if meter.is_log_iter():
+                stats = meter.iter_stats(epoch)
+                log.stats({**stats, "lr": lr}, "train_iter")
+                _require_finite(stats)
+        if _shall_stop(run, stop):
+            raise stop.to_error()
+    stats = meter.epoch_stats(epoch)
+    lr = lr_at(cfg.OPTIM, epoch + (iterations - 1) / iterations)
+    log.stats({**stats, "lr": lr}, "train_epoch")
+    _require_finite(stats)
+    return stats
+
+
+def _shall_stop(run: TrainingRun, stop: StopRequest) -> bool:
+    """Say whether to stop after this step, the same in all processes."""
+    if run.world.size == 1:
+        return bool(stop)
+    if run.iteration % _ITERATIONS_BETWEEN_MEETINGS:
+        return False
+    return any_over(run.world, bool(stop))
+
+
+def _show_progress(run: TrainingRun, record: dict[str, Any]) -> None:
+    """Write the record of a run under way, not more often than a reader would look."""
+    now = time.monotonic()
+    if run.world.is_main and now - run.last_shown > _SECONDS_BETWEEN_RECORDS:
+        run.last_shown = now
+        write_record(run.cfg.OUT_DIR, record)
+
+
+def _test(
+    run: TrainingRun, log: RunLog, spent: Spent, stop: StopRequest, train_stats: dict[str, Any]
+) -> None:
+    """Test network and average after an epoch, and save the epoch.
+
+    Nothing of the run is changed before all is tested: what an interruption in here saves is
+    the end of the training, and testing again gives the same.
+    """
+    cfg, epoch = run.cfg, run.epoch
+    lowest = {"test": dict(run.min_errors), "test_ema": dict(run.min_ema_errors)}
+    errors: dict[str, float] = {f"train_{name}": train_stats[name] for name in _ERRORS}
+    for kind, model in run.networks():
+        with spent.on("evaluation"):
+            buffers_from_main(run.world, model)
+            if cfg.BN.USE_PRECISE_STATS:
+                _set_precise_statistics(run, model)
+            tested = evaluate(
+                run.test_loader,
+                model,
+                run.test_meter,
+                log,
+                epoch,
+                run.topk,
+                lowest[kind],
+                kind=kind,
+                # Several processes must go through a test together.
+                stop=stop if run.world.size == 1 else None,
             )
-            update_bn_stats(run.model, run.train_loader.epoch(epoch), iterations)
-        best_before = run.min_errors["min_top1_err"]
-        errors = test_epoch(
-            run.test_loader, run.model, run.test_meter, log, epoch, run.topk, run.min_errors
-        )
-        run.last_errors = {
-            **errors,
-            "train_top1_err": train_stats["top1_err"],
-            "train_top5_err": train_stats["top5_err"],
-        }
-        checkpoint.save_checkpoint(
-            cfg.OUT_DIR,
-            run.checkpoint_state(epoch),
-            keep=cfg.CHECKPOINT.KEEP,
-            is_best=errors["top1_err"] < best_before,
-        )
+        prefix = "ema_" if kind == "test_ema" else ""
+        errors |= {f"{prefix}{name}": value for name, value in tested.items()}
+    is_best = errors["top1_err"] < run.min_errors["min_top1_err"]
+    run.last_errors = errors
+    run.min_errors, run.min_ema_errors = lowest["test"], lowest["test_ema"]
+    if run.world.is_main:
+        with spent.on("checkpoint"):
+            checkpoint.save_checkpoint(
+                cfg.OUT_DIR, run.checkpoint_state(), keep=cfg.CHECKPOINT.KEEP, is_best=is_best
+            )
+            resume_point.remove_inside_epoch(cfg.OUT_DIR)
+
+
+def _set_precise_statistics(run: TrainingRun, model: nn.Module) -> None:
+    cfg, loader = run.cfg, run.train_loader
+    # Dropout and drop connect act here too: the same way whenever it is done.
+    torch.manual_seed(make_key(cfg.RNG_SEED, _STREAM_STATISTICS, run.epoch, run.world.rank))
+    iterations = max(1, cfg.BN.NUM_SAMPLES_PRECISE // cfg.TRAIN.BATCH_SIZE)
+    update_bn_stats(
+        model,
+        loader.epoch(run.epoch),
+        min(iterations, len(loader)),
+        parts=cfg.TRAIN.ACCUMULATE,
+        world=run.world,
+    )
+
+
+def _measure_full_errors(run: TrainingRun, log: RunLog, stop: StopRequest) -> None:
+    """Test the network on all training images, as they are (the study's Fig A4 B)."""
+    cfg, world = run.cfg, run.world
+    loader = build_loader(cfg, "TRAIN", run.device, world.rank, world.size, evaluate=True)
+    meter = Meter(len(loader), cfg.OPTIM.MAX_EPOCH, cfg.LOG_PERIOD, run.device, world)
+    epoch = cfg.OPTIM.MAX_EPOCH - 1
+    errors = evaluate(
+        loader, run.model, meter, log, epoch, run.topk, {}, kind="train_full",
+        stop=stop if world.size == 1 else None,
+    )  # fmt: skip
+    run.last_errors |= {f"train_full_{name}": value for name, value in errors.items()}
+
+
+def _log_times(run: TrainingRun, log: RunLog) -> None:
+    """Measure what an iteration takes, as pycls does before the first one."""
+    times = measure_iteration(run.model, run.cfg, run.device, run.train_loader)
+    log.stats(times, "iter_times")
+    log.stats(epoch_times(times, len(run.train_loader), len(run.test_loader)), "epoch_times")
 
 
 def _require_finite(stats: dict[str, Any]) -> None:
@@ -154,15 +304,19 @@ def _require_finite(stats: dict[str, Any]) -> None:
         )
 
 
-def _new_record(run: TrainingRun) -> dict[str, Any]:
+def _new_record(run: TrainingRun, before: dict[str, Any] | None) -> dict[str, Any]:
+    earlier = (before or {}).get("epochs", [])
     return {
         "status": "running",
         "config_hash": cfg_hash(run.cfg),
         "seed": run.cfg.RNG_SEED,
         "data": run.data_fingerprints(),
         "environment": describe_environment(run.device),
+        "processes": run.world.size,
         "pid": os.getpid(),
         "started": utc_now(),
+        # Seconds by epoch, and what they went to.
+        "epochs": [entry for entry in earlier if entry["epoch"] <= run.epoch],
     }
 
 
@@ -173,12 +327,14 @@ def _end_record(record: dict[str, Any], run: TrainingRun, status: str) -> None:
 
 
 def _is_interrupt(error: BaseException) -> bool:
-    return isinstance(error, KeyboardInterrupt | SystemExit)
+    return isinstance(error, KeyboardInterrupt | SystemExit | RunInterruptedError)
 
 
 def _describe_error(error: BaseException) -> str:
     if isinstance(error, PyclsError):
         return str(error)
+    if is_peer_lost(error):
+        return "another process of this training ended"
     return f"{type(error).__name__}: {error}".strip().splitlines()[0]
 
 

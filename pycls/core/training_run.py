@@ -6,15 +6,23 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 from yacs.config import CfgNode
 
-from pycls.core import checkpoint
+from pycls.core.checkpoint import load_weights
 from pycls.core.config import cfg_hash, computing_keys, dump_cfg, parse_cfg
+from pycls.core.cuda_graph import GraphedStep
+from pycls.core.distributed import ONE_PROCESS, World
+from pycls.core.ema import Ema, ema_alpha
 from pycls.core.env import move_model
 from pycls.core.loaders import build_loader
 from pycls.core.meters import Meter
 from pycls.core.optimizer import build_optimizer
-from pycls.datasets.loader import Loader
+from pycls.core.precision import Precision
+from pycls.core.process_group import wrap
+from pycls.core.resume_point import load_newest, resume_points
+from pycls.core.step import TrainStep
+from pycls.core.weights import load_weights_into, read_weights
 from pycls.errors import CheckpointError, ConfigError
 from pycls.models import build_model
 
@@ -25,34 +33,53 @@ class TrainingRun:
     Attributes:
         cfg: the configuration.
         device: where it computes.
+        world: the processes that train together.
         train_loader, test_loader: the batches.
         topk: the k of the second error.
-        model, optimizer: the network and what trains it.
+        model: the network.
+        ema: its moving average; None where OPTIM.EMA_UPDATE_PERIOD is 0.
+        optimizer, precision, step: what trains it.
+        compiles: the next step will compile the network.
+        weights_notes: what was done to the weights of TRAIN.WEIGHTS; None where none were read.
         train_meter, test_meter: errors and times of an epoch.
-        start_epoch: the first epoch (0-based) that is left to train.
-        min_errors: {"min_top1_err", "min_top5_err"}, lowest test errors so far, in percent.
+        epoch: the epoch (0-based) that is left to train, or to finish.
+        iteration: the iterations of it that are done.
+        min_errors, min_ema_errors: {"min_top1_err", "min_top5_err"}, lowest test errors so far of
+            the network and of its average, in percent.
         last_errors: errors of the last finished epoch, in percent; empty before the first.
         start_time: when it was built, in seconds since the epoch.
+        last_shown: when its record was written last, by the monotonic clock.
     """
 
-    def __init__(self, cfg: CfgNode, device: torch.device) -> None:
+    def __init__(self, cfg: CfgNode, device: torch.device, world: World = ONE_PROCESS) -> None:
         """Open the data and build the network, with TRAIN.WEIGHTS where they are named."""
         self.start_time = time.time()
+        self.last_shown = time.monotonic()
         self.cfg = cfg
         self.device = device
-        self.train_loader = build_loader(cfg, "TRAIN", device)
-        self.test_loader = build_loader(cfg, "TEST", device)
+        self.world = world
+        shares = (device, world.rank, world.size)
+        self.train_loader = build_loader(cfg, "TRAIN", *shares)
+        self.test_loader = build_loader(cfg, "TEST", *shares)
         self.topk = min(5, cfg.MODEL.NUM_CLASSES)
-        model = build_model(cfg)
-        if cfg.TRAIN.WEIGHTS:
-            state = checkpoint.load_checkpoint(cfg.TRAIN.WEIGHTS)
-            checkpoint.load_weights(model, state["model_state"], cfg.TRAIN.WEIGHTS)
-        self.model = move_model(model, device)
+        self.weights_notes: tuple[str, ...] | None = None
+        self.model = build_model(cfg)
+        if not resume_points(cfg.OUT_DIR):
+            self._load_first_weights()
+        self.model = move_model(self.model, device, cfg.MEMORY_FORMAT)
+        self.ema = Ema(self.model) if cfg.OPTIM.EMA_UPDATE_PERIOD else None
         self.optimizer = build_optimizer(self.model, cfg)
-        self.train_meter = self._meter(self.train_loader)
-        self.test_meter = self._meter(self.test_loader)
-        self.start_epoch = 0
+        self.precision = Precision(cfg, device)
+        self.step = self._build_step()
+        self.compiles = bool(cfg.TRAIN.COMPILE)
+        iterations = len(self.train_loader)
+        meter = (cfg.OPTIM.MAX_EPOCH, cfg.LOG_PERIOD, device, world)
+        self.train_meter = Meter(iterations, *meter)
+        self.test_meter = Meter(len(self.test_loader), *meter)
+        self.epoch = 0
+        self.iteration = 0
         self.min_errors = {"min_top1_err": math.inf, "min_top5_err": math.inf}
+        self.min_ema_errors = dict(self.min_errors)
         self.last_errors: dict[str, float] = {}
 
     def resume(self) -> str:
@@ -62,37 +89,37 @@ class TrainingRun:
             A sentence for the log: where the run begins.
 
         Raises:
-            CheckpointError: the checkpoint is damaged, or not one to resume from.
+            CheckpointError: no checkpoint can be read, or it is not one to resume from.
             ConfigError: it was trained with another configuration or on other data, or
                 TRAIN.AUTO_RESUME is off and the folder is not empty of checkpoints.
         """
-        path = checkpoint.last_checkpoint(self.cfg.OUT_DIR)
-        if path is None:
-            weights = self.cfg.TRAIN.WEIGHTS
-            return f"Starts from the weights of {weights}" if weights else "Starts from scratch"
-        if not self.cfg.TRAIN.AUTO_RESUME:
+        points = resume_points(self.cfg.OUT_DIR)
+        if points and not self.cfg.TRAIN.AUTO_RESUME:
             raise ConfigError(
-                f"{path} is of an earlier run, and TRAIN.AUTO_RESUME is False; choose another "
+                f"{points[0]} is of an earlier run, and TRAIN.AUTO_RESUME is False; choose another "
                 "OUT_DIR, or delete the folder of checkpoints to start again here"
             )
-        state = checkpoint.load_checkpoint(path)
+        newest = load_newest(self.cfg.OUT_DIR)
+        if newest is None:
+            self._load_first_weights()
+            if self.ema is not None:
+                self.ema.update(self.model, 1.0)
+            if self.weights_notes is None:
+                return "Starts from scratch"
+            return ". ".join(
+                (f"Starts from the weights of {self.cfg.TRAIN.WEIGHTS}", *self.weights_notes)
+            )
+        path, state = newest
         self._require_same_run(state, path)
-        checkpoint.load_weights(self.model, state["model_state"], str(path))
-        try:
-            self.optimizer.load_state_dict(state["optimizer_state"])
-            self.min_errors.update(state["min_errors"])
-            self.last_errors = dict(state["last_errors"])
-        except (KeyError, ValueError) as error:
-            raise CheckpointError(
-                f"{path}: not a checkpoint to resume from ({error}); to start from its weights "
-                "only, name it in TRAIN.WEIGHTS and choose another OUT_DIR"
-            ) from None
-        self.start_epoch = state["epoch"] + 1
-        return f"Resumed from {path}, {self.start_epoch} of {self.cfg.OPTIM.MAX_EPOCH} epochs done"
+        self._take_state(state, path)
+        done = f"{self.epoch} of {self.cfg.OPTIM.MAX_EPOCH} epochs"
+        if self.iteration:
+            done += f" and {self.iteration} of {len(self.train_loader)} iterations"
+        return f"Resumed from {path}, {done} done"
 
     def is_finished_as(self, record: dict[str, Any]) -> bool:
         """Say whether an earlier record is of this very run, finished and still whole."""
-        no_epoch_left = self.start_epoch == self.cfg.OPTIM.MAX_EPOCH
+        no_epoch_left = self.epoch == self.cfg.OPTIM.MAX_EPOCH
         return (
             record.get("status") == "done"
             and record.get("config_hash") == cfg_hash(self.cfg)
@@ -107,23 +134,39 @@ class TrainingRun:
             "test": self.test_loader.dataset.fingerprint,
         }
 
-    def checkpoint_state(self, epoch: int) -> dict[str, Any]:
-        """Return what a checkpoint after an epoch (0-based) holds."""
+    def update_ema(self) -> None:
+        """Move the average, where it is due after the iteration that was just done."""
+        period = self.cfg.OPTIM.EMA_UPDATE_PERIOD
+        if self.ema is not None and self.iteration % period == 0:
+            self.ema.update(self.model, ema_alpha(self.cfg, self.epoch))
+
+    def checkpoint_state(self) -> dict[str, Any]:
+        """Return what a checkpoint after the present epoch holds."""
+        errors = self.last_errors
+        state = {
+            **self._common_state(),
+            "epoch": self.epoch,
+            "test_err": errors["top1_err"],
+            "last_errors": dict(errors),
+        }
+        if self.ema is not None:
+            state["ema_err"] = errors["ema_top1_err"]
+        return state
+
+    def interrupted_state(self) -> dict[str, Any]:
+        """Return what a checkpoint inside the present epoch holds."""
         return {
-            "epoch": epoch,
-            "test_err": self.last_errors["top1_err"],
-            "min_errors": dict(self.min_errors),
+            **self._common_state(),
+            "epoch": self.epoch,
+            "iteration": self.iteration,
+            "train_meter": self.train_meter.state(),
             "last_errors": dict(self.last_errors),
-            "model_state": self.model.state_dict(),
-            "optimizer_state": self.optimizer.state_dict(),
-            "data": self.data_fingerprints(),
-            "cfg": dump_cfg(self.cfg),
         }
 
     def result(self) -> dict[str, float]:
         """Return the final and the lowest errors, in percent, for the run's record."""
         errors, lowest = self.last_errors, self.min_errors
-        return {
+        result = {
             "final_top1_err": errors["top1_err"],
             "final_topk_err": errors["top5_err"],
             "min_top1_err": lowest["min_top1_err"],
@@ -132,14 +175,79 @@ class TrainingRun:
             "final_train_topk_err": errors["train_top5_err"],
             "topk": self.topk,
         }
+        if self.ema is not None:
+            result |= {
+                "final_ema_top1_err": errors["ema_top1_err"],
+                "final_ema_topk_err": errors["ema_top5_err"],
+                "min_ema_top1_err": self.min_ema_errors["min_top1_err"],
+                "min_ema_topk_err": self.min_ema_errors["min_top5_err"],
+            }
+        if self.cfg.TRAIN.FULL_ERRORS:
+            result |= {
+                "full_train_top1_err": errors["train_full_top1_err"],
+                "full_train_topk_err": errors["train_full_top5_err"],
+            }
+        return result
 
-    def _meter(self, loader: Loader) -> Meter:
-        return Meter(len(loader), self.cfg.OPTIM.MAX_EPOCH, self.cfg.LOG_PERIOD, self.device)
+    def networks(self) -> list[tuple[str, nn.Module]]:
+        """Return (kind of its test records, network) of the network and its average."""
+        own = [("test", self.model)]
+        return own if self.ema is None else [*own, ("test_ema", self.ema.model)]
+
+    def _build_step(self) -> TrainStep | GraphedStep:
+        wrapped: nn.Module = wrap(self.model, self.world, self.device)
+        if self.cfg.TRAIN.COMPILE:
+            wrapped = torch.compile(wrapped)  # type: ignore[assignment]
+        step = TrainStep(
+            wrapped, self.optimizer, self.precision, self.cfg, self.topk, self.world.rank
+        )
+        return GraphedStep(step) if self.cfg.TRAIN.CUDA_GRAPH else step
+
+    def _common_state(self) -> dict[str, Any]:
+        state = {
+            "min_errors": dict(self.min_errors),
+            "model_state": self.model.state_dict(),
+            "optimizer_state": self.optimizer.state_dict(),
+            "scaler_state": self.precision.state_dict(),
+            "data": self.data_fingerprints(),
+            "channels": "rgb",  # pycls's checkpoints have no such entry, and BGR on ImageNet
+            "cfg": dump_cfg(self.cfg),
+        }
+        if self.ema is not None:
+            state["ema_state"] = self.ema.model.state_dict()
+            state["min_ema_errors"] = dict(self.min_ema_errors)
+        return state
+
+    def _take_state(self, state: dict[str, Any], path: Path) -> None:
+        load_weights(self.model, state["model_state"], str(path))
+        try:
+            if self.ema is not None:
+                load_weights(self.ema.model, state["ema_state"], str(path))
+                self.min_ema_errors.update(state["min_ema_errors"])
+            self.optimizer.load_state_dict(state["optimizer_state"])
+            self.precision.load_state_dict(state["scaler_state"])
+            self.min_errors.update(state["min_errors"])
+            self.last_errors = dict(state["last_errors"])
+            if "iteration" in state:
+                self.train_meter.restore(state["train_meter"])
+        except (KeyError, ValueError) as error:
+            raise CheckpointError(
+                f"{path}: not a checkpoint to resume from ({error}); to start from its weights "
+                "only, name it in TRAIN.WEIGHTS and choose another OUT_DIR"
+            ) from None
+        self.iteration = state.get("iteration", 0)
+        self.epoch = state["epoch"] + ("iteration" not in state)
+
+    def _load_first_weights(self) -> None:
+        """Read TRAIN.WEIGHTS, where they are named and not read yet."""
+        if self.cfg.TRAIN.WEIGHTS and self.weights_notes is None:
+            weights = read_weights(self.cfg.TRAIN.WEIGHTS, cache_dir=self.cfg.DOWNLOAD_CACHE)
+            self.weights_notes = load_weights_into(self.model, weights, replace_head=True)
 
     def _require_same_run(self, state: dict[str, Any], path: Path) -> None:
         """Refuse to mix two runs in one folder; a finished one may get more epochs."""
         saved = computing_keys(parse_cfg(str(state.get("cfg", "")), str(path)))
-        done = state["epoch"] + 1
+        done = state["epoch"] + ("iteration" not in state)
         for key, value in computing_keys(self.cfg).items():
             if saved[key] == value:
                 continue

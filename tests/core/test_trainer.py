@@ -172,18 +172,6 @@ def test_divergence_is_said_and_recorded(digits_cfg):
     assert math.isnan(records(cfg, "train_epoch")[-1]["loss"])
 
 
-def test_truncated_checkpoint_is_named_and_nothing_is_lost(digits_cfg):
-    cfg = digits_cfg()
-    train_model(cfg)
-    path = checkpoint.last_checkpoint(cfg.OUT_DIR)
-    path.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(CheckpointError, match=str(path)):
-        train_model(cfg)
-    path.unlink()
-    train_model(cfg)
-    assert weights(cfg)["epoch"] == 2
-
-
 def folder_content(cfg):
     paths = (path for path in Path(cfg.OUT_DIR).rglob("*") if path.is_file())
     return {path: path.read_bytes() for path in paths}
@@ -254,9 +242,10 @@ def test_one_process_at_a_time_in_a_folder(digits_cfg, tmp_path):
     [
         (["MODEL.NUM_CLASSES", 9], r"NUM_CLASSES is 9.*has 10 classes; set MODEL.NUM_CLASSES 10"),
         (["TRAIN.DATASET", ""], "TRAIN.DATASET is empty"),
-        (["OPTIM.OPTIMIZER", "adam"], "OPTIM.OPTIMIZER is 'adam'"),
-        (["TRAIN.MIXUP_ALPHA", 0.2], "TRAIN.MIXUP_ALPHA"),
-        (["NUM_GPUS", 2], "NUM_GPUS is 2"),
+        (["FSDP.ENABLED", True], "FSDP.ENABLED is True"),
+        (["TRAIN.CUDA_GRAPH", True], "TRAIN.CUDA_GRAPH is True, but the run is not on a GPU"),
+        (["TRAIN.MIXED_PRECISION", True, "TRAIN.MIXED_DTYPE", "float16"], "use 'bfloat16'"),
+        (["TRAIN.ACCUMULATE", 3], r"multiple of NUM_GPUS x TRAIN\.ACCUMULATE \(3\)"),
         (["TRAIN.BATCH_SIZE", 5000], "5000"),
         (["DATA.CLASSES", ["0", "x"], "MODEL.NUM_CLASSES", 2], "'x'"),
     ],

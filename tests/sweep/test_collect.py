@@ -1,5 +1,7 @@
 """Logs into results: later records win whole, cut lines are passed over."""
 
+from pathlib import Path
+
 from pycls.sweep.collect import log_tail, parse_log
 
 
@@ -53,3 +55,12 @@ def test_tail_ends_with_the_errors(tmp_path):
     assert log_tail(tmp_path, lines=4).splitlines() == [
         "line 98", "line 99", "Traceback", "ValueError: x",
     ]  # fmt: skip
+
+
+def test_log_that_pycls_wrote_is_read():
+    folder = Path(__file__).parents[1] / "data" / "pycls_run" / "logs" / "000000"
+    log = parse_log(folder / "stdout.log")
+    # Interrupted after two epochs and started again: two complexity records, one each epoch.
+    assert log.complexity["flops"] > 0
+    assert sorted(log.train) == sorted(log.test) == [1, 2]
+    assert log.test[2]["top1_err"] == 89.5

@@ -45,7 +45,12 @@ def _read_jobs(jobs: "queue.SimpleQueue[dict[str, Any]]") -> None:
 
 
 def _run_job(job: dict[str, Any]) -> dict[str, Any]:
-    from pycls.errors import PyclsError, explain_os_error, find_environment_error
+    from pycls.errors import (
+        PyclsError,
+        RunInterruptedError,
+        explain_os_error,
+        find_environment_error,
+    )
 
     out_dir = Path(job["out_dir"])
     try:
@@ -57,6 +62,9 @@ def _run_job(job: dict[str, Any]) -> dict[str, Any]:
                 if not isinstance(error, PyclsError):
                     traceback.print_exc()
                 raise
+    except RunInterruptedError as error:
+        # A signal asked this process to leave: its run goes on in another one.
+        sys.exit(error.exit_code)
     except PyclsError as error:
         return {"ok": False, "reason": str(error), "fatal": False}
     except Exception as error:
@@ -70,9 +78,9 @@ def _run_job(job: dict[str, Any]) -> dict[str, Any]:
 
 def _train(job: dict[str, Any]) -> None:
     from pycls.core.config import load_cfg
-    from pycls.core.trainer import train_model
+    from pycls.core.training_launch import train
 
-    train_model(load_cfg(job["cfg"]))
+    train(load_cfg(job["cfg"]))
 
 
 class _StandardErrorTo:

@@ -1,0 +1,134 @@
+"""Soft labels and mixed images: label smoothing, mixup, cutmix."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from yacs.config import CfgNode
+
+from pycls.datasets.randomness import make_key
+
+# What the draws of a mini-batch are mixed into the run's seed with.
+_STREAM_MIXING = 101
+
+
+def smooth_one_hot(labels: torch.Tensor, num_classes: int, smoothing: float) -> torch.Tensor:
+    """Return soft labels: 1 - s + s / C for the class and s / C for all others.
+
+    Args:
+        labels: N class indices.
+        num_classes: C.
+        smoothing: s, from 0 (one-hot) to below 1 (Szegedy et al., 2016).
+
+    Returns:
+        N x C, float32.
+    """
+    off = smoothing / num_classes
+    soft = torch.full((len(labels), num_classes), off, device=labels.device)
+    return soft.scatter_(1, labels[:, None], 1.0 - smoothing + off)
+
+
+@dataclass(frozen=True)
+class Mixing:
+    """How a mini-batch is mixed with a permutation of itself.
+
+    Attributes:
+        share: lambda, the share of an image that is its own (of its area in cutmix).
+        permutation: N, whom each image is mixed with.
+        box: rows and columns (top, bottom, left, right) that cutmix takes from the other
+            image; None: mixup.
+    """
+
+    share: float
+    permutation: torch.Tensor
+    box: tuple[int, int, int, int] | None = None
+
+
+class Mixer:
+    """Mixes the images and labels of mini-batches as a configuration says.
+
+    lambda is drawn from Beta(alpha, alpha), one for a mini-batch, and one permutation; with
+    both mixup (Zhang et al., 2018) and cutmix (Yun et al., 2019) a fair coin decides. Draws
+    depend on RNG_SEED, epoch, iteration and part alone.
+    """
+
+    def __init__(self, cfg: CfgNode) -> None:
+        self._mixup_alpha = cfg.TRAIN.MIXUP_ALPHA
+        self._cutmix_alpha = cfg.TRAIN.CUTMIX_ALPHA
+        self._smoothing = cfg.TRAIN.LABEL_SMOOTHING
+        self._num_classes = cfg.MODEL.NUM_CLASSES
+        self._seed = cfg.RNG_SEED
+
+    @property
+    def mixes(self) -> bool:
+        """Whether images are mixed at all."""
+        return self._mixup_alpha > 0 or self._cutmix_alpha > 0
+
+    def draw(self, images: torch.Tensor, epoch: int, iteration: int, part: int) -> Mixing:
+        """Draw how a mini-batch is mixed.
+
+        Args:
+            images: N x 3 x H x W, for sizes and device.
+            epoch: 0-based.
+            iteration: of the epoch, 0-based.
+            part: of the mini-batch, where several processes or passes share it.
+        """
+        key = make_key(self._seed, _STREAM_MIXING, epoch, iteration, part)
+        rng = np.random.Generator(np.random.Philox(key=key))
+        use_cutmix = self._cutmix_alpha > 0
+        if use_cutmix and self._mixup_alpha > 0:
+            use_cutmix = bool(rng.random() < 0.5)
+        alpha = self._cutmix_alpha if use_cutmix else self._mixup_alpha
+        share = float(rng.beta(alpha, alpha))
+        order = torch.from_numpy(rng.permutation(len(images)))
+        if images.is_cuda:
+            order = order.pin_memory().to(images.device, non_blocking=True)
+        if not use_cutmix:
+            return Mixing(share, order)
+        height, width = images.shape[2:]
+        box = _draw_box(rng, share, height, width)
+        top, bottom, left, right = box
+        # What was really cut: the box may have met a border.
+        share = 1.0 - (bottom - top) * (right - left) / (height * width)
+        return Mixing(share, order, box)
+
+    def apply(
+        self, images: torch.Tensor, labels: torch.Tensor, mixing: Mixing
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return mixed images and soft labels.
+
+        Args:
+            images: N x 3 x H x W; cutmix writes into them.
+            labels: N class indices.
+            mixing: what :meth:`draw` drew.
+
+        Returns:
+            Images as they were shaped, and soft labels N x C.
+        """
+        soft = smooth_one_hot(labels, self._num_classes, self._smoothing)
+        order, share = mixing.permutation, mixing.share
+        soft = share * soft + (1.0 - share) * soft[order]
+        if mixing.box is None:
+            return share * images + (1.0 - share) * images[order], soft
+        top, bottom, left, right = mixing.box
+        images[:, :, top:bottom, left:right] = images[order, :, top:bottom, left:right]
+        return images, soft
+
+    def loss(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Return the mean cross entropy against class indices (smoothed) or soft labels."""
+        if labels.dim() == 2:
+            return F.cross_entropy(logits, labels)
+        return F.cross_entropy(logits, labels, label_smoothing=self._smoothing)
+
+
+def _draw_box(
+    rng: np.random.Generator, share: float, height: int, width: int
+) -> tuple[int, int, int, int]:
+    """Draw a box of 1 - `share` of the image's area around a uniform centre, clipped to it."""
+    side = (1.0 - share) ** 0.5
+    box_h, box_w = int(height * side), int(width * side)
+    row, column = int(rng.integers(height)), int(rng.integers(width))
+    top, bottom = max(0, row - box_h // 2), min(height, row + box_h // 2)
+    left, right = max(0, column - box_w // 2), min(width, column + box_w // 2)
+    return top, bottom, left, right

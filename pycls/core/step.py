@@ -1,0 +1,141 @@
+"""One training step: forward, loss, backward, update. The only place that has them."""
+
+import contextlib
+from typing import NamedTuple
+
+import torch
+from torch import nn
+from yacs.config import CfgNode
+
+from pycls.core.meters import topk_wrong
+from pycls.core.mixing import Mixer
+from pycls.core.optimizer import set_lr
+from pycls.core.precision import Precision
+from pycls.datasets.randomness import make_key
+from pycls.models.layers import DropConnect
+
+_STREAM_LAYERS = 102
+
+
+class StepResult(NamedTuple):
+    """What a step measured, on the device.
+
+    Attributes:
+        wrong: int64, wrong predictions of the (mixed) batch at 1 and at k.
+        loss: mean loss.
+    """
+
+    wrong: torch.Tensor
+    loss: torch.Tensor
+
+
+class TrainStep:
+    """Trains a network by one mini-batch a call.
+
+    The mini-batch of a process may be split into parts (TRAIN.ACCUMULATE) whose gradients
+    add up: the same step with less memory, but for batch norm, which sees one part at a time.
+    Random layers and mixing draw from the part's number among all parts of all processes, so
+    that one process of two parts does what two processes of one do.
+
+    Args:
+        model: the network, perhaps wrapped for several processes.
+        optimizer: over its parameters.
+        precision: the number formats.
+        cfg: the configuration.
+        topk: the k of the second error.
+        rank: number of this process among those that share the batch.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        precision: Precision,
+        cfg: CfgNode,
+        topk: int,
+        rank: int = 0,
+    ) -> None:
+        self.model = model
+        self.optimizer = optimizer
+        self._precision = precision
+        self._mixer = Mixer(cfg)
+        self._parts = cfg.TRAIN.ACCUMULATE
+        self._max_norm = cfg.OPTIM.CLIP_GRAD_NORM
+        self._seed = cfg.RNG_SEED
+        self._topk = topk
+        self._rank = rank
+        self._parameters = [p for p in model.parameters() if p.requires_grad]
+        self._draws = any(
+            (isinstance(m, nn.Dropout) and m.p > 0) or (isinstance(m, DropConnect) and m.ratio > 0)
+            for m in model.modules()
+        )
+
+    def __call__(
+        self, images: torch.Tensor, labels: torch.Tensor, lr: float, epoch: int, iteration: int
+    ) -> StepResult:
+        """Train by one mini-batch.
+
+        Args:
+            images: N x 3 x H x W, N a multiple of TRAIN.ACCUMULATE.
+            labels: N class indices.
+            lr: learning rate.
+            epoch: 0-based.
+            iteration: of the epoch, 0-based.
+        """
+        set_lr(self.optimizer, lr)
+        self.optimizer.zero_grad(set_to_none=True)
+        if self._parts == 1:
+            result = self._part(images, labels, epoch, iteration, 0)
+        else:
+            size = len(images) // self._parts
+            results = [
+                self._part(part_images, part_labels, epoch, iteration, part)
+                for part, (part_images, part_labels) in enumerate(
+                    zip(images.split(size), labels.split(size), strict=True)
+                )
+            ]
+            result = StepResult(
+                torch.stack([r.wrong for r in results]).sum(0),
+                torch.stack([r.loss for r in results]).mean(),
+            )
+        self.update()
+        return result
+
+    def mix(
+        self, images: torch.Tensor, labels: torch.Tensor, epoch: int, iteration: int, number: int
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return images and labels (or soft labels) as the configuration mixes them."""
+        if not self._mixer.mixes:
+            return images, labels
+        mixing = self._mixer.draw(images, epoch, iteration, number)
+        return self._mixer.apply(images, labels, mixing)
+
+    def forward_backward(self, images: torch.Tensor, targets: torch.Tensor) -> StepResult:
+        """Add the gradients of images and their (soft) labels."""
+        with self._precision.autocast():
+            logits = self.model(images)
+            loss = self._mixer.loss(logits, targets)
+        self._precision.backward(loss if self._parts == 1 else loss / self._parts)
+        # Mixed images count as of the class with the larger share, as in pycls.
+        labels = targets.argmax(1) if targets.dim() == 2 else targets
+        return StepResult(topk_wrong(logits.detach(), labels, self._topk), loss.detach())
+
+    def update(self) -> None:
+        """Update the weights by the gradients."""
+        self._precision.step(self.optimizer, self._parameters, self._max_norm)
+
+    def _part(
+        self, images: torch.Tensor, labels: torch.Tensor, epoch: int, iteration: int, part: int
+    ) -> StepResult:
+        """Add the gradients of one part of the mini-batch; exchange them after the last."""
+        number = self._rank * self._parts + part
+        images, targets = self.mix(images, labels, epoch, iteration, number)
+        if self._draws:
+            torch.manual_seed(make_key(self._seed, _STREAM_LAYERS, epoch, iteration, number))
+        is_last = part == self._parts - 1
+        with contextlib.nullcontext() if is_last else self._no_exchange():
+            return self.forward_backward(images, targets)
+
+    def _no_exchange(self) -> contextlib.AbstractContextManager[None]:
+        no_sync = getattr(self.model, "no_sync", None)
+        return contextlib.nullcontext() if no_sync is None else no_sync()

@@ -1,0 +1,46 @@
+"""Training in as many processes as a configuration asks for (no PyTorch until it begins)."""
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from yacs.config import CfgNode
+
+from pycls.core.allocator import keep_freed_memory
+from pycls.core.config import dump_cfg, parse_cfg
+from pycls.core.distributed import ONE_PROCESS, World, find_world
+from pycls.core.launch_local import launch
+
+
+def train(cfg: CfgNode, world: World | None = None) -> dict[str, Any]:
+    """Train a network in NUM_GPUS processes.
+
+    Args:
+        cfg: the configuration.
+        world: the processes that were started already, of which this is one; None: start them
+            on this machine, where NUM_GPUS is above 1.
+
+    Returns:
+        The run's record, see :func:`pycls.core.trainer.train_model`, whose errors it raises.
+    """
+    if world is None and cfg.NUM_GPUS > 1:
+        return launch(train_in_process, [dump_cfg(cfg)], cfg.NUM_GPUS)
+    keep_freed_memory()  # before PyTorch allocates
+    from pycls.core.trainer import train_model
+
+    return train_model(cfg, world or ONE_PROCESS)
+
+
+def train_in_process(world: World, text: str) -> dict[str, Any]:
+    """Be one of the processes of a training; `text` is the configuration."""
+    return train(parse_cfg(text, "configuration"), world)
+
+
+def started_as_one_of(cfg: CfgNode, environ: Mapping[str, str] = os.environ) -> World | None:
+    """Return the processes that torchrun, srun or this module started this one with.
+
+    Raises:
+        ConfigError: their number is not NUM_GPUS.
+    """
+    low, high = cfg.PORT_RANGE
+    return find_world(environ, cfg.NUM_GPUS, (low, high))

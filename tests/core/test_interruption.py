@@ -1,0 +1,238 @@
+"""Runs that are stopped or killed at any moment end in the undisturbed result, bit for bit."""
+
+import multiprocessing
+import os
+import random
+import signal
+import time
+from pathlib import Path
+
+import pytest
+import torch
+import training_jobs
+
+from pycls.core import checkpoint, resume_point
+from pycls.core.config import dump_cfg
+from pycls.core.interruption import StopRequest, stop_requests
+from pycls.core.run_record import read_record
+from pycls.core.trainer import train_model
+from pycls.errors import CheckpointError, RunInterruptedError
+from pycls.sweep.collect import parse_log
+
+RUNS = int(os.environ.get("PYCLS_SOAK_RUNS", "10"))
+
+# All that has a state or draws: averages, mixing, random layers, precise statistics.
+EVERYTHING = (
+    "OPTIM.EMA_UPDATE_PERIOD", 2, "OPTIM.EMA_ALPHA", 1e-3, "OPTIM.WARMUP_EPOCHS", 1,
+    "TRAIN.MIXUP_ALPHA", 0.3, "TRAIN.CUTMIX_ALPHA", 0.5, "TRAIN.LABEL_SMOOTHING", 0.1,
+    "BN.USE_PRECISE_STATS", True, "BN.NUM_SAMPLES_PRECISE", 256, "LOG_PERIOD", 3,
+    "MODEL.TYPE", "effnet", "MODEL.ACTIVATION_FUN", "silu", "EN.STEM_W", 8, "EN.DEPTHS", [1, 2],
+    "EN.WIDTHS", [8, 16], "EN.EXP_RATIOS", [1, 2], "EN.STRIDES", [1, 1], "EN.KERNELS", [3, 3],
+    "EN.HEAD_W", 32, "EN.DC_RATIO", 0.2, "EN.DROPOUT_RATIO", 0.2,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def processes():
+    """Return a context whose processes begin with PyTorch imported."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["training_jobs"])
+    return context
+
+
+@pytest.fixture
+def start(processes, tmp_path):
+    """Return a function (cfg) -> a process that trains it."""
+    started = []
+
+    def start(cfg):
+        path = tmp_path / f"{Path(cfg.OUT_DIR).name}.yaml"
+        path.write_text(dump_cfg(cfg))
+        process = processes.Process(target=training_jobs.train, args=(str(path),))
+        process.start()
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.join()
+
+
+def last_state(cfg):
+    return checkpoint.load_checkpoint(resume_point.resume_points(cfg.OUT_DIR)[0])
+
+
+def assert_same_run(cfg, other):
+    """Check that two runs ended with the same bits and the same errors."""
+    a, b = last_state(cfg), last_state(other)
+    for part in ("model_state", "ema_state"):
+        for name, value in a.get(part, {}).items():
+            assert torch.equal(value, b[part][name]), f"{part} {name}"
+    for key in ("epoch", "min_errors", "last_errors", "scaler_state"):
+        assert a[key] == b[key]
+    momenta = [state["optimizer_state"]["state"] for state in (a, b)]
+    for i, entry in momenta[0].items():
+        assert torch.equal(entry["momentum_buffer"], momenta[1][i]["momentum_buffer"])
+    logs = [parse_log(Path(c.OUT_DIR) / "stdout.log") for c in (cfg, other)]
+    for epoch, record in logs[0].test.items():
+        assert logs[1].test[epoch]["top1_err"] == record["top1_err"]
+        assert logs[1].train[epoch]["top1_err"] == logs[0].train[epoch]["top1_err"]
+        assert logs[1].train[epoch]["loss"] == logs[0].train[epoch]["loss"]
+
+
+def wait_until(condition, seconds=60):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come to pass"
+        time.sleep(0.005)
+
+
+def iterations_logged(cfg):
+    log = Path(cfg.OUT_DIR) / "stdout.log"
+    return log.read_text().count('"train_iter"') if log.exists() else 0
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGUSR1", "SIGUSR2", "SIGINT"])
+def test_signal_saves_the_present_step_and_leaves(name, digits_cfg, tmp_path, start):
+    options = [*EVERYTHING, "OPTIM.MAX_EPOCH", 5]
+    whole = digits_cfg(*options, "OUT_DIR", str(tmp_path / "whole"))
+    train_model(whole)
+    stopped = digits_cfg(*options, "OUT_DIR", str(tmp_path / "stopped"))
+    process = start(stopped)
+    wait_until(lambda: iterations_logged(stopped) >= 5)  # inside the second epoch
+    os.kill(process.pid, getattr(signal, name))
+    process.join(20)
+    assert process.exitcode == RunInterruptedError.exit_code == 75
+    record = read_record(stopped.OUT_DIR)
+    assert record["status"] == "interrupted"
+    assert name in record["reason"]
+    if "iteration" in last_state(stopped):
+        assert last_state(stopped)["epoch"] == len(record["epochs"])
+    train_model(stopped)
+    assert_same_run(whole, stopped)
+    assert read_record(stopped.OUT_DIR)["status"] == "done"
+    assert [entry["epoch"] for entry in read_record(stopped.OUT_DIR)["epochs"]] == [1, 2, 3, 4, 5]
+    # Nothing of the interruption stays.
+    names = [path.name for path in checkpoint.checkpoint_dir(stopped.OUT_DIR).iterdir()]
+    assert sorted(names) == [f"model_epoch_{i:04d}.pyth" for i in range(1, 6)]
+
+
+def test_killed_within_the_third_epoch_four_equal_two_and_two(digits_cfg, tmp_path, start):
+    options = [*EVERYTHING, "OPTIM.MAX_EPOCH", 4]
+    whole = digits_cfg(*options, "OUT_DIR", str(tmp_path / "whole"))
+    train_model(whole)
+    killed = digits_cfg(*options, "OUT_DIR", str(tmp_path / "killed"))
+    process = start(killed)
+    wait_until(lambda: checkpoint.checkpoint_path(killed.OUT_DIR, 1).exists())
+    process.kill()
+    process.join()
+    assert read_record(killed.OUT_DIR)["status"] == "running"
+    train_model(killed)
+    assert_same_run(whole, killed)
+
+
+@pytest.mark.parametrize("accumulate", [1, 4])
+def test_stopped_again_and_again_within_epochs_and_tests(
+    digits_cfg, tmp_path, monkeypatch, accumulate
+):
+    options = [*EVERYTHING, "OPTIM.MAX_EPOCH", 2, "TRAIN.ACCUMULATE", accumulate]
+    whole = digits_cfg(*options, "OUT_DIR", str(tmp_path / "whole"))
+    train_model(whole)
+    broken = digits_cfg(*options, "OUT_DIR", str(tmp_path / "broken"))
+    stops = 0
+    while stops < 60:
+        # One to four more steps (or batches of a test) before the next stop.
+        request = StopAfter(stops % 4 + 1)
+        monkeypatch.setattr("pycls.core.trainer.stop_requests", lambda request=request: request)
+        try:
+            train_model(broken)
+            break
+        except RunInterruptedError:
+            stops += 1
+    assert 6 <= stops < 60
+    assert_same_run(whole, broken)
+
+
+class StopAfter(StopRequest):
+    """A request to stop that is there after some looks."""
+
+    def __init__(self, looks):
+        super().__init__()
+        self.looks_left = looks
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        return False
+
+    def __bool__(self):
+        self.looks_left -= 1
+        return self.looks_left < 0
+
+
+def test_second_ctrl_c_does_not_wait():
+    with stop_requests() as stop:
+        signal.raise_signal(signal.SIGINT)
+        assert stop
+        assert stop.name == "SIGINT"
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):  # handlers are as they were
+        signal.raise_signal(signal.SIGINT)
+
+
+def damage(path):
+    path.write_bytes(path.read_bytes()[:1000])
+
+
+def test_truncated_checkpoint_falls_back_to_the_one_before(digits_cfg, tmp_path):
+    whole = digits_cfg("OUT_DIR", str(tmp_path / "whole"))
+    train_model(whole)
+    cut = digits_cfg()
+    train_model(cut)
+    damage(checkpoint.last_checkpoint(cut.OUT_DIR))
+    (tmp_path / "run" / "run.json").unlink()
+    with pytest.warns(UserWarning, match=r"model_epoch_0003\.pyth: the checkpoint is cut short"):
+        train_model(cut)
+    assert_same_run(whole, cut)
+
+
+def test_no_readable_checkpoint_is_an_error_not_a_new_start(digits_cfg):
+    cfg = digits_cfg()
+    train_model(cfg)
+    for path in resume_point.resume_points(cfg.OUT_DIR):
+        damage(path)
+    with (
+        pytest.warns(UserWarning, match="passed over"),
+        pytest.raises(CheckpointError, match=r"no checkpoint in .* can be read, the newest"),
+    ):
+        train_model(cfg)
+
+
+@pytest.mark.slow
+def test_runs_under_random_signals_end_in_the_undisturbed_result(digits_cfg, tmp_path, start):
+    options = [*EVERYTHING, "OPTIM.MAX_EPOCH", 6, "CHECKPOINT.KEEP", "last"]
+    whole = digits_cfg(*options, "OUT_DIR", str(tmp_path / "whole"))
+    begun = time.monotonic()
+    train_model(whole)
+    seconds = time.monotonic() - begun
+    moments, signals = random.Random(11), 0
+    for number in range(RUNS):
+        cfg = digits_cfg(*options, "OUT_DIR", str(tmp_path / f"run{number}"))
+        for _ in range(moments.randint(1, 3)):
+            process = start(cfg)
+            time.sleep(moments.uniform(0.0, 0.8 * seconds))
+            kind = moments.choice((signal.SIGTERM, signal.SIGKILL, signal.SIGUSR1))
+            if process.exitcode is None:
+                os.kill(process.pid, kind)
+                signals += 1
+            process.join(30)
+            assert process.exitcode in (0, 75, -kind)
+        process = start(cfg)
+        process.join(120)
+        assert process.exitcode == 0
+        assert_same_run(whole, cfg)
+        assert read_record(cfg.OUT_DIR)["status"] == "done"
+    assert signals >= RUNS
