@@ -58,8 +58,7 @@ def run_settings(cfg: CfgNode, world: World = ONE_PROCESS) -> Iterator[torch.dev
     threads, benchmark = torch.get_num_threads(), torch.backends.cudnn.benchmark
     flushed = _flushes_denormals()
     try:
-        if cfg.NUM_THREADS or world.size > 1:
-            torch.set_num_threads(cfg.NUM_THREADS or cpu_threads(world))
+        torch.set_num_threads(cfg.NUM_THREADS or cpu_threads(world))
         # Values that decay to denormal numbers would make CPU arithmetic many times slower.
         torch.set_flush_denormal(True)
         torch.backends.cudnn.benchmark = cfg.CUDNN.BENCHMARK
