@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from yacs.config import CfgNode
 
+from pycls.core.cli import add_cfg_arguments
 from pycls.core.config import load_cfg
 from pycls.errors import ConfigError, PyclsError, run_tool
 
@@ -44,7 +45,7 @@ def main() -> None:
 
 def _parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
-    parser.add_argument("--cfg", required=True, metavar="FILE", help="configuration (YAML)")
+    add_cfg_arguments(parser)
     parser.add_argument(
         "--weights",
         metavar="FILE_OR_URL",
@@ -61,12 +62,6 @@ def _parse_args() -> argparse.Namespace:
         "--im-size", type=int, metavar="N", help="N x N pixels (default: TRAIN.IM_SIZE)"
     )
     parser.add_argument("--opset", type=int, metavar="N", help="ONNX operator set, from 18")
-    parser.add_argument(
-        "overrides",
-        nargs=argparse.REMAINDER,
-        metavar="KEY VALUE",
-        help="configuration keys and the values to use instead",
-    )
     args = parser.parse_args()
     if args.opset is not None and args.format != "onnx":
         raise ConfigError(f"--opset belongs to --format onnx, not to {args.format}")

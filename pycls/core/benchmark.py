@@ -16,7 +16,7 @@ from yacs.config import CfgNode
 
 from pycls.core.allocator import kernel_bytes, release_freed_memory
 from pycls.core.cuda_graph import GraphedStep
-from pycls.core.env import move_model
+from pycls.core.env import MEMORY_FORMATS, move_model
 from pycls.core.mixing import Mixer
 from pycls.core.optimizer import build_optimizer
 from pycls.core.precision import Precision
@@ -26,7 +26,6 @@ from pycls.models import build_model
 
 Batch = tuple[torch.Tensor, torch.Tensor]
 
-_FORMATS = {"channels_last": torch.channels_last, "contiguous": torch.contiguous_format}
 _LR = 1e-3  # small enough for any network to stay finite for the time it is measured
 _WARM_UP_ITERATIONS = 2
 
@@ -289,7 +288,7 @@ def prepare_network(
         batch = synthetic_batch(cfg.TRAIN.BATCH_SIZE, size, classes, device, cfg.MEMORY_FORMAT)
     else:
         images, labels = next(iter(loader.epoch(0)))
-        batch = images.contiguous(memory_format=_FORMATS[cfg.MEMORY_FORMAT]), labels
+        batch = images.contiguous(memory_format=MEMORY_FORMATS[cfg.MEMORY_FORMAT]), labels
     return model, step, batch
 
 
@@ -300,7 +299,7 @@ def synthetic_batch(
     generator = torch.Generator().manual_seed(0)
     shape = (batch_size, 3, im_size, im_size)
     images = torch.randn(shape, generator=generator).to(
-        device, memory_format=_FORMATS[memory_format]
+        device, memory_format=MEMORY_FORMATS[memory_format]
     )
     labels = torch.randint(num_classes, (batch_size,), generator=generator)
     return images, labels.to(device)

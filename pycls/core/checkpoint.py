@@ -17,7 +17,7 @@ from torch import nn
 from pycls.errors import CheckpointError
 from pycls.files import atomic_path, write_bytes
 
-_NAME = re.compile(r"model_epoch_(\d+)\.pyth")
+EPOCH_NAME = re.compile(r"model_epoch_(\d+)\.pyth")
 
 _scalar = numpy._core.multiarray.scalar  # type: ignore[attr-defined]
 
@@ -64,7 +64,7 @@ def last_checkpoint(out_dir: str | os.PathLike[str]) -> Path | None:
     numbered = [
         (int(match.group(1)), path)
         for path in folder.iterdir()
-        if (match := _NAME.fullmatch(path.name))
+        if (match := EPOCH_NAME.fullmatch(path.name))
     ]
     return max(numbered)[1] if numbered else None
 
@@ -87,7 +87,7 @@ def save_checkpoint(
         _replace_by_copy(path, Path(out_dir) / "model.pyth")
     if keep != "all":
         for other in path.parent.iterdir():
-            if other != path and _NAME.fullmatch(other.name):
+            if other != path and EPOCH_NAME.fullmatch(other.name):
                 other.unlink()
     return path
 

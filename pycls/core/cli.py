@@ -14,6 +14,13 @@ def load_tool_cfg(description: str) -> CfgNode:
         ConfigError: the configuration is not usable.
     """
     parser = argparse.ArgumentParser(description=description)
+    add_cfg_arguments(parser)
+    args = parser.parse_args()
+    return load_cfg(args.cfg, args.overrides)
+
+
+def add_cfg_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add ``--cfg FILE`` and, as the last words, ``[KEY VALUE ...]`` (`overrides`)."""
     parser.add_argument("--cfg", required=True, metavar="FILE", help="configuration (YAML)")
     parser.add_argument(
         "overrides",
@@ -21,5 +28,3 @@ def load_tool_cfg(description: str) -> CfgNode:
         metavar="KEY VALUE",
         help="configuration keys and the values to use instead, for example OPTIM.BASE_LR 0.05",
     )
-    args = parser.parse_args()
-    return load_cfg(args.cfg, args.overrides)

@@ -16,7 +16,7 @@ from pycls.core.distributed import ONE_PROCESS, World
 from pycls.core.process_group import cpu_threads, local_device, process_group
 from pycls.errors import ConfigError
 
-_MEMORY_FORMATS = {"channels_last": torch.channels_last, "contiguous": torch.contiguous_format}
+MEMORY_FORMATS = {"channels_last": torch.channels_last, "contiguous": torch.contiguous_format}
 
 
 def select_device(name: str) -> torch.device:
@@ -85,7 +85,7 @@ def move_model(model: nn.Module, device: torch.device, memory_format: str) -> nn
         device: where it shall be.
         memory_format: "channels_last" or "contiguous".
     """
-    return model.to(device=device, memory_format=_MEMORY_FORMATS[memory_format])  # type: ignore[call-overload]
+    return model.to(device=device, memory_format=MEMORY_FORMATS[memory_format])  # type: ignore[call-overload]
 
 
 def describe_environment(device: torch.device) -> dict[str, Any]:

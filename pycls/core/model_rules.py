@@ -1,16 +1,16 @@
 """What the architecture keys of a configuration may say together, for each MODEL.TYPE."""
 
 import math
-import re
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from yacs.config import CfgNode
 
 from pycls.errors import ConfigError
+from pycls.models.scaler import scaling_factors
 from pycls.models.vocabulary import RESNET_DEPTHS, is_cifar_resnet
-from pycls.models.widths import make_compatible, regnet_stages
-
-_SCALING_TYPE = re.compile(r"[dwgr]*|[dwgr](\d+\.?\d*|\.\d+)(_[dwgr](\d+\.?\d*|\.\d+))*")
+from pycls.models.widths import regnet_layout
 
 
 def check_model(cfg: CfgNode, where: str) -> None:
@@ -23,11 +23,8 @@ def check_model(cfg: CfgNode, where: str) -> None:
     Raises:
         ConfigError: an impossible combination.
     """
-    if not _SCALING_TYPE.fullmatch(cfg.MODEL.SCALING_TYPE):
-        raise ConfigError(
-            f"{where}: MODEL.SCALING_TYPE is {cfg.MODEL.SCALING_TYPE!r}; expected letters of d, w, "
-            "g, r such as 'dw', or letters with weights such as 'd1_w8_g8_r1'"
-        )
+    with _naming(where):
+        scaling_factors(cfg.MODEL.SCALING_TYPE, cfg.MODEL.SCALING_FACTOR)
     check = {
         "anynet": _check_anynet,
         "effnet": _check_effnet,
@@ -39,6 +36,29 @@ def check_model(cfg: CfgNode, where: str) -> None:
         check(cfg, where)
 
 
+@contextmanager
+def _naming(where: str) -> Iterator[None]:
+    """Put where a configuration comes from before the message of what is refused in it."""
+    try:
+        yield
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from None
+
+
+def _require_one_a_stage(
+    cfg: CfgNode, section: str, keys: tuple[str, ...], where: str, *, may_be_empty: bool = False
+) -> None:
+    """Check that lists of a section are as long as its DEPTHS."""
+    net = cfg[section]
+    for key in keys:
+        values = net[key]
+        if len(values) != len(net.DEPTHS) and (values or not may_be_empty):
+            raise ConfigError(
+                f"{where}: {section}.{key} is {values} with {len(values)} values; expected one a "
+                f"stage, as in {section}.DEPTHS {net.DEPTHS} ({len(net.DEPTHS)} stages)"
+            )
+
+
 def _check_anynet(cfg: CfgNode, where: str) -> None:
     net = cfg.ANYNET
     if not net.DEPTHS:
@@ -46,14 +66,8 @@ def _check_anynet(cfg: CfgNode, where: str) -> None:
             f"{where}: ANYNET.DEPTHS is []; MODEL.TYPE 'anynet' needs one depth a stage, for "
             "example [1, 2, 7, 12]"
         )
-    for key in ("WIDTHS", "STRIDES", "BOT_MULS", "GROUP_WS"):
-        values = net[key]
-        optional = key in ("BOT_MULS", "GROUP_WS")
-        if len(values) != len(net.DEPTHS) and not (optional and not values):
-            raise ConfigError(
-                f"{where}: ANYNET.{key} is {values} with {len(values)} values; expected one a "
-                f"stage, as in ANYNET.DEPTHS {net.DEPTHS} ({len(net.DEPTHS)} stages)"
-            )
+    _require_one_a_stage(cfg, "ANYNET", ("WIDTHS", "STRIDES"), where)
+    _require_one_a_stage(cfg, "ANYNET", ("BOT_MULS", "GROUP_WS"), where, may_be_empty=True)
     if "bottleneck" not in net.BLOCK_TYPE:
         return
     for i, width in enumerate(net.WIDTHS):
@@ -71,11 +85,8 @@ def _check_anynet(cfg: CfgNode, where: str) -> None:
 
 def _check_regnet(cfg: CfgNode, where: str) -> None:
     net = cfg.REGNET
-    try:
-        widths, _ = regnet_stages(net.WA, net.W0, net.WM, net.DEPTH)
-        make_compatible(widths, [net.BOT_MUL] * len(widths), [net.GROUP_W] * len(widths))
-    except ConfigError as error:
-        raise ConfigError(f"{where}: {error}") from None
+    with _naming(where):
+        regnet_layout(net.WA, net.W0, net.WM, net.DEPTH, net.BOT_MUL, net.GROUP_W)
 
 
 def _check_resnet(cfg: CfgNode, where: str) -> None:
@@ -111,12 +122,7 @@ def _check_effnet(cfg: CfgNode, where: str) -> None:
             f"{where}: EN.DEPTHS is []; MODEL.TYPE 'effnet' needs one depth a stage, for example "
             "[1, 2, 2, 3, 3, 4, 1]"
         )
-    for key in ("WIDTHS", "EXP_RATIOS", "STRIDES", "KERNELS"):
-        if len(net[key]) != len(net.DEPTHS):
-            raise ConfigError(
-                f"{where}: EN.{key} is {net[key]} with {len(net[key])} values; expected one a "
-                f"stage, as in EN.DEPTHS {net.DEPTHS} ({len(net.DEPTHS)} stages)"
-            )
+    _require_one_a_stage(cfg, "EN", ("WIDTHS", "EXP_RATIOS", "STRIDES", "KERNELS"), where)
     if any(kernel % 2 == 0 for kernel in net.KERNELS):
         raise ConfigError(f"{where}: EN.KERNELS is {net.KERNELS}; kernel sizes must be odd")
     inputs = [net.STEM_W, *net.WIDTHS]

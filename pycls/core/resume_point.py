@@ -6,10 +6,9 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from pycls.core.checkpoint import checkpoint_dir, load_checkpoint, write_state
+from pycls.core.checkpoint import EPOCH_NAME, checkpoint_dir, load_checkpoint, write_state
 from pycls.errors import CheckpointError
 
-_EPOCH = re.compile(r"model_epoch_(\d+)\.pyth")
 _INSIDE = re.compile(r"model_epoch_(\d+)_iter_(\d+)\.pyth")
 
 
@@ -20,7 +19,7 @@ def resume_points(out_dir: str | os.PathLike[str]) -> list[Path]:
         return []
     found = []
     for path in folder.iterdir():
-        if match := _EPOCH.fullmatch(path.name):
+        if match := EPOCH_NAME.fullmatch(path.name):
             found.append(((int(match[1]), 0), path))
         elif match := _INSIDE.fullmatch(path.name):
             found.append(((int(match[1]) - 1, int(match[2])), path))

@@ -1,5 +1,7 @@
 """From a configuration to a network."""
 
+from typing import Any
+
 import torch
 from torch import nn
 from yacs.config import CfgNode
@@ -64,12 +66,7 @@ def anynet_spec(cfg: CfgNode) -> AnyNetSpec:
         bot_muls=tuple(net.BOT_MULS),
         group_ws=tuple(net.GROUP_WS),
         num_classes=cfg.MODEL.NUM_CLASSES,
-        stem_type=net.STEM_TYPE,
-        stem_w=net.STEM_W,
-        block_type=net.BLOCK_TYPE,
-        se_r=net.SE_R if net.SE_ON else None,
-        head_w=net.HEAD_W,
-        options=_layer_options(cfg),
+        **_around_the_stages(net, cfg),
     )
 
 
@@ -85,12 +82,7 @@ def regnet_spec(cfg: CfgNode) -> RegNetSpec:
         num_classes=cfg.MODEL.NUM_CLASSES,
         bot_mul=net.BOT_MUL,
         stride=net.STRIDE,
-        stem_type=net.STEM_TYPE,
-        stem_w=net.STEM_W,
-        block_type=net.BLOCK_TYPE,
-        se_r=net.SE_R if net.SE_ON else None,
-        head_w=net.HEAD_W,
-        options=_layer_options(cfg),
+        **_around_the_stages(net, cfg),
     )
 
 
@@ -149,6 +141,18 @@ def vit_spec(cfg: CfgNode) -> ViTSpec:
         pooled=net.CLASSIFIER_TYPE == "pooled",
         options=_layer_options(cfg),
     )
+
+
+def _around_the_stages(net: CfgNode, cfg: CfgNode) -> dict[str, Any]:
+    """Return what the ANYNET and the REGNET section say alike: blocks, stem and head."""
+    return {
+        "stem_type": net.STEM_TYPE,
+        "stem_w": net.STEM_W,
+        "block_type": net.BLOCK_TYPE,
+        "se_r": net.SE_R if net.SE_ON else None,
+        "head_w": net.HEAD_W,
+        "options": _layer_options(cfg),
+    }
 
 
 def _layer_options(cfg: CfgNode) -> LayerOptions:

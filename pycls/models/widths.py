@@ -29,6 +29,20 @@ def regnet_stages(w_a: float, w_0: int, w_m: float, depth: int) -> tuple[list[in
     return [width for width, _ in stages], [blocks for _, blocks in stages]
 
 
+def regnet_layout(
+    w_a: float, w_0: int, w_m: float, depth: int, bot_mul: float, group_w: int
+) -> tuple[list[int], list[int], list[int]]:
+    """Return the widths, the depths and the group widths of a RegNet's stages.
+
+    Raises:
+        ConfigError: a parameter out of its range, or parameters that do not go together.
+    """
+    widths, depths = regnet_stages(w_a, w_0, w_m, depth)
+    stages = len(widths)
+    widths, group_ws = make_compatible(widths, [bot_mul] * stages, [group_w] * stages)
+    return widths, depths, group_ws
+
+
 def check_regnet_parameters(w_a: float, w_0: int, w_m: float, depth: int) -> None:
     """Check the four parameters that give a RegNet's widths.
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 import training_jobs
+from processes import wait_until
 
 from pycls.core import checkpoint, resume_point
 from pycls.core.config import dump_cfg
@@ -79,13 +80,6 @@ def assert_same_run(cfg, other):
         assert logs[1].test[epoch]["top1_err"] == record["top1_err"]
         assert logs[1].train[epoch]["top1_err"] == logs[0].train[epoch]["top1_err"]
         assert logs[1].train[epoch]["loss"] == logs[0].train[epoch]["loss"]
-
-
-def wait_until(condition, seconds=60):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come to pass"
-        time.sleep(0.005)
 
 
 def iterations_logged(cfg):

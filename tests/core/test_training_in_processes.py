@@ -5,11 +5,11 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 import torch
+from processes import children_of, is_alive, wait_until
 
 from pycls.core import checkpoint
 from pycls.core.config import dump_cfg
@@ -74,26 +74,6 @@ def start_tool(cfg, tmp_path, *words):
     return subprocess.Popen(
         command, cwd=tmp_path, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
-
-
-def children_of(pid):
-    listed = subprocess.run(["pgrep", "-P", str(pid)], text=True, capture_output=True, check=False)
-    return [int(word) for word in listed.stdout.split()]
-
-
-def is_alive(pid):
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return state != "Z"
-
-
-def wait_until(condition, seconds=60):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come to pass"
-        time.sleep(0.02)
 
 
 def test_killed_process_takes_the_others_down_and_the_run_goes_on(digits_cfg, tmp_path):

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+from processes import children_of, is_alive, wait_until
 
 from pycls.core import checkpoint
 from pycls.core.run_record import read_record
@@ -44,28 +45,6 @@ def start_study(tmp_path):
         )  # fmt: skip
 
     return start
-
-
-def workers_of(pid):
-    """Return the processes that a process has started."""
-    children = Path(f"/proc/{pid}/task/{pid}/children")
-    tasks = Path(f"/proc/{pid}/task").glob("*/children") if children.exists() else []
-    return [int(child) for task in tasks for child in task.read_text().split()]
-
-
-def is_alive(pid):
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rsplit(") ", 1)[1].split()[0]
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return state != "Z"
-
-
-def wait_until(condition, seconds=60):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.02)
 
 
 def test_from_file_to_report_and_again(tool, tiny_study, tmp_path):
@@ -127,7 +106,7 @@ def test_killed_and_started_again_it_ends_in_the_same_results(
 
         wait_until(lambda is_training=is_training: is_training())
         time.sleep(moments.random())
-        workers = workers_of(process.pid)
+        workers = children_of(process.pid)
         assert process.poll() is None, "the study ended before it could be killed"
         process.kill()
         assert process.wait() == -signal.SIGKILL
@@ -148,7 +127,7 @@ def test_a_killed_worker_costs_its_run_one_try(tiny_study, start_study, tmp_path
     process = start_study(study, "--jobs", "1")
     folder = tmp_path / "studies" / "tiny"
     wait_until(lambda: checkpoint.last_checkpoint(folder / "digits/logs/000000") is not None)
-    (worker,) = workers_of(process.pid)
+    (worker,) = children_of(process.pid)
     os.kill(worker, signal.SIGKILL)
     output, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
@@ -162,7 +141,7 @@ def test_ctrl_c_stops_everything_and_the_command_goes_on(tool, tiny_study, start
     process = start_study(study)
     folder = tmp_path / "studies" / "tiny"
     wait_until(lambda: checkpoint.last_checkpoint(folder / "digits/logs/000000") is not None)
-    workers = workers_of(process.pid)
+    workers = children_of(process.pid)
     os.killpg(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=20)
     assert process.returncode == 1
@@ -186,8 +165,8 @@ def test_it_stops_with_what_started_it_where_asked(tiny_study, tmp_path):
     parent = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path)
     folder = tmp_path / "studies" / "tiny"
     wait_until(lambda: list(folder.glob("digits/logs/*/run.json")))
-    (driver,) = workers_of(parent.pid)
-    workers = workers_of(driver)
+    (driver,) = children_of(parent.pid)
+    workers = children_of(driver)
     parent.kill()
     parent.wait()
     wait_until(lambda: not any(map(is_alive, [driver, *workers])), 10)

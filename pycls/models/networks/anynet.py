@@ -11,6 +11,7 @@ from torch import nn
 
 from pycls.models.blocks import build_block
 from pycls.models.layers import LayerOptions, conv2d
+from pycls.models.networks.staged import StagedNetwork, build_stages
 from pycls.models.vocabulary import STEM_TYPES
 
 
@@ -99,27 +100,29 @@ class Head(nn.Module):
         return self.fc(self.avg_pool(x).flatten(1))
 
 
-class AnyNet(nn.Module):
+class AnyNet(StagedNetwork):
     """A network of the AnyNet design space; see :class:`AnyNetSpec`."""
 
     def __init__(self, spec: AnyNetSpec) -> None:
-        super().__init__()
-        self.stem = _build_stem(spec)
-        w_in = spec.stem_w
-        self._stage_names: list[str] = []
-        for i in range(len(spec.depths)):
-            name = f"s{i + 1}"
-            self.add_module(name, _build_stage(spec, i, w_in))
-            self._stage_names.append(name)
-            w_in = spec.widths[i]
-        self.head = Head(w_in, spec.head_w, spec.num_classes, spec.options)
+        def block(stage: int, w_in: int, w_out: int, stride: int) -> nn.Module:
+            return build_block(
+                spec.block_type,
+                w_in,
+                w_out,
+                stride,
+                bot_mul=spec.bot_muls[stage] if spec.bot_muls else 1.0,
+                group_w=spec.group_ws[stage] if spec.group_ws else 1,
+                se_r=spec.se_r,
+                stride_1x1=spec.stride_1x1,
+                options=spec.options,
+            )
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map N x 3 x H x W images to N x num_classes logits."""
-        x = self.stem(x)
-        for name in self._stage_names:
-            x = self.get_submodule(name)(x)
-        return self.head(x)
+        last_w = (spec.stem_w, *spec.widths)[-1]
+        super().__init__(
+            _build_stem(spec),
+            build_stages(spec.stem_w, spec.depths, spec.widths, spec.strides, block),
+            Head(last_w, spec.head_w, spec.num_classes, spec.options),
+        )
 
 
 def _build_stem(spec: AnyNetSpec) -> nn.Module:
@@ -130,22 +133,3 @@ def _build_stem(spec: AnyNetSpec) -> nn.Module:
     if spec.stem_type == "res_stem_in":
         return PooledStem(spec.stem_w, spec.options)
     raise ValueError(f"stem type {spec.stem_type!r}; expected one of {', '.join(STEM_TYPES)}")
-
-
-def _build_stage(spec: AnyNetSpec, i: int, w_in: int) -> nn.Sequential:
-    """Return stage `i`: blocks b1, b2, ..., the first of which takes the stride."""
-    stage = nn.Sequential()
-    for j in range(spec.depths[i]):
-        block = build_block(
-            spec.block_type,
-            w_in if j == 0 else spec.widths[i],
-            spec.widths[i],
-            spec.strides[i] if j == 0 else 1,
-            bot_mul=spec.bot_muls[i] if spec.bot_muls else 1.0,
-            group_w=spec.group_ws[i] if spec.group_ws else 1,
-            se_r=spec.se_r,
-            stride_1x1=spec.stride_1x1,
-            options=spec.options,
-        )
-        stage.add_module(f"b{j + 1}", block)
-    return stage

@@ -8,6 +8,7 @@ from torch import nn
 from pycls.models.blocks import MBConv
 from pycls.models.layers import LayerOptions, conv2d
 from pycls.models.networks.anynet import ConvStem
+from pycls.models.networks.staged import StagedNetwork, build_stages
 
 
 @dataclass(frozen=True)
@@ -43,27 +44,27 @@ class EffNetSpec:
     options: LayerOptions = field(default_factory=LayerOptions)
 
 
-class EffNet(nn.Module):
+class EffNet(StagedNetwork):
     """An EfficientNet; see :class:`EffNetSpec`."""
 
     def __init__(self, spec: EffNetSpec) -> None:
-        super().__init__()
-        self.stem = ConvStem(spec.stem_w, 2, spec.options)
-        w_in = spec.stem_w
-        self._stage_names: list[str] = []
-        for i in range(len(spec.depths)):
-            name = f"s{i + 1}"
-            self.add_module(name, _build_stage(spec, i, w_in))
-            self._stage_names.append(name)
-            w_in = spec.widths[i]
-        self.head = EffNetHead(w_in, spec)
+        def block(stage: int, w_in: int, w_out: int, stride: int) -> nn.Module:
+            return MBConv(
+                w_in,
+                w_out,
+                stride,
+                kernel=spec.kernels[stage],
+                exp_ratio=spec.exp_ratios[stage],
+                se_r=spec.se_r,
+                drop_connect=spec.drop_connect,
+                options=spec.options,
+            )
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map N x 3 x H x W images to N x num_classes logits."""
-        x = self.stem(x)
-        for name in self._stage_names:
-            x = self.get_submodule(name)(x)
-        return self.head(x)
+        super().__init__(
+            ConvStem(spec.stem_w, 2, spec.options),
+            build_stages(spec.stem_w, spec.depths, spec.widths, spec.strides, block),
+            EffNetHead((spec.stem_w, *spec.widths)[-1], spec),
+        )
 
 
 class EffNetHead(nn.Module):
@@ -82,21 +83,3 @@ class EffNetHead(nn.Module):
         """Map N x w_in x H x W to N x num_classes logits."""
         x = self.conv_af(self.conv_bn(self.conv(x)))
         return self.fc(self.dropout(self.avg_pool(x).flatten(1)))
-
-
-def _build_stage(spec: EffNetSpec, i: int, w_in: int) -> nn.Sequential:
-    """Return stage `i`: blocks b1, b2, ..., the first of which takes the stride."""
-    stage = nn.Sequential()
-    for j in range(spec.depths[i]):
-        block = MBConv(
-            w_in if j == 0 else spec.widths[i],
-            spec.widths[i],
-            spec.strides[i] if j == 0 else 1,
-            kernel=spec.kernels[i],
-            exp_ratio=spec.exp_ratios[i],
-            se_r=spec.se_r,
-            drop_connect=spec.drop_connect,
-            options=spec.options,
-        )
-        stage.add_module(f"b{j + 1}", block)
-    return stage

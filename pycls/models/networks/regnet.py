@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from pycls.models.layers import LayerOptions
 from pycls.models.networks.anynet import AnyNetSpec
-from pycls.models.widths import make_compatible, regnet_stages
+from pycls.models.widths import regnet_layout
 
 
 @dataclass(frozen=True)
@@ -49,15 +49,15 @@ class RegNetSpec:
         Raises:
             ConfigError: the parameters give no network.
         """
-        widths, depths = regnet_stages(self.w_a, self.w_0, self.w_m, self.depth)
+        widths, depths, group_ws = regnet_layout(
+            self.w_a, self.w_0, self.w_m, self.depth, self.bot_mul, self.group_w
+        )
         stages = len(widths)
-        bot_muls = [self.bot_mul] * stages
-        widths, group_ws = make_compatible(widths, bot_muls, [self.group_w] * stages)
         return AnyNetSpec(
             depths=tuple(depths),
             widths=tuple(widths),
             strides=(self.stride,) * stages,
-            bot_muls=tuple(bot_muls),
+            bot_muls=(self.bot_mul,) * stages,
             group_ws=tuple(group_ws),
             num_classes=self.num_classes,
             stem_type=self.stem_type,
