@@ -7,6 +7,7 @@ from pycls.core.config import load_cfg
 from pycls.errors import ConfigError
 from pycls.models import complexity
 from pycls.models.vocabulary import BLOCK_TYPES, STEM_TYPES
+from pycls.models.widths import make_compatible as fit_widths_of_networks
 from pycls.sweep.anynet_count import AnyNetFrame, count_anynet, make_compatible
 from pycls.sweep.design_space import AnyNetX
 
@@ -194,3 +195,15 @@ def test_the_largest_networks_do_not_overflow(plain):
     drawn = space.draw(0, 0, 1)
     expected = plain.count_plain(space, [64] * 4, [8192] * 4, [1.0] * 4, [8192] * 4)
     assert tuple(int(drawn[name][0]) for name in ("flops", "params", "acts")) == expected
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.integers(1, 2000),
+    st.sampled_from([0.125, 0.25, 0.5, 1.0, 2.0, 3.0, 4.0]),
+    st.integers(1, 64),
+)
+def test_widths_fit_as_those_of_networks_do(w, b, g):
+    """The rule stands twice, here for many rows at once; both have to say the same."""
+    widths, group_ws = make_compatible([w], [b], [g])
+    assert (widths.tolist(), group_ws.tolist()) == fit_widths_of_networks([w], [b], [g])
