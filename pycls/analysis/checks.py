@@ -24,33 +24,40 @@ def study_warnings(
     Args:
         results: as from :func:`pycls.analysis.results.load_results`.
         study: as from :func:`pycls.analysis.study.load_study`.
-        tables: of :mod:`pycls.analysis.tables`: "datasets", "rho" and "noise".
+        tables: of :mod:`pycls.analysis.tables`: "datasets", "noise" and, where there is a
+            reference, "rho"; none where the study has no population of its own.
 
     Returns:
         Sentences; empty where there is nothing to warn of.
     """
+    if not study.sweeps_of_role("main"):
+        return _undone(results)
     datasets = tables["datasets"]
     if not datasets["n"].any():
         return ["No run of the population has finished, so there is nothing to compare yet."]
     return [
         *_incomplete(results, datasets),
         *_few(datasets),
-        *_degenerate(tables["rho"]),
+        *(_degenerate(tables["rho"]) if "rho" in tables else []),
         *_saturated(datasets),
         *_near_noise(tables["noise"]),
     ]
 
 
-def _incomplete(results: pd.DataFrame, datasets: pd.DataFrame) -> list[str]:
-    warnings = []
+def _undone(results: pd.DataFrame) -> list[str]:
     undone = int((results["status"] != "done").sum())
-    if undone:
-        warnings.append(
-            f"The study is incomplete: {count(undone, 'run')} of {len(results):,} "
-            f"{'has' if undone == 1 else 'have'} failed or "
-            f"{'is' if undone == 1 else 'are'} missing. Each {RHO} is computed over the "
-            "architectures that have both errors, so n may differ between them."
-        )
+    if not undone:
+        return []
+    return [
+        f"The study is incomplete: {count(undone, 'run')} of {len(results):,} "
+        f"{'has' if undone == 1 else 'have'} failed or "
+        f"{'is' if undone == 1 else 'are'} missing. Each {RHO} is computed over the "
+        "architectures that have both errors, so n may differ between them."
+    ]
+
+
+def _incomplete(results: pd.DataFrame, datasets: pd.DataFrame) -> list[str]:
+    warnings = _undone(results)
     for row in datasets.to_dict("records"):
         if row["planned"] == 0:
             warnings.append(f"{row['title']}: no run of the population is planned.")

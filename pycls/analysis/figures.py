@@ -38,6 +38,8 @@ from pycls.analysis.wording import correlation_lines, number
 from pycls.errors import ConfigError
 
 __all__ = [
+    "add_scatter_legend",
+    "draw_strip",
     "edf_figure",
     "family_figure",
     "highlighted",
@@ -46,6 +48,7 @@ __all__ = [
     "reference_figure",
     "save_figure",
     "scatter_figure",
+    "scatter_panel",
     "structure_figure",
 ]
 
@@ -91,7 +94,8 @@ def edf_figure(errors: pd.DataFrame, study: Study) -> Figure:
 
 def reference_figure(errors: pd.DataFrame, study: Study) -> Figure:
     """Return a panel per target: its error against the reference's (paper, Fig. 3)."""
-    return scatter_figure(errors, study, [(study.reference, key) for key in study.targets])
+    reference = study.require_reference()
+    return scatter_figure(errors, study, [(reference, key) for key in study.targets])
 
 
 def member_figure(errors: pd.DataFrame, study: Study) -> Figure:
@@ -103,7 +107,8 @@ def member_figure(errors: pd.DataFrame, study: Study) -> Figure:
 
 def family_figure(errors: pd.DataFrame, study: Study) -> Figure:
     """Return a panel per family member: its error against the reference's (paper, Fig. 4)."""
-    return scatter_figure(errors, study, [(study.reference, key) for key in study.members()])
+    reference = study.require_reference()
+    return scatter_figure(errors, study, [(reference, key) for key in study.members()])
 
 
 def scatter_figure(errors: pd.DataFrame, study: Study, pairs: Sequence[tuple[str, str]]) -> Figure:
@@ -125,7 +130,7 @@ def scatter_figure(errors: pd.DataFrame, study: Study, pairs: Sequence[tuple[str
     grid = panel_grid(len(pairs), title_lines=3, legend_entries=3)
     for axes, (x_key, y_key) in zip(grid.axes, pairs, strict=True):
         both = errors[[x_key, y_key]].dropna()
-        _scatter_panel(
+        scatter_panel(
             grid,
             axes,
             (both[x_key].to_numpy(), both[y_key].to_numpy()),
@@ -134,18 +139,7 @@ def scatter_figure(errors: pd.DataFrame, study: Study, pairs: Sequence[tuple[str
         )
         _scale_errors(axes, "x", errors, x_key)
         _scale_errors(axes, "y", errors, y_key)
-    size = marker_style(len(errors))
-    sizes = {"markersize": max(4.0, size["markersize"] * 1.15), "linestyle": "none"}
-    add_legend(
-        grid,
-        [
-            Line2D(
-                [], [], marker="v", color=ORANGE, label="lowest error on the vertical axis", **sizes
-            ),
-            Line2D([], [], marker="^", color=RED, label="highest error on it", **sizes),
-            Line2D([], [], marker="o", color=BLUE_GREY, label="other architectures", **sizes),
-        ],
-    )
+    add_scatter_legend(grid, len(errors))
     return grid.figure
 
 
@@ -170,7 +164,7 @@ def structure_figure(
     grid = panel_grid(len(keys), title_lines=3)
     for axes, key in zip(grid.axes, keys, strict=True):
         kept = errors[key].notna() & values.notna()
-        _scatter_panel(
+        scatter_panel(
             grid,
             axes,
             (values[kept].to_numpy(), errors.loc[kept, key].to_numpy()),
@@ -200,8 +194,8 @@ def noise_figure(errors: pd.DataFrame, repeats: pd.DataFrame, study: Study) -> F
         population = errors[key].dropna().to_numpy()
         seeds = runs["error"].to_numpy()
         with mpl.rc_context(RC):
-            _draw_strip(axes, 0, population, BLUE_GREY)
-            _draw_strip(axes, 1, seeds, BLUE)
+            draw_strip(axes, 0, population, BLUE_GREY)
+            draw_strip(axes, 1, seeds, BLUE)
             if seeds.min() > 0:
                 _scale_errors(axes, "y", errors, key)
             axes.set_xlim(-0.6, 1.6)
@@ -225,6 +219,22 @@ def _scale_errors(axes: Axes, axis: str, errors: pd.DataFrame, key: str) -> None
             use_log_scale(axes, axis)
 
 
+def add_scatter_legend(grid: PanelGrid, architectures: int) -> None:
+    """Explain the colours of :func:`scatter_panel` under the panels."""
+    size = marker_style(architectures)
+    sizes = {"markersize": max(4.0, size["markersize"] * 1.15), "linestyle": "none"}
+    add_legend(
+        grid,
+        [
+            Line2D(
+                [], [], marker="v", color=ORANGE, label="lowest error on the vertical axis", **sizes
+            ),
+            Line2D([], [], marker="^", color=RED, label="highest error on it", **sizes),
+            Line2D([], [], marker="o", color=BLUE_GREY, label="other architectures", **sizes),
+        ],
+    )
+
+
 def _draw_edf(axes: Axes, values: NDArray[np.float64], fraction: NDArray[np.float64]) -> None:
     median = float(np.median(values))
     axes.step(
@@ -241,14 +251,22 @@ def _draw_edf(axes: Axes, values: NDArray[np.float64], fraction: NDArray[np.floa
     axes.set_yticks([0, 0.25, 0.5, 0.75, 1])
 
 
-def _scatter_panel(
+def scatter_panel(
     grid: PanelGrid,
     axes: Axes,
     data: tuple[NDArray[np.float64], NDArray[np.float64]],
     labels: tuple[str, str, str],
     coloured: int = 0,
 ) -> None:
-    """Fill one panel; `coloured` of the best and of the worst on y stand out."""
+    """Fill one panel with a scatter and its rho.
+
+    Args:
+        grid: the figure.
+        axes: one of its panels.
+        data: x and y, a value per architecture, without NaN.
+        labels: title, x label, y label.
+        coloured: how many of the best and of the worst on y stand out.
+    """
     x, y = data
     title, x_label, y_label = labels
     if len(x):
@@ -271,7 +289,7 @@ def _scatter_panel(
     label_panel(grid, axes, title, correlation_lines(spearman(x, y)), x_label, y_label)
 
 
-def _draw_strip(axes: Axes, position: float, values: NDArray[np.float64], colour: str) -> None:
+def draw_strip(axes: Axes, position: float, values: NDArray[np.float64], colour: str) -> None:
     """Draw values as points in a column, with their median and 10th to 90th percentile."""
     # Multiples of the golden ratio spread neighbours evenly; no random numbers involved.
     offsets = (np.arange(len(values)) * 0.618034 % 1 - 0.5) * 0.5

@@ -39,7 +39,7 @@ _RHO_HEADERS = (f"{RHO} [95 %]", "n", "p")
 
 def rho_html(table: pd.DataFrame, study: Study, csv: str) -> HtmlTable:
     """Return the answer's table: each target with the reference and its closest member."""
-    reference = study.dataset_title(study.reference)
+    reference = study.dataset_title(study.require_reference())
     with_members = bool(study.members())
     rows = []
     for row in table.to_dict("records"):
@@ -167,7 +167,7 @@ def datasets_html(table: pd.DataFrame, study: Study) -> HtmlTable:
 def dataset_notes(study: Study) -> list[tuple[str, str]]:
     """Return each data set's title with its description, origin and fingerprint."""
     notes = []
-    for key in study.dataset_keys():
+    for key in dict.fromkeys([*study.dataset_keys(), *study.datasets]):
         facts = study.datasets[key]
         parts = [_sentence(str(facts["description"]))] if facts.get("description") else []
         if facts.get("view_of") in study.datasets:
@@ -232,7 +232,7 @@ def population_facts(study: Study) -> list[tuple[str, str]]:
     """Return how the architectures were drawn, as (what, value)."""
     facts = study.population
     return [
-        (label, _range(facts[key]) if key in _RANGES else plain(facts[key]))
+        (label, _population_value(key, facts[key]))
         for key, label in _labelled(facts, _POPULATION_LABELS)
     ]
 
@@ -260,6 +260,7 @@ def seeds_text(runs: pd.DataFrame) -> str:
 # What the keys of study.json are called on the page, and in which order they come.
 _POPULATION_LABELS = {
     "space": "design space",
+    "spaces": "design spaces",
     "stages": "stages",
     "depth": "depth d of a stage",
     "width": "width w of a stage",
@@ -299,6 +300,12 @@ def _labelled(keys: Iterable[str], labels: Mapping[str, str]) -> list[tuple[str,
     keys = list(keys)
     known = [(key, label) for key, label in labels.items() if key in keys]
     return known + [(key, key.replace("_", " ")) for key in keys if key not in labels]
+
+
+def _population_value(key: str, value: Any) -> str:
+    if key == "spaces" and isinstance(value, Mapping):
+        return ", ".join(f"{space} ({len(archs):,})" for space, archs in value.items())
+    return _range(value) if key in _RANGES else plain(value)
 
 
 def _range(pair: Any) -> str:

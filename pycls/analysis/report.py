@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from pycls.analysis import figures, tables, wording
 from pycls.analysis import presentation as show
 from pycls.analysis.checks import study_warnings
+from pycls.analysis.control_section import ControlSection, control_section, control_summary
 from pycls.analysis.results import (
     architecture_table,
     error_table,
@@ -21,6 +22,7 @@ from pycls.analysis.results import (
     population_runs,
     repeat_runs,
 )
+from pycls.analysis.space_section import SpaceSection, space_section
 from pycls.analysis.statistics import MIN_PAIRS
 from pycls.analysis.study import Study, load_status, load_study, load_trained_with
 from pycls.analysis.wording import RHO
@@ -52,10 +54,15 @@ class _Analysis:
     architectures: pd.DataFrame
     repeats: pd.DataFrame
     tables: dict[str, pd.DataFrame]
+    spaces: SpaceSection | None
+    controls: ControlSection | None
 
 
 def write_report(study_folder: str | os.PathLike[str]) -> Path:
     """Write `report/` of a study: index.html, figures (SVG, PDF) and tables (CSV).
+
+    A study without a population of its own (control experiments only) or without a reference
+    gets the parts that apply to it.
 
     The same inputs give the same bytes. Of an earlier report, figures and tables that no
     longer apply are removed.
@@ -69,10 +76,11 @@ def write_report(study_folder: str | os.PathLike[str]) -> Path:
 
     Raises:
         ConfigError: an input is missing or cannot be used; the message says which and why.
+        DataError: the study and its base are of different populations.
     """
     folder = Path(study_folder)
     study = load_study(folder)
-    analysis = _analyse(load_results(folder), study)
+    analysis = _analyse(folder, study)
     context = {
         **_facts(analysis, folder),
         **_answer(analysis),
@@ -81,16 +89,20 @@ def write_report(study_folder: str | os.PathLike[str]) -> Path:
         "failed": load_status(folder),
         "trained_with": load_trained_with(folder),
         "html": _html_tables(analysis),
+        "spaces": analysis.spaces,
+        "controls": analysis.controls,
     }
     report = folder / "report"
     written = [
         tables.write_table(table, report / "tables" / f"{name}.csv")
         for name, table in analysis.tables.items()
     ]
+    spaces = analysis.spaces.figures if analysis.spaces else {}
     pictures = {}
     for name, (title, caption, draw) in _plan_figures(analysis).items():
         figure = draw()
-        written += figures.save_figure(figure, report / "figures" / name)
+        formats = ("svg", "pdf", "png") if name in spaces else ("svg", "pdf")
+        written += figures.save_figure(figure, report / "figures" / name, formats)
         width, height = (round(inches * _PIXELS_PER_INCH) for inches in figure.get_size_inches())
         pictures[name] = _Picture(name, title, caption, width, height)
     environment = jinja2.Environment(
@@ -106,26 +118,41 @@ def write_report(study_folder: str | os.PathLike[str]) -> Path:
     return report / "index.html"
 
 
-def _analyse(results: pd.DataFrame, study: Study) -> _Analysis:
+def _analyse(folder: Path, study: Study) -> _Analysis:
+    results = load_results(folder)
     errors = error_table(results, study)
     architectures = architecture_table(results, study)
     repeats = repeat_runs(results, study)
-    computed = {
-        "rho": tables.rho_table(errors, study),
-        "structure": tables.structure_table(errors, architectures, study),
-        "pairs": tables.pair_table(errors, study),
-        "datasets": tables.dataset_table(results, study),
-        "noise": tables.noise_table(errors, repeats, study),
-    }
-    return _Analysis(study, results, errors, architectures, repeats, computed)
+    spaces = space_section(results, study)
+    controls = control_section(folder, study)
+    computed: dict[str, pd.DataFrame] = {}
+    if study.sweeps_of_role("main"):
+        if study.reference:
+            computed["rho"] = tables.rho_table(errors, study)
+        computed |= {
+            "structure": tables.structure_table(errors, architectures, study),
+            "pairs": tables.pair_table(errors, study),
+            "datasets": tables.dataset_table(results, study),
+            "noise": tables.noise_table(errors, repeats, study),
+        }
+    for section in (spaces, controls):
+        computed |= section.tables if section else {}
+    return _Analysis(study, results, errors, architectures, repeats, computed, spaces, controls)
 
 
 def _plan_figures(analysis: _Analysis) -> dict[str, tuple[str, str, Callable[[], Figure]]]:
     """Return name -> title, caption and how to draw it, for the figures there is data for."""
+    planned = {} if analysis.errors.empty else _plan_population_figures(analysis)
+    for section in (analysis.spaces, analysis.controls):
+        planned |= section.figures if section else {}
+    return planned
+
+
+def _plan_population_figures(
+    analysis: _Analysis,
+) -> dict[str, tuple[str, str, Callable[[], Figure]]]:
     study, errors = analysis.study, analysis.errors
-    if errors.empty:
-        return {}
-    reference = study.dataset_title(study.reference)
+    reference = study.dataset_title(study.reference) if study.reference else ""
     coloured = (
         "In each panel the lowest errors on the vertical axis are orange (pointing down) and the "
         "highest red (pointing up): 10 of 100 or more architectures, a tenth of fewer, here "
@@ -156,7 +183,7 @@ def _plan_figures(analysis: _Analysis) -> dict[str, tuple[str, str, Callable[[],
             f"{rho} {coloured}",
             lambda: figures.member_figure(errors, study),
         )
-    if study.members():
+    if study.members() and study.reference:
         planned["family"] = (
             f"Family members against {reference}",
             f"Test error on each family member against {reference}. {rho} {coloured}",
@@ -182,7 +209,9 @@ def _plan_figures(analysis: _Analysis) -> dict[str, tuple[str, str, Callable[[],
 def _answer(analysis: _Analysis) -> dict[str, Any]:
     """Return the summary and, per target, what the correlations show."""
     study = analysis.study
-    reference = study.dataset_title(study.reference)
+    if "rho" not in analysis.tables:
+        return {"summary": _unranked_summary(analysis), "findings": []}
+    reference = study.dataset_title(study.require_reference())
     with_members = bool(study.members())
     correlations, differences, findings = [], [], []
     average = ""
@@ -207,8 +236,25 @@ def _answer(analysis: _Analysis) -> dict[str, Any]:
     }
 
 
+def _unranked_summary(analysis: _Analysis) -> str:
+    """Return what a study without a reference is."""
+    texts = [
+        "The study names no reference, so it does not ask how well one data set predicts the "
+        "ranking of architectures on others."
+    ]
+    if analysis.spaces:
+        texts.append(analysis.spaces.summary)
+    if analysis.controls:
+        texts.append(control_summary(analysis.controls, analysis.study))
+    return " ".join(texts)
+
+
 def _html_tables(analysis: _Analysis) -> dict[str, show.HtmlTable | None]:
     study, data = analysis.study, analysis.tables
+    regimes = show.regimes_html(study)
+    if not study.sweeps_of_role("main"):
+        names = ("rho", "structure", "pairs", "errors", "datasets", "noise")
+        return {**dict.fromkeys(names), "regimes": regimes}
     return {
         "rho": show.rho_html(data["rho"], study, "tables/rho.csv") if study.targets else None,
         "structure": show.structure_html(data["structure"], "tables/structure.csv"),
@@ -218,30 +264,39 @@ def _html_tables(analysis: _Analysis) -> dict[str, show.HtmlTable | None]:
         "noise": (
             show.noise_html(data["noise"], "tables/noise.csv") if len(data["noise"]) else None
         ),
-        "regimes": show.regimes_html(study),
+        "regimes": regimes,
     }
 
 
 def _facts(analysis: _Analysis, folder: Path) -> dict[str, Any]:
     study, results = analysis.study, analysis.results
-    population = population_runs(results, study)
-    repeats = results[results["sweep"].isin(study.sweeps_of_role("repeats"))]
     return {
-        "reference": study.dataset_title(study.reference),
+        "reference": study.dataset_title(study.reference) if study.reference else None,
+        "has_population": bool(study.sweeps_of_role("main")),
         "members": [study.dataset_title(key) for key in study.members()],
         "targets": [study.dataset_title(key) for key in study.targets],
         "num_architectures": len(analysis.errors),
         "counts": show.run_counts(results),
         "dataset_notes": show.dataset_notes(study),
         "population": show.population_facts(study),
-        "population_seeds": show.seeds_text(population),
-        "repeat_seeds": show.seeds_text(repeats),
+        "seeds": _seeds(study, results),
         "seconds": _total_seconds(folder),
         "listing": wording.listing,
         "count": wording.count,
         "min_pairs": MIN_PAIRS,
         "n_boot": tables.N_BOOT,
     }
+
+
+def _seeds(study: Study, results: pd.DataFrame) -> list[tuple[str, str]]:
+    """Return which runs had which training seeds, as (runs, seeds)."""
+    population = population_runs(results, study)
+    repeats = results[results["sweep"].isin(study.sweeps_of_role("repeats"))]
+    controls = results[results["sweep"].isin(study.control_sweeps())]
+    rows = [("population", population), ("repeats", repeats)]
+    if len(controls):
+        rows = [row for row in rows if len(row[1])] + [("control experiments", controls)]
+    return [(label, show.seeds_text(runs)) for label, runs in rows]
 
 
 def _total_seconds(folder: Path) -> float | None:
@@ -260,7 +315,7 @@ def _total_seconds(folder: Path) -> float | None:
 
 def _remove_stale(report: Path, written: list[Path]) -> None:
     """Remove what an earlier report left and this one does not link."""
-    for name, suffixes in (("figures", (".svg", ".pdf")), ("tables", (".csv",))):
+    for name, suffixes in (("figures", (".svg", ".pdf", ".png")), ("tables", (".csv",))):
         remove_partials(report / name)
         for path in (report / name).glob("*"):
             if path.suffix in suffixes and path not in written:

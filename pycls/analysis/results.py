@@ -2,13 +2,15 @@
 
 import os
 import re
+import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from pycls.analysis.study import Study, load_study
-from pycls.errors import ConfigError
+from pycls.errors import ConfigError, DataError
 
 __all__ = [
     "architecture_table",
@@ -16,6 +18,7 @@ __all__ = [
     "load_results",
     "load_study",
     "population_runs",
+    "require_one_population",
     "repeat_runs",
 ]
 
@@ -32,29 +35,47 @@ _PERCENTS = (
     "final_train_top1_err",
     "final_train_topk_err",
 )
+_OPTIONAL_PERCENTS = ("full_train_top1_err", "full_train_topk_err")
 _COMPLEXITY = ("flops", "params", "acts", "cum_depth", "cum_width")
+# What makes two rows the same run; names of runs are only unique within a study.
+_RUN_KEY = ["sweep", "dataset", "arch", "seed"]
 _STAGE = re.compile(r"(depth|width|bot_mul|group_w)_([1-9]\d*)$")
 
 
-def load_results(folder_or_csv: str | os.PathLike[str]) -> pd.DataFrame:
-    """Read `results.csv`.
+def load_results(
+    folder_or_csv: str | os.PathLike[str], *others: str | os.PathLike[str]
+) -> pd.DataFrame:
+    """Read `results.csv` of a study, or of several over one population.
 
     Args:
         folder_or_csv: a study's folder, or the table itself.
+        others: more of them, such as control experiments beside their base. Of a run (sweep,
+            data set, architecture and seed) that occurs in several, a finished one counts
+            before one that is not, and then that of the first place.
 
     Returns:
-        One row per planned run in the file's order. Texts (run, sweep, dataset, regime,
+        One row per planned run in the files' order. Texts (run, sweep, dataset, regime,
         arch, status, error_metric) are never missing values; counts (seed, classes,
         flops, depth_1, ...) are nullable integers; errors, in percent, and bot_mul_* are
         floats, NaN where there is none. Columns this package does not know stay texts.
 
     Raises:
-        ConfigError: the file or a column is missing, a run occurs twice, a text stands
-            where a number belongs, a status is unknown, or an error is no percentage.
+        ConfigError: the file or a column is missing, a run occurs twice in one file, a text
+            stands where a number belongs, a status is unknown, or an error is no percentage.
+        DataError: one architecture's name stands for different architectures in two files:
+            two populations are mixed up.
     """
+    paths = [_results_path(place) for place in (folder_or_csv, *others)]
+    tables = [_load_table(path) for path in paths]
+    return tables[0] if len(tables) == 1 else _merge(tables, paths)
+
+
+def _results_path(folder_or_csv: str | os.PathLike[str]) -> Path:
     path = Path(folder_or_csv)
-    if path.is_dir():
-        path = path / "results.csv"
+    return path / "results.csv" if path.is_dir() else path
+
+
+def _load_table(path: Path) -> pd.DataFrame:
     raw = _read_texts(path)
     required = (*_TEXTS, *_INTEGERS, *_PERCENTS, *_COMPLEXITY)
     missing = [name for name in required if name not in raw.columns]
@@ -67,7 +88,7 @@ def load_results(folder_or_csv: str | os.PathLike[str]) -> pd.DataFrame:
     for name in raw.columns:
         texts = raw[name]
         stage = _STAGE.match(name)
-        if name in _PERCENTS or (stage and stage[1] == "bot_mul"):
+        if name in (*_PERCENTS, *_OPTIONAL_PERCENTS) or (stage and stage[1] == "bot_mul"):
             columns[name] = _to_floats(texts, path)
         elif name in _INTEGERS or name in _COMPLEXITY or stage:
             columns[name] = _to_integers(texts, path)
@@ -76,6 +97,12 @@ def load_results(folder_or_csv: str | os.PathLike[str]) -> pd.DataFrame:
     results = pd.DataFrame(columns)
     _check_rows(results, path)
     return results
+
+
+def architecture_columns(results: pd.DataFrame) -> list[str]:
+    """Return the columns that say what an architecture is: those of its stages, and sums."""
+    names = [str(name) for name in results.columns if _STAGE.match(str(name))]
+    return [*names, "cum_depth", "cum_width"]
 
 
 def population_runs(results: pd.DataFrame, study: Study) -> pd.DataFrame:
@@ -136,8 +163,7 @@ def architecture_table(results: pd.DataFrame, study: Study) -> pd.DataFrame:
     Raises:
         ConfigError: one architecture's name stands for two different architectures.
     """
-    names = [name for name in results.columns if _STAGE.match(name)]
-    names += ["cum_depth", "cum_width"]
+    names = architecture_columns(results)
     # Not flops and params: the head, and so both, depend on the number of classes.
     runs = population_runs(results, study)[["arch", *names]].drop_duplicates()
     twice = runs["arch"][runs["arch"].duplicated()]
@@ -153,6 +179,36 @@ def repeat_runs(results: pd.DataFrame, study: Study) -> pd.DataFrame:
     """Return the finished runs of the repeats: one architecture under several seeds."""
     runs = results[results["sweep"].isin(study.sweeps_of_role("repeats"))]
     return runs[(runs["status"] == "done") & np.isfinite(runs["error"])]
+
+
+def require_one_population(
+    tables: Sequence[pd.DataFrame], places: Sequence[str | os.PathLike[str]]
+) -> None:
+    """Check that an architecture's name means the same one in all of several results.
+
+    Args:
+        tables: as from :func:`load_results`.
+        places: what to call each of them.
+
+    Raises:
+        DataError: it does not; the message says which, where and how they differ.
+    """
+    merged = pd.concat(tables, ignore_index=True)
+    columns = architecture_columns(merged)
+    described = merged[["arch", *columns]].drop_duplicates()
+    twice = described[described["arch"].duplicated(keep=False)]
+    if twice.empty:
+        return
+    arch = twice["arch"].iloc[0]
+    rows = twice.index[twice["arch"] == arch][:2]
+    column = next(name for name in columns if merged[name].loc[rows].nunique(dropna=False) > 1)
+    values = ["nothing" if pd.isna(v) else f"{v:g}" for v in merged.loc[rows, column]]
+    ends = np.cumsum([len(table) for table in tables])
+    one, other = (places[int(np.searchsorted(ends, row, side="right"))] for row in rows)
+    raise DataError(
+        f"architecture {arch} has {column} {values[0]} in {one} and {values[1]} in {other}: "
+        "results of two populations are mixed up; give results of one"
+    )
 
 
 def _read_texts(path: Path) -> pd.DataFrame:
@@ -198,11 +254,35 @@ def _check_rows(results: pd.DataFrame, path: Path) -> None:
     unknown = results["status"][~results["status"].isin(STATUSES)]
     if len(unknown):
         _refuse_cell(path, unknown.index[0], "status", unknown.iloc[0], " or ".join(STATUSES))
-    for name in _PERCENTS:
+    for name in (*_PERCENTS, *(name for name in _OPTIONAL_PERCENTS if name in results)):
         values = results[name]
         wrong = values[values.notna() & ~values.between(0, 100)]
         if len(wrong):
             _refuse_cell(path, wrong.index[0], name, wrong.iloc[0], "percent, from 0 to 100")
+
+
+def _merge(tables: Sequence[pd.DataFrame], paths: Sequence[Path]) -> pd.DataFrame:
+    """Return the rows of several results of one population, each run once."""
+    require_one_population(tables, paths)
+    merged = pd.concat(tables, ignore_index=True)
+    places = np.repeat(np.arange(len(tables)), [len(table) for table in tables])
+    order = np.lexsort((places, merged["status"] != "done"))
+    kept = merged.iloc[order].drop_duplicates(_RUN_KEY).index.sort_values()
+    dropped = merged.drop(kept)
+    pairs = dropped.merge(merged.loc[kept], on=_RUN_KEY, suffixes=("", "_kept"))
+    differing = pairs[(pairs["error"] - pairs["error_kept"]).abs() > 0]
+    if len(differing):
+        first = differing.iloc[0]
+        warnings.warn(
+            f"finished runs that occur twice with different errors: {len(differing)}, the first "
+            f"{first['sweep']}, architecture {first['arch']}, seed {first['seed']}: "
+            f"{first['error_kept']} and {first['error']}; the errors of the results named first "
+            f"are used ({paths[0]} before {paths[-1]})",
+            stacklevel=3,
+        )
+    merged = merged.loc[kept].reset_index(drop=True)
+    texts = [name for name in merged if not pd.api.types.is_numeric_dtype(merged[name])]
+    return merged.fillna(dict.fromkeys(texts, ""))
 
 
 def _refuse_cell(path: Path, row: object, column: object, value: object, expected: str) -> None:

@@ -9,8 +9,28 @@ from typing import Any
 
 from pycls.errors import ConfigError
 
-ROLES = ("main", "repeats")
+ROLES = ("main", "repeats", "control")
+CONTROLS = (*("stem", "duration", "networks", "continued", "repeats", "balanced", "pretrained"),)
 _REQUIRED = ("name", "title", "reference", "family", "targets", "sweeps", "datasets")
+
+
+@dataclass(frozen=True)
+class Base:
+    """The study that a study of control experiments stands beside.
+
+    Attributes:
+        name: its short name.
+        folder: its folder, which need not exist; None where it is unknown.
+        study: its description, or None where nobody has it. May have a base in its turn.
+    """
+
+    name: str
+    folder: Path | None = None
+    study: "Study | None" = None
+
+    def has_results(self) -> bool:
+        """Say whether its results are where they are expected."""
+        return self.folder is not None and (self.folder / "results.csv").is_file()
 
 
 @dataclass(frozen=True)
@@ -21,21 +41,26 @@ class Study:
         name: short name, fit for a file name.
         title: name for people.
         description: what the study asks, in a paragraph; may be empty.
-        reference: key of the data set the targets are compared with.
+        reference: key of the data set the targets are compared with; None in a study that
+            ranks nothing (control experiments, design spaces).
         family: keys of the class-subset members beside the reference.
         targets: keys of the data sets to be predicted.
-        sweeps: sweep -> {"dataset", "regime", "role", "runs"}.
+        sweeps: sweep -> {"dataset", "regime", "role", "runs"}, and of a control experiment
+            "control", one of `CONTROLS`, and "of", the sweep or data set it is compared with.
         datasets: key -> {"title", "num_classes", "error_metric", ...}.
         regimes: name -> training recipe.
-        population: how the architectures were drawn.
+        population: how the architectures were drawn; its "spaces" are design space ->
+            architectures where several are compared.
         versions: of Python and of the libraries.
         commit: of the code, or None where it is unknown.
+        base: the study whose results the control experiments are compared with, or None.
+        uses: sweeps of the base that it looks at without runs of its own; empty: all.
     """
 
     name: str
     title: str
     description: str
-    reference: str
+    reference: str | None
     family: tuple[str, ...]
     targets: tuple[str, ...]
     sweeps: Mapping[str, Mapping[str, Any]]
@@ -44,11 +69,29 @@ class Study:
     population: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     commit: str | None = None
+    base: Base | None = None
+    uses: tuple[str, ...] = ()
 
     def dataset_keys(self) -> list[str]:
-        """Keys of all data sets: reference, family, targets, then any others."""
-        keys = [self.reference, *self.family, *self.targets, *self.datasets]
-        return list(dict.fromkeys(keys))
+        """Keys of the population's data sets: reference, family, targets, then any others.
+
+        Those that only control experiments and repeats use are not among them.
+        """
+        named = [*([self.reference] if self.reference else []), *self.family, *self.targets]
+        main = self._keys_of("main")
+        apart = self._keys_of("control") - main
+        others = [key for key in self.datasets if main and key not in apart]
+        return list(dict.fromkeys([*named, *others]))
+
+    def require_reference(self) -> str:
+        """Return the reference's key.
+
+        Raises:
+            ConfigError: the study names none.
+        """
+        if self.reference is None:
+            raise ConfigError(f"the study {self.name} names no reference to compare data sets with")
+        return self.reference
 
     def dataset_title(self, key: str) -> str:
         """Return the name of a data set for people."""
@@ -71,8 +114,30 @@ class Study:
         return {key: self.num_classes(key) for key in self.family if key != self.reference}
 
     def sweeps_of_role(self, role: str) -> list[str]:
-        """Return the names of the sweeps of one role ("main" or "repeats")."""
+        """Return the names of the sweeps of one role ("main", "repeats" or "control")."""
         return [name for name, sweep in self.sweeps.items() if sweep["role"] == role]
+
+    def control_sweeps(self, *kinds: str) -> list[str]:
+        """Return the names of the control experiments of these kinds; of all without any."""
+        names = self.sweeps_of_role("control")
+        return [name for name in names if self.sweeps[name]["control"] in (kinds or CONTROLS)]
+
+    def bases(self) -> list[Base]:
+        """Return its base, the base of that, and so on."""
+        if self.base is None:
+            return []
+        return [self.base, *(self.base.study.bases() if self.base.study else [])]
+
+    def has_controls(self) -> bool:
+        """Say whether control experiments belong to the study, its own or on its base."""
+        return self.base is not None or bool(self.control_sweeps())
+
+    def spaces(self) -> dict[str, list[str]]:
+        """Return the architectures of each design space; empty where only one was drawn."""
+        return dict(self.population.get("spaces") or {})
+
+    def _keys_of(self, role: str) -> set[str]:
+        return {self.sweeps[name]["dataset"] for name in self.sweeps_of_role(role)}
 
 
 def load_study(folder: str | os.PathLike[str]) -> Study:
@@ -83,7 +148,11 @@ def load_study(folder: str | os.PathLike[str]) -> Study:
             that it does not describe.
     """
     path = Path(folder) / "study.json"
-    record = _read_json_object(path)
+    return _parse_study(_read_json_object(path), path, ())
+
+
+def _parse_study(record: Mapping[str, Any], path: Path, above: tuple[Path, ...]) -> Study:
+    """Check a description read from `path`; `above` are those it is the base of."""
     for key in _REQUIRED:
         if key not in record:
             raise ConfigError(f"{path}: entry '{key}' is missing; write the study's files again")
@@ -91,7 +160,7 @@ def load_study(folder: str | os.PathLike[str]) -> Study:
         name=str(record["name"]),
         title=str(record["title"] or record["name"]),
         description=str(record.get("description") or ""),
-        reference=str(record["reference"]),
+        reference=str(record["reference"]) if record["reference"] else None,
         family=tuple(record["family"] or ()),
         targets=tuple(record["targets"] or ()),
         sweeps=record["sweeps"],
@@ -100,10 +169,42 @@ def load_study(folder: str | os.PathLike[str]) -> Study:
         population=record.get("population") or {},
         versions=record.get("versions") or {},
         commit=record.get("commit") or None,
+        base=_parse_base(record.get("base"), path, above),
+        uses=tuple(record.get("uses") or ()),
     )
     _check_datasets(study, path)
     _check_sweeps(study, path)
+    _check_spaces(study, path)
     return study
+
+
+def _parse_base(record: Any, path: Path, above: tuple[Path, ...]) -> Base | None:
+    """Read the base: from its own folder where that exists, else as it was described here."""
+    if not record:
+        return None
+    if not isinstance(record, dict) or "name" not in record:
+        raise ConfigError(f"{path}: entry 'base' must be an object with 'name' and 'folder'")
+    name, described = str(record["name"]), record.get("study")
+    folder, above = _find_base(name, record.get("folder"), path.parent), (*above, path.resolve())
+    if folder is not None and (folder / "study.json").is_file():
+        path = folder / "study.json"
+        if path.resolve() in above:
+            raise ConfigError(f"{path}: the study is its own base; set it up again")
+        described = _read_json_object(path)
+    study = _parse_study(described, path, above) if isinstance(described, dict) else None
+    return Base(name, folder, study)
+
+
+def _find_base(name: str, folder: Any, beside: Path) -> Path | None:
+    """Return a base's folder: where it was said to be, else next to the study's by its name.
+
+    Folders of studies are moved together, and a relative path may be meant from where the
+    study was set up.
+    """
+    said = [beside / str(folder), Path(str(folder))] if folder else []
+    places = [*said, beside.parent / name]
+    found = (place for place in places if (place / "study.json").is_file())
+    return next(found, said[0] if said else None)
 
 
 def load_status(folder: str | os.PathLike[str]) -> list[dict[str, str]]:
@@ -156,8 +257,13 @@ def _read_json_object(path: Path) -> dict[str, Any]:
 
 
 def _check_datasets(study: Study, path: Path) -> None:
+    if study.targets and study.reference is None:
+        raise ConfigError(
+            f"{path}: a study with targets ({', '.join(study.targets)}) needs a reference to "
+            "compare them with; name one, or no targets"
+        )
     for role, keys in (
-        ("reference", (study.reference,)),
+        ("reference", (study.reference,) if study.reference else ()),
         ("family", study.family),
         ("targets", study.targets),
     ):
@@ -183,3 +289,21 @@ def _check_sweeps(study: Study, path: Path) -> None:
                 f"{path}: sweep '{name}' is on the data set '{sweep.get('dataset')}', which is "
                 "not among 'datasets'"
             )
+        if sweep["role"] == "control" and sweep.get("control") not in CONTROLS:
+            raise ConfigError(
+                f"{path}: sweep '{name}' of role control needs 'control', one of "
+                f"{', '.join(CONTROLS)}, found {sweep.get('control')!r}"
+            )
+
+
+def _check_spaces(study: Study, path: Path) -> None:
+    spaces = study.population.get("spaces") or {}
+    if not isinstance(spaces, dict) or not all(isinstance(v, list) for v in spaces.values()):
+        raise ConfigError(f"{path}: population.spaces must give each space a list of architectures")
+    owner: dict[str, str] = {}
+    for space, archs in spaces.items():
+        for arch in archs:
+            if owner.setdefault(arch, space) != space:
+                raise ConfigError(
+                    f"{path}: architecture {arch} is in two spaces, {owner[arch]} and {space}"
+                )

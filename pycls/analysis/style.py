@@ -30,8 +30,14 @@ BLUE_GREY = "#5B7A9D"
 ORANGE = "#E69F00"
 RED = "#B3001B"
 BLUE = "#0072B2"
+GREEN = "#009E73"
 INK = "#222222"
 FAINT = "#D9DDE2"
+# Of several series in one panel: colour and line style, so that either tells them apart.
+SERIES = (
+    *((BLUE, "-"), (ORANGE, "--"), (GREEN, "-."), (RED, ":")),
+    *(("#CC79A7", "-"), ("#56B4E9", "--"), (INK, "-.")),
+)
 
 PAGE_WIDTH = 7.2
 TITLE_SIZE = 8.0
@@ -71,6 +77,7 @@ _EDGE = 0.25  # beside the last column, so that titles may be wider than their p
 _TITLE_LINE = 0.135
 _LEGEND_LINE = 0.16
 _LEGEND_WIDTH = 4.6  # from which on the legend is one line
+_LEGEND_ENTRIES = 4  # at most in a line
 _MAX_POINTS = 1000  # more points than this in a panel are drawn as pixels
 
 
@@ -84,19 +91,27 @@ class PanelGrid:
     panel_height: float
 
 
-def panel_grid(panels: int, title_lines: int, legend_entries: int = 0) -> PanelGrid:
+def panel_grid(
+    panels: int,
+    title_lines: int,
+    legend_entries: int = 0,
+    max_pitch: float = 2.6,
+    max_height: float = 1.6,
+) -> PanelGrid:
     """Return an empty figure of `panels` axes of one size.
 
     Args:
         panels: at least 1.
         title_lines: lines above each panel to leave room for.
         legend_entries: of a legend under the panels to leave room for.
+        max_pitch: most inches from one panel to the next beside it.
+        max_height: most inches of a panel's height.
     """
     columns = _columns(panels)
     rows = math.ceil(panels / columns)
-    pitch = min(2.6, (PAGE_WIDTH - _EDGE) / columns)
+    pitch = min(max_pitch, (PAGE_WIDTH - _EDGE) / columns)
     width = pitch - _LEFT - _RIGHT
-    height = min(1.6, width + 0.25)
+    height = min(max_height, width + 0.25)
     top = 0.06 + title_lines * _TITLE_LINE
     row_pitch = top + height + _BOTTOM
     total_width = columns * pitch + _EDGE
@@ -286,7 +301,7 @@ def save_figure(
 
 
 def _legend_columns(width: float, entries: int) -> int:
-    return max(1, entries) if width >= _LEGEND_WIDTH else 1
+    return max(1, min(entries, _LEGEND_ENTRIES)) if width >= _LEGEND_WIDTH else 1
 
 
 def _columns(panels: int) -> int:

@@ -48,26 +48,26 @@ def rho_table(errors: pd.DataFrame, study: Study, n_boot: int = N_BOOT) -> pd.Da
         the targets where both rhos are defined (only the reference's without a family)
         and in num_averaged their number.
     """
-    members = study.members()
+    members, reference = study.members(), study.require_reference()
     rows = []
     for key in study.targets:
-        with_reference = spearman(errors[study.reference], errors[key])
+        with_reference = spearman(errors[reference], errors[key])
         member = closest_member(study.num_classes(key), members) if members else None
         with_member = Correlation(math.nan, 0, math.nan, math.nan, math.nan)
         difference = Difference(math.nan, 0, math.nan, math.nan)
         if member:
             with_member = spearman(errors[member], errors[key])
             difference = rho_difference(
-                errors[study.reference], errors[member], errors[key], n_boot=n_boot
+                errors[reference], errors[member], errors[key], n_boot=n_boot
             )
         rows.append(
             {
                 "target": key,
                 "title": study.dataset_title(key),
                 "num_classes": study.num_classes(key),
-                **_columns(with_reference, "_reference"),
+                **correlation_columns(with_reference, "_reference"),
                 "closest_member": member or "",
-                **_columns(with_member, "_member"),
+                **correlation_columns(with_member, "_member"),
                 "difference": difference.difference,
                 "n_difference": difference.n,
                 "ci_low_difference": difference.ci_low,
@@ -98,8 +98,8 @@ def structure_table(
             {
                 "dataset": key,
                 "title": study.dataset_title(key),
-                **_columns(spearman(values["cum_depth"], errors[key]), "_cum_depth"),
-                **_columns(spearman(values["cum_width"], errors[key]), "_cum_width"),
+                **correlation_columns(spearman(values["cum_depth"], errors[key]), "_cum_depth"),
+                **correlation_columns(spearman(values["cum_width"], errors[key]), "_cum_width"),
             }
             for key in study.dataset_keys()
         ]
@@ -109,7 +109,7 @@ def structure_table(
 def pair_table(errors: pd.DataFrame, study: Study) -> pd.DataFrame:
     """Return rho of every pair of data sets: dataset_a, dataset_b, rho, n, interval, p."""
     rows = [
-        {"dataset_a": a, "dataset_b": b, **_columns(spearman(errors[a], errors[b]), "")}
+        {"dataset_a": a, "dataset_b": b, **correlation_columns(spearman(errors[a], errors[b]), "")}
         for a, b in combinations(study.dataset_keys(), 2)
     ]
     names = ["dataset_a", "dataset_b", "rho", "n", "ci_low", "ci_high", "p"]
@@ -231,7 +231,8 @@ def write_table(table: pd.DataFrame, path: str | os.PathLike[str]) -> Path:
     return path
 
 
-def _columns(correlation: Correlation, suffix: str) -> dict[str, Any]:
+def correlation_columns(correlation: Correlation, suffix: str = "") -> dict[str, Any]:
+    """Return a correlation as the columns of a table: the inverse of `correlation_of`."""
     return {
         f"rho{suffix}": correlation.rho,
         f"n{suffix}": correlation.n,

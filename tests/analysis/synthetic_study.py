@@ -52,6 +52,7 @@ class Plan:
     failed: tuple[tuple[str, int], ...] = (("textures", 7),)
     missing: tuple[tuple[str, int], ...] = ()
     seed: int = 0
+    topk: bool = False  # top-k errors that rank like top-1; training errors that rise with depth
 
 
 TITLES = {
@@ -100,8 +101,8 @@ def write_study(folder: Path, plan: Plan | None = None) -> Path:
         rows.append(
             _row(plan, "repeats", "digits", 0, seed, "done", error, depths, widths, seed + 1)
         )
-    _write_csv(folder / "results.csv", COLUMNS, rows)
-    _write_json(folder / "study.json", _study(plan))
+    write_csv(folder / "results.csv", COLUMNS, rows)
+    write_json(folder / "study.json", _study(plan))
     counts = [row["status"] for row in rows]
     status = {
         "planned": len(rows),
@@ -109,13 +110,13 @@ def write_study(folder: Path, plan: Plan | None = None) -> Path:
         "failed": failed,
         "missing": counts.count("missing"),
     }
-    _write_json(folder / "status.json", status)
+    write_json(folder / "status.json", status)
     timings = [
         {"run": row["run"], "started": "", "seconds": "2.5", "images_per_s": "900"}
         for row in rows
         if row["status"] == "done"
     ]
-    _write_csv(folder / "timings.csv", ["run", "started", "seconds", "images_per_s"], timings)
+    write_csv(folder / "timings.csv", ["run", "started", "seconds", "images_per_s"], timings)
     return folder
 
 
@@ -142,18 +143,21 @@ def _row(plan, sweep, dataset, arch, number, status, error, depths, widths, seed
         "min_topk_err": "0.0000" if done else "",
         "final_train_top1_err": text,
         "final_train_topk_err": "0.0000" if done else "",
+    }
+    if plan.topk and done:
+        row["final_topk_err"] = row["min_topk_err"] = f"{error**2 / 200:.4f}"
+        row["final_train_top1_err"] = f"{int(depth.sum()):.4f}"
+    return row | {
         "flops": 1_000_000 + arch,
         "params": 50_000 + arch,
         "acts": 20_000 + arch,
         "cum_depth": int(depth.sum()),
         "cum_width": int(width.sum()),
+        **{f"depth_{stage + 1}": int(depth[stage]) for stage in range(STAGES)},
+        **{f"width_{stage + 1}": int(width[stage]) for stage in range(STAGES)},
+        **{f"bot_mul_{stage + 1}": "0.5" for stage in range(STAGES)},
+        **{f"group_w_{stage + 1}": 8 for stage in range(STAGES)},
     }
-    for stage in range(STAGES):
-        row[f"depth_{stage + 1}"] = int(depth[stage])
-        row[f"width_{stage + 1}"] = int(width[stage])
-        row[f"bot_mul_{stage + 1}"] = "0.5"
-        row[f"group_w_{stage + 1}"] = 8
-    return row
 
 
 def _study(plan):
@@ -211,12 +215,12 @@ def _study(plan):
     }
 
 
-def _write_csv(path, columns, rows):
+def write_csv(path, columns, rows):
     with path.open("w", newline="") as file:
         writer = csv.DictWriter(file, columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
 
 
-def _write_json(path, value):
+def write_json(path, value):
     path.write_text(json.dumps(value, indent=2))

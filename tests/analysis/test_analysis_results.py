@@ -18,7 +18,7 @@ from pycls.analysis.results import (
     repeat_runs,
 )
 from pycls.analysis.study import load_status
-from pycls.errors import ConfigError
+from pycls.errors import ConfigError, DataError
 
 
 @pytest.fixture
@@ -62,6 +62,40 @@ def test_errors_are_matched_by_architecture(study_folder):
     assert int(errors.isna().sum().sum()) == 1
     row = results[(results["sweep"] == "faces") & (results["arch"] == "a0003")].iloc[0]
     assert errors.loc["a0003", "faces"] == row["error"]
+
+
+def test_several_results_are_read_as_one(study_folder, edit):
+    """Control runs beside their base; of a run in both, the finished one counts."""
+
+    def change(table):
+        table.loc[0, ["status", "error"]] = ["missing", ""]
+        table.loc[1, ["sweep", "run"]] = ["digits_stem", "digits_stem/000000"]
+        table["note"] = "ours"
+
+    other = edit(change)
+    results = load_results(other, study_folder / "results.csv")
+    original = load_results(study_folder)
+    assert len(results) == len(original) + 1
+    first = results[(results["sweep"] == "digits") & (results["arch"] == "a0000")]
+    assert first["error"].tolist() == [original["error"].iloc[0]]
+    assert set(results["note"]) == {"ours", ""}
+    assert results["flops"].dtype == "Int64"
+    pd.testing.assert_frame_equal(load_results(study_folder, study_folder), original)
+
+
+def test_a_run_with_two_errors_is_named_and_the_first_place_counts(study_folder, edit):
+    other = edit(put(3, "error", "1.5"))
+    with pytest.warns(UserWarning, match=r"errors: 1, .*digits, architecture a0003, seed 1"):
+        results = load_results(other, study_folder)
+    assert results["error"].iloc[3] == 1.5
+
+
+def test_results_of_two_populations_are_refused(study_folder, edit):
+    other = edit(put(40, "width_1", "999"))
+    with pytest.raises(DataError) as caught:
+        load_results(study_folder, other)
+    for part in ("a0008", "width_1", "999", str(other), "two populations"):
+        assert part in str(caught.value)
 
 
 def test_order_of_rows_does_not_matter(study_folder, edit):
@@ -159,6 +193,14 @@ def test_missing_files_are_named(tmp_path):
         (lambda s: s["datasets"]["faces"].pop("num_classes"), "'faces' has no entry 'num_classes'"),
         (lambda s: s["sweeps"]["faces"].update(role="extra"), "sweep 'faces' needs a role"),
         (lambda s: s["sweeps"]["faces"].update(dataset="x"), "on the data set 'x'"),
+        (lambda s: s["sweeps"]["faces"].update(role="control"), "'faces' of role control needs"),
+        (lambda s: s.update(reference=None), "a study with targets .* needs a reference"),
+        (lambda s: s.update(base="digits"), "'base' must be an object"),
+        (lambda s: s["population"].update(spaces={"A": "a0"}), "give each space a list"),
+        (
+            lambda s: s["population"].update(spaces={"A": ["a0"], "B": ["a0"]}),
+            "a0 is in two spaces, A and B",
+        ),
     ],
 )
 def test_mistakes_in_the_study_are_named(study_folder, tmp_path, change, message):

@@ -1,8 +1,8 @@
 import re
 import shutil
-from html.parser import HTMLParser
 
 import pytest
+from report_page import Page
 from synthetic_study import Plan, write_study
 
 from pycls.analysis.report import write_report
@@ -21,38 +21,6 @@ from pycls.errors import ConfigError
 FIGURES = {"edf", "reference", "member", "family", "depth", "width", "noise"}
 
 
-class Page(HTMLParser):
-    """Links, text and table cells of a page; complains about tags left open."""
-
-    def __init__(self, path):
-        super().__init__()
-        self.links, self.ids, self.open, self.rows, self.words = [], set(), [], [], []
-        self.feed(path.read_text())
-        self.text = " ".join(" ".join(self.words).split())
-        assert self.open == []
-
-    def handle_starttag(self, tag, attrs):
-        attrs = dict(attrs)
-        self.links += [attrs[name] for name in ("src", "href") if name in attrs]
-        self.ids |= {attrs["id"]} if "id" in attrs else set()
-        if tag not in ("meta", "img", "link", "br"):
-            self.open.append(tag)
-        if tag == "tr":
-            self.rows.append([])
-        if tag in ("td", "th"):
-            self.rows[-1].append("")
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        if "style" in self.open:
-            return
-        self.words.append(data)
-        if self.open[-1:] in (["td"], ["th"]):
-            self.rows[-1][-1] += data
-
-
 @pytest.fixture(scope="module")
 def written(study_folder, tmp_path_factory):
     folder = tmp_path_factory.mktemp("report") / "study"
@@ -68,11 +36,7 @@ def test_the_page_holds_figures_and_tables_and_all_links_resolve(written):
     page = Page(written)
     assert {p.stem for p in (written.parent / "figures").glob("*.svg")} == FIGURES
     assert {p.stem for p in (written.parent / "figures").glob("*.pdf")} == FIGURES
-    for link in page.links:
-        if link.startswith("#"):
-            assert link[1:] in page.ids
-        else:
-            assert (written.parent / link).is_file(), link
+    page.check_links(written.parent)
     assert {f"figures/{name}.svg" for name in FIGURES} <= set(page.links)
     tables = {p.stem for p in (written.parent / "tables").glob("*.csv")}
     assert tables == {"rho", "structure", "pairs", "datasets", "noise"}
