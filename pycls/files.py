@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     that a crash, a full disk or a kill leaves `path` as it was.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}{PARTIAL_SUFFIX}")
+    temporary = _temporary_path(path)
     try:
         yield temporary
         with temporary.open("rb") as file:
@@ -57,6 +57,50 @@ def write_text_if_changed(path: str | os.PathLike[str], text: str) -> bool:
         return False
     write_text(path, text)
     return True
+
+
+def write_texts(folder: str | os.PathLike[str], texts: Mapping[str, str]) -> list[str]:
+    """Write many small files, each atomically, in a fraction of the time of one by one.
+
+    Files that hold their text already are left alone. The others are all written to
+    temporary names, flushed to disk together, and then renamed: a crash, a full disk or a
+    kill leaves every file old or new, though some may be new and others still old.
+
+    Args:
+        folder: where the names begin; it and folders within it are made.
+        texts: {name or relative path in the folder: text}, written as UTF-8.
+
+    Returns:
+        The names of the files that were written.
+    """
+    folder = Path(folder)
+    for parent in {(folder / name).parent for name in texts} | {folder}:
+        parent.mkdir(parents=True, exist_ok=True)
+    pending: list[tuple[str, Path, Path]] = []
+    try:
+        for name, text in texts.items():
+            path, data = folder / name, text.encode("utf-8")
+            if path.is_file() and path.stat().st_size == len(data) and path.read_bytes() == data:
+                continue
+            temporary = _temporary_path(path)
+            pending.append((name, temporary, path))
+            temporary.write_bytes(data)
+        if pending:
+            os.sync()  # one flush for all: thousands of fsync calls would take seconds
+        for _, temporary, path in pending:
+            temporary.replace(path)
+    except BaseException as error:
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = str(path)
+        for _, temporary, _ in pending:
+            temporary.unlink(missing_ok=True)
+        raise
+    return [name for name, _, _ in pending]
+
+
+def _temporary_path(path: Path) -> Path:
+    """Return the name beside `path` that :func:`remove_partials` knows."""
+    return path.with_name(f".{path.name}.{os.getpid()}{PARTIAL_SUFFIX}")
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> None:

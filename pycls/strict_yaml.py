@@ -2,12 +2,15 @@
 
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from pycls.errors import ConfigError
+
+_MERGE = "tag:yaml.org,2002:merge"  # the key << takes over another mapping's keys
 
 
 class _StrictLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
@@ -18,6 +21,8 @@ class _StrictLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ign
         if isinstance(node, yaml.MappingNode):
             seen: dict[Any, int] = {}
             for key_node, _ in node.value:
+                if key_node.tag == _MERGE:
+                    continue
                 key = self.construct_object(key_node, deep=True)
                 try:
                     first = seen.get(key)
@@ -69,22 +74,65 @@ def parse_yaml(text: str, where: str) -> Any:
         raise ConfigError(f"{where}: not valid YAML ({error})") from None
 
 
-def load_yaml(path: str | os.PathLike[str]) -> Any:
-    """Read a YAML file.
+def read_yaml_text(path: str | os.PathLike[str]) -> str:
+    """Return the text of a YAML file.
 
     Raises:
-        ConfigError: the file is missing, is not text or not YAML, or repeats a key.
+        ConfigError: the file is missing or not text.
     """
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file") from None
     except IsADirectoryError:
         raise ConfigError(f"{path}: is a folder, expected a YAML file") from None
     except UnicodeDecodeError:
         raise ConfigError(f"{path}: not a text file (expected YAML in UTF-8)") from None
-    return parse_yaml(text, str(path))
+
+
+def load_yaml(path: str | os.PathLike[str]) -> Any:
+    """Read a YAML file.
+
+    Raises:
+        ConfigError: the file is missing, is not text or not YAML, or repeats a key.
+    """
+    return parse_yaml(read_yaml_text(path), str(path))
+
+
+def line_of(source: str | os.PathLike[str], keys: Sequence[str | int]) -> int | None:
+    """Return the line on which a key or a list's element stands, for a message about it.
+
+    Reads and composes the document anew, so call it only when there is something to say.
+
+    Args:
+        source: a file (a path object), or the text of a document (a `str`).
+        keys: the way from the top: a key of a mapping, or an index of a list, at a time.
+
+    Returns:
+        The line, counted from 1; None where the document does not have these keys, or
+        cannot be read.
+    """
+    try:
+        text = source if isinstance(source, str) else Path(source).read_text(encoding="utf-8")
+        node = yaml.compose(text, Loader=_StrictLoader)
+    except (OSError, ValueError, yaml.YAMLError):
+        return None
+    line = None
+    for key in keys:
+        if isinstance(node, yaml.MappingNode):
+            found = [pair for pair in node.value if pair[0].value == str(key)]
+            if not found:
+                return None
+            line, node = found[0][0].start_mark.line + 1, found[0][1]
+        elif isinstance(node, yaml.SequenceNode) and isinstance(key, int):
+            if not 0 <= key < len(node.value):
+                return None
+            node = node.value[key]
+            line = node.start_mark.line + 1
+        else:
+            return None
+    return line
 
 
 def dump_yaml(value: Any) -> str:

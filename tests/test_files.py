@@ -15,6 +15,7 @@ from pycls.files import (
     write_json,
     write_text,
     write_text_if_changed,
+    write_texts,
 )
 
 
@@ -47,6 +48,26 @@ def test_unchanged_text_is_not_written(tmp_path):
     assert not write_text_if_changed(path, "é\n")
     assert path.stat().st_mtime_ns == before
     assert write_text_if_changed(path, "e\n")
+
+
+def test_many_texts_are_written_where_they_differ(tmp_path):
+    folder = tmp_path / "new"
+    assert write_texts(folder, {"a.txt": "é\n", "in/b.txt": "b"}) == ["a.txt", "in/b.txt"]
+    assert (folder / "a.txt").read_text(encoding="utf-8") == "é\n"
+    before = (folder / "a.txt").stat().st_mtime_ns
+    assert write_texts(folder, {"a.txt": "é\n", "in/b.txt": "c"}) == ["in/b.txt"]
+    assert (folder / "a.txt").stat().st_mtime_ns == before
+    assert (folder / "in" / "b.txt").read_text() == "c"
+    assert sorted(path.name for path in folder.rglob("*")) == ["a.txt", "b.txt", "in"]
+    assert write_texts(folder, {}) == []
+
+
+def test_many_texts_of_which_one_cannot_be_written_change_nothing(tmp_path):
+    write_text(tmp_path / "a.txt", "old")
+    with pytest.raises(OSError, match="too long"):
+        write_texts(tmp_path, {"a.txt": "new", "x" * 300: ""})
+    assert (tmp_path / "a.txt").read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
 
 
 def test_json_is_sorted_and_ends_in_a_newline(tmp_path):

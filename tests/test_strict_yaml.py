@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pycls.errors import ConfigError
-from pycls.strict_yaml import dump_yaml, load_yaml, parse_yaml
+from pycls.strict_yaml import dump_yaml, line_of, load_yaml, parse_yaml
 
 
 @pytest.mark.parametrize(
@@ -63,3 +63,47 @@ def test_texts_that_look_like_something_else_stay_texts(text):
 @given(plain)
 def test_what_is_dumped_reads_back(value):
     assert parse_yaml(dump_yaml(value), "x") == value
+
+
+DOCUMENT = """\
+# a comment
+NAME: x
+SETUP:
+  SAMPLERS:
+    OPTIM.BASE_LR: {TYPE: float_sampler,
+      RANGE: [1, 0.5]}
+  CONFIGS:
+    - a.yaml
+    - MODEL:
+        3: no
+
+"""
+
+
+@pytest.mark.parametrize(
+    ("keys", "line"),
+    [
+        (["NAME"], 2), (["SETUP"], 3), (["SETUP", "SAMPLERS", "OPTIM.BASE_LR"], 5),
+        (["SETUP", "SAMPLERS", "OPTIM.BASE_LR", "RANGE"], 6),
+        (["SETUP", "SAMPLERS", "OPTIM.BASE_LR", "RANGE", 1], 6), (["SETUP", "CONFIGS", 0], 8),
+        (["SETUP", "CONFIGS", 1, "MODEL", 3], 10), ([], None), (["DESC"], None),
+        (["NAME", "x"], None), (["SETUP", "CONFIGS", 2], None), (["SETUP", "CONFIGS", "0"], None),
+    ],
+)  # fmt: skip
+def test_lines_of_keys(tmp_path, keys, line):
+    assert line_of(DOCUMENT, keys) == line
+    path = tmp_path / "a.yaml"
+    path.write_text(DOCUMENT)
+    assert line_of(path, keys) == line
+
+
+def test_no_line_where_nothing_can_be_read(tmp_path):
+    for source in (tmp_path / "none.yaml", tmp_path, "a: [1", ""):
+        assert line_of(source, ["a"]) is None
+
+
+def test_a_mapping_may_take_over_the_keys_of_another():
+    text = "a: &base {x: 1, y: 2}\nb: {<<: *base, y: 3}\n"
+    assert parse_yaml(text, "f")["b"] == {"x": 1, "y": 3}
+    with pytest.raises(ConfigError, match="'y' occurs twice"):
+        parse_yaml("a: &base {x: 1}\nb: {<<: *base, y: 2, y: 3}\n", "f")

@@ -30,6 +30,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "CHECKPOINT.KEEP": ("all", "last", "none"),
     "TRAIN.MIXED_DTYPE": ("auto", "float16", "bfloat16"),
     "MEMORY_FORMAT": ("channels_last", "contiguous"),
+    "DATA.CROP": ("auto", "padded", "resized"),
 }
 
 
@@ -77,10 +78,15 @@ _RANGES: tuple[tuple[Callable[[Any], bool], str, tuple[str, ...]], ...] = (
             "TRAIN.MIXUP_ALPHA", "TRAIN.CUTMIX_ALPHA", "TRAIN.PCA_STD", "RNG_SEED", "NUM_GPUS",
             "OPTIM.EMA_UPDATE_PERIOD", "OPTIM.CLIP_GRAD_NORM",
             "DATA_LOADER.NUM_WORKERS", "PREC_TIME.WARMUP_ITER", "PREC_TIME.NUM_ITER",
-            "LAUNCH.MAX_RETRY", "DATA.PAD", "NUM_THREADS", "PORT_RANGE",
+            "LAUNCH.MAX_RETRY", "DATA.PAD", "DATA.PER_CLASS", "DATA.VIEW_SEED", "NUM_THREADS",
+            "PORT_RANGE",
         ),
     ),
-    (_fraction, "a number from 0 to 1", ("BN.MOM", "OPTIM.MIN_LR", "OPTIM.DAMPENING")),
+    (
+        _fraction,
+        "a number from 0 to 1",
+        ("BN.MOM", "OPTIM.MIN_LR", "OPTIM.DAMPENING", "DATA.GPU_SHARE"),
+    ),
     (
         _below_one,
         "a number of 0 or more and below 1",
@@ -173,6 +179,16 @@ def _check_sizes(cfg: CfgNode, where: str) -> None:
         )
 
 
+def _check_crops(cfg: CfgNode, where: str) -> None:
+    for key, most in (("DATA.AREA", 1.0), ("DATA.ASPECT", float("inf"))):
+        value = get_value(cfg, key)
+        if len(value) != 2 or not 0 < value[0] <= value[1] <= most:
+            shares = ", at most 1" if most == 1 else ""
+            raise ConfigError(
+                f"{where}: {key} is {value}; expected [lowest, highest], above 0{shares}"
+            )
+
+
 def check_cfg(cfg: CfgNode, where: str) -> None:
     """Check the values of a configuration and how they go together.
 
@@ -187,4 +203,5 @@ def check_cfg(cfg: CfgNode, where: str) -> None:
     _check_ranges(cfg, where)
     _check_schedule(cfg, where)
     _check_sizes(cfg, where)
+    _check_crops(cfg, where)
     model_rules.check_model(cfg, where)

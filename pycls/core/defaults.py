@@ -120,7 +120,7 @@ def default_cfg() -> Node:
 
     # --------------------------------------------------------------- training
     cfg.TRAIN = Node()
-    cfg.TRAIN.DATASET = ""  # a prepared set: its name in DATA.DIR, or its path
+    cfg.TRAIN.DATASET = ""  # a prepared set or view: its name in DATA.DIR, or its path
     cfg.TRAIN.SPLIT = "train"
     cfg.TRAIN.BATCH_SIZE = 128
     cfg.TRAIN.IM_SIZE = 224
@@ -144,7 +144,7 @@ def default_cfg() -> Node:
     # ----------------------------------------------------- machine and launch
     cfg.DATA_LOADER = Node()
     cfg.DATA_LOADER.MODE = "pytorch"
-    cfg.DATA_LOADER.NUM_WORKERS = 8
+    cfg.DATA_LOADER.NUM_WORKERS = 8  # most processes that decode files; 0: the run's own does
     cfg.DATA_LOADER.PIN_MEMORY = True
 
     cfg.CUDNN = Node()
@@ -192,9 +192,18 @@ def default_cfg() -> Node:
     cfg.DATA = Node()
     cfg.DATA.DIR = ""  # the folder of prepared sets; "": PYCLS_DATA, or else "data"
     cfg.DATA.CLASSES = []  # train and test on these classes only (names); []: all
-    cfg.DATA.PAD = 4  # border of zeros around a training image before the random crop
+    cfg.DATA.PER_CLASS = 0  # most training images of a class; 0: all
+    cfg.DATA.BALANCE = False  # cut the most common class to the size of the second
+    cfg.DATA.VIEW_SEED = 1  # draws the images that PER_CLASS and BALANCE keep
+    # Training crops: padded (out of the image with a border of DATA.PAD), resized (a box of random
+    # area and aspect, as on ImageNet), auto (resized for stored images above 64 pixels).
+    cfg.DATA.CROP = "auto"
+    cfg.DATA.PAD = 4  # border of zeros around a training image before a padded crop
+    cfg.DATA.AREA = [0.08, 1.0]  # share of the image that a resized crop shows
+    cfg.DATA.ASPECT = [0.75, 1.3333333333333333]  # its width / height
     cfg.DATA.FLIP = True  # mirror training images at random
 
+    cfg.DATA.GPU_SHARE = 0.4  # share of the GPU's memory that a side may be held in
     cfg.DATA.LIGHTING = False  # add TRAIN.PCA_STD times ImageNet's colour axes to images
 
     # More of OPTIM and TRAIN.
@@ -249,4 +258,6 @@ LIST_ELEMENT_TYPES: dict[str, type] = {
     "OPTIM.STEPS": float,
     "PORT_RANGE": int,
     "DATA.CLASSES": str,
+    "DATA.AREA": float,
+    "DATA.ASPECT": float,
 }

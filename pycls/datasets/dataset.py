@@ -1,49 +1,100 @@
-"""One side of a prepared set, whole or restricted to some classes."""
+"""One side of a prepared set, whole or a view of it."""
 
-import hashlib
 import os
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from pycls.datasets import store as store_module
-from pycls.datasets.store import ImageArray, IntArray, Store, is_store, open_store
-from pycls.errors import ConfigError, DataError
+from pycls.datasets.locate import find_store, list_prepared, locate, resolve_data_dir
+from pycls.datasets.store import ImageArray, Store, open_store
+from pycls.datasets.subsets import (
+    Selection,
+    balance_classes,
+    cap_classes,
+    draw_classes,
+    fingerprint_selection,
+    select_all,
+    select_classes,
+)
+from pycls.datasets.views import ViewSpec
+from pycls.errors import ConfigError
 
-DATA_DIR_VARIABLE = "PYCLS_DATA"
-DEFAULT_DATA_DIR = "data"
+__all__ = ["Dataset", "find_store", "list_prepared", "open_dataset", "resolve_data_dir"]
+
 _SIDE_OF_SPLIT = {"train": "train", "test": "test", "val": "test"}
 
 
 class Dataset:
-    """Images and labels of one side of a prepared set; restricting it copies no image.
+    """Images and labels of one side of a prepared set; a view of it copies no image.
 
     Attributes:
         store: the open prepared set.
         split: "train" or "test".
-        indices: int64, N, positions of the images in the prepared set.
+        selection: the images of both sides that it holds.
+        title: name in reports.
+        error_metric: "top1" or "top5".
+        indices: int64, N, positions of the images in the prepared set, ascending.
         labels: int64, N, positions in `class_names`.
         class_names: the classes that occur here, in the prepared set's order.
-        fingerprint: identifies the contents, the split and the choice of classes.
+        fingerprint: identifies contents, split and view; the same on both sides.
     """
 
     def __init__(
         self,
         store: Store,
         split: str,
-        indices: IntArray,
-        labels: IntArray,
-        class_names: Sequence[str],
+        selection: Selection | None = None,
+        title: str = "",
+        error_metric: str = "",
     ) -> None:
         self.store = store
         self.split = split
-        self.indices = indices
-        self.labels = labels
-        self.class_names = tuple(class_names)
-        self.fingerprint = _view_fingerprint(store, self.class_names)
+        self.selection = selection or select_all(store)
+        self.title = title or str(store.meta.get("title", store.name))
+        self.error_metric = error_metric or str(store.meta.get("error_metric", "top1"))
+        self.class_names = self.selection.class_names
+        side = store.split == store_module.SIDES.index(split)
+        self.indices = np.flatnonzero(self.selection.kept & side).astype(np.int64)
+        self.labels = self._renumber(store.labels[self.indices])
+        self.fingerprint = fingerprint_selection(store, self.selection)
+
+    def _renumber(self, labels: store_module.IntArray) -> store_module.IntArray:
+        number = {name: label for label, name in enumerate(self.class_names)}
+        numbers = [number.get(name, -1) for name in self.store.class_names]
+        return np.array(numbers, dtype=np.int64)[labels]
+
+    def view(self, spec: ViewSpec) -> "Dataset":
+        """Return a view of this data set, of the same side.
+
+        Labels are renumbered in the order of `class_names`; each image keeps the augmentation
+        that it has in the whole set. `spec.of` is not looked at: it is this set.
+
+        Raises:
+            ConfigError: an unknown or repeated class, or an impossible number of classes.
+        """
+        selection = self.selection
+        classes = spec.classes
+        if spec.num_classes is not None:
+            try:
+                classes = tuple(draw_classes(self.class_names, spec.num_classes, spec.seed))
+            except ConfigError as error:
+                raise ConfigError(f"data set '{self.name}': {error}") from None
+        if classes:
+            selection = select_classes(self.store, selection, classes)
+        if spec.balance:
+            selection = balance_classes(self.store, selection, spec.seed)
+        if spec.per_class is not None:
+            selection = cap_classes(self.store, selection, spec.per_class, spec.seed)
+        return Dataset(
+            self.store,
+            self.split,
+            selection,
+            title=spec.make_title(self.title, len(selection.class_names)),
+            error_metric=spec.metric or self.error_metric,
+        )
 
     @property
     def name(self) -> str:
@@ -59,6 +110,12 @@ class Dataset:
     def num_classes(self) -> int:
         """Number of classes, at least 2."""
         return len(self.class_names)
+
+    @property
+    def class_titles(self) -> Mapping[str, str]:
+        """Words for each class name; the name itself where the set has no others."""
+        titles = self.store.meta.get("class_titles") or {}
+        return {name: str(titles.get(name, name)) for name in self.class_names}
 
     @property
     def images(self) -> ImageArray:
@@ -105,78 +162,47 @@ def open_dataset(
     split: str,
     data_dir: str | os.PathLike[str] | None = None,
     classes: Sequence[str] = (),
+    per_class: int = 0,
+    balance: bool = False,
+    view_seed: int = 1,
 ) -> Dataset:
-    """Open one side of a prepared set.
+    """Open one side of a prepared set or of a view.
 
     Args:
-        name_or_path: a prepared set's name, looked up in `data_dir`, or the path of its
-            folder.
+        name_or_path: the name of a prepared set or view, looked up in `data_dir`, or the path
+            of a prepared set's folder, or of a folder that holds only one.
         split: "train" or "test"; "val" is another word for "test".
         data_dir: folder of the prepared sets; by default the environment variable
             PYCLS_DATA, or else `data`.
         classes: names of the classes to keep (at least 2); all of them where empty. Labels
             are renumbered in the set's own order of classes, whatever order they come in.
+        per_class: keep at most so many training images of each class; 0: all.
+        balance: cut, on each side, the most common class to the size of the second.
+        view_seed: draws the images that the two before keep.
 
     Raises:
-        ConfigError: unknown split, unknown or repeated class, fewer than 2 classes.
+        ConfigError: unknown split, unknown or repeated class, fewer than 2 classes, a negative
+            number, or a `views.yaml` that cannot be used.
         DataError: the set is not prepared, incomplete or damaged.
     """
     if split not in _SIDE_OF_SPLIT:
         raise ConfigError(f"split '{split}': expected one of {', '.join(_SIDE_OF_SPLIT)}")
-    side = _SIDE_OF_SPLIT[split]
-    store = open_store(find_store(name_or_path, data_dir))
-    indices = np.flatnonzero(store.split == store_module.SIDES.index(side)).astype(np.int64)
-    dataset = Dataset(store, side, indices, store.labels[indices], store.class_names)
-    if not classes:
+    if isinstance(classes, str):
+        raise ConfigError(f"classes '{classes}': expected a list of names, not one text")
+    path, views = locate(name_or_path, data_dir)
+    dataset = Dataset(open_store(path), _SIDE_OF_SPLIT[split])
+    for name, spec in views.items():
+        try:
+            dataset = dataset.view(spec)
+        except ConfigError as error:
+            raise ConfigError(f"view '{name}': {error}") from None
+    if not (classes or per_class or balance):
         return dataset
-    from pycls.datasets.subsets import restrict
-
-    return restrict(dataset, classes)
-
-
-def resolve_data_dir(data_dir: str | os.PathLike[str] | None = None) -> Path:
-    """Return the folder of the prepared sets: as given, or PYCLS_DATA, or `data`."""
-    return Path(data_dir or os.environ.get(DATA_DIR_VARIABLE) or DEFAULT_DATA_DIR)
-
-
-def find_store(
-    name_or_path: str | os.PathLike[str], data_dir: str | os.PathLike[str] | None = None
-) -> Path:
-    """Return the folder of a prepared set, from its name or its path.
-
-    Raises:
-        DataError: nothing prepared is there; says what is and how to prepare one.
-    """
-    text = os.fspath(name_or_path)
-    if os.sep in text or (os.altsep is not None and os.altsep in text):
-        return Path(text)
-    folder = resolve_data_dir(data_dir)
-    if text and is_store(folder / text):
-        return folder / text
-    if text and is_store(text):
-        return Path(text)
-    present = list_prepared(folder)
-    found = ", ".join(present) if present else "nothing"
-    raise DataError(
-        f"data set '{text}' is not prepared: {folder} holds {found}. Prepare it with "
-        f"'python tools/prepare_data.py prepare {text or 'KEY'} --out {folder}' "
-        f"('list' shows the known sets), or name another folder (key DATA.DIR, or the variable "
-        f"{DATA_DIR_VARIABLE})"
+    on_top = ViewSpec(
+        of=dataset.name,
+        classes=tuple(classes),
+        balance=balance,
+        per_class=per_class or None,
+        seed=view_seed,
     )
-
-
-def list_prepared(data_dir: str | os.PathLike[str] | None = None) -> list[str]:
-    """Return the names of the sets prepared in a folder, sorted."""
-    folder = resolve_data_dir(data_dir)
-    if not folder.is_dir():
-        return []
-    return sorted(
-        path.name for path in folder.iterdir() if not path.name.startswith(".") and is_store(path)
-    )
-
-
-def _view_fingerprint(store: Store, class_names: tuple[str, ...]) -> str:
-    if class_names == store.class_names:
-        return store.fingerprint
-    text = "\0".join((store.fingerprint, *class_names))
-    return hashlib.sha256(text.encode("utf-8")).hexdigest()
+    return dataset.view(on_top)

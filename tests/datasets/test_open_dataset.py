@@ -71,6 +71,24 @@ def test_unknown_name_lists_what_is_prepared_and_how_to_prepare(make_store, tmp_
         open_dataset("", "train", data_dir=tmp_path)
 
 
+def test_a_folder_that_holds_one_prepared_set_stands_for_it(make_store, tmp_path, monkeypatch):
+    make_store("out/one")
+    expected = open_dataset(tmp_path / "out" / "one", "train").fingerprint
+    (tmp_path / "out" / ".one.preparing").mkdir()
+    (tmp_path / "out" / "notes").mkdir()
+    assert open_dataset(tmp_path / "out", "train").fingerprint == expected
+    assert open_dataset(f"{tmp_path}/out/", "train").fingerprint == expected
+    monkeypatch.chdir(tmp_path)
+    assert open_dataset("out", "train").fingerprint == expected
+    monkeypatch.chdir(tmp_path / "out")
+    assert open_dataset(".", "train").fingerprint == expected
+    make_store("out/two")
+    with pytest.raises(DataError, match=r"holds several prepared sets: one, two; name one"):
+        open_dataset(tmp_path / "out", "train")
+    with pytest.raises(DataError, match="is not a prepared data set"):
+        open_dataset(tmp_path / "out" / "notes", "train")
+
+
 def test_unknown_split_is_refused(make_store):
     with pytest.raises(ConfigError, match="split 'valid': expected one of train, test, val"):
         open_dataset(make_store(), "valid")

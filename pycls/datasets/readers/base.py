@@ -1,11 +1,12 @@
-"""What a reader hands to the store."""
+"""What a reader hands on: a set read whole, or a listing of where its images are."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
+from pycls.datasets.sources import Member
 from pycls.datasets.store import ImageArray, IntArray
 
 
@@ -26,3 +27,49 @@ class RawSet:
     split: npt.NDArray[np.uint8]
     class_names: tuple[str, ...]
     split_rule: str
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One image of a listing, not yet decoded.
+
+    Attributes:
+        member: the file whose bytes hold the image; None where `Listing.pixels` is given.
+        name: what the image is called, unique in the set and the same however the set is
+            packed ("Positive/00001.jpg").
+        label: position in the listing's class names.
+        group: images of one group go to one side of the split.
+        side: 0 for train, 1 for test, where the set has an official split (all items or none).
+        stratum: the split keeps its share in each stratum of a class.
+        box: left, top, width and height in pixels of the part of the decoded image that is
+            the image; None for all of it.
+    """
+
+    member: Member | None
+    name: str
+    label: int
+    group: str | None = None
+    side: int | None = None
+    stratum: str = ""
+    box: tuple[int, int, int, int] | None = None
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A published data set as found on disk: which images there are, nothing decoded.
+
+    Attributes:
+        items: the images, sorted by name.
+        class_names: names in label order.
+        notes: what was left out or merged, or differs from the published counts, in words.
+        pixels: uint8, N x H x W x 3, of the items in their order, where the set comes as arrays.
+        class_titles: words for class names that are codes.
+        official_split: words about the official split, where the items have sides.
+    """
+
+    items: Sequence[Item]
+    class_names: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    pixels: ImageArray | None = None
+    class_titles: Mapping[str, str] = field(default_factory=dict)
+    official_split: str = ""

@@ -1,5 +1,6 @@
 """Real images that come inside installed packages: no download, no file of our own."""
 
+from dataclasses import replace
 from importlib.metadata import version
 from typing import Any
 
@@ -68,6 +69,31 @@ def read_scientific(**options: Any) -> RawSet:
 def read_textures(**options: Any) -> RawSet:
     """Cut patches of brick, grass and gravel; options of :class:`PatchOptions`."""
     return _read_pictures(TEXTURES, options)
+
+
+def read_uneven_textures(factor: int, **options: Any) -> RawSet:
+    """Cut `factor` times as many patches of brick as of grass and gravel.
+
+    Args:
+        factor: how many times as many, at least 2.
+        **options: options of :class:`PatchOptions`; their counts are those of grass and gravel.
+    """
+    if factor < 2:
+        raise ConfigError(f"factor {factor}: expected at least 2")
+    wanted = PatchOptions(**options)
+    more = replace(wanted, train=wanted.train * factor, test=wanted.test * factor)
+    pictures = {name: load_picture(name) for name in TEXTURES}
+    parts = [
+        cut_patches({name: picture}, more if name == TEXTURES[0] else wanted)
+        for name, picture in pictures.items()
+    ]
+    return RawSet(
+        images=np.concatenate([np.asarray(part.images) for part in parts]),
+        labels=np.repeat(np.arange(len(parts)), [len(part.labels) for part in parts]),
+        split=np.concatenate([part.split for part in parts]),
+        class_names=TEXTURES,
+        split_rule=parts[0].split_rule,
+    )
 
 
 def load_picture(name: str) -> ImageArray:

@@ -1,0 +1,227 @@
+"""ImageNet (ILSVRC 2012), the classification task.
+
+Russakovsky et al., "ImageNet Large Scale Visual Recognition Challenge", IJCV 2015. Classes are
+WordNet ids; labels follow their alphabetical order, not the numbers of the development kit.
+"""
+
+import io
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pycls.datasets.readers.base import Item, Listing
+from pycls.datasets.readers.layout import (
+    compare_counts,
+    find_images,
+    finish_items,
+    name_some,
+    path_parts,
+    published_sides,
+    require_classes,
+)
+from pycls.datasets.sources import Member, Source
+from pycls.errors import DataError
+
+_WNID = re.compile(r"n\d{8}")
+_VAL_FILE = re.compile(r"ILSVRC2012_val_(\d{8})\.JPEG", re.IGNORECASE)
+_VAL_FOLDERS = ("val", "validation", "ilsvrc2012_img_val")
+_MOST_NOTES = 10
+_GROUND_TRUTH = "ILSVRC2012_validation_ground_truth.txt"
+_EXPECTED = (
+    "ILSVRC2012_img_train.tar, ILSVRC2012_img_val.tar and ILSVRC2012_devkit_t12.tar.gz in one "
+    "folder, or the folders train/<wnid>/ and val/<wnid>/"
+)
+
+
+@dataclass
+class _Found:
+    """Images by where they are: of a class (wnid to files), or of a side without classes."""
+
+    train: dict[str, list[Member]] = field(default_factory=dict)
+    val: dict[str, list[Member]] = field(default_factory=dict)
+    flat_val: dict[int, Member] = field(default_factory=dict)
+    left_out: int = 0
+
+
+@dataclass(frozen=True)
+class _Synsets:
+    """What the development kit's meta.mat says of the classes."""
+
+    wnids: Mapping[int, str]
+    words: Mapping[str, str]
+    train_images: Mapping[str, int]
+
+
+def read_imagenet(source: Source, num_classes: int = 1000) -> Listing:
+    """List ImageNet's training and validation images; the latter are the test side.
+
+    Takes the three published archives, unpacked or not, or folders of classes. The labels of
+    validation images that lie in no class folder come from the development kit.
+
+    Args:
+        source: where it is.
+        num_classes: classes there must be; another number for a subset of the classes.
+
+    Raises:
+        DataError: a side, a class or the development kit is missing, or disagrees.
+    """
+    found = _sort_images(source)
+    for side, images in (("training", found.train), ("validation", found.val or found.flat_val)):
+        if not images:
+            raise DataError(f"{source.path}: no {side} image found; expected {_EXPECTED}")
+    synsets = _read_synsets(source)
+    if found.flat_val:
+        _label_validation(source, found, synsets)
+    _check_classes(source, found, synsets, num_classes)
+    names = tuple(sorted(found.train))
+    labels = {wnid: label for label, wnid in enumerate(names)}
+    items, notes = finish_items(_make_items(found, labels), source)
+    notes += _compare(items, names, num_classes, synsets)
+    if found.left_out:
+        notes.append(f"{found.left_out:,} images of neither side (such as the test images)")
+    words = synsets.words if synsets else {}
+    return Listing(
+        items=items,
+        class_names=names,
+        notes=tuple(notes),
+        class_titles={wnid: words[wnid] for wnid in names if wnid in words},
+        official_split="the published one: the validation images are the test side",
+    )
+
+
+def _sort_images(source: Source) -> _Found:
+    found = _Found()
+    for member in find_images(source, _EXPECTED):
+        *folders, file = path_parts(member.name)
+        wnid = next((part for part in reversed(folders) if _WNID.fullmatch(part)), "")
+        number = _VAL_FILE.fullmatch(file)
+        is_val = bool(number) or any(part.lower() in _VAL_FOLDERS for part in folders)
+        if wnid:
+            side = found.val if is_val else found.train
+            side.setdefault(wnid, []).append(member)
+        elif number:
+            other = found.flat_val.setdefault(int(number[1]), member)
+            if other.size != member.size:
+                raise DataError(
+                    f"{source.path}: two different images {file}: {other.name} and {member.name}"
+                )
+        else:
+            found.left_out += 1
+    return found
+
+
+def _read_synsets(source: Source) -> _Synsets | None:
+    """Read the classes' numbers and words of the development kit, if it is there."""
+    member = _find(source, "meta.mat")
+    if member is None:
+        return None
+    from scipy.io import loadmat
+
+    where = f"{source.path}: {member.name}"
+    data = source.read(member)
+    try:
+        table = loadmat(io.BytesIO(data), squeeze_me=True)["synsets"]
+        # Inner nodes of WordNet's tree have children; the task's classes have none.
+        rows = [row for row in table if int(row["num_children"]) == 0]
+        wnids = {int(row["ILSVRC2012_ID"]): str(row["WNID"]) for row in rows}
+        words = {str(row["WNID"]): str(row["words"]) for row in rows}
+        images = {str(row["WNID"]): int(row["num_train_images"]) for row in rows}
+    except Exception as error:  # whatever SciPy stumbles over in damaged data
+        raise DataError(
+            f"{where}: not the development kit's table of synsets, or damaged "
+            f"({type(error).__name__}: {error})"
+        ) from None
+    return _Synsets(wnids, words, images)
+
+
+def _label_validation(source: Source, found: _Found, synsets: _Synsets | None) -> None:
+    """Put validation images that lie in no class folder to their classes."""
+    truth = _find(source, _GROUND_TRUTH)
+    if truth is None or synsets is None:
+        missing = _GROUND_TRUTH if truth is None else "meta.mat"
+        raise DataError(
+            f"{source.path}: the validation images are in no class folders and the file "
+            f"'{missing}' with their classes is not there; put the development kit "
+            "(ILSVRC2012_devkit_t12.tar.gz) into the same folder"
+        )
+    where = f"{source.path}: {truth.name}"
+    ids = source.read(truth).decode("utf-8", "replace").split()
+    if len(ids) < max(found.flat_val):
+        raise DataError(
+            f"{where}: {len(ids):,} lines, but the images go up to number "
+            f"{max(found.flat_val):,}; take the development kit of ILSVRC 2012"
+        )
+    for number, member in found.flat_val.items():
+        text = ids[number - 1]
+        wnid = synsets.wnids.get(int(text)) if text.isdecimal() else None
+        if wnid is None:
+            raise DataError(
+                f"{where}, line {number}: '{text}' is no class of meta.mat; expected one of "
+                f"{len(synsets.wnids)} numbers"
+            )
+        found.val.setdefault(wnid, []).append(member)
+
+
+def _check_classes(
+    source: Source, found: _Found, synsets: _Synsets | None, num_classes: int
+) -> None:
+    if synsets and len(synsets.wnids) == num_classes:
+        require_classes(list(found.train), sorted(synsets.words), f"{source.path}, training side")
+    elif len(found.train) != num_classes:
+        raise DataError(
+            f"{source.path}: training images of {len(found.train)} classes, expected "
+            f"{num_classes}; complete them, or give num_classes for a subset"
+        )
+    unlabelled = sorted(set(found.val) - set(found.train))
+    if unlabelled and num_classes < len(found.val):
+        # A subset of the classes beside all validation images.
+        for wnid in unlabelled:
+            found.left_out += len(found.val.pop(wnid))
+    elif unlabelled:
+        raise DataError(
+            f"{source.path}: validation images of {name_some(unlabelled)}, of which there is no "
+            "training image"
+        )
+    require_classes(list(found.val), sorted(found.train), f"{source.path}, validation side")
+
+
+def _make_items(found: _Found, labels: Mapping[str, int]) -> Iterable[Item]:
+    for side, word, classes in ((0, "train", found.train), (1, "val", found.val)):
+        for wnid, members in classes.items():
+            for member in members:
+                file = member.name.rpartition("/")[2]
+                # The published names of validation images do not depend on a class folder.
+                folder = word if _VAL_FILE.fullmatch(file) else f"{word}/{wnid}"
+                yield Item(member, f"{folder}/{file}", labels[wnid], side=side)
+
+
+def _compare(
+    items: list[Item], names: tuple[str, ...], num_classes: int, synsets: _Synsets | None
+) -> list[str]:
+    """Return notes on counts that differ from the published ones."""
+    if num_classes != 1000:
+        return []
+    sides: Counter[Any] = Counter(item.side for item in items)
+    found = {"training images": sides[0], "validation images": sides[1]}
+    notes = compare_counts(found, published_sides("imagenet", *found))
+    if synsets:
+        train = Counter(item.label for item in items if item.side == 0)
+        counts = {f"training images of {wnid}": train[label] for label, wnid in enumerate(names)}
+        published = {f"training images of {wnid}": synsets.train_images[wnid] for wnid in names}
+        differing = compare_counts(counts, published)
+        notes += differing[:_MOST_NOTES]
+        if len(differing) > _MOST_NOTES:
+            notes.append(
+                f"so do the training images of {len(differing) - _MOST_NOTES} more classes"
+            )
+    else:
+        notes.append("no development kit: the classes' words are not known")
+    return notes
+
+
+def _find(source: Source, file: str) -> Member | None:
+    return next(
+        (member for member in source.members if member.name.rpartition("/")[2] == file), None
+    )

@@ -1,0 +1,273 @@
+"""What the readers of published layouts share: finding images, classes and tables."""
+
+import csv
+import io
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
+
+from pycls.datasets.archives import UNPACKERS, archive_suffix
+from pycls.datasets.catalog import find_entry
+from pycls.datasets.readers.base import Item
+from pycls.datasets.sources import Member, Source
+from pycls.errors import DataError
+
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".png", ".bmp"})
+# Words for the sides of a split that users' sets have; of several test sides the first counts.
+TRAIN_WORDS = ("train", "training")
+TEST_WORDS = ("test", "testing", "val", "valid", "validation")
+_DELIMITERS = ",\t;|"
+_MOST_NAMED = 5
+
+
+def is_image(name: str) -> bool:
+    """Say whether a file's suffix, in any case, is that of an image."""
+    return PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES
+
+
+def path_parts(name: str) -> tuple[str, ...]:
+    """Return the parts of a path as if its archives had been unpacked.
+
+    Archives' suffixes are left out, and so is a folder in a folder of the same name, such as
+    the one that unpacking `a.zip` with the folder `a` in it makes: "a.zip/a/1.jpg" gives
+    ("a", "1.jpg").
+    """
+    parts: list[str] = []
+    *folders, file = name.split("/")
+    for folder in folders:
+        folder = folder.removesuffix(folder[len(folder) - len(archive_suffix(folder)) :])
+        if not parts or parts[-1] != folder:
+            parts.append(folder)
+    return (*parts, file)
+
+
+def find_images(source: Source, expected: str) -> list[Member]:
+    """Return the images of a source.
+
+    Args:
+        source: the files.
+        expected: what should have been there, for the message.
+
+    Raises:
+        DataError: there is none.
+    """
+    images = [member for member in source.members if is_image(member.name)]
+    if not images:
+        raise not_found(source, expected)
+    return images
+
+
+def not_found(source: Source, expected: str) -> DataError:
+    """Return the error that says a source is not what was expected, with what it holds."""
+    packed = [member.name for member in source.members if _unpacker(member.name)]
+    if packed:
+        return DataError(
+            f"{source.path}: expected {expected}; found '{packed[0]}', which must be unpacked "
+            f"first, with {_unpacker(packed[0])}; then give the unpacked folder"
+        )
+    names = name_some([member.name for member in source.members])
+    return DataError(f"{source.path}: expected {expected}; found {names}")
+
+
+def group_by_class(
+    members: Iterable[Member], known: Collection[str]
+) -> tuple[dict[str, list[Member]], list[Member]]:
+    """Divide files by the innermost folder on their way that bears a known class's name.
+
+    Args:
+        members: the files.
+        known: names of classes, in any case.
+
+    Returns:
+        The files of each class under its name as it is on disk (of several spellings the
+        first), and the files in no such folder.
+    """
+    wanted = {name.casefold() for name in known}
+    spelling: dict[str, str] = {}
+    classes: dict[str, list[Member]] = {}
+    others = []
+    for member in members:
+        folders = path_parts(member.name)[:-1]
+        name = next((part for part in reversed(folders) if part.casefold() in wanted), None)
+        if name is None:
+            others.append(member)
+        else:
+            name = spelling.setdefault(name.casefold(), name)
+            classes.setdefault(name, []).append(member)
+    return classes, others
+
+
+def require_classes(found: Collection[str], expected: Collection[str], where: str) -> None:
+    """Check that every class is there, whatever the case of its letters.
+
+    Raises:
+        DataError: a class is missing, or one is there that is not known.
+    """
+    there = {name.casefold() for name in found}
+    known = {name.casefold() for name in expected}
+    missing = [name for name in expected if name.casefold() not in there]
+    unknown = [name for name in found if name.casefold() not in known]
+    if missing:
+        raise DataError(
+            f"{where}: no image of class {name_some(missing)}; expected images of "
+            f"{len(expected)} classes"
+        )
+    if unknown:
+        raise DataError(f"{where}: unknown class {name_some(unknown)}; expected {_join(expected)}")
+
+
+def compare_counts(found: Mapping[str, int], expected: Mapping[str, int]) -> list[str]:
+    """Return a note for every count that differs from the published one.
+
+    Args:
+        found: what was counted ("images", "train images of forest") to how many there are.
+        expected: the same as published; in any case of the letters.
+    """
+    there = {name.casefold(): count for name, count in found.items()}
+    notes = []
+    for name, published in expected.items():
+        count = there.get(name.casefold(), 0)
+        if count != published:
+            word = "more" if count > published else "fewer"
+            notes.append(
+                f"{name}: {count:,}, {abs(count - published):,} {word} than the published "
+                f"{published:,}"
+            )
+    return notes
+
+
+def published_sides(key: str, train: str, test: str) -> dict[str, int]:
+    """Return the published numbers of images of a set with an official split.
+
+    Args:
+        key: the set's name in the catalogue.
+        train: what to call the images of the train side.
+        test: what to call those of the test side.
+    """
+    entry = find_entry(key)
+    sides = {train: entry.train_images, test: entry.test_images}
+    return {name: count for name, count in sides.items() if count is not None}
+
+
+def finish_items(items: Iterable[Item], source: Source) -> tuple[list[Item], list[str]]:
+    """Sort items by name; keep one of those that are there twice, packed and unpacked.
+
+    Returns:
+        The items, and a note if some were left out.
+
+    Raises:
+        DataError: two different images bear one name.
+    """
+    kept: dict[str, Item] = {}
+    repeated = 0
+    for item in items:
+        other = kept.setdefault(item.name, item)
+        if other is item:
+            continue
+        one, two = other.member, item.member
+        if one is None or two is None or other != replace(item, member=one) or one.size != two.size:
+            raise DataError(
+                f"{source.path}: two different images are called '{item.name}': "
+                f"{one.name if one else other} and {two.name if two else item}; remove one"
+            )
+        repeated += 1
+    notes = [f"{repeated:,} images are there twice; one of each is used"] if repeated else []
+    return [kept[name] for name in sorted(kept)], notes
+
+
+def require_both_sides(items: Iterable[Item], class_names: Sequence[str], where: str) -> None:
+    """Check that every class of a set with an official split has images on both sides.
+
+    Raises:
+        DataError: one has not.
+    """
+    present = {(item.label, item.side) for item in items}
+    for side, word in enumerate(("train", "test")):
+        lacking = [name for label, name in enumerate(class_names) if (label, side) not in present]
+        if lacking:
+            raise DataError(
+                f"{where}: no image on the {word} side of class {name_some(lacking)}; add some, or "
+                "leave the class out on both sides"
+            )
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of a table: the number of its line, and its cells by column."""
+
+    line: int
+    cells: Mapping[str, str]
+
+    def __getitem__(self, column: str) -> str:
+        return self.cells[column]
+
+
+def read_table(source: Source, member: Member, columns: Sequence[str]) -> list[Row]:
+    """Read a table of text with a line of column names, whatever separates its columns.
+
+    Args:
+        source: the files.
+        member: the table.
+        columns: columns that must be there, in lower case.
+
+    Returns:
+        The rows with something in them; column names in lower case, cells without blanks
+        around them, "" where a row is short.
+
+    Raises:
+        DataError: it is not UTF-8 text, lacks a column, has a row of more cells than
+            columns or no row.
+    """
+    where = f"{source.path}: {member.name}"
+    try:
+        text = source.read(member).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{where}: not UTF-8 text ({error}); save the table as UTF-8") from None
+    header = text.lstrip().partition("\n")[0]
+    delimiter = max(_DELIMITERS, key=header.count)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    names: list[str] = []
+    rows = []
+    try:
+        for cells in reader:
+            cells = [cell.strip() for cell in cells]
+            if not any(cells):
+                continue
+            if not names:
+                names = [cell.lower() for cell in cells]
+                _check_columns(names, columns, where)
+                continue
+            if len(cells) > len(names):
+                raise DataError(
+                    f"{where}, line {reader.line_num}: {len(cells)} cells for {len(names)} columns"
+                )
+            cells += [""] * (len(names) - len(cells))
+            rows.append(Row(reader.line_num, dict(zip(names, cells, strict=True))))
+    except csv.Error as error:
+        raise DataError(f"{where}, line {reader.line_num}: {error}") from None
+    if not rows:
+        raise DataError(f"{where}: the table has no row")
+    return rows
+
+
+def name_some(names: Sequence[str]) -> str:
+    """Return the first few names in quotes, and how many more there are."""
+    more = f" and {len(names) - _MOST_NAMED:,} more" if len(names) > _MOST_NAMED else ""
+    return _join(names[:_MOST_NAMED]) + more
+
+
+def _join(names: Iterable[str]) -> str:
+    return ", ".join(f"'{name}'" for name in names)
+
+
+def _unpacker(name: str) -> str:
+    return UNPACKERS.get(PurePosixPath(name).suffix.lower(), "")
+
+
+def _check_columns(found: Sequence[str], wanted: Sequence[str], where: str) -> None:
+    missing = [name for name in wanted if name not in found]
+    if missing:
+        raise DataError(f"{where}: no column {_join(missing)}; its first line names {_join(found)}")
+    repeated = sorted({name for name in found if found.count(name) > 1 and name})
+    if repeated:
+        raise DataError(f"{where}: the column {_join(repeated)} is there twice")
