@@ -2,15 +2,19 @@
 #   make study   the embedded study, from sampling to report/index.html
 #   make test    all tests        make lint    format, style and types
 #   make bench   the benchmarks   make soak    the long versions of the interruption tests
+#   make appendix   the control experiments in small, after make study
 
 VENV := .venv
 PY := $(VENV)/bin/python
 
-.PHONY: study test lint bench soak clean
+.PHONY: study appendix test lint bench soak clean
 
 study: $(VENV)/.ready
 	$(PY) tools/study.py run sweeps/embedded.yaml --stop-with-parent
 	@ln -sfn studies/embedded/report report
+
+appendix: study
+	$(PY) tools/study.py run sweeps/embedded_appendix.yaml --stop-with-parent
 
 test: $(VENV)/.ready-dev
 	$(PY) -m pytest
@@ -22,6 +26,9 @@ lint: $(VENV)/.ready-dev
 
 bench: $(VENV)/.ready-dev
 	$(PY) dev/bench_sampling.py
+	$(PY) dev/bench_sweep_setup.py
+	$(PY) dev/bench_study.py
+	$(PY) dev/bench_prepare.py
 	$(PY) dev/bench_loader.py
 	$(PY) dev/bench_startup.py
 	$(PY) dev/bench_training.py

@@ -1,17 +1,27 @@
 #!/usr/bin/env python3
-"""Draw a population of AnyNetX architectures into a CSV file, one row each.
+"""Draw a population of architectures from a design space into a CSV file, one row each.
 
-Example: python tools/sample_population.py --out population.csv -n 500 --seed 0 --flops 360e6 400e6
+Examples:
+  python tools/sample_population.py --out population.csv -n 500 --seed 0 --flops 360e6 400e6
+  python tools/sample_population.py --out e.csv -n 100 --space E --where "depth.sum() <= 20"
+  python tools/sample_population.py --out regnets.csv -n 100 --space RegNetX --describe space.png
 """
 
 import argparse
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 from pycls.errors import ConfigError, run_tool
 from pycls.sweep.design_space import AnyNetX
+from pycls.sweep.population import Population
+from pycls.sweep.regnet_space import RegNetX
+from pycls.sweep.spaces import SPACES, DesignSpace, make_space
+
+_FIGURE_FORMATS = (".png", ".svg", ".pdf")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -21,22 +31,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code.
     """
     args = _parse_arguments(arguments)
-    _check_out(args.out)
-    space = AnyNetX(
-        num_stages=len(args.strides) if args.stages is None else args.stages,
-        strides=tuple(args.strides),
-        stem_type=args.stem_type,
-        stem_w=args.stem_w,
-        block_type=args.block_type,
-        depth=tuple(args.depth),
-        width=tuple(args.width),
-        width_quantum=args.width_quantum,
-        bot_mul=tuple(args.bot_mul),
-        group_w=tuple(args.group_w),
-        resolution=args.resolution,
-        num_classes=args.num_classes,
-        head_w=args.head_w,
-    )
+    _check_out("--out", args.out)
+    if args.describe:
+        _check_out("--describe", args.describe)
+        if args.describe.suffix not in _FIGURE_FORMATS:
+            raise ConfigError(
+                f"--describe {args.describe}: expected a name in {', '.join(_FIGURE_FORMATS)}"
+            )
+    space = _make_space(args)
+    stages = {"num_stages": (args.stages or 4,) * 2} if isinstance(space, RegNetX) else {}
     start = time.perf_counter()
     population = space.sample(
         args.n,
@@ -44,8 +47,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         flops=args.flops,
         params=args.params,
         acts=args.acts,
+        where=args.where,
         max_draws=args.max_draws,
         progress=_make_progress(args.n),
+        **stages,
     )
     seconds = time.perf_counter() - start
     population.to_csv(args.out)
@@ -58,11 +63,47 @@ def main(arguments: Sequence[str] | None = None) -> int:
         f"sampling took {seconds:.2f} s ({drawn.drawn / seconds:,.0f} a second)\n"
         f"wrote {len(population):,} rows to {args.out}"
     )
+    if args.describe:
+        _describe(space, population, args.describe)
     return 0
 
 
+def _make_space(args: argparse.Namespace) -> DesignSpace:
+    """Return the space with the arguments that were given."""
+    name = f"AnyNetX{args.space}" if f"AnyNetX{args.space}" in SPACES else args.space
+    given: dict[str, Any] = {}
+    for option in (*_SPACE_PAIRS, *_REGNET_PAIRS, *_SPACE_VALUES, "strides", "stride"):
+        value = getattr(args, option)
+        if value is not None:
+            given[option] = tuple(value) if isinstance(value, list) else value
+    if name != "RegNetX":
+        strides = given.get("strides", AnyNetX().strides)
+        given["num_stages"] = len(strides) if args.stages is None else args.stages
+    return make_space(name, **given)
+
+
+def _describe(space: DesignSpace, population: Population, path: Path) -> None:
+    """Print what the space holds; draw it, and what was drawn from it beside it."""
+    # Here, since most calls draw no figure and need not wait for matplotlib.
+    from pycls.analysis.space_figures import population_figure, space_figure
+    from pycls.analysis.style import save_figure
+    from pycls.sweep.describe_space import describe_space, drawn_parameters
+
+    description = describe_space(space)
+    print(description.to_text())
+    parameters = {each.name: (each.values, each.probabilities) for each in description.parameters}
+    title = f"{description.name}: {description.size:.3g} combinations"
+    drawn = f"{len(population):,} architectures drawn from {description.name}"
+    columns = drawn_parameters(space, population)
+    for figure, suffix in (
+        (space_figure(title, parameters), ""),
+        (population_figure(drawn, parameters, columns), "_drawn"),
+    ):
+        base = path.with_name(path.stem + suffix)
+        print(f"wrote {save_figure(figure, base, [path.suffix[1:]])[0]}")
+
+
 def _parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
-    default = AnyNetX()
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -77,34 +118,53 @@ def _parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
             metavar=("LOW", "HIGH"),
             help=f"keep architectures with {name} in this range, bounds included",
         )
-    parser.add_argument("--stages", type=int, help="number of stages (default: as strides)")
-    for name, meaning in _SPACE_PAIRS.items():
-        value = getattr(default, name)
-        parser.add_argument(
-            f"--{name.replace('_', '-')}",
-            type=type(value[0]),
-            nargs=2,
-            metavar=("LOW", "HIGH"),
-            default=value,
-            help=f"{meaning} (default {value[0]} {value[1]})",
-        )
     parser.add_argument(
-        "--strides",
-        type=int,
-        nargs="+",
-        default=default.strides,
-        help=f"stride of each stage (default {' '.join(map(str, default.strides))})",
+        "--space",
+        default="A",
+        help="A (AnyNetX, the default), B to E (AnyNetXB: one bottleneck multiplier for all "
+        "stages; C: one group width too; D: widths do not decrease; E: nor depths), or RegNetX",
     )
-    for name, meaning in _SPACE_VALUES.items():
-        value = getattr(default, name)
-        parser.add_argument(
-            f"--{name.replace('_', '-')}",
-            type=type(value),
-            default=value,
-            help=f"{meaning} (default {value})",
-        )
+    parser.add_argument(
+        "--where",
+        action="append",
+        default=[],
+        metavar="EXPRESSION",
+        help='keep architectures for which it holds, such as "depth.sum() <= 20"; may be repeated',
+    )
+    parser.add_argument(
+        "--describe", type=Path, metavar="PNG", help="draw the space's distributions"
+    )
+    parser.add_argument("--stages", type=int, help="number of stages (default: as strides, or 4)")
+    _add_space_options(parser)
     parser.add_argument("--max-draws", type=int, help="give up after so many draws")
     return parser.parse_args(arguments)
+
+
+def _add_space_options(parser: argparse.ArgumentParser) -> None:
+    """Add an option for each argument of the spaces; those not given are left to the space."""
+    defaults: dict[str, Any] = {
+        field.name: field.default for kind in (RegNetX, AnyNetX) for field in fields(kind)
+    }
+    for name, meaning in (_SPACE_PAIRS | _REGNET_PAIRS).items():
+        low, high = defaults[name]
+        parser.add_argument(
+            f"--{name.replace('_', '-')}",
+            type=type(low),
+            nargs=2,
+            metavar=("LOW", "HIGH"),
+            help=f"{meaning} (default {low} {high})",
+        )
+    strides = " ".join(map(str, defaults["strides"]))
+    parser.add_argument(
+        "--strides", type=int, nargs="+", help=f"stride of each stage (default {strides})"
+    )
+    parser.add_argument("--stride", type=int, help="stride of every stage of a RegNet (default 2)")
+    for name, meaning in _SPACE_VALUES.items():
+        parser.add_argument(
+            f"--{name.replace('_', '-')}",
+            type=type(defaults[name]),
+            help=f"{meaning} (default {defaults[name]})",
+        )
 
 
 _SPACE_PAIRS = {
@@ -112,6 +172,11 @@ _SPACE_PAIRS = {
     "width": "least and largest width of a stage",
     "bot_mul": "smallest and largest bottleneck multiplier, powers of two",
     "group_w": "smallest and largest group width, powers of two",
+}
+_REGNET_PAIRS = {
+    "w_0": "RegNetX: width of the first block",
+    "w_a": "RegNetX: growth of the width a block",
+    "w_m": "RegNetX: ratio of the widths of neighbouring stages",
 }
 _SPACE_VALUES = {
     "width_quantum": "widths are multiples of it",
@@ -132,17 +197,22 @@ def _make_progress(n: int) -> Callable[[int, int], None]:
         nonlocal last
         if time.perf_counter() - last > 2:
             last = time.perf_counter()
-            print(f"{found:,} of {n:,} found in {drawn:,} draws", file=sys.stderr, flush=True)
+            rate = 100 * found / drawn
+            print(
+                f"{found:,} of {n:,} found in {drawn:,} draws ({rate:.2g} %)",
+                file=sys.stderr,
+                flush=True,
+            )
 
     return show
 
 
-def _check_out(out: Path) -> None:
+def _check_out(option: str, out: Path) -> None:
     """Refuse a place that cannot be written, before anything is drawn."""
     if out.is_dir():
-        raise ConfigError(f"--out {out}: is a folder; give the name of a file in it")
+        raise ConfigError(f"{option} {out}: is a folder; give the name of a file in it")
     if not out.parent.is_dir():
-        raise ConfigError(f"--out {out}: there is no folder {out.parent}; make it first")
+        raise ConfigError(f"{option} {out}: there is no folder {out.parent}; make it first")
 
 
 if __name__ == "__main__":

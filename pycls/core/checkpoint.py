@@ -14,10 +14,9 @@ import numpy
 import torch
 from torch import nn
 
+from pycls.core.checkpoint_paths import EPOCH_NAME, checkpoint_dir, checkpoint_path
 from pycls.errors import CheckpointError
 from pycls.files import atomic_path, write_bytes
-
-EPOCH_NAME = re.compile(r"model_epoch_(\d+)\.pyth")
 
 _scalar = numpy._core.multiarray.scalar  # type: ignore[attr-defined]
 
@@ -39,34 +38,6 @@ _OLD_FORMAT = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19."
 
 _RESUMING = "delete it, and the run goes on from the checkpoint before it or from the beginning"
 _REFUSED_NAME = re.compile(r"GLOBAL ([\w.]+)|function (.+)")
-
-
-def checkpoint_dir(out_dir: str | os.PathLike[str]) -> Path:
-    """Return the folder of a run's checkpoints."""
-    return Path(out_dir) / "checkpoints"
-
-
-def checkpoint_path(out_dir: str | os.PathLike[str], epoch: int) -> Path:
-    """Return the checkpoint file of an epoch.
-
-    Args:
-        out_dir: the run's folder.
-        epoch: 0-based; the file's name counts from 1.
-    """
-    return checkpoint_dir(out_dir) / f"model_epoch_{epoch + 1:04d}.pyth"
-
-
-def last_checkpoint(out_dir: str | os.PathLike[str]) -> Path | None:
-    """Return the checkpoint of the highest epoch, by number; None where there is none."""
-    folder = checkpoint_dir(out_dir)
-    if not folder.is_dir():
-        return None
-    numbered = [
-        (int(match.group(1)), path)
-        for path in folder.iterdir()
-        if (match := EPOCH_NAME.fullmatch(path.name))
-    ]
-    return max(numbered)[1] if numbered else None
 
 
 def save_checkpoint(

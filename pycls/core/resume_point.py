@@ -6,7 +6,8 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from pycls.core.checkpoint import EPOCH_NAME, checkpoint_dir, load_checkpoint, write_state
+from pycls.core.checkpoint import load_checkpoint, write_state
+from pycls.core.checkpoint_paths import EPOCH_NAME, checkpoint_dir
 from pycls.errors import CheckpointError
 
 _INSIDE = re.compile(r"model_epoch_(\d+)_iter_(\d+)\.pyth")

@@ -17,6 +17,7 @@ from yacs.config import CfgNode
 
 from pycls.core import checkpoint, resume_point
 from pycls.core.benchmark import epoch_times, measure_iteration
+from pycls.core.checkpoint_paths import checkpoint_dir
 from pycls.core.config import cfg_hash, cfg_to_dict, dump_cfg
 from pycls.core.distributed import ONE_PROCESS, World
 from pycls.core.env import describe_environment, run_settings
@@ -98,7 +99,7 @@ def _train_in_folder(run: TrainingRun, stop: StopRequest) -> dict[str, Any]:
     out_dir.mkdir(parents=True, exist_ok=True)
     with exclusive_lock(out_dir / LOCK_FILE, f"training in {out_dir}"):
         remove_partials(out_dir)
-        remove_partials(checkpoint.checkpoint_dir(out_dir))
+        remove_partials(checkpoint_dir(out_dir))
         # Before anything is written: a refusal shall leave an earlier run's files alone.
         origin = run.resume()
         before = read_record(out_dir)

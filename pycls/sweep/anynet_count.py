@@ -228,28 +228,54 @@ def count_stages(
         g: group widths; each divides its bottleneck width.
         frame: what the architectures share.
     """
-    stem, side = _count_stem(frame)
+    stem, side = count_stem(frame)
     n = d.shape[1]
     flops, params, acts = (np.full(n, value, dtype=np.int64) for value in stem)
     w_in: IntArray | int = frame.stem_w
     for stage, stride in enumerate(frame.strides):
         side_in, side = side, (side - 1) // stride + 1
-        place = (w_in, w[stage], d[stage], side_in**2, side**2, stride)
-        if frame.has_groups:
-            has_projection = frame.block_type == "res_bottleneck_block"
-            counts = _count_bottleneck_stage(*place, inner[stage], g[stage], has_projection)
-        else:
-            counts = _count_plain_stage(*place, frame.block_type == "res_basic_block")
+        counts = count_stage(
+            w_in, w[stage], d[stage], (side_in, side), stride, inner[stage], g[stage], frame
+        )
         flops += counts[0]
         params += counts[1]
         acts += counts[2]
         w_in = w[stage]
-    for total, part in zip((flops, params, acts), _count_head(w_in, side**2, frame), strict=True):
+    for total, part in zip((flops, params, acts), count_head(w_in, side**2, frame), strict=True):
         total += part
     return flops, params, acts
 
 
-def _count_stem(frame: AnyNetFrame) -> tuple[tuple[int, int, int], int]:
+def count_stage(
+    w_in: IntArray | int,
+    w: IntArray,
+    d: IntArray,
+    sides: tuple[int, int],
+    stride: int,
+    inner: IntArray,
+    g: IntArray,
+    frame: AnyNetFrame,
+) -> tuple[IntArray, IntArray, IntArray]:
+    """Count one stage of n architectures; a stage of no blocks and width 0 counts nothing.
+
+    Args:
+        w_in: width before it.
+        w: its width.
+        d: its blocks.
+        sides: height (and width) of the image before and in it, in pixels.
+        stride: of its first block.
+        inner: bottleneck width.
+        g: group width.
+        frame: block type.
+    """
+    place = (w_in, w, d, sides[0] ** 2, sides[1] ** 2, stride)
+    if frame.has_groups:
+        has_projection = frame.block_type == "res_bottleneck_block"
+        return _count_bottleneck_stage(*place, inner, g, has_projection)
+    return _count_plain_stage(*place, frame.block_type == "res_basic_block")
+
+
+def count_stem(frame: AnyNetFrame) -> tuple[tuple[int, int, int], int]:
     """Return the stem's counts and the side of its output, in pixels."""
     kernel, stride, pool_stride = _STEMS[frame.stem_type]
     w = frame.stem_w
@@ -262,13 +288,13 @@ def _count_stem(frame: AnyNetFrame) -> tuple[tuple[int, int, int], int]:
     return (flops, weights + 2 * w, acts), side
 
 
-def _count_head(
-    w: IntArray | int, area: int, frame: AnyNetFrame
-) -> tuple[IntArray | int, IntArray | int, int]:
+def count_head(
+    w: IntArray | int, area: IntArray | int, frame: AnyNetFrame
+) -> tuple[IntArray | int, IntArray | int, IntArray | int]:
     """Return the counts of the optional 1x1 convolution and of the linear layer."""
     flops: IntArray | int = 0
     params: IntArray | int = 0
-    acts = 0
+    acts: IntArray | int = 0
     if frame.head_w:
         weights = w * frame.head_w
         flops, params, acts = weights * area, weights + 2 * frame.head_w, frame.head_w * area

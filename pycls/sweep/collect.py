@@ -1,4 +1,4 @@
-"""From the runs' logs to one table: results.csv, timings.csv and status.json."""
+"""From the runs' logs to tables: results.csv, curves.csv, timings.csv and status.json."""
 
 import csv
 import io
@@ -13,11 +13,12 @@ from pycls.core.run_log import STATS_TAG
 from pycls.core.run_record import LOCK_FILE, read_record
 from pycls.errors import ConfigError
 from pycls.files import is_locked
-from pycls.sweep.population import STAGE_COLUMNS
-from pycls.sweep.study import Run, Study
+from pycls.sweep.population import STAGE_COLUMNS, Architecture
+from pycls.sweep.study import Study
+from pycls.sweep.study_runs import Run
 
 LOG_TAIL_LINES = 15
-_KINDS = ("complexity", "train_epoch", "test_epoch")
+_KINDS = ("complexity", "train_epoch", "test_epoch", "train_full_epoch")
 _ERROR_COLUMNS = (
     "final_top1_err",
     "min_top1_err",
@@ -25,7 +26,15 @@ _ERROR_COLUMNS = (
     "min_topk_err",
     "final_train_top1_err",
     "final_train_topk_err",
+    "full_train_top1_err",
+    "full_train_topk_err",
 )
+
+
+_CURVE_COLUMNS = (
+    "run", "sweep", "arch", "seed", "epoch", "test_top1_err", "test_topk_err", "train_top1_err",
+    "train_topk_err",
+)  # fmt: skip
 
 
 @dataclass
@@ -36,11 +45,13 @@ class LogData:
         complexity: {"flops", "params", "acts"}, empty where it is missing.
         train: {epoch (1-based): train_epoch record}.
         test: {epoch (1-based): test_epoch record}.
+        full: the train_full_epoch record, empty where it is missing.
     """
 
     complexity: dict[str, Any] = field(default_factory=dict)
     train: dict[int, dict[str, Any]] = field(default_factory=dict)
     test: dict[int, dict[str, Any]] = field(default_factory=dict)
+    full: dict[str, Any] = field(default_factory=dict)
 
 
 def parse_log(path: Path) -> LogData:
@@ -61,6 +72,8 @@ def parse_log(path: Path) -> LogData:
                 continue
             if record["_type"] == "complexity":
                 data.complexity = record
+            elif record["_type"] == "train_full_epoch":
+                data.full = record
             elif epoch and record["_type"] == "train_epoch":
                 data.train[epoch] = record
             elif epoch and record["_type"] == "test_epoch":
@@ -84,7 +97,7 @@ def run_status(study: Study, run: Run) -> tuple[str, dict[str, Any]]:
 
 
 def collect(study: Study) -> dict[str, Any]:
-    """Write results.csv, timings.csv and status.json into the study's folder.
+    """Write results.csv, curves.csv, timings.csv and status.json into the study's folder.
 
     Needs the folder as :meth:`pycls.sweep.study.Study.write` left it, but no data sets.
 
@@ -96,6 +109,8 @@ def collect(study: Study) -> dict[str, Any]:
         trained_with (code, PyTorch and device of the finished runs, each once).
     """
     results, timings, failed = [], [], []
+    curves: list[list[Any]] = []
+    stages = study.population.num_stages
     trained_with: set[str] = set()
     described = json.loads((study.folder / "study.json").read_text(encoding="utf-8"))
     _require_known(study, described)
@@ -111,17 +126,18 @@ def collect(study: Study) -> dict[str, Any]:
         }
         if status == "done" and facts["epochs"] not in log.test:
             status, record = "failed", {"reason": "its log has no record of the last epoch"}
-        results.append(_result_row(run, status, facts, log))
+        results.append(_result_row(run, status, facts, log, stages))
         if status == "done":
             timings.append([run.id, record.get("started"), record.get("seconds")])
+            curves += _curve_rows(run, log)
             trained_with.add(_describe_code(record))
         elif status == "failed":
             reason = record.get("reason", "no reason was recorded")
             failed.append(
                 {"run": run.id, "reason": reason, "log_tail": log_tail(study.out_dir(run))}
             )
-    stages = study.population.num_stages
     files.write_text_if_changed(study.folder / "results.csv", _csv_text(_columns(stages), results))
+    files.write_text_if_changed(study.folder / "curves.csv", _csv_text(_CURVE_COLUMNS, curves))
     files.write_text_if_changed(
         study.folder / "timings.csv", _csv_text(["run", "started", "seconds"], timings)
     )
@@ -175,8 +191,28 @@ def _columns(stages: int) -> list[str]:
     ]  # fmt: skip
 
 
-def _result_row(run: Run, status: str, facts: dict[str, Any], log: LogData) -> list[Any]:
+def _curve_rows(run: Run, log: LogData) -> list[list[Any]]:
+    """Return one row an epoch, with the errors that the log has of it."""
+    return [
+        [
+            run.id, run.sweep, run.arch.arch, run.seed, epoch,
+            *(test[name] for name in ("top1_err", "top5_err")),
+            *(log.train.get(epoch, {}).get(name, "") for name in ("top1_err", "top5_err")),
+        ]
+        for epoch, test in sorted(log.test.items())
+    ]  # fmt: skip
+
+
+def _result_row(
+    run: Run, status: str, facts: dict[str, Any], log: LogData, stages: int
+) -> list[Any]:
     arch = run.arch
+    described: list[Any] = [""] * (2 + len(STAGE_COLUMNS) * stages)
+    if isinstance(arch, Architecture):
+        described = [
+            arch.cum_depth, arch.cum_width,
+            *arch.depths, *arch.widths, *arch.bot_muls, *arch.group_ws,
+        ]  # fmt: skip
     errors: dict[str, Any] = dict.fromkeys(_ERROR_COLUMNS, "")
     error: Any = ""
     if status == "done":
@@ -188,6 +224,8 @@ def _result_row(run: Run, status: str, facts: dict[str, Any], log: LogData) -> l
             "min_topk_err": test["min_top5_err"],
             "final_train_top1_err": train.get("top1_err", ""),
             "final_train_topk_err": train.get("top5_err", ""),
+            "full_train_top1_err": log.full.get("top1_err", ""),
+            "full_train_topk_err": log.full.get("top5_err", ""),
         }
         error = errors["final_top1_err" if facts["error_metric"] == "top1" else "final_topk_err"]
     return [
@@ -196,8 +234,7 @@ def _result_row(run: Run, status: str, facts: dict[str, Any], log: LogData) -> l
         facts["num_classes"], facts["epochs"], facts["error_metric"], error, facts["topk"],
         *errors.values(),
         *(log.complexity.get(name, "") for name in ("flops", "params", "acts")),
-        arch.cum_depth, arch.cum_width,
-        *arch.depths, *arch.widths, *arch.bot_muls, *arch.group_ws,
+        *described,
     ]  # fmt: skip
 
 

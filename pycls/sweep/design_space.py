@@ -1,34 +1,24 @@
-"""The AnyNetX design space and drawing populations from it (paper, section 4.1).
+"""The AnyNetX design space, its restrictions, and drawing populations (paper, section 4.1).
 
-Every draw is a function of the space, the seed and its own number only: draw i reads
-words i * k to (i + 1) * k of one random stream, so that results depend neither on chunk
-sizes nor on how many processes share the work.
+Every draw is a function of the space, the seed and its own number only.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pycls.errors import ConfigError
-from pycls.sweep.anynet_count import (
-    AnyNetFrame,
-    adjust_floats,
-    check_countable,
-    check_int,
-    count_stages,
-)
+from pycls.sweep.anynet_count import AnyNetFrame, adjust_floats, check_countable, count_stages
+from pycls.sweep.anynet_ranges import AnyNetRanges
+from pycls.sweep.distributions import power2_uniform
+from pycls.sweep.drawing import STAGE_ARRAYS, Progress, draw_in_regime
+from pycls.sweep.marginal import Marginal, random_words
 from pycls.sweep.population import Population, Provenance
 from pycls.sweep.regime import METRICS, Regime
-from pycls.sweep.samplers import Marginal, log_uniform_int, power2_uniform
-
-# Draws handled at once: the arrays stay in the processor's caches. Results do not depend on it.
-_CHUNK = 4096
-_DRAWN = ("depths", "widths", "bot_muls", "group_ws")
 
 
 @dataclass(frozen=True)
@@ -53,6 +43,9 @@ class AnyNetX:
         resolution: height and width of the input, in pixels.
         num_classes: number of classes.
         head_w: width of the head's convolution; 0 for none.
+        space: `A` (AnyNetX itself) to `E`: AnyNetXB has one bottleneck multiplier for all
+            stages, C one group width too, in D widths and in E depths too do not decrease from
+            stage to stage. All of this holds for what is drawn, before groups are made to fit.
     """
 
     num_stages: int = 4
@@ -68,6 +61,7 @@ class AnyNetX:
     resolution: int = 224
     num_classes: int = 1000
     head_w: int = 0
+    space: str = "A"
 
     def __post_init__(self) -> None:
         """Refuse a space that holds no networks.
@@ -75,14 +69,8 @@ class AnyNetX:
         Raises:
             ConfigError: names the argument, its value and what is allowed.
         """
-        object.__setattr__(self, "num_stages", check_int("num_stages", self.num_stages, 1))
-        for name in ("depth", "width", "bot_mul", "group_w"):
-            value = getattr(self, name)
-            if not isinstance(value, (tuple, list)) or len(value) != 2:
-                raise ConfigError(f"{name} is {value!r}, expected a pair (smallest, largest)")
-            if name != "bot_mul":
-                value = tuple(check_int(name, bound, 1) for bound in value)
-            object.__setattr__(self, name, tuple(value))
+        for name in ("num_stages", "depth", "width", "bot_mul", "group_w"):
+            object.__setattr__(self, name, getattr(self.ranges, name))
         object.__setattr__(self, "strides", self.frame.strides)
         if len(self.strides) != self.num_stages:
             raise ConfigError(
@@ -94,6 +82,25 @@ class AnyNetX:
         largest = (self.width[1] + self.group_w[1]) * largest_mul
         check_countable(self.depth[1] * self.num_stages, largest, self.frame)
         _ = self.marginals  # refuses the ranges that it cannot use
+
+    @property
+    def name(self) -> str:
+        """AnyNetX, or AnyNetXB to AnyNetXE."""
+        return "AnyNetX" + self.space.removeprefix("A")
+
+    @cached_property
+    def ranges(self) -> AnyNetRanges:
+        """What each stage's parameters are drawn from."""
+        return AnyNetRanges(
+            self.num_stages,
+            self.depth,
+            self.width,
+            self.width_quantum,
+            self.bot_mul,
+            self.group_w,
+            self.space,
+            self.frame.has_groups,
+        )
 
     @cached_property
     def frame(self) -> AnyNetFrame:
@@ -108,28 +115,18 @@ class AnyNetX:
             self.head_w,
         )
 
-    @cached_property
+    @property
     def marginals(self) -> dict[str, Marginal]:
         """Distributions of a stage's depth, width, bottleneck multiplier and group width.
 
-        As drawn: widths and group widths before they are made to fit each other.
+        As drawn: widths and group widths before they are made to fit each other, and
+        without the condition of an order.
         """
-        marginals = {
-            "depth": log_uniform_int(*self.depth, 1, "depth"),
-            "width": log_uniform_int(*self.width, self.width_quantum, "width"),
-            "bot_mul": power2_uniform(float(self.bot_mul[0]), float(self.bot_mul[1]), "bot_mul"),
-            "group_w": power2_uniform(*self.group_w, "group_w"),
-        }
-        if not self.frame.has_groups:
-            marginals |= {"bot_mul": Marginal([1.0], [1.0]), "group_w": Marginal([1], [1.0])}
-        return marginals
+        return self.ranges.marginals
 
     def size(self) -> int:
         """Return the number of parameter combinations, before groups are made to fit."""
-        size = 1
-        for marginal in self.marginals.values():
-            size *= len(marginal)
-        return size**self.num_stages
+        return self.ranges.size()
 
     def draw(self, seed: int, start: int, count: int) -> dict[str, NDArray]:
         """Draw architectures number `start` to `start + count` of a seed's stream.
@@ -143,11 +140,8 @@ class AnyNetX:
             depths, widths, bot_muls, group_ws (S x count arrays, groups made to fit) and
             flops, params, acts (count int64 each).
         """
-        words = self._words(seed, start, count)
-        depths, widths, bot_muls, group_ws = (
-            marginal.draw(part)
-            for marginal, part in zip(self.marginals.values(), words, strict=True)
-        )
+        words = random_words(seed, start, count, self.ranges.words)
+        depths, widths, bot_muls, group_ws = self.ranges.draw(words)
         inner = widths
         if self.frame.has_groups:
             adjusted = adjust_floats(
@@ -155,17 +149,8 @@ class AnyNetX:
             )
             widths, group_ws, inner = (array.astype(np.int64) for array in adjusted)
         counts = count_stages(depths, widths, inner, group_ws, self.frame)
-        drawn = dict(zip(_DRAWN, (depths, widths, bot_muls, group_ws), strict=True))
+        drawn = dict(zip(STAGE_ARRAYS, (depths, widths, bot_muls, group_ws), strict=True))
         return drawn | dict(zip(METRICS, counts, strict=True))
-
-    def _words(self, seed: int, start: int, count: int) -> NDArray[np.uint32]:
-        """Return the random words of some draws, 4 x S x count."""
-        per_draw = 2 * self.num_stages  # 64-bit words; each serves two parameters
-        stream = np.random.PCG64(seed)
-        stream.advance(start * per_draw)
-        raw = stream.random_raw(count * per_draw).astype("<u8", copy=False)
-        words = raw.view("<u4").reshape(count, 4, self.num_stages)
-        return np.ascontiguousarray(words.transpose(1, 2, 0))
 
     def sample(
         self,
@@ -175,13 +160,14 @@ class AnyNetX:
         params: Sequence[float] | None = None,
         acts: Sequence[float] | None = None,
         max_draws: int | None = None,
-        progress: Callable[[int, int], None] | None = None,
+        progress: Progress | None = None,
+        where: Sequence[str] = (),
     ) -> Population:
         """Draw until n different architectures lie in a complexity regime.
 
-        The result depends on the space, the seed and the bounds only; a smaller n gives
-        the beginning of a larger one. Architectures that are equal once their groups are
-        made to fit are kept once, the first.
+        The result depends on the space, the seed, the bounds and the conditions only; a
+        smaller n gives the beginning of a larger one. Architectures that are equal once
+        their groups are made to fit are kept once, the first.
 
         Args:
             n: size of the population.
@@ -192,87 +178,13 @@ class AnyNetX:
             max_draws: give up after so many draws; by default 20 million, or 20,000 a
                 member if that is more.
             progress: called now and then with the members found and the draws made.
+            where: conditions that all must hold, such as "depth.sum() <= 20"; their names
+                are :data:`pycls.sweep.regime.ROW_NAMES`.
 
         Raises:
             ConfigError: an argument cannot be used, or too few architectures were found.
         """
-        n = check_int("n", n, 1)
-        seed = check_int("seed", seed, 0)
-        limit = max(20_000_000, 20_000 * n) if max_draws is None else max_draws
-        limit = check_int("max_draws", limit, 1)
-        regime = Regime({"flops": flops, "params": params, "acts": acts})
-        keeper = _Keeper(n)
-        drawn = 0
-        while not keeper.is_full and drawn < limit:
-            count = min(_CHUNK, limit - drawn)
-            chunk = self.draw(seed, drawn, count)
-            inside = np.flatnonzero(regime.accept({name: chunk[name] for name in METRICS}))
-            last = keeper.add({name: array[..., inside] for name, array in chunk.items()}, inside)
-            drawn += count if last is None else last + 1
-            if progress is not None:
-                progress(len(keeper), drawn)
-        if not keeper.is_full:
-            raise ConfigError(_describe_failure(n, len(keeper), keeper.accepted, drawn, regime))
-        provenance = Provenance(
-            self, seed, regime.bounds, drawn, keeper.accepted, keeper.accepted - n
-        )
-        return Population(**keeper.rows(), frame=self.frame, provenance=provenance)
-
-
-class _Keeper:
-    """Keeps the first n different architectures of those accepted."""
-
-    def __init__(self, n: int) -> None:
-        self._n = n
-        self._seen: set[bytes] = set()
-        self._parts: list[dict[str, NDArray]] = []
-        self.accepted = 0
-
-    def __len__(self) -> int:
-        return len(self._seen)
-
-    @property
-    def is_full(self) -> bool:
-        return len(self._seen) >= self._n
-
-    def add(self, rows: dict[str, NDArray], numbers: NDArray[np.intp]) -> int | None:
-        """Keep what is new, until full.
-
-        Args:
-            rows: arrays of accepted architectures, the last axis over them.
-            numbers: their numbers among the draws of this chunk.
-
-        Returns:
-            The number of the draw that made it full; None if it is not.
-        """
-        rows = {name: np.ascontiguousarray(array.T) for name, array in rows.items()}
-        keys = np.concatenate([rows[name].astype(np.float64) for name in _DRAWN], axis=1)
-        new = []
-        for i, key in enumerate(map(np.ndarray.tobytes, keys)):
-            self.accepted += 1
-            if key not in self._seen:
-                self._seen.add(key)
-                new.append(i)
-                if self.is_full:
-                    break
-        self._parts.append({name: array[new] for name, array in rows.items()})
-        return int(numbers[new[-1]]) if self.is_full else None
-
-    def rows(self) -> dict[str, Any]:
-        """Return the architectures kept, n x S and n arrays by name."""
-        return {
-            name: np.concatenate([part[name] for part in self._parts]) for name in self._parts[0]
-        }
-
-
-def _describe_failure(n: int, kept: int, accepted: int, drawn: int, regime: Regime) -> str:
-    """Say why fewer than n architectures were found."""
-    text = f"only {kept:,} of {n:,} architectures found in {drawn:,} draws\n{regime.describe()}\n"
-    if accepted > 10 * max(1, kept):
-        return text + (
-            f"the {accepted:,} accepted draws are the same {kept:,} architectures again and "
-            "again: the space holds too few; widen its ranges or ask for fewer"
-        )
-    return text + (
-        "widen the bounds, change the space (stem, strides, resolution, ranges) or raise max_draws"
-    )
+        regime = Regime({"flops": flops, "params": params, "acts": acts}, where)
+        found = draw_in_regime(self.draw, n, seed, regime, max_draws, progress)
+        provenance = Provenance.of(self, seed, regime, found)
+        return Population(**found.rows, frame=self.frame, provenance=provenance)

@@ -3,6 +3,7 @@
 import csv
 import io
 import os
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -11,10 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pycls import files
+from pycls.errors import ConfigError
 from pycls.sweep.anynet_count import AnyNetFrame
 
 if TYPE_CHECKING:
     from pycls.sweep.design_space import AnyNetX
+    from pycls.sweep.drawing import Drawn
+    from pycls.sweep.regime import Regime
+    from pycls.sweep.regnet_space import RegNetX
 
 STAGE_COLUMNS = ("depth", "width", "bot_mul", "group_w")
 COUNT_COLUMNS = ("flops", "params", "acts", "cum_depth", "cum_width")
@@ -41,14 +46,26 @@ class Provenance:
         drawn: architectures drawn until the last one was kept.
         accepted: those of them in the regime.
         duplicates: those accepted that repeated an earlier one and were left out.
+        where: conditions beside the bounds.
     """
 
-    space: "AnyNetX"
+    space: "AnyNetX | RegNetX"
     seed: int
     bounds: Mapping[str, tuple[float, float]]
     drawn: int
     accepted: int
     duplicates: int
+    where: tuple[str, ...] = ()
+
+    @classmethod
+    def of(
+        cls, space: "AnyNetX | RegNetX", seed: int, regime: "Regime", found: "Drawn"
+    ) -> "Provenance":
+        """Return the origin of what :func:`pycls.sweep.drawing.draw_in_regime` found."""
+        duplicates = found.accepted - len(found.rows["flops"])
+        return cls(
+            space, seed, regime.bounds, found.drawn, found.accepted, duplicates, regime.where
+        )
 
 
 @dataclass(frozen=True)
@@ -184,6 +201,42 @@ class Population:
             frame=self.frame,
         )
 
+    @staticmethod
+    def concatenate(parts: Mapping[str, "Population"]) -> "Population":
+        """Return the members of several populations one after the other.
+
+        Args:
+            parts: {name: population}, at least one; a member's new id is its part's name, a
+                hyphen and its number there, such as `AnyNetXE-0007`.
+
+        Raises:
+            ConfigError: the populations do not share stem, strides, block and the like, or
+                a name cannot be a part of an id.
+        """
+        if not parts:
+            raise ConfigError("no population to join; expected at least one")
+        populations = list(parts.values())
+        frame = populations[0].frame
+        for name, part in parts.items():
+            if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}", name):
+                raise ConfigError(
+                    f"population '{name}': its name begins the ids of its members; expected "
+                    "letters, digits, '.', '_' and '-', a letter or digit first"
+                )
+            for field in FRAME_COLUMNS:
+                mine, first = getattr(part.frame, field), getattr(frame, field)
+                if mine != first:
+                    raise ConfigError(
+                        f"population '{name}': {field} is {mine}, but {first} in "
+                        f"'{next(iter(parts))}'; only architectures that share it can be in "
+                        "one population"
+                    )
+        arrays: dict[str, Any] = {
+            name: np.concatenate([getattr(part, name) for part in populations]) for name in _ARRAYS
+        }
+        ids = [id_ for name, part in parts.items() for id_ in make_ids(len(part), f"{name}-")]
+        return Population(**arrays, frame=frame, ids=tuple(ids))
+
     def to_csv_text(self) -> str:
         r"""Return the table: a header and one self-contained row a member, `\n` line ends."""
         buffer = io.StringIO()
@@ -215,10 +268,10 @@ class Population:
         return read_population(path)
 
 
-def make_ids(n: int) -> tuple[str, ...]:
-    """Return n ids, a0000 onwards, of equal width."""
+def make_ids(n: int, prefix: str = "a") -> tuple[str, ...]:
+    """Return n ids, a0000 onwards (with another prefix, that one), of equal width."""
     digits = max(4, len(str(n - 1)))
-    return tuple(f"a{i:0{digits}d}" for i in range(n))
+    return tuple(f"{prefix}{i:0{digits}d}" for i in range(n))
 
 
 def csv_columns(num_stages: int) -> list[str]:

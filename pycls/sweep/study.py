@@ -5,111 +5,167 @@ Layout::
     FOLDER/study.yaml, study.json, population.csv
     FOLDER/SWEEP/cfgs/000000.yaml ...      one a run
     FOLDER/SWEEP/logs/000000/ ...          what each run writes
-    FOLDER/results.csv, timings.csv, status.json, report/
+    FOLDER/results.csv, timings.csv, curves.csv, status.json, report/
 """
 
-import copy
 import json
 import os
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from yacs.config import CfgNode
-
 from pycls import files
-from pycls.core.config import cfg_to_dict, computing_keys, layer_cfg, parse_cfg
+from pycls.core.checkpoint_paths import checkpoint_path
+from pycls.core.config import computing_keys, layer_cfg, parse_cfg
 from pycls.core.run_record import read_record, record_path
-from pycls.datasets import Dataset, open_dataset
-from pycls.datasets.catalog import CATALOG
-from pycls.datasets.dataset import resolve_data_dir
-from pycls.datasets.prepare import prepare
-from pycls.datasets.subsets import draw_classes
-from pycls.errors import ConfigError, DataError
-from pycls.strict_yaml import dump_yaml
-from pycls.sweep.design_space import AnyNetX
-from pycls.sweep.population import Architecture, Population
+from pycls.errors import ConfigError
+from pycls.sweep.population import Population
+from pycls.sweep.spaces import make_space
+from pycls.sweep.study_configs import ConfigWriter, base_cfg, epochs_of
+from pycls.sweep.study_data import StudyData
 from pycls.sweep.study_description import describe_study
-from pycls.sweep.study_file import DatasetSpec, StudySpec
+from pycls.sweep.study_runs import (
+    Network,
+    Run,
+    count_runs,
+    list_runs,
+    read_errors,
+    read_network,
+    select_by_error,
+    select_by_name,
+)
+from pycls.sweep.study_spec import DatasetSpec, Selection, StudySpec
 
-
-@dataclass(frozen=True)
-class Run:
-    """One training of the study.
-
-    Attributes:
-        sweep: the sweep it belongs to.
-        index: its number in the sweep.
-        dataset: the study's key of its data set.
-        regime: its training recipe.
-        arch: the architecture.
-        seed: RNG_SEED.
-        role: "main" (the population) or "repeats" (training noise).
-    """
-
-    sweep: str
-    index: int
-    dataset: str
-    regime: str
-    arch: Architecture
-    seed: int
-    role: str
-
-    @property
-    def id(self) -> str:
-        """Return the run's name in the study, such as "digits/000012"."""
-        return f"{self.sweep}/{self.index:06d}"
+_SELECTIONS = "selections.json"
 
 
 class Study:
-    """A study file and the folder it is carried out in."""
+    """A study file and the folder it is carried out in.
+
+    Args:
+        spec: the study file.
+        folder: where it is carried out.
+        data_dir: folder of the prepared sets; None: PYCLS_DATA, or else `data`.
+        base_folder: folder of its base study; None: beside `folder`, by the base's name.
+    """
 
     def __init__(
         self,
         spec: StudySpec,
         folder: str | os.PathLike[str],
         data_dir: str | os.PathLike[str] | None = None,
+        base_folder: str | os.PathLike[str] | None = None,
     ) -> None:
         self.spec = spec
         self.folder = Path(folder)
-        self.data_dir = resolve_data_dir(data_dir)
-        self._opened: dict[tuple[str, str], Dataset] = {}
+        self.data = StudyData(spec, data_dir)
+        self.base: Study | None = None
+        if spec.base is not None:
+            where = Path(base_folder) if base_folder else self.folder.parent / spec.base.name
+            self.base = Study(spec.base, where, data_dir)
+        self._waiting: dict[str, str] = {}
+        self._epochs: dict[str, int] = {}
 
     @cached_property
     def population(self) -> Population:
         """The population, read or drawn."""
         spec = self.spec.population
-        if spec.csv is not None:
-            return Population.read_csv(spec.csv)
-        where = self.spec.where("population")
+        if self.base is not None and spec is self.base.spec.population:
+            return self.base.population
+        stored = Population.read_csv(spec.csv) if spec.csv is not None else None
+        if stored is not None and not spec.spaces:
+            return stored
+        parts = {name: self._draw(name, space) for name, space in spec.spaces.items()}
+        drawn = parts[""] if "" in parts else Population.concatenate(parts)
+        if stored is not None and stored.to_csv_text() != drawn.to_csv_text():
+            raise ConfigError(
+                f"{self.spec.where('population', 'csv')}: {spec.csv} does not hold the population "
+                "that the other keys draw; leave them out to take the file as it is, or 'csv' to "
+                "draw anew"
+            )
+        return drawn
+
+    def _draw(self, name: str, arguments: Mapping[str, Any]) -> Population:
+        spec = self.spec.population
+        where = self.spec.where("population", *(("spaces", name) if name else ("space",)))
+        kind = arguments.get("type", "AnyNetX")
         try:
-            space = AnyNetX(**spec.space)
-            return space.sample(spec.size, spec.seed, **dict[str, Any](spec.bounds))
-        except TypeError as error:
-            known = ", ".join(AnyNetX.__dataclass_fields__)
-            raise ConfigError(f"{where}.space: {error}; allowed: {known}") from None
+            space = make_space(kind, **{k: v for k, v in arguments.items() if k != "type"})
+            return space.sample(
+                spec.size, spec.seed, **dict[str, Any](spec.bounds), where=spec.conditions
+            )
         except ConfigError as error:
             raise ConfigError(f"{where}: {error}") from None
 
-    @cached_property
+    @property
     def runs(self) -> list[Run]:
-        """All runs, architecture by architecture, so that a part of them makes pairs."""
-        spec, runs = self.spec, []
-        for i, arch in enumerate(self.population):
-            for dataset in spec.datasets.values():
-                runs.append(
-                    Run(dataset.key, i, dataset.key, dataset.regime, arch, spec.seed, "main")
-                )
-        for repeat in spec.repeats:
-            arch = self._find_arch(repeat.arch)
-            regime = spec.datasets[repeat.dataset].regime
-            runs.extend(
-                Run(repeat.sweep, i, repeat.dataset, regime, arch, seed, "repeats")
-                for i, seed in enumerate(repeat.seeds)
+        """All runs that are known by name; `waiting` says why others are not yet."""
+        if self._runs is None:
+            self._runs = list(list_runs(self.spec, self.population, self.networks))
+        return self._runs
+
+    _runs: list[Run] | None = None
+
+    @property
+    def waiting(self) -> dict[str, str]:
+        """{sweep: why its architectures are not known yet}."""
+        _ = self.networks
+        return self._waiting
+
+    @cached_property
+    def networks(self) -> dict[str, Sequence[Network]]:
+        """{data set: networks to train on it}; those of sweeps in `waiting` are not there."""
+        chosen: dict[str, Sequence[Network]] = {}
+        self._waiting.clear()
+        stored = self._stored_selections()
+        for key, dataset in self.spec.datasets.items():
+            where = self.spec.where("datasets", key, "archs")
+            if dataset.networks:
+                chosen[key] = [read_network(*named) for named in dataset.networks.items()]
+                continue
+            selection = dataset.selection
+            if selection is None or not selection.by:
+                names = select_by_name(self.population, selection, where)
+            elif stored.get(key, {}).get("selection") == _describe_selection(selection):
+                names = stored[key]["archs"]
+            else:
+                names = self._select(dataset, selection)
+            if names:
+                places = {name: i for i, name in enumerate(self.population.ids)}
+                chosen[key] = [self.population.row(places[name]) for name in names]
+        return chosen
+
+    def _select(self, dataset: DatasetSpec, selection: Selection) -> list[str]:
+        """Return a selection by error, empty (and noted in `waiting`) before all are known."""
+        owner = self._owner(selection.by)
+        errors = read_errors(owner.folder, selection.by)
+        planned = len(owner.population)
+        if len(errors) < planned:
+            self._waiting[dataset.key] = (
+                f"is chosen by the errors of {selection.by}, of whose {planned} runs {len(errors)} "
+                f"are finished and collected in {owner.folder}"
             )
-        return runs
+            return []
+        if selection.size > planned:
+            raise ConfigError(
+                f"{self.spec.where('datasets', dataset.key, 'archs')}: asks for {selection.size} "
+                f"of {planned} architectures; ask for fewer"
+            )
+        return select_by_error(selection, errors)
+
+    def look_again(self) -> bool:
+        """Look whether sweeps that were waiting are known now; say whether there are any."""
+        before = set(self.waiting)
+        if before:
+            del self.networks
+            self._runs = None
+            _ = self.networks
+        return set(self.waiting) != before
+
+    def planned(self) -> dict[str, int]:
+        """Return the runs that each sweep has in the end."""
+        return count_runs(self.spec, self.population)
 
     def cfg_path(self, run: Run) -> Path:
         """Return a run's configuration file."""
@@ -117,52 +173,97 @@ class Study:
 
     def out_dir(self, run: Run) -> Path:
         """Return the folder a run writes to."""
-        return self.folder / run.sweep / "logs" / f"{run.index:06d}"
+        return self.sweep_out_dir(run.sweep, run.index)
+
+    def sweep_out_dir(self, sweep: str, index: int) -> Path:
+        """Return the folder that a sweep's run of some number writes to."""
+        return self.folder / sweep / "logs" / f"{index:06d}"
+
+    def epochs(self, dataset: DatasetSpec) -> int:
+        """Return the epochs of a sweep's runs."""
+        if dataset.key not in self._epochs:
+            networks = self.networks.get(dataset.key) or [self.population.row(0)]
+            self._epochs[dataset.key] = epochs_of(self, dataset, networks)
+        return self._epochs[dataset.key]
+
+    def source_dir(self, run: Run) -> Path | None:
+        """Return the folder of the run that gives a run its first weights; None for none."""
+        source = self.spec.datasets[run.dataset].weights_from
+        if source is None or run.role == "repeats":
+            return None
+        owner = self._owner(source)
+        seeds = owner.spec.datasets[source].seeds
+        return owner.sweep_out_dir(source, owner.places[run.arch.arch] * max(1, len(seeds)))
+
+    def weights_path(self, run: Run) -> Path | None:
+        """Return the file of a run's first weights; None: it starts from chance."""
+        folder = self.source_dir(run)
+        if folder is None:
+            return None
+        source = str(self.spec.datasets[run.dataset].weights_from)
+        owner = self._owner(source)
+        return checkpoint_path(folder, owner.epochs(owner.spec.datasets[source]) - 1)
+
+    @cached_property
+    def places(self) -> dict[str, int]:
+        """{architecture: its number in the population}."""
+        return {name: i for i, name in enumerate(self.population.ids)}
+
+    def _owner(self, sweep: str) -> "Study":
+        """Return the study, this one or its base, that a sweep belongs to."""
+        if sweep in self.spec.datasets or self.base is None:
+            return self
+        return self.base._owner(sweep)
 
     def check(self) -> None:
         """Check all that can be checked before anything is prepared or written.
 
         Raises:
-            ConfigError: the population cannot be drawn, a repeat names no architecture, or a
+            ConfigError: the population cannot be drawn, a data set is unknown, a family member
+                has more classes than the reference, a repeat names no architecture, or a
                 configuration key or value is wrong.
         """
         _ = self.runs
         for dataset in self.spec.datasets.values():
-            layer_cfg(self._layers(dataset))
-            if dataset.options and dataset.key not in CATALOG:
+            layer_cfg([*self.spec.config, *self.spec.regimes[dataset.regime], *dataset.config])
+            self.data.check(dataset)
+            self._check_source(dataset)
+        self._check_family()
+
+    def _check_family(self) -> None:
+        if self.spec.reference is None:
+            return
+        whole = self.data.facts(self.spec.datasets[self.spec.reference])
+        for member in self.spec.family:
+            facts = self.data.facts(self.spec.datasets[member])
+            if facts.num_classes > whole.num_classes:
                 raise ConfigError(
-                    f"{self.spec.where('datasets', dataset.key)}: options are for sets that are "
-                    f"prepared on the way ({', '.join(CATALOG)}); this one has to be there as it is"
+                    f"{self.spec.where('family')}: {member} has {facts.num_classes} classes, more "
+                    f"than the reference {self.spec.reference} ({whole.num_classes}); a family "
+                    "holds subsets of the reference, so take it out or name another reference"
                 )
 
-    def prepare_data(self) -> Iterator[str]:
-        """Prepare the embedded sets and open all others; yield a line about each.
-
-        Raises:
-            DataError: a set is missing or damaged.
-        """
-        for dataset in self.spec.datasets.values():
-            if not dataset.is_view and dataset.key in CATALOG:
-                prepare(dataset.key, self.data_dir, **(dataset.options or {}))
-        for dataset in self.spec.datasets.values():
-            train, test = self.open(dataset, "train"), self.open(dataset, "test")
-            yield (
-                f"{dataset.key}: {train.num_classes} classes, {len(train)} training and "
-                f"{len(test)} test images of {train.im_size[0]} x {train.im_size[1]} pixels"
-            )
-
-    def open(self, dataset: DatasetSpec, split: str) -> Dataset:
-        """Open one side of a data set of the study, once."""
-        key = (dataset.key, split)
-        if key not in self._opened:
-            self._opened[key] = self._open(dataset, split)
-        return self._opened[key]
-
-    def _open(self, dataset: DatasetSpec, split: str) -> Dataset:
-        try:
-            return open_dataset(dataset.prepared, split, self.data_dir, self._classes(dataset))
-        except (DataError, ConfigError) as error:
-            raise type(error)(f"{self.spec.where('datasets', dataset.key)}: {error}") from None
+    def _check_source(self, dataset: DatasetSpec) -> None:
+        """Check that first weights can come from where they shall."""
+        names = [dataset.weights_from, dataset.selection.by if dataset.selection else ""]
+        for name in filter(None, names):
+            owner = self._owner(name)
+            if owner.population is not self.population:
+                raise ConfigError(
+                    f"{self.spec.where('population')}: {dataset.key} builds on the runs of {name} "
+                    f"in {owner.spec.path}, which are of another population; leave 'population' "
+                    "out to take that one"
+                )
+        if dataset.weights_from is not None:
+            owner = self._owner(dataset.weights_from)
+            source = owner.spec.datasets[dataset.weights_from]
+            keep = base_cfg(owner, source, owner.population.row(0)).CHECKPOINT.KEEP
+            if keep == "none":
+                raise ConfigError(
+                    f"{self.spec.where('datasets', dataset.key, 'weights_from')}: the runs of "
+                    f"{source.key} keep no checkpoint (CHECKPOINT.KEEP none); set it to 'last' "
+                    "there"
+                )
 
     def write(self) -> None:
         """Write the study's files and one configuration a run.
@@ -172,76 +273,47 @@ class Study:
 
         Raises:
             ConfigError: the folder holds another study, or runs of other configurations.
+            DataError: classes are to be drawn from a set that is not prepared.
         """
         self._refuse_other_study()
-        texts = dict(self._cfg_texts())
+        for dataset in self.spec.datasets.values():
+            self.data.require_classes(dataset)
+        writer = ConfigWriter(self)
+        texts = {run.id: writer.text(run) for run in self.runs}
         self._refuse_changes(texts)
         self._refuse_other_data()
         self.folder.mkdir(parents=True, exist_ok=True)
-        files.write_text_if_changed(
-            self.folder / "study.yaml", self.spec.path.read_text(encoding="utf-8")
-        )
+        files.write_text_if_changed(self.folder / "study.yaml", self.spec.place.text)
         files.write_text_if_changed(self.folder / "population.csv", self.population.to_csv_text())
         files.remove_partials(self.folder)
-        for folder in {path.parent for path in texts}:
+        self._store_selections()
+        by_folder: dict[Path, dict[str, str]] = {}
+        for run in self.runs:
+            path = self.cfg_path(run)
+            by_folder.setdefault(path.parent, {})[path.name] = texts[run.id]
+        for folder, content in by_folder.items():
             folder.mkdir(parents=True, exist_ok=True)
             files.remove_partials(folder)
-        for path, text in texts.items():
-            files.write_text_if_changed(path, text)
+            files.write_texts(folder, content)
         files.write_json(self.folder / "study.json", describe_study(self))
 
-    def _find_arch(self, name: str) -> Architecture:
-        if name not in self.population.ids:
-            raise ConfigError(
-                f"{self.spec.where('repeats')}: the population has no architecture '{name}'; it "
-                f"has {self.population.ids[0]} to {self.population.ids[-1]}"
-            )
-        return self.population.row(self.population.ids.index(name))
+    def _stored_selections(self) -> dict[str, Any]:
+        try:
+            stored = json.loads((self.folder / _SELECTIONS).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return {}
+        return dict(stored)
 
-    def _classes(self, dataset: DatasetSpec) -> tuple[str, ...]:
-        if dataset.classes or dataset.num_classes is None:
-            return dataset.classes
-        whole = open_dataset(dataset.prepared, "train", self.data_dir)
-        return tuple(draw_classes(whole.class_names, dataset.num_classes, self.spec.class_seed))
-
-    def _cfg_texts(self) -> Iterator[tuple[Path, str]]:
-        """Yield (file, text) of every run's configuration."""
-        bases = {key: self.base_cfg(dataset) for key, dataset in self.spec.datasets.items()}
-        plain = {key: cfg_to_dict(cfg) for key, cfg in bases.items()}
-        for run in self.runs:
-            values = copy.copy(plain[run.dataset])
-            values.update(
-                _nested(run.arch.overrides(), values),
-                OUT_DIR=str(self.out_dir(run)),
-                RNG_SEED=run.seed,
-            )
-            yield self.cfg_path(run), dump_yaml(values)
-
-    def base_cfg(self, dataset: DatasetSpec) -> CfgNode:
-        """Return the checked configuration of a data set's runs, with the first architecture."""
-        train = self.open(dataset, "train")
-        size = min(train.im_size)
-        overrides = [
-            "MODEL.NUM_CLASSES", train.num_classes,
-            "TRAIN.DATASET", dataset.prepared, "TRAIN.SPLIT", "train",
-            "TEST.DATASET", dataset.prepared, "TEST.SPLIT", "test",
-            "DATA.DIR", str(self.data_dir), "DATA.CLASSES", list(self._classes(dataset)),
-            "LOG_DEST", "file",
-        ]  # fmt: skip
-        # The stored size, unless the study says otherwise.
-        sizes = ("sizes", {"TRAIN": {"IM_SIZE": size}, "TEST": {"IM_SIZE": size}})
-        return layer_cfg(
-            [sizes, *self._layers(dataset)], [*self.population.row(0).overrides(), *overrides]
-        )
-
-    def _layers(self, dataset: DatasetSpec) -> list[tuple[str, Any]]:
-        """Return the configuration keys that the study file gives for a data set's runs."""
-        spec = self.spec
-        return [
-            (spec.where("config"), spec.config),
-            (spec.where("regimes", dataset.regime), spec.regimes[dataset.regime]),
-            (spec.where("datasets", dataset.key, "config"), dataset.config),
-        ]
+    def _store_selections(self) -> None:
+        """Keep what was chosen by error: later results shall not change what is trained."""
+        chosen = {}
+        for key, dataset in self.spec.datasets.items():
+            if dataset.selection is not None and dataset.selection.by and key in self.networks:
+                archs = [network.arch for network in self.networks[key]]
+                described = _describe_selection(dataset.selection)
+                chosen[key] = {"archs": archs, "selection": described}
+        if chosen:
+            files.write_json(self.folder / _SELECTIONS, chosen)
 
     def _refuse_other_study(self) -> None:
         path = self.folder / "study.json"
@@ -253,13 +325,13 @@ class Study:
                     f"{self.spec.path}; choose another folder with --out"
                 )
 
-    def _refuse_changes(self, texts: Mapping[Path, str]) -> None:
+    def _refuse_changes(self, texts: Mapping[str, str]) -> None:
         """Refuse a study file that would alter the configuration of runs that have begun."""
         for run in self.runs:
             path = self.cfg_path(run)
-            if not path.is_file() or not record_path(self.out_dir(run)).is_file():
+            if not record_path(self.out_dir(run)).is_file() or not path.is_file():
                 continue
-            old_text, new_text = path.read_text(encoding="utf-8"), texts[path]
+            old_text, new_text = path.read_text(encoding="utf-8"), texts[run.id]
             if old_text == new_text:
                 continue
             old = computing_keys(parse_cfg(old_text, str(path)))
@@ -275,23 +347,39 @@ class Study:
     def _refuse_other_data(self) -> None:
         """Refuse to go on with other images than those that runs have been trained on."""
         now = {
-            dataset.key: {side: self.open(dataset, side).fingerprint for side in ("train", "test")}
+            dataset.key: {
+                side: self.data.open(dataset, side).fingerprint for side in ("train", "test")
+            }
             for dataset in self.spec.datasets.values()
+            if self.data.is_prepared(dataset)
         }
         for run in self.runs:
-            record = read_record(self.out_dir(run))
+            record = read_record(self.out_dir(run)) if run.dataset in now else None
             if record is not None and record.get("data", now[run.dataset]) != now[run.dataset]:
                 raise ConfigError(
                     f"{self.spec.where('datasets', run.dataset)}: the run {run.id} in "
                     f"{self.folder} was trained on other images or another split than "
-                    f"{self.data_dir} holds now; restore them, or choose another folder with --out"
+                    f"{self.data.data_dir} holds now; restore them, or choose another folder with "
+                    "--out"
                 )
 
 
-def _nested(overrides: list[Any], base: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the sections of `base` that dotted overrides touch, with the new values."""
-    sections: dict[str, Any] = {}
-    for key, value in zip(overrides[::2], overrides[1::2], strict=True):
-        section, leaf = key.split(".")
-        sections.setdefault(section, dict(base[section]))[leaf] = value
-    return sections
+def _describe_selection(selection: Selection) -> str:
+    return repr(selection)
+
+
+def waves(study: Study, pending: Sequence[Run]) -> Iterator[list[Run]]:
+    """Yield runs in the order they can be trained in: first those whose weights are there.
+
+    A run whose first weights come from another one of the same study waits for it.
+    """
+    mine = {study.out_dir(run) for run in pending}
+    left = list(pending)
+    while left:
+        ready = [run for run in left if study.source_dir(run) not in mine]
+        if not ready:
+            raise ConfigError(f"{study.spec.path}: 'weights_from' goes round in a circle")
+        yield ready
+        mine -= {study.out_dir(run) for run in ready}
+        done = {run.id for run in ready}
+        left = [run for run in left if run.id not in done]

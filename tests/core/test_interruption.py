@@ -12,7 +12,7 @@ import torch
 import training_jobs
 from processes import wait_until
 
-from pycls.core import checkpoint, resume_point
+from pycls.core import checkpoint, checkpoint_paths, resume_point
 from pycls.core.config import dump_cfg
 from pycls.core.interruption import StopRequest, stop_requests
 from pycls.core.run_record import read_record
@@ -109,7 +109,7 @@ def test_signal_saves_the_present_step_and_leaves(name, digits_cfg, tmp_path, st
     epochs = [entry["epoch"] for entry in read_record(stopped.OUT_DIR)["epochs"]]
     assert epochs == list(range(1, 9))
     # Nothing of the interruption stays.
-    names = [path.name for path in checkpoint.checkpoint_dir(stopped.OUT_DIR).iterdir()]
+    names = [path.name for path in checkpoint_paths.checkpoint_dir(stopped.OUT_DIR).iterdir()]
     assert sorted(names) == [f"model_epoch_{i:04d}.pyth" for i in range(1, 9)]
 
 
@@ -120,7 +120,7 @@ def test_killed_within_the_third_epoch_four_equal_two_and_two(digits_cfg, tmp_pa
     train_model(whole)
     killed = digits_cfg(*options, "OUT_DIR", str(tmp_path / "killed"))
     process = start(killed)
-    wait_until(lambda: checkpoint.checkpoint_path(killed.OUT_DIR, 1).exists())
+    wait_until(lambda: checkpoint_paths.checkpoint_path(killed.OUT_DIR, 1).exists())
     process.kill()
     process.join()
     assert read_record(killed.OUT_DIR)["status"] == "running"
@@ -188,7 +188,7 @@ def test_truncated_checkpoint_falls_back_to_the_one_before(digits_cfg, tmp_path)
     train_model(whole)
     cut = digits_cfg()
     train_model(cut)
-    damage(checkpoint.last_checkpoint(cut.OUT_DIR))
+    damage(checkpoint_paths.last_checkpoint(cut.OUT_DIR))
     (tmp_path / "run" / "run.json").unlink()
     with pytest.warns(UserWarning, match=r"model_epoch_0003\.pyth: the checkpoint is cut short"):
         train_model(cut)

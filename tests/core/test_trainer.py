@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from pycls.core import checkpoint
+from pycls.core import checkpoint, checkpoint_paths
 from pycls.core.config import dump_cfg
 from pycls.core.run_record import read_record
 from pycls.core.tester import test_model as measure_errors
@@ -23,9 +23,9 @@ from pycls.sweep.collect import parse_log
 
 
 def weights(cfg, epoch=None):
-    path = checkpoint.last_checkpoint(cfg.OUT_DIR)
+    path = checkpoint_paths.last_checkpoint(cfg.OUT_DIR)
     if epoch is not None:
-        path = checkpoint.checkpoint_path(cfg.OUT_DIR, epoch - 1)
+        path = checkpoint_paths.checkpoint_path(cfg.OUT_DIR, epoch - 1)
     return checkpoint.load_checkpoint(path)
 
 
@@ -94,7 +94,7 @@ def test_stopped_after_an_epoch_it_ends_in_the_same_bits(digits_cfg, tmp_path, p
     parts = digits_cfg("OUT_DIR", str(tmp_path / "parts"), *options)
     train_model(parts)
     for epoch in (2, 3):
-        checkpoint.checkpoint_path(parts.OUT_DIR, epoch - 1).unlink()
+        checkpoint_paths.checkpoint_path(parts.OUT_DIR, epoch - 1).unlink()
     train_model(parts)
     assert_same_bits(weights(whole), weights(parts))
     log = parse_log(tmp_path / "parts" / "stdout.log")
@@ -114,7 +114,7 @@ def test_killed_in_an_epoch_it_ends_in_the_same_bits(digits_cfg, tmp_path):
         str(tmp_path / "cfg.yaml"),
     ]  # fmt: skip
     process = subprocess.Popen(command)
-    while checkpoint.last_checkpoint(killed.OUT_DIR) is None:
+    while checkpoint_paths.last_checkpoint(killed.OUT_DIR) is None:
         assert process.poll() is None, "ended before it could be killed"
         time.sleep(0.005)
     os.kill(process.pid, signal.SIGKILL)
@@ -138,7 +138,7 @@ def test_finished_run_is_not_trained_again(digits_cfg, keep):
 def test_testing_the_weights_gives_the_error_of_training(digits_cfg):
     cfg = digits_cfg()
     result = train_model(cfg)["result"]
-    path = str(checkpoint.last_checkpoint(cfg.OUT_DIR))
+    path = str(checkpoint_paths.last_checkpoint(cfg.OUT_DIR))
     errors = measure_errors(digits_cfg("TEST.WEIGHTS", path))
     assert errors["top1_err"] == pytest.approx(result["final_top1_err"])
     assert errors["top5_err"] == pytest.approx(result["final_topk_err"])
@@ -200,7 +200,7 @@ def test_a_finished_run_can_get_more_epochs_an_unfinished_one_not(digits_cfg):
     longer = digits_cfg("OPTIM.MAX_EPOCH", 5)
     assert train_model(longer)["status"] == "done"
     assert weights(longer)["epoch"] == 4
-    checkpoint.checkpoint_path(cfg.OUT_DIR, 4).unlink()
+    checkpoint_paths.checkpoint_path(cfg.OUT_DIR, 4).unlink()
     with pytest.raises(ConfigError, match=r"OPTIM\.MAX_EPOCH 5, now it is 9"):
         train_model(digits_cfg("OPTIM.MAX_EPOCH", 9))
 
@@ -208,7 +208,7 @@ def test_a_finished_run_can_get_more_epochs_an_unfinished_one_not(digits_cfg):
 def test_training_starts_from_given_weights(digits_cfg, tmp_path):
     first = digits_cfg()
     train_model(first)
-    path = str(checkpoint.last_checkpoint(first.OUT_DIR))
+    path = str(checkpoint_paths.last_checkpoint(first.OUT_DIR))
     second = digits_cfg("TRAIN.WEIGHTS", path, "OUT_DIR", str(tmp_path / "b"))
     train_model(second)
     assert records(second, "train_epoch")[0]["loss"] < records(first, "train_epoch")[0]["loss"]

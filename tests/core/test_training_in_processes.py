@@ -11,7 +11,7 @@ import pytest
 import torch
 from processes import children_of, is_alive, wait_until
 
-from pycls.core import checkpoint
+from pycls.core import checkpoint, checkpoint_paths
 from pycls.core.config import dump_cfg
 from pycls.core.run_record import read_record
 from pycls.core.trainer import train_model
@@ -29,7 +29,7 @@ ANYNET = ("OPTIM.MAX_EPOCH", 3, "BN.USE_PRECISE_STATS", True, "TRAIN.MIXUP_ALPHA
 
 
 def last_state(cfg):
-    return checkpoint.load_checkpoint(checkpoint.last_checkpoint(cfg.OUT_DIR))
+    return checkpoint.load_checkpoint(checkpoint_paths.last_checkpoint(cfg.OUT_DIR))
 
 
 def logged(cfg, kind):
@@ -79,7 +79,7 @@ def start_tool(cfg, tmp_path, *words):
 def test_killed_process_takes_the_others_down_and_the_run_goes_on(digits_cfg, tmp_path):
     cfg = digits_cfg("NUM_GPUS", 2, "OPTIM.MAX_EPOCH", 300, "CHECKPOINT.KEEP", "last")
     process = start_tool(cfg, tmp_path)
-    wait_until(lambda: checkpoint.last_checkpoint(cfg.OUT_DIR) is not None)
+    wait_until(lambda: checkpoint_paths.last_checkpoint(cfg.OUT_DIR) is not None)
     children = children_of(process.pid)
     assert len(children) == 2
     os.kill(children[1], signal.SIGKILL)
@@ -98,7 +98,7 @@ def test_signal_stops_all_processes_with_their_state_saved(digits_cfg, tmp_path)
     train(whole)
     cfg = digits_cfg(*common, "OUT_DIR", str(tmp_path / "stopped"))
     process = start_tool(cfg, tmp_path)
-    wait_until(lambda: checkpoint.last_checkpoint(cfg.OUT_DIR) is not None)
+    wait_until(lambda: checkpoint_paths.last_checkpoint(cfg.OUT_DIR) is not None)
     process.send_signal(signal.SIGTERM)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 75, errors

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from pycls.core import checkpoint
+from pycls.core import checkpoint, checkpoint_paths
 from pycls.core.config import load_cfg
 from pycls.core.optimizer import build_optimizer
 from pycls.core.precision import Precision
@@ -131,10 +131,10 @@ def test_average_is_tested_saved_and_reported(digits_cfg):
     assert averaged[-1]["top1_err"] == pytest.approx(result["final_ema_top1_err"], abs=1e-4)
     assert averaged[-1]["min_top1_err"] == pytest.approx(result["min_ema_top1_err"], abs=1e-4)
     assert result["final_ema_top1_err"] != result["final_top1_err"]
-    state = checkpoint.load_checkpoint(checkpoint.last_checkpoint(cfg.OUT_DIR))
+    state = checkpoint.load_checkpoint(checkpoint_paths.last_checkpoint(cfg.OUT_DIR))
     assert state["ema_err"] == result["final_ema_top1_err"]
     # Testing takes the better one, as pycls does.
-    path = str(checkpoint.last_checkpoint(cfg.OUT_DIR))
+    path = str(checkpoint_paths.last_checkpoint(cfg.OUT_DIR))
     errors = measure_errors(digits_cfg("TEST.WEIGHTS", path))
     better = min(result["final_ema_top1_err"], result["final_top1_err"])
     assert errors["top1_err"] == pytest.approx(better)
@@ -151,7 +151,7 @@ def test_times_of_an_iteration_are_logged_and_change_nothing(digits_cfg, tmp_pat
         assert sorted(records(timed, kind)[0]) == keys
         assert not records(plain, kind)
     a, b = (
-        checkpoint.load_checkpoint(checkpoint.last_checkpoint(cfg.OUT_DIR))
+        checkpoint.load_checkpoint(checkpoint_paths.last_checkpoint(cfg.OUT_DIR))
         for cfg in (timed, plain)
     )
     assert all(torch.equal(v, b["model_state"][k]) for k, v in a["model_state"].items())
@@ -164,7 +164,7 @@ def test_errors_on_all_training_images(digits_cfg):
     assert record["top1_err"] == pytest.approx(result["full_train_top1_err"], abs=1e-4)
     # The same as testing the weights on the training side.
     errors = measure_errors(
-        digits_cfg("TEST.WEIGHTS", str(checkpoint.last_checkpoint(cfg.OUT_DIR)),
+        digits_cfg("TEST.WEIGHTS", str(checkpoint_paths.last_checkpoint(cfg.OUT_DIR)),
                    "TEST.SPLIT", "train")
     )  # fmt: skip
     assert errors["top1_err"] == pytest.approx(result["full_train_top1_err"])

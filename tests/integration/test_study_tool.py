@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from processes import children_of, is_alive, wait_until
 
-from pycls.core import checkpoint
+from pycls.core import checkpoint_paths
 from pycls.core.run_record import read_record
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -126,7 +126,7 @@ def test_a_killed_worker_costs_its_run_one_try(tiny_study, start_study, tmp_path
     study = tiny_study(config={"OPTIM": {"MAX_EPOCH": 12}, "DEVICE": "cpu"})
     process = start_study(study, "--jobs", "1")
     folder = tmp_path / "studies" / "tiny"
-    wait_until(lambda: checkpoint.last_checkpoint(folder / "digits/logs/000000") is not None)
+    wait_until(lambda: checkpoint_paths.last_checkpoint(folder / "digits/logs/000000") is not None)
     (worker,) = children_of(process.pid)
     os.kill(worker, signal.SIGKILL)
     output, errors = process.communicate(timeout=300)
@@ -140,7 +140,7 @@ def test_ctrl_c_stops_everything_and_the_command_goes_on(tool, tiny_study, start
     study = tiny_study(config={"OPTIM": {"MAX_EPOCH": 30}, "DEVICE": "cpu"})
     process = start_study(study)
     folder = tmp_path / "studies" / "tiny"
-    wait_until(lambda: checkpoint.last_checkpoint(folder / "digits/logs/000000") is not None)
+    wait_until(lambda: checkpoint_paths.last_checkpoint(folder / "digits/logs/000000") is not None)
     workers = children_of(process.pid)
     os.killpg(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=20)

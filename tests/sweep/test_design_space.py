@@ -1,12 +1,17 @@
+import multiprocessing
 import random
 
 import numpy as np
 import pytest
+import sampling_jobs
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy import stats
 
 from pycls.errors import ConfigError
-from pycls.sweep import design_space
+from pycls.sweep import drawing
 from pycls.sweep.design_space import AnyNetX
+from pycls.sweep.spaces import make_space
 
 REGIME = (360e6, 400e6)
 STAGE_ARRAYS = ("depths", "widths", "bot_muls", "group_ws")
@@ -52,13 +57,63 @@ def test_a_smaller_population_is_the_beginning_of_a_larger():
     assert large.startswith(small)
 
 
-@pytest.mark.parametrize("chunk", [1, 7, 1000, 100_000])
-def test_results_do_not_depend_on_the_chunk(chunk, monkeypatch):
-    expected = AnyNetX(num_stages=3, strides=(1, 2, 2)).sample(20, 2, flops=(100e6, 900e6))
-    monkeypatch.setattr(design_space, "_CHUNK", chunk)
-    again = AnyNetX(num_stages=3, strides=(1, 2, 2)).sample(20, 2, flops=(100e6, 900e6))
+SAMPLED = [
+    ("AnyNetX", {"num_stages": 3, "strides": (1, 2, 2)}, {"flops": (100e6, 900e6)}),
+    ("AnyNetXE", {}, {"flops": (3e8, 9e8), "where": ["depth.sum() <= 20", "width[0] > 8"]}),
+    ("RegNetX", {}, {"flops": (100e6, 900e6), "num_stages": (3, 3)}),
+]
+
+
+@settings(max_examples=15, deadline=None)
+@given(chunk=st.integers(1, 10_000), which=st.sampled_from(SAMPLED))
+def test_results_do_not_depend_on_the_chunk(chunk, which):
+    name, options, bounds = which
+    expected = make_space(name, **options).sample(20, 2, **bounds)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(drawing, "_CHUNK", chunk)
+        again = make_space(name, **options).sample(20, 2, **bounds)
     assert again.to_csv_text() == expected.to_csv_text()
     assert again.provenance == expected.provenance
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_results_do_not_depend_on_how_processes_start(method):
+    with multiprocessing.get_context(method).Pool(2) as pool:
+        assert pool.map(sampling_jobs.sample_text, SAMPLED, chunksize=1) == list(
+            map(sampling_jobs.sample_text, SAMPLED)
+        )
+        starts = range(0, 100, 25)
+        assert pool.map(sampling_jobs.draw_part, starts) == list(
+            map(sampling_jobs.draw_part, starts)
+        )
+
+
+def test_conditions_choose_from_what_is_drawn():
+    bounds = {"flops": REGIME, "where": ["depth.sum() <= 20", "(group_w >= 4).all()"]}
+    population = AnyNetX().sample(50, 3, **bounds)
+    assert population.provenance.where == tuple(bounds["where"])
+    drawn = AnyNetX().draw(3, 0, population.provenance.drawn)
+    inside = (drawn["flops"] >= REGIME[0]) & (drawn["flops"] <= REGIME[1])
+    inside &= (drawn["depths"].sum(axis=0) <= 20) & (drawn["group_ws"] >= 4).all(axis=0)
+    assert inside.sum() == population.provenance.accepted
+    assert drawn["flops"][inside].tolist() == population.flops.tolist()
+
+
+def test_all_names_of_a_row_can_be_used():
+    where = [
+        "cum_depth == depth.sum() and cum_width == width.sum()",
+        "flops > 1 and params > 1 and acts > 1",
+        "bot_mul.max() <= 1 and group_w.max() <= 32",
+    ]
+    assert AnyNetX().sample(50, 0, where=where).provenance.drawn == 50
+
+
+def test_a_condition_that_rejects_all_is_named():
+    with pytest.raises(ConfigError) as caught:
+        AnyNetX().sample(5, 0, flops=(0, 1e9), where=["depth.sum() < 4"], max_draws=5000)
+    message = str(caught.value)
+    assert "'depth.sum() < 4' rejected 5,000 of 5,000" in message
+    assert "depth seen: 1 to 16" in message
 
 
 def test_a_draw_depends_on_its_number_only():
@@ -162,6 +217,7 @@ def test_progress_is_told():
         ({"acts": ("a", 2)}, "acts: bound 'a' is not a non-negative number"),
         ({"flops": (float("nan"), 2)}, "flops: bound nan"),
         ({"flops": 4e8}, "flops is 400000000.0, expected two numbers"),
+        ({"where": ["depth.sum() <= 20", "lr < 1"]}, "where: expression 'lr < 1', column 1"),
     ],
 )
 def test_arguments_of_sample_are_checked(arguments, message):
@@ -189,6 +245,8 @@ def test_arguments_of_sample_are_checked(arguments, message):
         ({"head_w": -1}, "head_w is -1"),
         ({"num_classes": True}, "num_classes is True"),
         ({"width": (8, 2**33)}, "too large to be counted"),
+        ({"space": "F"}, "space is 'F', expected one of A, B, C, D, E"),
+        ({"width_quantum": 0}, "width_quantum is 0"),
     ],
 )
 def test_a_space_is_checked_when_made(arguments, message):

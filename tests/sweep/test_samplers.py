@@ -1,108 +1,204 @@
-import math
-import random
-from collections import Counter
-
 import numpy as np
 import pytest
-from scipy import stats
+from chi_square import chi_square_of_counts, chi_square_p
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pycls.errors import ConfigError
-from pycls.sweep.samplers import Marginal, log_uniform_int, power2_uniform
+from pycls.sweep.design_space import AnyNetX
+from pycls.sweep.marginal import Marginal
+from pycls.sweep.parameter_samplers import build_sampler, draw_rows
 
 DRAWS = 1_000_000
+# As in pycls's sweep files.
+SPECS = {
+    "OPTIM.MAX_EPOCH": {"TYPE": "value_sampler", "VALUES": [50, 100, 200, 400]},
+    "OPTIM.BASE_LR": {
+        "TYPE": "float_sampler",
+        "RAND_TYPE": "log_uniform",
+        "RANGE": [0.25, 5.0],
+        "QUANTIZE": 1e-10,
+    },
+    "OPTIM.MOMENTUM": {
+        "TYPE": "float_sampler",
+        "RAND_TYPE": "normal",
+        "RANGE": [0.5, 1],
+        "QUANTIZE": 0.01,
+    },
+    "RNG_SEED": {"TYPE": "int_sampler", "RAND_TYPE": "uniform", "RANGE": [1, 3], "QUANTIZE": 1},
+    "ANYNET.DEPTHS": {
+        "TYPE": "list_sampler",
+        "LENGTH": 4,
+        "ITEM_SAMPLER": {"TYPE": "int_sampler", "RAND_TYPE": "log_uniform", "RANGE": [1, 16]},
+    },
+    "REGNET": {"TYPE": "regnet_sampler", "DEPTH": [6, 16], "GROUP_W": [1, 32]},
+}
 
 
-def random_words(count, seed=0):
-    return np.random.default_rng(seed).integers(0, 2**32, count, dtype=np.uint32)
+def build(key, **changes):
+    return build_sampler(key, SPECS.get(key, {}) | changes, f"SAMPLERS.{key}")
 
 
-def chi_square_p(drawn, values, probabilities):
-    counts = Counter(drawn.tolist())
-    assert set(counts) <= set(values)
-    observed = [counts[value] for value in values]
-    return stats.chisquare(observed, np.asarray(probabilities) * len(drawn)).pvalue
+def p_value(drawn, distribution):
+    if isinstance(distribution, Marginal):
+        return chi_square_p(drawn, distribution.values, distribution.probabilities)
+    edges = np.quantile(drawn[:500], np.linspace(0.02, 0.98, 49))
+    cumulative = np.concatenate([[0], distribution.cdf(edges), [1]])
+    observed = np.bincount(np.searchsorted(edges, drawn), minlength=50)
+    return chi_square_of_counts(observed, np.diff(cumulative) * len(drawn))
 
 
-@pytest.mark.parametrize(
-    ("low", "high", "quantum"), [(1, 16, 1), (8, 1024, 8), (32, 96, 8), (3, 3, 1), (24, 24, 8)]
+@pytest.mark.parametrize("key", SPECS)
+def test_every_sampler_draws_its_marginals(key):
+    sampler = build(key)
+    drawn = draw_rows([sampler], 5, 0, DRAWS)
+    marginals = sampler.marginals()
+    assert drawn.keys() == marginals.keys() == set(sampler.keys)
+    p_values = [p_value(drawn[name].ravel(), marginals[name]) for name in marginals]
+    assert min(p_values) > 1e-3 / len(p_values)
+
+
+def test_an_anynet_sampler_draws_the_space_of_its_name():
+    for space in "ABCDE":
+        sampler = build_sampler("ANYNET", {"TYPE": "anynet_sampler", "SPACE": space}, "")
+        drawn = draw_rows([sampler], 3, 100, 50)
+        expected = AnyNetX(space=space).draw(3, 100, 50)
+        for key, name in zip(
+            sampler.keys, ("depths", "widths", "bot_muls", "group_ws"), strict=True
+        ):
+            assert (drawn[key] == expected[name].T).all()
+        assert [len(marginal) for marginal in sampler.marginals().values()] == [16, 128, 3, 6]
+
+
+def test_regnet_parameters_have_the_kinds_and_quanta_of_pycls():
+    sampler = build_sampler("REGNET", {"TYPE": "regnet_sampler", "BOT_MUL": [0.25, 1.0]}, "")
+    marginals = {key.split(".")[1]: each for key, each in sampler.marginals().items()}
+    assert marginals["DEPTH"].probabilities.tolist() == [1 / 17] * 17
+    assert marginals["W0"].values[[0, 1, -1]].tolist() == [8, 16, 256]
+    assert marginals["WA"].values[[0, 1, -1]].tolist() == [8.0, 8.1, 256.0]
+    assert marginals["WM"].values[[0, 1, -1]].tolist() == [2.0, 2.001, 3.0]
+    assert marginals["GROUP_W"].values[[0, 1, -1]].tolist() == [8, 16, 128]
+    assert marginals["BOT_MUL"].values.tolist() == [0.25, 0.5, 1.0]
+    assert sampler.words == 6
+
+
+def test_rows_depend_on_their_number_only():
+    samplers = [build(key) for key in SPECS]
+    whole = draw_rows(samplers, 9, 0, 500)
+    for start, count in ((0, 1), (123, 77), (499, 1)):
+        for key, array in draw_rows(samplers, 9, start, count).items():
+            assert (array == whole[key][start : start + count]).all()
+    other = draw_rows(samplers, 10, 0, 500)
+    assert all((other[key] != whole[key]).any() for key in whole.keys() - {"REGNET.BOT_MUL"})
+
+
+def test_the_samplers_of_a_row_are_independent():
+    drawn = draw_rows([build("OPTIM.MAX_EPOCH"), build("RNG_SEED")], 0, 0, DRAWS)
+    pairs = drawn["OPTIM.MAX_EPOCH"] * 10 + drawn["RNG_SEED"]
+    values = sorted(epoch * 10 + seed for epoch in (50, 100, 200, 400) for seed in (1, 2, 3))
+    assert chi_square_p(pairs, values, [1 / 12] * 12) > 1e-3
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    values=st.lists(
+        st.one_of(st.integers(), st.floats(allow_nan=False), st.text(), st.booleans())
+        | st.lists(st.integers(), max_size=3),
+        min_size=1,
+        max_size=5,
+    )
 )
-def test_log_uniform_draws_follow_the_analytic_probabilities(low, high, quantum):
-    start = low - min(quantum, low / 2)
-    values = list(range(low, high + 1, quantum))
-    # P(v) = P(v - q < exp(U) <= v), the first value reaching down to the start.
-    probabilities = [
-        (math.log(v) - math.log(max(v - quantum, start))) / math.log(high / start) for v in values
-    ]
-    marginal = log_uniform_int(low, high, quantum)
-    assert marginal.values.tolist() == values
-    assert marginal.probabilities == pytest.approx(probabilities, rel=1e-12)
-    if len(values) == 1:
-        assert set(marginal.draw(random_words(1000)).tolist()) == set(values)
-    else:
-        assert chi_square_p(marginal.draw(random_words(DRAWS)), values, probabilities) > 1e-3
+def test_values_come_out_as_they_went_in(values):
+    sampler = build_sampler("KEY", {"TYPE": "value_sampler", "VALUES": values}, "")
+    drawn = draw_rows([sampler], 0, 0, 50)["KEY"].tolist()
+    assert all(value in values for value in drawn)
+    kinds = {type(value) for value in values}
+    if kinds != {int, float}:
+        assert {type(value) for value in drawn} <= kinds
+    _ = sampler.marginals()
 
 
-def test_log_uniform_is_the_rounded_exponential_of_a_uniform():
-    rng = random.Random(1)
-    low, high, quantum = 8, 256, 8
-    plain = [
-        math.ceil(math.exp(rng.uniform(math.log(4), math.log(high))) / quantum) * quantum
-        for _ in range(100_000)
-    ]
-    marginal = log_uniform_int(low, high, quantum)
-    assert chi_square_p(np.array(plain), marginal.values.tolist(), marginal.probabilities) > 1e-3
+def test_values_that_occur_twice_are_twice_as_likely():
+    sampler = build_sampler("KEY", {"TYPE": "value_sampler", "VALUES": [3, 1, 3]}, "")
+    drawn = draw_rows([sampler], 1, 0, 100_000)["KEY"]
+    assert chi_square_p(drawn, [1, 3], [1 / 3, 2 / 3]) > 1e-3
+    assert sampler.marginals()["KEY"].probabilities == pytest.approx([1 / 3, 2 / 3])
 
 
-@pytest.mark.parametrize(
-    ("low", "high", "values"),
-    [(1, 32, [1, 2, 4, 8, 16, 32]), (0.25, 1.0, [0.25, 0.5, 1.0]), (4, 4, [4]), (0.5, 2, None)],
-)
-def test_power2_draws_are_uniform_over_the_powers(low, high, values):
-    values = values or [0.5, 1.0, 2.0]
-    marginal = power2_uniform(low, high)
-    assert marginal.values.tolist() == values
-    drawn = marginal.draw(random_words(DRAWS, seed=2))
-    assert drawn.dtype.kind == ("i" if isinstance(values[0], int) else "f")
-    if len(values) > 1:
-        assert chi_square_p(drawn, values, np.full(len(values), 1 / len(values))) > 1e-3
+def test_lists_of_texts():
+    item = {"TYPE": "value_sampler", "VALUES": ["a", "b"]}
+    sampler = build_sampler("KEY", {"TYPE": "list_sampler", "LENGTH": 3, "ITEM_SAMPLER": item}, "")
+    drawn = draw_rows([sampler], 1, 0, 100)["KEY"]
+    assert drawn.shape == (100, 3)
+    assert set(drawn.ravel().tolist()) == {"a", "b"}
 
 
-def test_the_table_agrees_with_a_search_at_and_beside_every_threshold():
-    marginal = log_uniform_int(8, 1024, 8)
-    edges = np.rint(np.cumsum(marginal.probabilities)[:-1] * 2.0**32).astype(np.int64)
-    words = np.unique(np.concatenate([edges - 1, edges, edges + 1, [0, 2**32 - 1]]))
-    expected = marginal.values[np.searchsorted(edges, words, side="right")]
-    assert marginal.draw(words.astype(np.uint32)).tolist() == expected.tolist()
-
-
-def test_draws_keep_the_shape():
-    words = random_words(24).reshape(2, 3, 4)
-    marginal = log_uniform_int(8, 1024, 8)
-    assert marginal.draw(words).shape == (2, 3, 4)
-    assert marginal.draw(words).ravel().tolist() == marginal.draw(words.ravel()).tolist()
+def test_two_samplers_of_one_key_are_refused():
+    regnet = build("REGNET")
+    depth = build_sampler("REGNET.DEPTH", {"TYPE": "int_sampler", "RANGE": [1, 2]}, "")
+    with pytest.raises(ConfigError, match=r"two samplers set REGNET\.DEPTH"):
+        draw_rows([regnet, depth], 0, 0, 1)
 
 
 @pytest.mark.parametrize(
-    ("call", "message"),
+    ("key", "spec", "message"),
     [
-        (lambda: log_uniform_int(16, 8, 8, "width"), "width: the bounds 16, 8 are the wrong way"),
-        (lambda: log_uniform_int(10, 64, 8, "width"), "width: bound 10 is not a multiple of 8"),
-        (lambda: log_uniform_int(0, 8, 8, "width"), "bound 0 is not a positive number"),
-        (lambda: log_uniform_int(1.5, 8, 1, "depth"), "depth: bound 1.5 is not an integer"),
-        (lambda: log_uniform_int(1, 8, 0, "depth"), "quantum is 0"),
-        (lambda: power2_uniform(3, 8, "group_w"), "group_w: bound 3 is not a power of two"),
-        (lambda: power2_uniform(8, 1, "group_w"), "wrong way round"),
-        (lambda: power2_uniform("1", 8, "group_w"), "'1' is not a positive number"),
-        (lambda: power2_uniform(float("nan"), 8), "nan is not a positive number"),
+        ("K", 3, "PLACE: expected keys and values with a TYPE, found 3"),
+        ("K", {}, "PLACE: TYPE is missing; expected one of value_sampler, float_sampler"),
+        ("K", {"TYPE": "flot_sampler"}, "TYPE is 'flot_sampler'; did you mean 'float_sampler'"),
+        ("K", {"TYPE": ["x"]}, "TYPE is"),
+        ("K", {"TYPE": "value_sampler"}, "VALUES is None, expected a list of values"),
+        ("K", {"TYPE": "value_sampler", "VALUES": []}, r"VALUES is \[\], expected a list"),
+        (
+            "K",
+            {"TYPE": "float_sampler", "RAGE": [0, 1]},
+            "has no option 'RAGE'; did you mean 'RANGE'",
+        ),
+        ("K", {"TYPE": "float_sampler"}, "PLACE: RANGE is missing"),
+        ("K", {"TYPE": "float_sampler", "RANGE": 3}, r"RANGE is 3, expected \[smallest, largest\]"),
+        (
+            "K",
+            {"TYPE": "float_sampler", "RANGE": [1.0, 0.5]},
+            "PLACE: RANGE: the bounds 1.0, 0.5 are the wrong way round",
+        ),
+        ("K", {"TYPE": "int_sampler", "RANGE": [1.0, 2.0]}, "RANGE holds 1.0, expected integers"),
+        ("K", {"TYPE": "int_sampler", "RANGE": [1, 2], "QUANTIZE": 0.5}, "QUANTIZE holds 0.5"),
+        ("K", {"TYPE": "int_sampler", "RANGE": [1, 2], "RAND_TYPE": "log"}, "RAND_TYPE is 'log'"),
+        ("K", {"TYPE": "list_sampler", "ITEM_SAMPLER": {}}, "LENGTH is None"),
+        ("K", {"TYPE": "list_sampler", "LENGTH": 2}, "ITEM_SAMPLER is missing"),
+        (
+            "K",
+            {"TYPE": "list_sampler", "LENGTH": 2, "ITEM_SAMPLER": {"TYPE": "int_sampler"}},
+            "PLACE: ITEM_SAMPLER: RANGE is missing",
+        ),
+        (
+            "K",
+            {
+                "TYPE": "list_sampler",
+                "LENGTH": 2,
+                "ITEM_SAMPLER": {
+                    "TYPE": "list_sampler",
+                    "LENGTH": 2,
+                    "ITEM_SAMPLER": {"TYPE": "value_sampler", "VALUES": [1]},
+                },
+            },
+            "ITEM_SAMPLER is a list_sampler; expected",
+        ),
+        ("MODEL", {"TYPE": "regnet_sampler"}, "its own key must be REGNET, not MODEL"),
+        (
+            "REGNET",
+            {"TYPE": "regnet_sampler", "W_A": [8, 16]},
+            "no option 'W_A'; did you mean 'WA'",
+        ),
+        ("REGNET", {"TYPE": "regnet_sampler", "WM": [1.0, 2.0]}, "WM: bound 1.0 is not above 1"),
+        ("REGNET", {"TYPE": "regnet_sampler", "W0": [8, 100]}, "W0: bound 100 is not a multiple"),
+        ("ANYNET", {"TYPE": "anynet_sampler", "SPACE": ["A"]}, "SPACE is"),
+        ("ANYNET", {"TYPE": "anynet_sampler", "SPACE": "F"}, "PLACE: SPACE is 'F', expected one"),
+        ("ANYNET", {"TYPE": "anynet_sampler", "WIDTH": [8, 20]}, "PLACE: WIDTH: bound 20"),
+        ("ANYNET", {"TYPE": "anynet_sampler", "NUM_STAGES": 0}, "PLACE: NUM_STAGES is 0"),
+        ("ANYNET", {"TYPE": "anynet_sampler", "WIDTHS": [8, 16]}, "did you mean 'WIDTH'"),
     ],
 )
-def test_ranges_that_cannot_be_used_are_named(call, message):
+def test_mistakes_are_named(key, spec, message):
     with pytest.raises(ConfigError, match=message):
-        call()
-
-
-def test_a_table_that_is_no_distribution_is_refused():
-    with pytest.raises(ValueError, match="sum to 1"):
-        Marginal([1, 2], [0.5, 0.6])
-    with pytest.raises(ValueError, match="as many probabilities"):
-        Marginal([1, 2], [1.0])
+        build_sampler(key, spec, "PLACE")

@@ -46,6 +46,11 @@ def put(*keys_and_value):
     return change
 
 
+def control(kind, **keys):
+    """Return a control of the digits."""
+    return {"of": "digits", "control": kind, **keys}
+
+
 def test_reads_everything(tmp_path):
     spec = load(tmp_path)
     assert (spec.name, spec.title, spec.reference) == ("tiny", "A tiny study", "digits")
@@ -57,6 +62,52 @@ def test_reads_everything(tmp_path):
     assert spec.datasets["textures"].options == {"size": 8}
     assert spec.repeats[0].sweep == "digits_seeds"
     assert (spec.seed, spec.class_seed, spec.max_retry) == (1, 1, 1)
+    assert spec.population.spaces == {"": {"num_stages": 2}}
+
+
+def test_what_a_control_takes_over(tmp_path):
+    def change(values):
+        values["datasets"]["longer"] = {
+            **control("continued", archs={"best": 2, "worst": 1, "by": "digits"}),
+            "of": "digits_2",
+            "weights_from": "digits",
+            "config": {"DATA": {"PAD": 2}},
+        }
+        values["datasets"]["seeds"] = control("repeats", archs=["a0001"], seeds={"count": 3})
+
+    spec = load(tmp_path, change)
+    longer, seeds = spec.datasets["longer"], spec.datasets["seeds"]
+    assert (longer.prepared, longer.num_classes, longer.regime) == ("digits", 2, "long")
+    assert longer.metric == "top1"
+    assert longer.selection.size == 3
+    assert [layer for _, layer in longer.config] == [{}, {}, {"DATA": {"PAD": 2}}]
+    assert (seeds.selection.ids, seeds.seeds) == (("a0001",), (1, 2, 3))
+
+
+def test_a_base_gives_what_the_file_leaves_out(tmp_path):
+    load(tmp_path)
+    path = tmp_path / "more.yaml"
+    datasets = {"long": {**control("duration"), "regime": "very_long"}}
+    regimes = {"very_long": {"OPTIM": {"MAX_EPOCH": 20}}}
+    values = {"name": "more", "base": "tiny.yaml", "regimes": regimes, "datasets": datasets}
+    path.write_text(yaml.safe_dump(values))
+    spec = load_study_file(path)
+    assert spec.population is spec.base.population
+    assert list(spec.regimes) == ["short", "long", "very_long"]
+    assert [layer for _, layer in spec.config] == [STUDY["config"], {}]
+    assert list(spec.all_datasets()) == ["long", "digits", "digits_2", "textures"]
+    path.write_text(yaml.safe_dump({"name": "more", "base": "tiny.yaml", "uses": ["digits"]}))
+    assert load_study_file(path).uses == ("digits",)
+    path.write_text(yaml.safe_dump({"name": "tiny", "base": "tiny.yaml", "uses": ["digits"]}))
+    with pytest.raises(ConfigError, match="called too"):
+        load_study_file(path)
+
+
+def test_messages_name_the_line(tmp_path):
+    path = tmp_path / "lines.yaml"
+    path.write_text("name: a\npopulation: {size: 2}\ndatasets:\n  digits:\n    metric: top3\n")
+    with pytest.raises(ConfigError, match=r"lines.yaml, line 5: datasets.digits.metric is 'top3'"):
+        load_study_file(path)
 
 
 @pytest.mark.parametrize(
@@ -68,8 +119,8 @@ def test_reads_everything(tmp_path):
         (put("population", "size", 0), ["population.size", "1 or more"]),
         (put("population", "flops", [1]), ["population.flops", "[low, high]"]),
         (put("population", "sed", 1), ["population", "'sed'", "'seed'"]),
-        (put("datasets", "digits_2", "of", "moon"), ["digits_2.of", "'moon'", "digits, textures"]),
-        (put("datasets", "digits_2", "of", "digits_2"), ["digits_2.of", "digits, textures"]),
+        (put("datasets", "digits_2", "of", "moon"), ["digits_2.of", "'moon'", "digits"]),
+        (put("datasets", "digits_2", "of", "textures"), ["digits_2.of", "(those above it)"]),
         (put("datasets", "digits", "num_classes", 2), ["datasets.digits", "'of'"]),
         (put("datasets", "digits_2", "classes", ["1", "2"]), ["digits_2", "either"]),
         (put("datasets", "digits_2", "classes", [1, 2]), ["digits_2.classes", "quotes"]),
@@ -86,7 +137,33 @@ def test_reads_everything(tmp_path):
         (put("repeats", 0, "seeds", [1, 1]), ["repeats[0].seeds", "once"]),
         (put("repeats", STUDY["repeats"] * 2), ["two sweeps", "digits_seeds"]),
         (put("max_retry", -1), ["max_retry", "0 or more"]),
-        (lambda values: values.pop("reference"), ["'reference' is missing"]),
+        (lambda values: values.pop("reference"), ["family", "add 'reference'"]),
+        (put("population", "flops", [2e5, 1e5]), ["flops", "wrong way round"]),
+        (put("population", "where", ["a", "a"]), ["population.where", "twice"]),
+        (put("population", "spaces", {"A": {}, "B": {}}), ["spaces", "beside 'space'"]),
+        (put("datasets", {}), ["datasets", "empty"]),
+        (put("datasets", "textures", "seeds", [1]), ["textures.seeds", "'control'"]),
+        (put("datasets", "textures", "control", "stem"), ["textures", "needs 'of'"]),
+        (put("datasets", "x", {"of": "digits_2", "balance": True}), ["x.of", "a part of digits"]),
+        (put("datasets", "x", {"of": "digits", "options": {}}), ["x.options", "there"]),
+        (put("datasets", "x", {"of": "digits", "control": "stm"}), ["x.control", "'stem'"]),
+        (put("datasets", "x", {"of": "digits", "control": "pretrained"}), ["x", "weights_from"]),
+        (put("datasets", "x", control("repeats", archs={"best": 2})), ["x.archs", "by: SWEEP"]),
+        (put("datasets", "x", control("stem", archs=[])), ["x.archs", "expected"]),
+        (put("datasets", "x", control("stem", archs={"best": 1, "by": "moon"})), ["archs.by"]),
+        (
+            put("datasets", "x", control("pretrained", weights_from="x")),
+            ["x.weights_from", "another sweep", "digits, digits_2, textures"],
+        ),
+        (
+            put("datasets", "x", control("networks", networks=["no.yaml"])),
+            ["x.networks", "no file", "no.yaml"],
+        ),
+        (put("datasets", "x", control("repeats", seeds={"first": 1})), ["x.seeds", "'count'"]),
+        (put("base", "nothing.yaml"), ["base", "no file"]),
+        (put("base", "tiny.yaml"), ["base", "this file itself"]),
+        (put("uses", ["digits"]), ["uses", "add the key base"]),
+        (put("images_per_second", 0), ["images_per_second", "above 0"]),
         (lambda values: values.clear(), ["'name' is missing"]),
     ],
 )
