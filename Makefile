@@ -34,7 +34,7 @@ bench: $(VENV)/.ready-dev
 	$(PY) dev/bench_training.py
 
 soak: $(VENV)/.ready-dev
-	PYCLS_SOAK_KILLS=30 PYCLS_SOAK_RUNS=100 \
+	PYCLS_SOAK_KILLS=30 PYCLS_SOAK_RUNS=100 PYCLS_SOAK_PREPARE_KILLS=10 \
 		$(PY) -m pytest -k "killed_and_started_again or under_random_signals"
 
 clean:

@@ -4,6 +4,8 @@ Examples:
     python tools/prepare_data.py list
     python tools/prepare_data.py prepare digits textures
     python tools/prepare_data.py prepare textures --name textures16 --set size=16
+    python tools/prepare_data.py prepare concrete --raw 5y9wdsg2zt-2.zip --out data
+    python tools/prepare_data.py prepare folder --raw birds/ --name birds --size 128
     python tools/prepare_data.py verify digits
     python tools/prepare_data.py info textures --sheet textures.png
 """
@@ -12,10 +14,11 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from pycls.datasets.catalog import CATALOG
-from pycls.datasets.dataset import find_store, list_prepared, resolve_data_dir
+from pycls.datasets.dataset import find_store, open_dataset, resolve_data_dir
+from pycls.datasets.describe import describe_catalog, describe_set
 from pycls.datasets.prepare import prepare
-from pycls.datasets.store import SIDES, Store, open_store, verify_store
+from pycls.datasets.progress import ProgressPrinter
+from pycls.datasets.store import SIDES, open_store, verify_store
 from pycls.errors import ConfigError, DataError, run_tool
 from pycls.strict_yaml import parse_yaml
 
@@ -35,6 +38,12 @@ def _parse_args() -> argparse.Namespace:
 
     making = commands.add_parser("prepare", help="prepare data sets; complete ones are left")
     making.add_argument("keys", nargs="+", metavar="KEY", help="data sets, see 'list'")
+    making.add_argument(
+        "--raw",
+        type=Path,
+        metavar="PATH",
+        help="the download of a set that needs one: archive, folder or file (with one KEY)",
+    )
     making.add_argument("--name", help="name of the prepared set (with one KEY)")
     making.add_argument(
         "--set",
@@ -44,7 +53,18 @@ def _parse_args() -> argparse.Namespace:
         help="an option of the set that differs from its default (with one KEY)",
     )
     making.add_argument(
+        "--size", type=int, metavar="N", help="side of the images in pixels, as --set size=N"
+    )
+    making.add_argument(
+        "--workers", type=int, metavar="N", help="processes that decode (default: usable cores)"
+    )
+    making.add_argument(
         "--replace", action="store_true", help="make it again if damaged or made otherwise"
+    )
+    making.add_argument(
+        "--drop-unreadable",
+        action="store_true",
+        help="leave out images that cannot be read, and list them in the set's report",
     )
     making.set_defaults(run=_prepare)
 
@@ -53,9 +73,12 @@ def _parse_args() -> argparse.Namespace:
     verifying.set_defaults(run=_verify)
 
     describing = commands.add_parser("info", help="counts, statistics and origin of a set")
-    describing.add_argument("set", metavar="PATH|KEY")
+    describing.add_argument("set", metavar="PATH|KEY|VIEW")
     describing.add_argument(
         "--sheet", type=Path, metavar="PNG", help="write sample images of each class and side"
+    )
+    describing.add_argument(
+        "--all-classes", action="store_true", help="list every class of a set of many"
     )
     describing.set_defaults(run=_info)
 
@@ -70,30 +93,35 @@ def _parse_args() -> argparse.Namespace:
 
 
 def _list(args: argparse.Namespace) -> int:
-    folder = resolve_data_dir(args.data_dir)
-    prepared = list_prepared(folder)
-    width = max(map(len, (*CATALOG, *prepared)))
-    print(f"known data sets ('*': prepared in {folder})")
-    for key, entry in CATALOG.items():
-        mark = "*" if key in prepared else " "
-        print(f"{mark} {key:{width}}  {entry.num_classes} classes, {entry.im_size} x ", end="")
-        print(f"{entry.im_size} pixels, {entry.error_metric}: {entry.description}")
-        print(f"  {'':{width}}  {entry.source}; {entry.licence}")
-    others = [name for name in prepared if name not in CATALOG]
-    if others:
-        print(f"also prepared: {', '.join(others)}")
+    print(describe_catalog(resolve_data_dir(args.data_dir)))
     return 0
 
 
 def _prepare(args: argparse.Namespace) -> int:
-    if len(args.keys) > 1 and (args.name or args.set):
-        raise ConfigError("--name and --set belong to one data set; give one KEY with them")
     options = dict(_parse_option(text) for text in args.set)
+    if args.size is not None:
+        options["size"] = args.size
+    if len(args.keys) > 1 and (args.name or options or args.raw):
+        raise ConfigError(
+            "--name, --raw, --size and --set belong to one data set; give one KEY with them"
+        )
     for key in args.keys:
-        path = prepare(key, args.data_dir, name=args.name, replace=args.replace, **options)
+        path = prepare(
+            key,
+            args.data_dir,
+            raw=args.raw,
+            name=args.name,
+            replace=args.replace,
+            workers=args.workers,
+            progress=ProgressPrinter(),
+            drop_unreadable=args.drop_unreadable,
+            **options,
+        )
         store = open_store(path)
         counts = ", ".join(f"{sum(store.meta['counts'][side].values())} {side}" for side in SIDES)
         print(f"{path}: {counts} images, fingerprint {store.fingerprint[:12]}", flush=True)
+        for note in store.meta.get("notes", ()):
+            print(f"  {note}", flush=True)
     return 0
 
 
@@ -117,37 +145,14 @@ def _verify(args: argparse.Namespace) -> int:
 
 
 def _info(args: argparse.Namespace) -> int:
-    store = open_store(find_store(args.set, args.data_dir))
-    _print_info(store)
+    train, test = (open_dataset(args.set, side, args.data_dir) for side in SIDES)
+    print(describe_set(train, test, args.all_classes))
     if args.sheet is not None:
         from pycls.datasets.sheet import write_sheet
 
-        write_sheet(store, args.sheet)
+        write_sheet(train, test, args.sheet)
         print(f"sample images: {args.sheet}")
     return 0
-
-
-def _print_info(store: Store) -> None:
-    meta = store.meta
-    print(f"{meta['title']} ({store.path})")
-    for label, key in (
-        ("what", "description"),
-        ("source", "source"),
-        ("licence", "licence"),
-        ("split", "split_rule"),
-        ("error metric", "error_metric"),
-        ("fingerprint", "fingerprint"),
-    ):
-        print(f"  {label}: {meta.get(key)}")
-    print(f"  image size: {meta['im_size'][0]} x {meta['im_size'][1]} pixels")
-    for key in ("mean", "std"):
-        print(f"  train {key} (0..1): {', '.join(f'{value:.4f}' for value in meta[key])}")
-    width = max(len("class"), *map(len, store.class_names))
-    print(f"  {'class':{width}}  {'train':>8}  {'test':>8}")
-    train, test = (meta["counts"][side] for side in SIDES)
-    for name in store.class_names:
-        print(f"  {name:{width}}  {train[name]:8d}  {test[name]:8d}")
-    print(f"  {'all':{width}}  {sum(train.values()):8d}  {sum(test.values()):8d}")
 
 
 if __name__ == "__main__":

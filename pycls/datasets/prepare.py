@@ -1,5 +1,6 @@
 """Preparation: from a data set's name to a complete prepared set, once."""
 
+import functools
 import math
 import os
 import re
@@ -9,8 +10,11 @@ from typing import Any
 
 from pycls.datasets.catalog import CatalogEntry, find_entry
 from pycls.datasets.dataset import resolve_data_dir
+from pycls.datasets.execution import Execution
+from pycls.datasets.progress import Progress
 from pycls.datasets.store import is_store, open_store
 from pycls.datasets.store_writer import SetFacts, remove_stale_partials, write_store
+from pycls.datasets.work_folder import WorkFolder, naming
 from pycls.errors import ConfigError, DataError
 from pycls.files import exclusive_lock
 
@@ -21,28 +25,41 @@ def prepare(
     key: str,
     out_dir: str | os.PathLike[str] | None = None,
     *,
+    raw: str | os.PathLike[str] | None = None,
     name: str | None = None,
     replace: bool = False,
+    workers: int | None = None,
+    progress: Progress | None = None,
+    drop_unreadable: bool = False,
     **options: Any,
 ) -> Path:
     """Make a prepared set, or leave it as it is where it is complete already.
 
-    Several processes may ask for the same set at the same time: one makes it.
+    Several processes may ask for the same set at the same time: one makes it. One that is
+    interrupted goes on where it was when it is asked again.
 
     Args:
         key: a data set of the catalogue.
         out_dir: folder of the prepared sets; by default PYCLS_DATA, or else `data`.
+        raw: the download of a set that needs one: a folder, an archive or a file.
         name: what to call the prepared set; by default `key`.
         replace: make it again where it is damaged or was made with other options.
-        **options: options of the set's reader that differ from the catalogue's.
+        workers: processes that decode images; by default one for each usable core. The result
+            does not depend on it.
+        progress: is told how far the work is; silent by default.
+        drop_unreadable: leave out images that cannot be read and list them in the set's
+            report, instead of failing when the others are done.
+        **options: options of the set that differ from the catalogue's.
 
     Returns:
         The prepared set's folder.
 
     Raises:
-        ConfigError: unknown set or option, an option's value of a wrong type, a bad name.
+        ConfigError: unknown set or option, an option's value of a wrong type, a bad name, no
+            `raw` for a set that needs it.
         DataError: something else is in its place, it is damaged, or was prepared with
-            other options.
+            other options; `raw` is not the set's download, damaged or incomplete.
+        OSError: it could not be written, for example on a full disk.
     """
     entry = find_entry(key)
     recipe = {
@@ -50,6 +67,7 @@ def prepare(
         "version": entry.version,
         "options": _complete_options(entry, options),
     }
+    _check_arguments(entry, raw, name, workers)
     name = name or key
     if not _NAME.fullmatch(name):
         raise ConfigError(
@@ -58,29 +76,102 @@ def prepare(
     path = resolve_data_dir(out_dir) / name
     path.parent.mkdir(parents=True, exist_ok=True)
     # One writer at a time; the others wait for it and find the set complete.
-    lock = path.with_name(f".{path.name}.lock")
-    with exclusive_lock(lock, f"preparing {path}", wait_s=math.inf):
+    lock_path = path.with_name(f".{path.name}.lock")
+    with exclusive_lock(lock_path, f"preparing {path}", wait_s=math.inf) as lock, naming(path):
         remove_stale_partials(path)
-        if path.exists() and not _is_outdated(path, recipe, replace):
+        if not entry.raw:
+            if not path.exists() or _is_outdated(path, recipe, replace):
+                _write(path, name, entry, recipe)
             return path
-        return _write(path, name, entry, recipe)
+        execution = Execution(workers, progress or Progress(), drop_unreadable, lock)
+        _prepare_raw(path, name, entry, recipe, raw, replace, execution)
+    return path
+
+
+def _check_arguments(
+    entry: CatalogEntry,
+    raw: str | os.PathLike[str] | None,
+    name: str | None,
+    workers: int | None,
+) -> None:
+    if raw is not None and not entry.raw:
+        raise ConfigError(
+            f"data set '{entry.key}' comes inside an installed package; leave --raw out"
+        )
+    if entry.raw and not entry.num_classes and name is None:
+        raise ConfigError(f"data set '{entry.key}': give the set of your own a name with --name")
+    if workers is not None and workers < 1:
+        raise ConfigError(f"workers {workers}: expected at least 1")
+
+
+def _prepare_raw(
+    path: Path,
+    name: str,
+    entry: CatalogEntry,
+    recipe: dict[str, Any],
+    raw: str | os.PathLike[str] | None,
+    replace: bool,
+    execution: Execution,
+) -> None:
+    """Prepare a downloaded set, unless it is there."""
+    from pycls.datasets.plan import check_pipeline_options, compute_listing_digest, read_listing
+    from pycls.datasets.sources import open_source
+
+    check_pipeline_options(recipe["options"])
+    source = listing = None
+    if raw is not None and not entry.num_classes:
+        # Anything may be behind this key, so what it was made of is part of the recipe.
+        source = open_source(raw)
+        listing = read_listing(entry, source, recipe["options"])
+        recipe["source"] = compute_listing_digest(listing)
+    if path.exists() and not _is_outdated(path, recipe, replace):
+        _remove_finished_work(path, recipe)
+        return
+    if raw is None:
+        kind, what = ("a download", "Download") if entry.num_classes else ("your files", "Expected")
+        raise ConfigError(
+            f"data set '{entry.key}' is made from {kind}; say where with --raw PATH. {what}: "
+            f"{entry.download}"
+        )
+    from pycls.datasets.ingest import ingest
+
+    if source is None or listing is None:
+        execution.progress.say(f"listing {raw}")
+        source = open_source(raw)
+        listing = read_listing(entry, source, recipe["options"])
+    facts = functools.partial(_make_facts, name, entry, recipe)
+    ingest(path, source, listing, facts, recipe, {"citation": entry.citation}, execution)
+
+
+def _remove_finished_work(path: Path, recipe: Mapping[str, Any]) -> None:
+    """Remove what a process killed after it had put the set in its place left."""
+    work = WorkFolder(path)
+    plan = work.read_plan()
+    if isinstance(plan, Mapping) and plan.get("recipe") == recipe:
+        work.remove()
 
 
 def _write(path: Path, name: str, entry: CatalogEntry, recipe: Mapping[str, Any]) -> Path:
     raw = entry.load_reader()(**recipe["options"])
-    facts = SetFacts(
+    facts = _make_facts(name, entry, recipe, raw.split_rule)
+    return write_store(path, raw.images, raw.labels, raw.split, raw.class_names, facts)
+
+
+def _make_facts(
+    name: str, entry: CatalogEntry, recipe: Mapping[str, Any], split_rule: str
+) -> SetFacts:
+    return SetFacts(
         name=name,
-        title=entry.title,
+        title=entry.title if entry.num_classes else name,
         description=entry.description,
         source=entry.source,
         licence=entry.licence,
-        split_rule=raw.split_rule,
+        split_rule=split_rule,
         error_metric=entry.error_metric,
         seed=recipe["options"].get("seed"),
         mirror=entry.mirror,
         recipe=recipe,
     )
-    return write_store(path, raw.images, raw.labels, raw.split, raw.class_names, facts)
 
 
 def _is_outdated(path: Path, recipe: Mapping[str, Any], replace: bool) -> bool:
@@ -95,6 +186,9 @@ def _is_outdated(path: Path, recipe: Mapping[str, Any], replace: bool) -> bool:
         if replace:
             return True
         raise DataError(f"{error}, or use --replace") from None
+    if isinstance(found, dict) and "source" not in recipe:
+        # Asked for without naming the source again.
+        found.pop("source", None)
     if found == recipe:
         return False
     if replace:

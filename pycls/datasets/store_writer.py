@@ -1,13 +1,15 @@
 """Writing a prepared set: all of it or nothing.
 
 A set is written to a hidden folder beside its place, flushed to disk and renamed: a kill or
-a full disk leaves nothing that opens.
+a full disk leaves nothing that opens. :func:`write_store` does it from images that come one
+after the other; :func:`finish_store` completes a folder whose images are written already.
 """
 
 import hashlib
+import io
 import os
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -16,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pycls import files
+from pycls.datasets.channel_sums import ChannelSums, sum_histogram
 from pycls.datasets.store import (
     ARRAY_FILES,
     FORMAT_VERSION,
@@ -26,6 +29,8 @@ from pycls.datasets.store import (
     compute_fingerprint,
 )
 from pycls.errors import DataError
+
+_BLOCK_BYTES = 1 << 22
 
 
 @dataclass(frozen=True)
@@ -94,33 +99,14 @@ def write_store(
     path = Path(path)
     labels = np.ascontiguousarray(labels, dtype=np.int64)
     split = np.ascontiguousarray(split, dtype=np.uint8)
-    _check_labels(facts.name, labels, split, class_names)
+    check_labels(facts.name, labels, split, class_names)
     path.parent.mkdir(parents=True, exist_ok=True)
     remove_stale_partials(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}{files.PARTIAL_SUFFIX}")
     try:
         temporary.mkdir()
-        arrays, im_size, mean, std = _write_images(
-            temporary / ARRAY_FILES[0], images, split, facts.name
-        )
-        arrays[ARRAY_FILES[1]] = _write_array(temporary / ARRAY_FILES[1], labels)
-        arrays[ARRAY_FILES[2]] = _write_array(temporary / ARRAY_FILES[2], split)
-        meta = {
-            **asdict(facts),
-            "format": FORMAT_VERSION,
-            "arrays": arrays,
-            "class_names": list(class_names),
-            "num_classes": len(class_names),
-            "counts": _count(labels, split, class_names),
-            "num_images": len(labels),
-            "im_size": im_size,
-            "mean": mean,
-            "std": std,
-            "fingerprint": compute_fingerprint(arrays, class_names),
-        }
-        files.write_json(temporary / META_FILE, meta)
-        _sync_folder(temporary)
-        _replace_folder(temporary, path)
+        record, im_size, sums = _write_images(temporary / ARRAY_FILES[0], images, split, facts.name)
+        _complete(temporary, path, record, im_size, sums, labels, split, class_names, facts)
     except OSError as error:
         if error.filename is None:
             error.filename = str(path)
@@ -128,6 +114,106 @@ def write_store(
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return path
+
+
+def start_images(path: Path, count: int, im_size: tuple[int, int]) -> int:
+    """Make an `images.npy` of its full size, to be filled in any order.
+
+    A file that is there is kept, but for its header and what lies behind the images.
+
+    Args:
+        path: the file.
+        count: number of images.
+        im_size: height and width, in pixels.
+
+    Returns:
+        Where the first image begins, in bytes; the others follow without gaps.
+    """
+    header = io.BytesIO()
+    _write_header(header, (count, *im_size, 3), np.dtype(np.uint8))
+    offset = header.tell()
+    with path.open("r+b" if path.exists() else "w+b") as file:
+        file.write(header.getvalue())
+        file.truncate(offset + count * im_size[0] * im_size[1] * 3)
+        _flush(file)
+    return offset
+
+
+def finish_store(
+    folder: Path,
+    path: Path,
+    im_size: tuple[int, int],
+    sums: ChannelSums,
+    labels: npt.ArrayLike,
+    split: npt.ArrayLike,
+    class_names: Sequence[str],
+    facts: SetFacts,
+    extra: Mapping[str, Any],
+    advance: Callable[[int], None],
+) -> None:
+    """Complete a folder that holds `images.npy`; it then takes the place of what is at `path`.
+
+    May be repeated after a kill at any point.
+
+    Args:
+        folder: holds the images, on the file system of `path`.
+        path: the set's folder.
+        im_size: height and width of the images, in pixels.
+        sums: over the train side.
+        labels: N integers, positions in `class_names`.
+        split: N values, 0 for train and 1 for test.
+        class_names: distinct names in label order.
+        facts: what the set says about itself.
+        extra: more of that, entered into `meta.json` beside the facts.
+        advance: told the number of bytes read, as the images are read once for their checksum.
+
+    Raises:
+        DataError: as :func:`write_store`.
+        OSError: it could not be written.
+    """
+    labels = np.ascontiguousarray(labels, dtype=np.int64)
+    split = np.ascontiguousarray(split, dtype=np.uint8)
+    check_labels(facts.name, labels, split, class_names)
+    record = _hash_file(folder / ARRAY_FILES[0], advance)
+    _complete(folder, path, record, list(im_size), sums, labels, split, class_names, facts, extra)
+
+
+def _complete(
+    folder: Path,
+    path: Path,
+    images_record: dict[str, Any],
+    im_size: list[int],
+    sums: ChannelSums,
+    labels: IntArray,
+    split: npt.NDArray[np.uint8],
+    class_names: Sequence[str],
+    facts: SetFacts,
+    extra: Mapping[str, Any] | None = None,
+) -> None:
+    """Write what belongs beside the images, the meta file last, and move the folder."""
+    arrays = {
+        ARRAY_FILES[0]: images_record,
+        ARRAY_FILES[1]: _write_array(folder / ARRAY_FILES[1], labels),
+        ARRAY_FILES[2]: _write_array(folder / ARRAY_FILES[2], split),
+    }
+    mean, std = sums.compute_statistics()
+    meta = {
+        **asdict(facts),
+        **(extra or {}),
+        "format": FORMAT_VERSION,
+        "arrays": arrays,
+        "class_names": list(class_names),
+        "num_classes": len(class_names),
+        "counts": count_images(labels, split, class_names),
+        "num_images": len(labels),
+        "im_size": im_size,
+        "mean": mean,
+        "std": std,
+        "fingerprint": compute_fingerprint(arrays, class_names),
+    }
+    files.write_json(folder / META_FILE, meta)
+    _sync_folder(folder)
+    _replace_folder(folder, path)
 
 
 def remove_stale_partials(path: Path) -> None:
@@ -138,9 +224,14 @@ def remove_stale_partials(path: Path) -> None:
             shutil.rmtree(left, ignore_errors=True)
 
 
-def _check_labels(
+def check_labels(
     name: str, labels: IntArray, split: npt.NDArray[np.uint8], class_names: Sequence[str]
 ) -> None:
+    """Check that labels (N), split (N) and class names fit together.
+
+    Raises:
+        DataError: lengths, label range, a class name twice, a class empty on a side.
+    """
     if labels.ndim != 1 or labels.shape != split.shape or not len(labels):
         raise DataError(
             f"{name}: labels of shape {labels.shape} and split of shape {split.shape}; "
@@ -155,15 +246,16 @@ def _check_labels(
         )
     if split.max() > 1:
         raise DataError(f"{name}: split holds {split.max()}; expected 0 (train) or 1 (test)")
-    for side, counts in _count(labels, split, class_names).items():
+    for side, counts in count_images(labels, split, class_names).items():
         empty = [label for label, count in counts.items() if not count]
         if empty:
             raise DataError(f"{name}: no image on the {side} side of class {', '.join(empty)}")
 
 
-def _count(
+def count_images(
     labels: IntArray, split: npt.NDArray[np.uint8], class_names: Sequence[str]
 ) -> dict[str, dict[str, int]]:
+    """Return {side: {class: number of images}}."""
     counts = {}
     for value, side in enumerate(SIDES):
         found = np.bincount(labels[split == value], minlength=len(class_names))
@@ -173,8 +265,8 @@ def _count(
 
 def _write_images(
     path: Path, images: Iterable[ImageArray], split: npt.NDArray[np.uint8], name: str
-) -> tuple[dict[str, Any], list[int], list[float], list[float]]:
-    """Write the images one by one; return records, size, channel mean and deviation."""
+) -> tuple[dict[str, Any], list[int], ChannelSums]:
+    """Write the images one by one; return record, size and sums over the train side."""
     histogram = np.zeros((3, 256), dtype=np.int64)
     shape: tuple[int, ...] = ()
     count = 0
@@ -192,8 +284,7 @@ def _write_images(
         _flush(file)
     if count != len(split):
         raise DataError(f"{name}: {count} images for {len(split)} labels")
-    mean, std = _channel_statistics(histogram)
-    return {path.name: writer.record()}, [int(side) for side in shape[:2]], mean, std
+    return writer.record(), [int(side) for side in shape[:2]], sum_histogram(histogram)
 
 
 def _check_image(
@@ -208,20 +299,6 @@ def _check_image(
         raise DataError(f"{name}: image {index} is of shape {image.shape}, the first of {shape}")
     if index >= total:
         raise DataError(f"{name}: more images than the {total} labels")
-
-
-def _channel_statistics(histogram: IntArray) -> tuple[list[float], list[float]]:
-    """Mean and standard deviation in 0..1, exact but for one rounding, from 3 x 256 counts."""
-    values = np.arange(256, dtype=np.int64)
-    means, deviations = [], []
-    for counts in histogram:
-        # Python integers: the sums over a large set leave 64 bits.
-        total = int(counts.sum())
-        first = int((counts * values).sum())
-        second = sum(int(count) * int(value) ** 2 for count, value in zip(counts, values))  # noqa: B905
-        means.append(first / total / 255)
-        deviations.append((second * total - first * first) ** 0.5 / total / 255)
-    return means, deviations
 
 
 def _write_header(writer: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
@@ -240,6 +317,16 @@ def _write_array(path: Path, array: npt.NDArray[Any]) -> dict[str, Any]:
         writer.write(array.data)
         _flush(file)
     return writer.record()
+
+
+def _hash_file(path: Path, advance: Callable[[int], None]) -> dict[str, Any]:
+    digest, total = hashlib.sha256(), 0
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK_BYTES):
+            digest.update(block)
+            total += len(block)
+            advance(len(block))
+    return {"bytes": total, "sha256": digest.hexdigest()}
 
 
 def _flush(file: BinaryIO) -> None:

@@ -10,17 +10,19 @@ from pycls.datasets.prepare import prepare
 from pycls.datasets.store import open_store, verify_store
 from pycls.errors import ConfigError, DataError
 
+EMBEDDED = [key for key, entry in CATALOG.items() if not entry.raw]
+
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory):
     """A folder with every embedded set, prepared with its defaults."""
     folder = tmp_path_factory.mktemp("data")
-    for key in CATALOG:
+    for key in EMBEDDED:
         prepare(key, folder)
     return folder
 
 
-@pytest.mark.parametrize("key", CATALOG)
+@pytest.mark.parametrize("key", EMBEDDED)
 def test_embedded_set_is_what_the_catalogue_says(prepared, key):
     entry, store = CATALOG[key], verify_store(prepared / key)
     assert len(store.class_names) == entry.num_classes
@@ -34,7 +36,7 @@ def test_embedded_set_is_what_the_catalogue_says(prepared, key):
     assert store.meta["seed"] == entry.options["seed"]
 
 
-@pytest.mark.parametrize("key", CATALOG)
+@pytest.mark.parametrize("key", EMBEDDED)
 def test_no_image_is_on_both_sides(prepared, key):
     store = open_store(prepared / key)
     sides = [{store.images[i].tobytes() for i in np.flatnonzero(store.split == s)} for s in (0, 1)]
@@ -111,7 +113,7 @@ def test_foreign_folder_is_left_alone(tmp_path):
 @pytest.mark.parametrize(
     ("key", "options", "message"),
     [
-        ("digit", {}, "unknown data set 'digit'; known are digits, "),
+        ("digit", {}, r"unknown data set 'digit'; .*known are digits, "),
         ("digits", {"sied": 1}, "no option 'sied'; its options are size, test_share, seed"),
         ("digits", {"seed": "one"}, "option seed: 'one' is not a whole number"),
         ("digits", {"seed": True}, "option seed: True is not a whole number"),

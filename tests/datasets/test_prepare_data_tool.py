@@ -3,6 +3,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from archives import make_image, pack, write_tree
 from PIL import Image
 
 TOOL = Path(__file__).parents[2] / "tools" / "prepare_data.py"
@@ -25,11 +26,13 @@ def folder(tmp_path_factory):
     return folder
 
 
-def test_list_marks_what_is_prepared(folder):
+def test_list_marks_what_is_prepared_and_says_what_is_needed(folder):
     lines = run(folder, "list").stdout.splitlines()
     assert any(line.startswith("* digits ") for line in lines)
     assert any(line.startswith("  textures ") for line in lines)
-    assert lines[-1] == "also prepared: small"
+    assert any("needs --raw: 'cifar-10-python.tar.gz'" in line for line in lines)
+    assert any(line.startswith("  imagenet_100 ") for line in lines)
+    assert any(line.startswith("also prepared: small, 3") for line in lines)
 
 
 def test_info_shows_counts_and_writes_a_contact_sheet(folder, tmp_path):
@@ -57,12 +60,74 @@ def test_verify_passes_and_names_what_is_damaged(folder, tmp_path):
     assert f"{folder / 'small'}: ok" in done.stdout
 
 
+@pytest.fixture(scope="module")
+def birds(tmp_path_factory):
+    """A data folder with a set of a user's own, of 60 classes with one copy and one view."""
+    folder = tmp_path_factory.mktemp("own")
+    tree = {
+        f"birds/{label:02d} bird/{at}.jpg": make_image(100 * label + at)
+        for label in range(60)
+        for at in range(3 + (label == 7))
+    }
+    tree["birds/07 bird/0.jpg"] = tree["birds/07 bird/1.jpg"]
+    write_tree(folder, {"birds.zip": pack("zip", tree)})
+    (folder / "views.yaml").write_text("few: {of: birds, num_classes: 5}\n")
+    done = run(
+        folder, "prepare", "folder", "--raw", folder / "birds.zip", "--name", "birds", "--size", 12
+    )
+    assert done.returncode == 0, done.stderr
+    assert "121 train, 60 test images" in done.stdout
+    assert "2 images have identical ones of the same label" in done.stdout
+    assert "decoding: 181 images done" in done.stderr
+    return folder
+
+
+def test_many_classes_are_summed_up_unless_asked_for(birds):
+    short = run(birds, "info", "birds").stdout.splitlines()
+    assert len(short) < 40
+    assert any("50 more classes" in line for line in short)
+    assert any(line.split() == ["07", "bird", "3", "1"] for line in short)
+    assert any("options: aspect crop, seed 1, size 12" in line for line in short)
+    whole = run(birds, "info", "birds", "--all-classes").stdout.splitlines()
+    assert sum(" bird " in line for line in whole) == 60
+
+
+def test_view_has_information_and_a_sheet_too(birds, tmp_path):
+    done = run(birds, "info", "few", "--sheet", tmp_path / "few.png")
+    assert done.returncode == 0, done.stderr
+    assert sum(" bird " in line for line in done.stdout.splitlines()) == 5
+    with Image.open(tmp_path / "few.png") as image:
+        assert image.height < 6 * 60
+
+
+def test_unreadable_images_end_in_a_message_and_may_be_left_out(tmp_path):
+    tree = {f"{name}/{at}.jpg": make_image(ord(name) + 10 * at) for name in "ab" for at in range(5)}
+    tree["a/0.jpg"] = tree["a/0.jpg"][:200]
+    raw = write_tree(tmp_path / "raw", tree)
+    command = ["prepare", "folder", "--raw", raw, "--name", "letters", "--set", "size=8"]
+    done = run(tmp_path / "out", *command)
+    assert done.returncode == 1
+    assert "1 of 10 images cannot be read" in done.stderr
+    assert "a/0.jpg" in done.stderr
+    assert "Traceback" not in done.stderr
+    listed = run(tmp_path / "out", "list").stdout
+    assert "not finished: letters" in listed
+    done = run(tmp_path / "out", *command, "--drop-unreadable", "--workers", 1)
+    assert done.returncode == 0, done.stderr
+    assert "going on with the preparation that was interrupted" in done.stderr
+    assert "1 image left out, because unreadable: a/0.jpg" in done.stdout
+
+
 @pytest.mark.parametrize(
     ("args", "code", "message"),
     [
         (["prepare", "digit"], 2, "unknown data set 'digit'"),
         (["prepare", "digits", "textures", "--name", "both"], 2, "give one KEY"),
+        (["prepare", "digits", "textures", "--raw", "x"], 2, "give one KEY"),
         (["prepare", "digits", "--set", "seed"], 2, "expected OPTION=VALUE"),
+        (["prepare", "natural"], 2, "Download: 'intel-image-classification.zip'"),
+        (["prepare", "natural", "--raw", "none.zip"], 1, "no such file or folder"),
+        (["prepare", "imagenet_10"], 2, "is a view of 'imagenet'"),
         (["info", "textures"], 1, "holds digits, small"),
     ],
 )

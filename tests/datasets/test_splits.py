@@ -1,8 +1,11 @@
+import itertools
+
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given, reject, settings
 from hypothesis import strategies as st
 
+from pycls.datasets.group_split import split_groups
 from pycls.datasets.splits import split_areas, stratified_split
 from pycls.errors import DataError
 
@@ -54,3 +57,125 @@ def test_pictures_are_divided_differently():
     assert (a != b).any()
     with pytest.raises(DataError, match="expected at least 2"):
         split_areas("small", 1, 1, 1 / 3, 1)
+
+
+# A group of each image and its label; classes of many and of few groups, shared or not.
+GROUPED = st.lists(st.tuples(st.integers(0, 30), st.integers(0, 3)), min_size=30, max_size=150)
+
+
+def count_sides(labels, split):
+    return np.array([np.bincount(labels[split == side], minlength=4) for side in (0, 1)])
+
+
+def every_class_can_be_divided(labels, groups):
+    return all(len(set(groups[labels == label])) > 1 for label in np.unique(labels))
+
+
+@given(
+    GROUPED, st.sampled_from([0.1, 0.3, 0.5]), st.integers(0, 50), st.randoms(use_true_random=False)
+)
+def test_groups_that_span_classes_stay_whole_and_order_does_not_matter(rows, share, seed, random):
+    groups, labels = (np.array(column) for column in zip(*rows, strict=True))
+    assume(every_class_can_be_divided(labels, groups))
+    names = [f"photograph {group}" for group in groups]
+    try:
+        split = split_groups(labels, names, share, seed)
+    except DataError:
+        reject()  # see the next test
+    for group in set(groups):
+        assert len(set(split[groups == group])) == 1
+    present = np.unique(labels)
+    assert count_sides(labels, split)[:, present].min() >= 1
+    order = list(range(len(rows)))
+    random.shuffle(order)
+    again = split_groups(labels[order], [names[at] for at in order], share, seed)
+    np.testing.assert_array_equal(again, split[order])
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 6), st.integers(0, 3)), min_size=6, max_size=20),
+    st.sampled_from([0.1, 0.5]),
+    st.integers(0, 50),
+)
+def test_a_division_is_found_whenever_there_is_one(rows, share, seed):
+    groups, labels = (np.array(column) for column in zip(*rows, strict=True))
+    assume(every_class_can_be_divided(labels, groups))
+    names, present = np.unique(groups), np.unique(labels)
+    choices = itertools.product([False, True], repeat=len(names))
+    sides = (np.isin(groups, names[list(choice)]) for choice in choices)
+    possible = any(count_sides(labels, side)[:, present].min() for side in sides)
+    try:
+        split = split_groups(labels, groups.tolist(), share, seed)
+    except DataError:
+        assert not possible
+    else:
+        assert count_sides(labels, split)[:, present].min() >= 1
+
+
+@given(
+    st.lists(st.lists(st.integers(1, 9), min_size=2, max_size=25), min_size=1, max_size=4),
+    st.sampled_from([0.1, 0.25, 0.5]),
+    st.integers(0, 50),
+)
+def test_no_group_could_change_sides_and_bring_the_share_nearer(sizes, share, seed):
+    """Groups of one class each: every class by itself is at its best up to one group."""
+    rows = [
+        (label, f"{label}/{number}")
+        for label, class_sizes in enumerate(sizes)
+        for number, size in enumerate(class_sizes)
+        for _ in range(size)
+    ]
+    labels = np.array([label for label, _ in rows])
+    split = split_groups(labels, [group for _, group in rows], share, seed)
+    for label, class_sizes in enumerate(sizes):
+        total = sum(class_sizes)
+        wanted = min(max(round(total * share), 1), total - 1)
+        start = int((labels < label).sum())
+        ends = start + np.cumsum(class_sizes)
+        side = split[ends - 1]
+        tested = int(np.dot(side, class_sizes))
+        for group_side, size in zip(side, class_sizes, strict=True):
+            moved = tested - size if group_side else tested + size
+            assert abs(moved - wanted) >= abs(tested - wanted) or moved in (0, total)
+
+
+@given(st.lists(st.integers(0, 3), min_size=10, max_size=60), st.integers(0, 50))
+def test_groups_of_one_image_split_as_images_without_groups(labels, seed):
+    labels = np.array([*labels, 0, 0, 1, 1, 2, 2, 3, 3])
+    names = [f"image{number}" for number in range(len(labels))]
+    np.testing.assert_array_equal(
+        split_groups(labels, names, 0.2, seed), stratified_split(labels, names, 0.2, seed)
+    )
+
+
+@settings(max_examples=20)
+@given(st.integers(0, 200))
+def test_strata_of_a_class_are_shared_out_alike(seed):
+    labels = np.repeat([0, 1], 200)
+    strata = ["visible" if number % 4 else "infrared" for number in range(400)]
+    names = [f"{number}.bmp" for number in range(400)]
+    split = split_groups(labels, names, 0.1, seed, strata)
+    infrared = np.array(strata) == "infrared"
+    for label in (0, 1):
+        assert split[labels == label].sum() == 20
+        assert split[(labels == label) & infrared].sum() == 5
+
+
+@given(st.integers(0, 20))
+def test_photographs_of_many_classes_come_near_the_share_of_each(seed):
+    generator = np.random.default_rng(seed)
+    shares = generator.dirichlet([3, 1, 1, 0.5, 0.2], size=120)
+    labels = np.concatenate([generator.choice(5, 50, p=share) for share in shares])
+    split = split_groups(labels, np.repeat(np.arange(120), 50).tolist(), 0.1, seed)
+    for label in range(5):
+        assert abs(split[labels == label].mean() - 0.1) < 0.02
+
+
+def test_classes_that_cannot_be_divided_are_named():
+    with pytest.raises(DataError, match="class fox: its 3 images are one group"):
+        split_groups([0, 0, 1, 1, 1], ["a", "b", "c", "c", "c"], 0.5, 1, None, ["cat", "fox"])
+    with pytest.raises(DataError, match="class fox: it has 1 image"):
+        split_groups([0, 0, 1], ["a", "b", "c"], 0.5, 1, None, ["cat", "fox"])
+    # Three classes in the three pairs of three groups: two groups are on one side.
+    with pytest.raises(DataError, match=r"no division by groups was found .* it fails for"):
+        split_groups([0, 1, 1, 2, 2, 0], ["a", "a", "b", "b", "c", "c"], 0.5, 1)

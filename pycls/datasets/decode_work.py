@@ -1,0 +1,130 @@
+"""What workers do when a set is prepared: hash files; decode images and write them."""
+
+import errno
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pycls.datasets.channel_sums import ChannelSums, sum_image
+from pycls.datasets.decode import decode_image, fit_image
+from pycls.datasets.duplicates import compute_digest
+from pycls.datasets.readers.base import Item
+from pycls.datasets.sources import Member, Source
+from pycls.datasets.store import ImageArray
+from pycls.datasets.work_folder import naming
+from pycls.errors import DataError
+
+# Position of the first, the images, and which of them are on the train side.
+Task = tuple[int, Sequence[Item], npt.NDArray[np.bool_]]
+_MOST_REASON = 400
+
+
+class HashFiles:
+    """Hashes files: members to digests, None for one that cannot be read."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+
+    def __call__(self, members: Sequence[Member]) -> list[str | None]:
+        """Return the digests of some files."""
+        return [self._hash(member) for member in members]
+
+    def _hash(self, member: Member) -> str | None:
+        try:
+            return compute_digest(self._source.read(member))
+        except DataError:
+            # Decoding comes upon it again, and says so.
+            return None
+
+
+class _WriteImages:
+    """Writes the images of a task to their places; subclasses say where they come from."""
+
+    def __init__(self, path: Path, offset: int, size: int, aspect: str) -> None:
+        self._path = path
+        self._offset = offset
+        self._size = size
+        self._aspect = aspect
+
+    def __call__(self, task: Task) -> dict[str, Any]:
+        """Do a task.
+
+        Returns:
+            `sums`: the arguments of ChannelSums, over the train side; `unreadable`: positions
+            and reasons.
+        """
+        first, items, is_train = task
+        sums = ChannelSums()
+        unreadable = []
+        with naming(self._path), self._path.open("r+b", buffering=0) as file:
+            for number, item in enumerate(items):
+                position = first + number
+                try:
+                    image = fit_image(self._load(position, item), self._size, self._aspect)
+                except DataError as error:
+                    unreadable.append([position, _shorten(f"{item.name}: {error}")])
+                    continue
+                self._write(file.fileno(), position, image)
+                if is_train[number]:
+                    sums.add(sum_image(image))
+        return {"sums": [sums.pixels, sums.first, sums.second], "unreadable": unreadable}
+
+    def _load(self, position: int, item: Item) -> ImageArray:
+        raise NotImplementedError
+
+    def _write(self, descriptor: int, position: int, image: ImageArray) -> None:
+        data = np.ascontiguousarray(image).data.cast("B")
+        place = self._offset + position * len(data)
+        while data:
+            written = os.pwrite(descriptor, data, place)
+            if not written:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
+            place, data = place + written, data[written:]
+
+
+class DecodeFiles(_WriteImages):
+    """Decodes the files of a source."""
+
+    def __init__(self, source: Source, path: Path, offset: int, size: int, aspect: str) -> None:
+        super().__init__(path, offset, size, aspect)
+        self._source = source
+        # Parts of one picture follow each other.
+        self._last: tuple[str, ImageArray] | None = None
+
+    def _load(self, position: int, item: Item) -> ImageArray:
+        if item.member is None:
+            raise DataError("the listing names no file")
+        if self._last is None or self._last[0] != item.member.name:
+            data = self._source.read(item.member)
+            image = decode_image(data, f"{self._source.path}: {item.member.name}")
+            self._last = (item.member.name, image)
+        image = self._last[1]
+        if item.box is None:
+            return image
+        left, top, width, height = item.box
+        part = image[max(top, 0) : top + height, max(left, 0) : left + width]
+        if part.shape[:2] != (height, width):
+            raise DataError(
+                f"the part of {width} x {height} pixels at {left}, {top} is not within the picture "
+                f"of {image.shape[1]} x {image.shape[0]} pixels"
+            )
+        return part
+
+
+class CopyArrays(_WriteImages):
+    """Takes the images of an array (N x H x W x 3)."""
+
+    def __init__(self, pixels: ImageArray, path: Path, offset: int, size: int, aspect: str) -> None:
+        super().__init__(path, offset, size, aspect)
+        self._pixels = pixels
+
+    def _load(self, position: int, item: Item) -> ImageArray:
+        return self._pixels[position]
+
+
+def _shorten(text: str) -> str:
+    return text if len(text) <= _MOST_REASON else text[:_MOST_REASON] + "..."

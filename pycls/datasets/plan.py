@@ -1,0 +1,219 @@
+"""What is to be prepared of a downloaded set: its images, their order, labels and sides."""
+
+import hashlib
+import inspect
+import json
+from collections import Counter
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pycls.datasets.catalog_entry import CatalogEntry
+from pycls.datasets.decode import ASPECTS
+from pycls.datasets.duplicates import resolve_copies
+from pycls.datasets.group_split import split_groups
+from pycls.datasets.readers.base import Item, Listing
+from pycls.datasets.set_report import SetReport
+from pycls.datasets.sources import Source
+from pycls.datasets.store import SIDES, ImageArray, IntArray
+from pycls.errors import ConfigError, DataError
+
+# What the pipeline itself does with the options; a reader that names one gets it too.
+PIPELINE_OPTIONS = ("size", "aspect", "test_share", "seed")
+# Counts of an image's pixels are exact up to here (see channel_sums.sum_image).
+_MOST_SIZE = 4096
+# Another version of the pipeline does not take up what this one began.
+_VERSION = 1
+_DECODERS = ("pillow", "simplejpeg")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The images of a set in the order they are stored in.
+
+    Attributes:
+        items: N images, sorted by name.
+        labels: int64, N.
+        split: uint8, N, 0 for train and 1 for test.
+        class_names: names in label order.
+        class_titles: words for class names that are codes.
+        split_rule: how the split was made, in words.
+        report: what was left out, merged or differs.
+        num_groups: groups the images belong to, 0 where the set has none.
+        pixels: uint8, N x H x W x 3, where the set comes as an array.
+    """
+
+    items: Sequence[Item]
+    labels: IntArray
+    split: npt.NDArray[np.uint8]
+    class_names: tuple[str, ...]
+    class_titles: Mapping[str, str]
+    split_rule: str
+    report: SetReport
+    num_groups: int
+    pixels: ImageArray | None
+
+    def compute_digest(self) -> str:
+        """Return a hash over which image is where, and on which side."""
+        digest = hashlib.sha256("\0".join(item.name for item in self.items).encode("utf-8"))
+        digest.update(self.labels.tobytes() + self.split.tobytes())
+        return digest.hexdigest()
+
+
+def check_pipeline_options(options: Mapping[str, Any]) -> None:
+    """Check the values of the options that every downloaded set has.
+
+    Raises:
+        ConfigError: a size, share or aspect that cannot be.
+    """
+    if not 1 <= options["size"] <= _MOST_SIZE:
+        raise ConfigError(f"size {options['size']}: expected 1 to {_MOST_SIZE}")
+    if options["aspect"] not in ASPECTS:
+        raise ConfigError(f"aspect '{options['aspect']}': expected one of {', '.join(ASPECTS)}")
+    share = options.get("test_share", 0.5)
+    if not 0 < share < 1:
+        raise ConfigError(f"test_share {share}: expected a number between 0 and 1")
+
+
+def read_listing(entry: CatalogEntry, source: Source, options: Mapping[str, Any]) -> Listing:
+    """Have a set's reader list a source; the images come sorted by name.
+
+    Raises:
+        DataError: the source is not what the reader expects.
+    """
+    reader = entry.load_reader()
+    taken = inspect.signature(reader).parameters.values()
+    names = {parameter.name for parameter in taken}
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in taken):
+        names |= options.keys() - set(PIPELINE_OPTIONS)
+    listing: Listing = reader(source, **{k: v for k, v in options.items() if k in names})
+    _check_listing(entry.key, source, listing)
+    order = sorted(range(len(listing.items)), key=lambda position: listing.items[position].name)
+    if order == list(range(len(order))):
+        return listing
+    return replace(
+        listing,
+        items=[listing.items[position] for position in order],
+        pixels=None if listing.pixels is None else listing.pixels[order],
+    )
+
+
+def _check_listing(key: str, source: Source, listing: Listing) -> None:
+    where = f"{source.describe()}, read as '{key}'"
+    if not listing.items:
+        raise DataError(f"{where}: no image was found")
+    name, count = Counter(item.name for item in listing.items).most_common(1)[0]
+    if count > 1:
+        raise DataError(f"{where}: {count} images are called '{name}'; expected one")
+    present = {item.label for item in listing.items}
+    expected = range(len(listing.class_names))
+    if beyond := sorted(present - set(expected)):
+        raise DataError(f"{where}: label {beyond[0]} of {len(expected)} classes")
+    if absent := sorted(set(expected) - present):
+        names = ", ".join(listing.class_names[label] for label in absent[:10])
+        raise DataError(f"{where}: no image of class {names}")
+    if len(expected) < 2:
+        raise DataError(f"{where}: only one class, {listing.class_names[0]}; expected at least 2")
+    sided = sum(item.side is not None for item in listing.items)
+    if sided not in (0, len(listing.items)):
+        raise DataError(
+            f"{where}: {sided} of {len(listing.items)} images say which side they are on; "
+            "expected all or none"
+        )
+
+
+def describe_work(listing: Listing, recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what identifies a preparation: one that is interrupted goes on if this is equal."""
+    return {
+        "version": _VERSION,
+        "decoders": {name: version(name) for name in _DECODERS},
+        "recipe": json.loads(json.dumps(recipe)),
+        "source": compute_listing_digest(listing),
+    }
+
+
+def compute_listing_digest(listing: Listing) -> str:
+    """Return a hash over names, sizes, labels, groups and sides, and the pixels where given.
+
+    It does not depend on how the files are packed.
+    """
+    digest = hashlib.sha256(json.dumps(listing.class_names).encode("utf-8"))
+    for item in listing.items:
+        size = item.member.size if item.member is not None else 0
+        parts = (item.name, size, item.label, item.group, item.side, item.stratum, item.box)
+        digest.update(repr(parts).encode("utf-8", "surrogateescape"))
+    if listing.pixels is not None:
+        digest.update(np.ascontiguousarray(listing.pixels).data)
+    return digest.hexdigest()
+
+
+def make_plan(
+    listing: Listing, keys: Sequence[Hashable | None], options: Mapping[str, Any]
+) -> Plan:
+    """Decide which images stay, and divide them.
+
+    Args:
+        listing: what the reader found, sorted by name.
+        keys: one for each image; equal for identical images, None where there is no copy.
+        options: the set's options.
+
+    Raises:
+        DataError: a class cannot be on both sides.
+    """
+    copies = resolve_copies(listing.items, keys)
+    items = [listing.items[position] for position in copies.kept]
+    labels = np.array([item.label for item in items], dtype=np.int64)
+    report = SetReport(list(listing.notes))
+    report.add_copies(copies)
+    _check_all_left(labels, listing)
+    num_groups = len({item.group for item in items} - {None})
+    if items[0].side is not None:
+        split = np.array([item.side for item in items], dtype=np.uint8)
+        rule = listing.official_split or "as the set is published"
+        _note_shared_groups(items, report)
+    else:
+        share, seed = options["test_share"], options["seed"]
+        strata = [item.stratum for item in items]
+        split = split_groups(labels, copies.groups, share, seed, strata, listing.class_names)
+        rule = _describe_split(share, seed, num_groups, len(set(strata)) > 1)
+    pixels = listing.pixels
+    if pixels is not None and len(items) < len(pixels):
+        pixels = pixels[copies.kept]
+    return Plan(
+        items, labels, split, listing.class_names, listing.class_titles, rule, report, num_groups,
+        pixels,
+    )  # fmt: skip
+
+
+def _check_all_left(labels: IntArray, listing: Listing) -> None:
+    left = np.bincount(labels, minlength=len(listing.class_names))
+    for label in np.flatnonzero(left == 0):
+        raise DataError(
+            f"class {listing.class_names[label]}: no image is left; all of them have copies with "
+            "another label"
+        )
+
+
+def _note_shared_groups(items: Sequence[Item], report: SetReport) -> None:
+    sides = [
+        {item.group for item in items if item.side == side and item.group is not None}
+        for side in range(len(SIDES))
+    ]
+    if shared := sides[0] & sides[1]:
+        report.add(
+            f"{len(shared)} groups have images on both sides of the official split, which is "
+            "kept as it is"
+        )
+
+
+def _describe_split(share: float, seed: int, num_groups: int, stratified: bool) -> str:
+    what = "each class and kind of image" if stratified else "each class"
+    whole = f" in whole groups ({num_groups:,})" if num_groups else ""
+    return (
+        f"about {share:.0%} of {what}, drawn{whole} with seed {seed}, is the test side; identical "
+        "images are on one side"
+    )
