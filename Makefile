@@ -30,6 +30,7 @@ bench: $(VENV)/.ready-dev
 	$(PY) dev/bench_study.py
 	$(PY) dev/bench_prepare.py
 	$(PY) dev/bench_loader.py
+	$(PY) dev/bench_augment.py
 	$(PY) dev/bench_startup.py
 	$(PY) dev/bench_training.py
 

@@ -1,11 +1,22 @@
 """From a configuration to the batches of one side of its data."""
 
+from pathlib import Path
+
 import torch
 from yacs.config import CfgNode
 
 from pycls.datasets import open_dataset
+from pycls.datasets.dataset import Dataset
+from pycls.datasets.image_tree import ImageTree, is_image_tree, open_image_tree
 from pycls.datasets.loader import Loader
+from pycls.datasets.locate import list_prepared, resolve_data_dir
+from pycls.datasets.store import is_store
+from pycls.datasets.views import list_views
+from pycls.datasets.worker_pool import usable_cores
 from pycls.errors import ConfigError
+
+# Threads that read and cut for a GPU: more are seldom of use.
+_MAX_THREADS = 8
 
 
 def build_loader(
@@ -32,13 +43,14 @@ def build_loader(
         DataError: the data set is missing or damaged.
     """
     section = cfg[side]
-    dataset = open_dataset(section.DATASET, section.SPLIT, cfg.DATA.DIR, cfg.DATA.CLASSES)
+    dataset = _open_side(cfg, section.DATASET, section.SPLIT)
     if dataset.num_classes != cfg.MODEL.NUM_CLASSES:
         raise ConfigError(
             f"MODEL.NUM_CLASSES is {cfg.MODEL.NUM_CLASSES}, but {side}.DATASET {section.DATASET} "
             f"has {dataset.num_classes} classes; set MODEL.NUM_CLASSES {dataset.num_classes}"
         )
     is_train = side == "TRAIN" and not evaluate
+    cores = max(1, usable_cores() // world_size)
     return Loader(
         dataset,
         batch_size=section.BATCH_SIZE,
@@ -46,7 +58,10 @@ def build_loader(
         train=is_train,
         seed=cfg.RNG_SEED,
         device=device,
+        crop=cfg.DATA.CROP,
         pad=cfg.DATA.PAD,
+        area=tuple(cfg.DATA.AREA),
+        aspect=tuple(cfg.DATA.ASPECT),
         flip=cfg.DATA.FLIP and dataset.mirror,
         augment=cfg.TRAIN.AUGMENT,
         lighting=cfg.TRAIN.PCA_STD if cfg.DATA.LIGHTING else 0.0,
@@ -54,4 +69,37 @@ def build_loader(
         rank=rank,
         world_size=world_size,
         channels_last=cfg.MEMORY_FORMAT == "channels_last",
+        gpu_share=cfg.DATA.GPU_SHARE,
+        # The threads of a network on the CPU take all the cores there are.
+        threads=1 if device.type == "cpu" else min(_MAX_THREADS, cores),
+        workers=min(cfg.DATA_LOADER.NUM_WORKERS, cores),
     )
+
+
+def _open_side(cfg: CfgNode, name: str, split: str) -> Dataset | ImageTree:
+    """Open one side of a prepared set or view; or of a tree of files, where the name is one's."""
+    data = cfg.DATA
+    if not _means_tree(name, resolve_data_dir(data.DIR)):
+        return open_dataset(
+            name,
+            split,
+            data.DIR,
+            classes=data.CLASSES,
+            per_class=data.PER_CLASS,
+            balance=data.BALANCE,
+            view_seed=data.VIEW_SEED,
+        )
+    if data.PER_CLASS or data.BALANCE:
+        raise ConfigError(
+            f"{name} is a tree of image files, of which DATA.PER_CLASS and DATA.BALANCE cannot "
+            "choose; prepare it first (tools/prepare_data.py prepare folder), or leave them out"
+        )
+    return open_image_tree(name, split, data.CLASSES)
+
+
+def _means_tree(name: str, data_dir: Path) -> bool:
+    """Say whether a name is the path of a tree, and not something prepared or a view."""
+    if not name or not is_image_tree(name):
+        return False
+    prepared = is_store(name) or is_store(data_dir / name) or list_prepared(name)
+    return not prepared and name not in list_views(data_dir)

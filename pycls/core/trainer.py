@@ -146,6 +146,8 @@ def _train(
     log.config(cfg_to_dict(cfg))
     log.stats(complexity(cfg), "complexity")
     log.line(origin)
+    for loader in (run.train_loader, run.test_loader):
+        log.line(f"Data: {loader.describe()}")
     if run.epoch == run.iteration == 0 and cfg.PREC_TIME.NUM_ITER > 0:
         _log_times(run, log)
     spent = Spent()

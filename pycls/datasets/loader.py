@@ -1,68 +1,54 @@
 """Batches of one side of a data set, cut, mirrored and normalised on the device."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from pycls.datasets import randomness, transforms
-from pycls.datasets.augment import Augment, Draws, apply_draws
+from pycls.datasets.augment import Augment, apply_draws
+from pycls.datasets.crops import AREA, ASPECT
 from pycls.datasets.dataset import Dataset
-from pycls.datasets.lighting import sample_lighting
-from pycls.datasets.store import IntArray
-from pycls.errors import ConfigError
+from pycls.datasets.epoch_plan import (
+    EpochPlan,
+    TrainTransform,
+    crops_resized,
+    padded_room,
+    plan_epoch,
+)
+from pycls.datasets.file_images import FileImages
+from pycls.datasets.held import HeldImages
+from pycls.datasets.image_tree import ImageTree
+from pycls.datasets.loader_checks import check_loader
+from pycls.datasets.records import RecordReader
+from pycls.datasets.streamed import StreamedImages
 
-MAX_RESIDENT_BYTES = 2 << 30
+# A side of padded images that a process keeps for itself on the CPU, in bytes; larger ones are
+# read through the page cache, which processes share.
+MAX_HELD_BYTES = 512 << 20
+# Share of a GPU's memory that a side may take.
+GPU_SHARE = 0.4
 
 Batch = tuple[Tensor, Tensor]
-
-
-@dataclass(frozen=True)
-class _EpochPlan:
-    """What happens to every image of an epoch, in the order of its batches.
-
-    Attributes:
-        positions: int64, N, where the images lie in the prepared set (on the host).
-        rows: int64, N, where they lie in the side.
-        labels: int64, N.
-        tops: int64, N, first rows of their crops.
-        lefts: int64, N, first columns.
-        inside: int64, N, places in the table of columns that are image and not padding.
-        flipped: for every batch the images in it to mirror, int64.
-        draws: their augmentation; None for none.
-        light: float32, N x 3, what is added to their channels; None for nothing.
-    """
-
-    positions: IntArray
-    rows: Tensor
-    labels: Tensor
-    tops: Tensor
-    lefts: Tensor
-    inside: Tensor
-    flipped: Sequence[Tensor]
-    draws: Draws | None
-    light: Tensor | None
 
 
 class Loader:
     """Iterates over a data set's batches, epoch by epoch.
 
-    Training: a new order every epoch, zero padding (in mean colour, 0 after normalisation),
-    a random square of `im_size`, a random flip, augmentation and lighting; the last partial
-    batch is dropped. What happens to an image depends on seed, epoch and the image alone.
+    Training: a new order every epoch; a random square, either out of the image with zero padding
+    (in mean colour, 0 after normalisation) or a box of random area and aspect, resized; a random
+    flip, augmentation and lighting; the last partial batch is dropped. What happens to an image
+    depends on seed, epoch and the image alone.
     Testing: stored order, resized to `test_im_size` and centre-cropped to `im_size`; every
     image once, the last batch may be smaller.
 
     Several processes share the images. Training: each takes its part of every batch, so that
     together they go through what one process would. Testing: each takes a part of the side.
 
-    A side of at most `max_resident_bytes` is held on the device as one tensor (in testing the
-    process's share of it); a larger one is gathered batch by batch from the memory map. Both
-    give the same batches.
+    Where the images come from changes nothing in the batches (but see `max_held_bytes`): a side
+    that fits is held on the device as one tensor (in testing the process's share of it); a
+    larger one is read batch by batch in threads, through the page cache; a tree of files is
+    decoded by worker processes.
 
     Args:
         dataset: what to read.
@@ -71,17 +57,26 @@ class Loader:
         train: training or testing, see above.
         seed: seed of order and augmentation.
         device: where the batches shall be.
-        pad: pixels of padding on each side before the random crop (training). An augmented
+        crop: "padded", "resized", or "auto": resized for stored images above 64 pixels.
+        pad: pixels of padding on each side before a padded crop (training). An augmented
             image has its padding in the mean colour rounded to 8 bits, as a part of it.
+        area, aspect: ranges of the resized boxes' share of the image and width / height.
         flip: mirror a random half of the images (training).
         augment: "", "AutoAugment" or "RandAugment" with its parts, see
             :class:`pycls.datasets.augment.Augment` (training).
         lighting: standard deviation of the draws along the colour axes of ImageNet (training).
-        test_im_size: shorter side after resizing (testing); None leaves the stored size.
-        max_resident_bytes: largest side to hold on the device, in bytes of pixels.
+        test_im_size: shorter side after resizing (testing); None leaves the stored size, and
+            means `im_size` for images of a tree.
+        max_resident_bytes: largest side to hold on the device, in bytes of pixels. None:
+            `gpu_share` of a GPU's memory; on the CPU 512 MiB. On the CPU images that are resized
+            are never held. A GPU resizes the crops of images that it holds with other rounding:
+            one step of 255 at most.
+        gpu_share: see there.
         rank: number of this process, from 0.
         world_size: number of processes.
         channels_last: memory format of the images; else contiguous.
+        threads: threads that read what is not held.
+        workers: processes that decode the files of a tree; 0: this one does.
 
     Raises:
         ConfigError: an impossible batch size, padding, image size, augmentation or share, or
@@ -90,22 +85,28 @@ class Loader:
 
     def __init__(
         self,
-        dataset: Dataset,
+        dataset: Dataset | ImageTree,
         *,
         batch_size: int,
         im_size: int,
         train: bool,
         seed: int,
         device: torch.device | str = "cpu",
+        crop: str = "auto",
         pad: int = 0,
+        area: tuple[float, float] = AREA,
+        aspect: tuple[float, float] = ASPECT,
         flip: bool = True,
         augment: str = "",
         lighting: float = 0.0,
         test_im_size: int | None = None,
-        max_resident_bytes: int = MAX_RESIDENT_BYTES,
+        max_resident_bytes: int | None = None,
+        gpu_share: float = GPU_SHARE,
         rank: int = 0,
         world_size: int = 1,
         channels_last: bool = True,
+        threads: int = 1,
+        workers: int = 0,
     ) -> None:
         self.dataset = dataset
         self._channels_last = channels_last
@@ -114,26 +115,35 @@ class Loader:
         self.train = train
         self.seed = seed
         self.device = torch.device(device)
-        self.pad = pad if train else 0
-        self.flip = flip and train
-        self.augment = Augment(augment) if augment and train else None
-        self.lighting = lighting if train else 0.0
-        self.test_im_size = test_im_size
         self.rank = rank
         self.world_size = world_size
-        self._check()
+        resized = crops_resized(crop, dataset.im_size, dataset.name)
+        self.transform = TrainTransform(
+            im_size=im_size,
+            resized=resized,
+            pad=pad if train and not resized else 0,
+            area=area,
+            aspect=aspect,
+            flip=flip,
+            augment=Augment(augment) if augment and train else None,
+            lighting=lighting if train else 0.0,
+        )
+        self._centre = transforms.CentreCrop(im_size, test_im_size)
+        check_loader(dataset, batch_size, train, self.transform, self._centre, rank, world_size)
         self._normalize = transforms.Normalizer(dataset.mean, dataset.std, im_size, self.device)
-        if self.pad:
+        if self.transform.pad and dataset.im_size is not None:
             self._inside_rows, columns = (
-                transforms.inside_table(length, self.pad, im_size).to(self.device)
+                transforms.inside_table(length, self.transform.pad, im_size).to(self.device)
                 for length in dataset.im_size
             )
             # Below them those of mirrored images.
             self._inside_columns = torch.cat((columns, columns.flip(1)))
         # In training any image may come to any process.
-        self._held = slice(0, len(dataset)) if train else self._part(len(dataset))
-        self._labels = self._to_device(dataset.labels[self._held])
-        self._resident = self._load() if self._bytes() <= max_resident_bytes else None
+        self._own = slice(0, len(dataset)) if train else self._part(len(dataset))
+        self._labels = transforms.to_device(dataset.labels[self._own], self.device)
+        if max_resident_bytes is None:
+            max_resident_bytes = self._default_limit(gpu_share)
+        self._images = self._open_images(threads, workers, max_resident_bytes)
 
     def __len__(self) -> int:
         """Number of this process's batches in an epoch."""
@@ -150,6 +160,25 @@ class Loader:
     def total_images(self) -> int:
         """Images that all processes together go through in one epoch."""
         return len(self) * self.batch_size if self.train else len(self.dataset)
+
+    def describe(self) -> str:
+        """Return a sentence for the log: what is read, and where it is."""
+        dataset = self.dataset
+        text = f"{dataset.split} side of {dataset.name}: {len(dataset):,} images, "
+        if isinstance(dataset, ImageTree):
+            text += f"decoded from files; mean and deviation are {dataset.statistics}"
+        elif isinstance(self._images, HeldImages):
+            text += f"held in memory ({self.device})"
+        else:
+            text += "read through the page cache"
+        if self.train:
+            text += f"; {'resized' if self.transform.resized else 'padded'} crops"
+        return text
+
+    @property
+    def lighting(self) -> float:
+        """Standard deviation of the draws along the colour axes."""
+        return self.transform.lighting
 
     @property
     def _share(self) -> int:
@@ -175,164 +204,134 @@ class Loader:
         Raises:
             ValueError: `start` is not in the epoch or just after it.
         """
+        self._check_start(start)
+        return self._train_batches(epoch, start) if self.train else self._test_batches(start)
+
+    def pixels(self, epoch: int = 0, start: int = 0) -> Iterator[Batch]:
+        """Iterate over the batches of an epoch as they are before lighting and normalisation.
+
+        Args:
+            epoch: 0-based; without meaning for testing.
+            start: the batch to begin with, 0-based.
+
+        Yields:
+            Images, uint8 N x S x S x 3, cut, mirrored and augmented, and labels, int64 N, both
+            on the device.
+
+        Raises:
+            ValueError: `start` is not in the epoch or just after it.
+        """
+        self._check_start(start)
+        if self.train:
+            plan = self._plan_epoch(epoch, start)
+            return zip(self._train_pixels(plan), self._plan_labels(plan), strict=True)
+        parts = self._test_parts(start)
+        # Of images that are held they would be a view.
+        squares = (images.clone() for images in self._images.test_batches(parts, self._centre))
+        return zip(squares, (self._labels[part] for part in parts), strict=True)
+
+    def _check_start(self, start: int) -> None:
         if not 0 <= start <= len(self):
             raise ValueError(f"start is {start}; expected 0 to {len(self)}")
-        return self._train_batches(epoch, start) if self.train else self._test_batches(start)
 
     def _train_batches(self, epoch: int, start: int) -> Iterator[Batch]:
         plan = self._plan_epoch(epoch, start)
-        for number in range(len(self) - start):
-            part = slice(number * self._share, (number + 1) * self._share)
-            images = self._cut(plan, part)
-            transforms.mirror(images, plan.flipped[number])
-            if plan.draws is not None:
-                apply_draws(images, plan.draws[part])
-            light = None if plan.light is None else plan.light[part]
-            if self.pad and plan.draws is None:
-                rows = self._inside_rows[plan.tops[part]]
-                columns = self._inside_columns[plan.inside[part]]
-                normalised = self._normalize.padded(images, rows, columns, light)
+        light = None if plan.light is None else transforms.to_device(plan.light, self.device)
+        inside = self._inside(plan)
+        batches = zip(self._train_pixels(plan), self._plan_labels(plan), strict=True)
+        for number, (images, labels) in enumerate(batches):
+            part = plan.part(number)
+            lit = None if light is None else light[part]
+            if inside is None:
+                normalised = self._normalize(images, lit)
             else:
-                normalised = self._normalize(images, light)
-            yield self._lay_out(normalised), plan.labels[part]
+                rows, columns = self._inside_rows[inside[0][part]], inside[1][part]
+                normalised = self._normalize.padded(
+                    images, rows, self._inside_columns[columns], lit
+                )
+            yield self._lay_out(normalised), labels
 
-    def _cut(self, plan: _EpochPlan, part: slice) -> Tensor:
-        if self._resident is not None:
-            source, rows = self._resident, plan.rows[part]
-        else:
-            source = self._pad(self._gather(plan.positions[part]))
-            rows = torch.arange(self._share, device=self.device)
-        return transforms.crop(source, rows, plan.tops[part], plan.lefts[part], self.im_size)
+    def _train_pixels(self, plan: EpochPlan) -> Iterator[Tensor]:
+        for number, images in enumerate(self._images.train_batches(plan, self.transform)):
+            if plan.draws is not None:
+                apply_draws(images, plan.draws[plan.part(number)])
+            yield images
 
-    def _plan_epoch(self, epoch: int, start: int) -> _EpochPlan:
+    def _plan_epoch(self, epoch: int, start: int) -> EpochPlan:
         """Draw all that happens in an epoch: per batch there is only slicing left."""
-        order = randomness.epoch_order(self.seed, epoch, self.dataset.indices)
+        indices = self.dataset.indices
+        order = randomness.epoch_order(self.seed, epoch, indices)
         batches = order[: self.total_images].reshape(len(self), self.batch_size)
-        order = batches[start:, self._part(self.batch_size)].ravel()
-        positions = self.dataset.indices[order]
-        flips = np.zeros(len(order), dtype=np.bool_)
-        if self.flip:
-            drawn = randomness.sample_uniform(self.seed, epoch, randomness.STREAM_FLIP, positions)
-            flips = drawn < 0.5
-        room = self._room()
-        tops, lefts = (
-            randomness.sample_integers(self.seed, epoch, stream, positions, room[axis] + 1)
-            for axis, stream in enumerate((randomness.STREAM_CROP_Y, randomness.STREAM_CROP_X))
+        rows = batches[start:, self._part(self.batch_size)].ravel()
+        return plan_epoch(
+            self.transform, self.dataset.im_size, self.seed, epoch, rows, indices[rows], self._share
         )
-        draws = self.augment.sample(self.seed, epoch, positions) if self.augment else None
-        light = None
-        if self.lighting:
-            drawn_light = sample_lighting(self.seed, epoch, positions, self.lighting)
-            light = self._to_device(drawn_light)
-        numbers, places = np.nonzero(flips.reshape(-1, self._share))
-        rows = self._to_device(order)
-        return _EpochPlan(
-            positions=positions,
-            rows=rows,
-            labels=self._labels[rows],
-            tops=self._to_device(tops),
-            lefts=self._to_device(lefts),
-            inside=self._to_device(lefts + (room[1] + 1) * flips),
-            # Where the flips are is known here: the device need not be asked for their number.
-            flipped=self._to_device(places).split(
-                np.bincount(numbers, minlength=len(self) - start).tolist()
-            ),
-            draws=draws,
-            light=light,
+
+    def _plan_labels(self, plan: EpochPlan) -> Iterator[Tensor]:
+        labels = self._labels[transforms.to_device(plan.rows, self.device)]
+        return (labels[plan.part(number)] for number in range(len(plan)))
+
+    def _inside(self, plan: EpochPlan) -> tuple[Tensor, Tensor] | None:
+        """Return the crops' places in the tables of what is image; None where all of it is."""
+        if not self.transform.pad or plan.draws is not None or plan.offsets is None:
+            return None
+        assert self.dataset.im_size is not None
+        room = padded_room(self.dataset.im_size, self.transform)[1]
+        rows, columns = plan.offsets.T
+        mirrored = columns + (room + 1) * plan.flips
+        return (
+            transforms.to_device(rows, self.device),
+            transforms.to_device(mirrored, self.device),
         )
 
     def _test_batches(self, start: int) -> Iterator[Batch]:
-        positions = self.dataset.indices[self._held]
-        for first in range(start * self._share, len(positions), self._share):
-            part = slice(first, first + self._share)
-            if self._resident is not None:
-                images = self._resident[part]
-            else:
-                images = self._gather(positions[part])
-            if self._resizes():
-                images = transforms.resize_short_side(images, self.test_im_size or self.im_size)
-            images = self._normalize(transforms.centre_crop(images, self.im_size))
-            yield self._lay_out(images), self._labels[part]
+        parts = self._test_parts(start)
+        for part, images in zip(parts, self._images.test_batches(parts, self._centre), strict=True):
+            yield self._lay_out(self._normalize(images)), self._labels[part]
+
+    def _test_parts(self, start: int) -> list[slice]:
+        """Return which of this process's images each batch takes."""
+        share = self._share
+        return [
+            slice(first, first + share) for first in range(start * share, len(self._labels), share)
+        ]
 
     def _lay_out(self, images: Tensor) -> Tensor:
         """Return N x H x W x 3 images as N x 3 x H x W, in the memory format asked for."""
         images = images.permute(0, 3, 1, 2)
         return images if self._channels_last else images.contiguous()
 
-    def _resizes(self) -> bool:
-        return self.test_im_size is not None and self.test_im_size != min(self.dataset.im_size)
+    def _open_images(
+        self, threads: int, workers: int, max_resident_bytes: int
+    ) -> HeldImages | StreamedImages | FileImages:
+        if isinstance(self.dataset, ImageTree):
+            return FileImages(self.dataset, self._own, self.device, workers)
+        reader = RecordReader(self.dataset.images)
+        positions = self.dataset.indices[self._own]
+        border = (self.transform.pad, self._border_colour())
+        # The CPU cuts what is resized where it is read: holding it would cost memory only.
+        can_hold = self.device.type != "cpu" or not self.transform.resized
+        if can_hold and self._bytes() <= max_resident_bytes:
+            try:
+                return HeldImages(reader, positions, self.device, *border)
+            except torch.OutOfMemoryError:
+                # Others use the GPU too: it can be done without.
+                torch.cuda.empty_cache()
+        return StreamedImages(reader, positions, self.device, threads, *border)
 
-    def _room(self) -> tuple[int, int]:
-        """Rows and columns that the random square can move by."""
-        height, width = self.dataset.im_size
-        return height + 2 * self.pad - self.im_size, width + 2 * self.pad - self.im_size
+    def _default_limit(self, gpu_share: float) -> int:
+        """Return up to how many bytes a side is held on the device."""
+        if self.device.type == "cpu":
+            return MAX_HELD_BYTES
+        return int(gpu_share * torch.cuda.get_device_properties(self.device).total_memory)
 
     def _bytes(self) -> int:
-        height, width = self.dataset.im_size
-        return len(self._labels) * (height + 2 * self.pad) * (width + 2 * self.pad) * 3
+        assert self.dataset.im_size is not None
+        height, width = (length + 2 * self.transform.pad for length in self.dataset.im_size)
+        return len(self._labels) * height * width * 3
 
-    def _load(self) -> Tensor:
-        """Read all that is held, padded."""
-        return self._pad(self._gather(self.dataset.indices[self._held]))
-
-    def _pad(self, images: Tensor) -> Tensor:
-        colour = None
-        if self.augment:
-            mean = torch.from_numpy(self.dataset.mean * 255)
-            colour = mean.round().to(torch.uint8).to(self.device)
-        return transforms.pad_images(images, self.pad, colour)
-
-    def _gather(self, positions: IntArray) -> Tensor:
-        """Copy images of the prepared set to the device, read in the order they lie in."""
-        order = np.argsort(positions, kind="stable")
-        images = np.empty((len(positions), *self.dataset.im_size, 3), dtype=np.uint8)
-        images[order] = self.dataset.images[positions[order]]
-        return self._to_device(images)
-
-    def _to_device(self, array: npt.NDArray[Any]) -> Tensor:
-        return transforms.to_device(array, self.device)
-
-    def _check(self) -> None:
-        name = f"data set '{self.dataset.name}' ({self.dataset.split})"
-        if self.batch_size < 1 or self.im_size < 1 or self.pad < 0:
-            raise ConfigError(
-                f"batch size {self.batch_size}, image size {self.im_size}, padding {self.pad}: "
-                "expected at least 1, 1 and 0"
-            )
-        if not 0 <= self.rank < self.world_size:
-            raise ConfigError(
-                f"process {self.rank} of {self.world_size}: expected a number from 0 to "
-                f"{self.world_size - 1}"
-            )
-        if self.train and self.batch_size % self.world_size:
-            raise ConfigError(
-                f"a batch of {self.batch_size} training images cannot be shared evenly by "
-                f"{self.world_size} processes; choose a batch size that is a multiple of "
-                f"{self.world_size}"
-            )
-        if not 0 <= self.lighting < float("inf"):
-            raise ConfigError(f"lighting {self.lighting}: expected a number of 0 or more")
-        if self.test_im_size is not None and self.test_im_size < self.im_size:
-            raise ConfigError(
-                f"test image size {self.test_im_size} is below the image size {self.im_size}, "
-                "which is cut out of it; expected at least as much"
-            )
-        if self.train and len(self.dataset) < self.batch_size:
-            raise ConfigError(
-                f"{name} has {len(self.dataset)} images, fewer than one batch of "
-                f"{self.batch_size}; choose a batch size of at most {len(self.dataset)}"
-            )
-        if self.train and min(self._room()) < 0:
-            height, width = self.dataset.im_size
-            raise ConfigError(
-                f"{name} has images of {height} x {width} pixels, too small for crops of "
-                f"{self.im_size} with {self.pad} pixels of padding; choose an image size of at "
-                f"most {min(height, width) + 2 * self.pad} or prepare the set at a larger size"
-            )
-        if not self.train and not self._resizes() and self.im_size > min(self.dataset.im_size):
-            height, width = self.dataset.im_size
-            raise ConfigError(
-                f"{name} has images of {height} x {width} pixels, too small for centre crops of "
-                f"{self.im_size}; set the test image size to {self.im_size} or more, or prepare "
-                "the set at a larger size"
-            )
+    def _border_colour(self) -> Tensor | None:
+        if not self.transform.augment:
+            return None
+        mean = torch.from_numpy(self.dataset.mean * 255)
+        return mean.round().to(torch.uint8).to(self.device)

@@ -20,6 +20,7 @@ STREAM_CROP_X = 2
 STREAM_FLIP = 3
 STREAM_LIGHTING = 4  # and the next two: one for each colour axis
 STREAM_POLICY = 7
+STREAM_BOX = 100  # and all after it: four for each try at a random resized crop
 STREAM_AUGMENT = 1000  # and all after it: three for each operation in turn
 
 _MASK = (1 << 64) - 1

@@ -2,6 +2,7 @@
 
 import copy
 
+import numpy as np
 import pytest
 import torch
 
@@ -11,6 +12,11 @@ from pycls.core.optimizer import build_optimizer
 from pycls.core.precision import Precision
 from pycls.core.step import TrainStep
 from pycls.core.trainer import train_model
+from pycls.datasets import open_dataset
+from pycls.datasets.held import HeldImages
+from pycls.datasets.loader import Loader
+from pycls.datasets.store_writer import SetFacts, write_store
+from pycls.datasets.streamed import StreamedImages
 from pycls.models import build_model
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU on this machine")
@@ -71,3 +77,66 @@ def test_captured_step_trains_as_the_plain_one(overrides):
 def test_it_learns_on_the_gpu(digits_cfg, overrides):
     result = train_model(digits_cfg("DEVICE", "cuda", "OPTIM.MAX_EPOCH", 15, *overrides))["result"]
     assert result["final_top1_err"] < 25
+
+
+@pytest.fixture(scope="module")
+def large_set(tmp_path_factory):
+    """Return a set of 200 random images of 96 x 100 pixels."""
+    images = np.random.default_rng(0).integers(0, 256, (200, 96, 100, 3), dtype=np.uint8)
+    split = (np.arange(200) % 4 == 3).astype(np.uint8)
+    facts = SetFacts("large", "Large", "random pixels", "a generator", "none", "every fourth")
+    folder = tmp_path_factory.mktemp("sets") / "large"
+    return write_store(folder, images, np.arange(200) % 2, split, ("a", "b"), facts)
+
+
+def pixels(loader, epoch=2):
+    return torch.cat([images.cpu() for images, _ in loader.pixels(epoch)])
+
+
+@pytest.mark.parametrize("max_resident_bytes", [None, 0], ids=["held", "streamed"])
+@pytest.mark.parametrize("augment", ["", "RandAugment_N1_M0.5"])
+def test_resized_crops_are_those_of_the_cpu(large_set, max_resident_bytes, augment):
+    dataset = open_dataset(large_set, "train")
+    options = {"batch_size": 30, "im_size": 64, "train": True, "seed": 4}
+    on_cpu = pixels(Loader(dataset, **options))
+    options |= {"device": "cuda", "max_resident_bytes": max_resident_bytes, "threads": 3}
+    loader = Loader(dataset, **options)
+    assert isinstance(loader._images, StreamedImages if max_resident_bytes == 0 else HeldImages)
+    difference = (pixels(loader).int() - on_cpu.int()).abs()
+    assert difference.max() <= (0 if max_resident_bytes == 0 else 1)
+    augmented = Loader(dataset, augment=augment, lighting=0.1, **options)
+    for images, labels in augmented.epoch(0):
+        assert images.device.type == labels.device.type == "cuda"
+        assert images.is_contiguous(memory_format=torch.channels_last)
+        assert images.isfinite().all()
+
+
+@pytest.mark.parametrize("max_resident_bytes", [None, 0], ids=["held", "streamed"])
+@pytest.mark.parametrize("test_im_size", [None, 72])
+def test_test_images_are_those_of_the_cpu(large_set, max_resident_bytes, test_im_size):
+    dataset = open_dataset(large_set, "test")
+    options = {"batch_size": 30, "im_size": 64, "train": False, "seed": 4,
+               "test_im_size": test_im_size}  # fmt: skip
+    on_cpu = pixels(Loader(dataset, **options))
+    on_gpu = pixels(
+        Loader(dataset, device="cuda", max_resident_bytes=max_resident_bytes, **options)
+    )
+    difference = (on_gpu.int() - on_cpu.int()).abs()
+    assert difference.max() <= (0 if test_im_size is None else 1)
+
+
+def test_a_share_of_the_memory_decides_what_is_held(large_set):
+    dataset = open_dataset(large_set, "train")
+    options = {"batch_size": 30, "im_size": 64, "train": True, "seed": 4, "device": "cuda"}
+    assert isinstance(Loader(dataset, **options)._images, HeldImages)
+    assert isinstance(Loader(dataset, gpu_share=1e-6, **options)._images, StreamedImages)
+
+
+def test_batches_stay_what_they_are_while_the_next_are_made(large_set):
+    # Buffers that are copied from must not be filled again too early.
+    dataset = open_dataset(large_set, "train")
+    options = {"batch_size": 10, "im_size": 64, "train": True, "seed": 4, "device": "cuda",
+               "max_resident_bytes": 0, "threads": 4}  # fmt: skip
+    loader = Loader(dataset, **options)
+    kept = [images for images, _ in loader.pixels(1)]
+    assert torch.equal(torch.cat(kept).cpu(), pixels(Loader(dataset, **options), 1))

@@ -1,0 +1,174 @@
+"""Batches out of image files, decoded by worker processes."""
+
+import multiprocessing
+import signal
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from pycls.datasets import crops, transforms
+from pycls.datasets.epoch_plan import EpochPlan, TrainTransform
+from pycls.datasets.image_tree import ImageTree, read_image
+from pycls.datasets.store import ImageArray, IntArray
+from pycls.errors import DataError
+
+_BATCHES_AHEAD = 2  # of each worker
+
+
+class FileImages:
+    """Decodes and cuts the images of a tree.
+
+    Workers are started for an epoch and end with it. They are new processes, not forks of this
+    one with its threads and GPU: a script that trains on a tree needs its
+    ``if __name__ == "__main__"``.
+
+    Args:
+        tree: the images.
+        own: the part of the side that this process tests.
+        device: where batches shall be.
+        workers: how many processes decode; 0: this one does.
+    """
+
+    def __init__(self, tree: ImageTree, own: slice, device: torch.device, workers: int) -> None:
+        self._tree = tree
+        self._own = np.arange(len(tree))[own]
+        self._device = device
+        self._workers = workers
+
+    def train_batches(self, plan: EpochPlan, transform: TrainTransform) -> Iterator[Tensor]:
+        """Yield the plan's batches, cut and mirrored: uint8, N x S x S x 3.
+
+        Raises:
+            DataError: an image cannot be read; names it.
+        """
+        parts = [plan.part(number) for number in range(len(plan))]
+        boxes = [_Boxes(plan.seed, plan.epoch, plan.positions[p], plan.flips[p]) for p in parts]
+        files = [self._names(plan.rows[part]) for part in parts]
+        cut = _TrainBatches(self._tree.folder, transform.im_size, transform.area, transform.aspect)
+        return self._run(cut, list(zip(files, boxes, strict=True)))
+
+    def test_batches(
+        self, parts: Sequence[slice], centre: transforms.CentreCrop
+    ) -> Iterator[Tensor]:
+        """Yield the central squares of parts of the images: uint8, N x S x S x 3.
+
+        Raises:
+            DataError: an image cannot be read; names it.
+        """
+        files = [self._names(self._own[part]) for part in parts]
+        cut = _TestBatches(self._tree.folder, centre)
+        return self._run(cut, [(names, None) for names in files])
+
+    def _names(self, rows: IntArray) -> list[str]:
+        return [self._tree.files[row] for row in rows.tolist()]
+
+    def _run(self, cut: "_Batches", tasks: Sequence["_Task"]) -> Iterator[Tensor]:
+        for batch in self._start(cut, tasks) if self._workers else map(cut.__getitem__, tasks):
+            if isinstance(batch, str):
+                raise DataError(batch)
+            yield batch.to(self._device, non_blocking=True)
+
+    def _start(self, cut: "_Batches", tasks: Sequence["_Task"]) -> "DataLoader[Any]":
+        context = multiprocessing.get_context("forkserver")
+        # The server imports once what all workers need.
+        context.set_forkserver_preload([__name__])
+        return DataLoader(
+            cut,  # type: ignore[arg-type]  # a mapping from tasks to batches
+            sampler=tasks,  # type: ignore[arg-type]
+            batch_size=None,
+            collate_fn=_as_it_is,
+            num_workers=min(self._workers, max(1, len(tasks))),
+            prefetch_factor=_BATCHES_AHEAD,
+            pin_memory=self._device.type == "cuda",
+            multiprocessing_context=context,
+            worker_init_fn=_leave_signals_to_parent,
+        )
+
+
+@dataclass(frozen=True)
+class _Boxes:
+    """What is drawn for the images of a batch, but for what depends on their sizes."""
+
+    seed: int
+    epoch: int
+    positions: IntArray
+    flips: npt.NDArray[np.bool_]
+
+
+_Task = tuple[list[str], _Boxes | None]
+
+
+@dataclass(frozen=True)
+class _Batches:
+    """Makes batches in a worker: ``self[task]`` is one, or the message of what is wrong."""
+
+    folder: Path
+
+    def __getitem__(self, task: _Task) -> Tensor | str:
+        files, boxes = task
+        try:
+            images = [read_image(self.folder / file) for file in files]
+        except DataError as error:
+            return str(error)
+        return torch.from_numpy(self.squares(images, boxes))
+
+    def squares(self, images: Sequence[ImageArray], boxes: _Boxes | None) -> ImageArray:
+        """Return uint8, N x S x S x 3."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class _TrainBatches(_Batches):
+    im_size: int
+    area: tuple[float, float]
+    aspect: tuple[float, float]
+
+    def squares(self, images: Sequence[ImageArray], boxes: _Boxes | None) -> ImageArray:
+        assert boxes is not None
+        drawn = crops.sample_boxes(
+            boxes.seed,
+            boxes.epoch,
+            boxes.positions,
+            [image.shape[:2] for image in images],
+            self.area,
+            self.aspect,
+        )
+        squares = np.empty((len(images), self.im_size, self.im_size, 3), dtype=np.uint8)
+        crops.cut_boxes(images, drawn, boxes.flips, squares)
+        return squares
+
+
+@dataclass(frozen=True)
+class _TestBatches(_Batches):
+    centre: transforms.CentreCrop
+
+    def squares(self, images: Sequence[ImageArray], boxes: _Boxes | None) -> ImageArray:
+        size = self.centre.im_size
+        fitted = [self._fit(image) for image in images]
+        if not fitted:
+            return np.empty((0, size, size, 3), dtype=np.uint8)
+        return np.stack(fitted)
+
+    def _fit(self, image: ImageArray) -> ImageArray:
+        from pycls.datasets.decode import fit_image
+
+        side, size = self.centre.test_im_size or self.centre.im_size, self.centre.im_size
+        first = (side - size) // 2
+        return fit_image(image, side, "crop")[first : first + size, first : first + size]
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch
+
+
+def _leave_signals_to_parent(_: int) -> None:
+    """Go on when the whole job is signalled: the training finishes its step and ends us."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(number, signal.SIG_IGN)

@@ -1,0 +1,84 @@
+"""Images of a side that lie on the device as one tensor."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pycls.datasets import crops, transforms
+from pycls.datasets.epoch_plan import EpochPlan, TrainTransform
+from pycls.datasets.padded_crops import PaddedCrops
+from pycls.datasets.records import RecordReader
+from pycls.datasets.store import IntArray
+from pycls.datasets.transforms import to_device
+
+# Read and moved to the device at once.
+_CHUNK_BYTES = 64 << 20
+
+
+class HeldImages:
+    """Cuts batches out of images that are all on the device.
+
+    Args:
+        reader: reads the prepared set.
+        positions: int64, N, which images to hold.
+        device: where.
+        pad: pixels of padding on each side.
+        colour: uint8, 3, of the padding; None for zeros.
+    """
+
+    def __init__(
+        self,
+        reader: RecordReader,
+        positions: IntArray,
+        device: torch.device,
+        pad: int = 0,
+        colour: Tensor | None = None,
+    ) -> None:
+        self._device = device
+        self._images = _load(reader, positions, device, pad, colour)
+
+    def train_batches(self, plan: EpochPlan, transform: TrainTransform) -> Iterator[Tensor]:
+        """Yield the plan's batches, cut and mirrored: uint8, N x S x S x 3."""
+        rows = to_device(plan.rows, self._device)
+        if plan.boxes is not None:
+            boxes, flips = (to_device(a, self._device) for a in (plan.boxes, plan.flips))
+            for number in range(len(plan)):
+                part = plan.part(number)
+                yield crops.cut_boxes_on_device(
+                    self._images, rows[part], boxes[part], flips[part], transform.im_size
+                )
+            return
+        padded = PaddedCrops(plan, transform.im_size, self._device)
+        for number in range(len(plan)):
+            yield padded.cut(number, self._images, rows[plan.part(number)])
+
+    def test_batches(
+        self, parts: Sequence[slice], centre: transforms.CentreCrop
+    ) -> Iterator[Tensor]:
+        """Yield the central squares of parts of the images: uint8, N x S x S x 3."""
+        for part in parts:
+            yield centre(self._images[part])
+
+
+def _load(
+    reader: RecordReader,
+    positions: IntArray,
+    device: torch.device,
+    pad: int,
+    colour: Tensor | None,
+) -> Tensor:
+    height, width, channels = reader.shape
+    shape = (len(positions), height + 2 * pad, width + 2 * pad, channels)
+    held = torch.zeros(shape, dtype=torch.uint8, device=device)
+    if colour is not None:
+        held[:] = colour
+    step = max(1, _CHUNK_BYTES // (height * width * channels))
+    for first in range(0, len(positions), step):
+        part = positions[first : first + step]
+        images = np.empty((len(part), height, width, channels), dtype=np.uint8)
+        reader.read(part, images)
+        inner = held[first : first + step, pad : pad + height, pad : pad + width]
+        inner.copy_(to_device(images, device))
+    return held

@@ -1,0 +1,127 @@
+"""Images of a side that are read batch by batch, ahead of their use."""
+
+import threading
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pycls.datasets import crops, transforms
+from pycls.datasets.buffers import BufferPool
+from pycls.datasets.epoch_plan import EpochPlan, TrainTransform
+from pycls.datasets.memory import memory_limit
+from pycls.datasets.padded_crops import PaddedCrops
+from pycls.datasets.prefetch import prefetch
+from pycls.datasets.records import RecordReader
+from pycls.datasets.store import ImageArray, IntArray
+
+
+class StreamedImages:
+    """Reads images in threads, which also cut and resize the crops that are resized.
+
+    Args:
+        reader: reads the prepared set.
+        positions: int64, N, the side's images (in testing the process's share of them).
+        device: where batches shall be.
+        threads: how many threads read.
+        pad: pixels of padding on each side.
+        colour: uint8, 3, of the padding; None for zeros.
+    """
+
+    def __init__(
+        self,
+        reader: RecordReader,
+        positions: IntArray,
+        device: torch.device,
+        threads: int,
+        pad: int = 0,
+        colour: Tensor | None = None,
+    ) -> None:
+        self._reader = reader
+        self._positions = positions
+        self._device = device
+        self._threads = threads
+        self._pad = pad
+        self._colour = colour
+        # Where it is likely to stay in memory, reading the memory map is faster.
+        self._mapped = len(positions) * int(np.prod(reader.shape)) <= memory_limit() // 2
+        self._pool = BufferPool(most_free=threads + 1)
+        self._buffers = threading.local()
+
+    def train_batches(self, plan: EpochPlan, transform: TrainTransform) -> Iterator[Tensor]:
+        """Yield the plan's batches, cut and mirrored: uint8, N x S x S x 3."""
+        parts = [plan.positions[plan.part(number)] for number in range(len(plan))]
+        if plan.boxes is not None:
+            return self._resized_batches(plan, plan.boxes, parts, transform.im_size)
+        return self._padded_batches(plan, parts, transform.im_size)
+
+    def _resized_batches(
+        self, plan: EpochPlan, boxes: IntArray, parts: Sequence[IntArray], size: int
+    ) -> Iterator[Tensor]:
+        def cut(number: int) -> Tensor:
+            part = plan.part(number)
+            squares = self._new_batch(plan.share, size, size)
+            images = self._read(parts, number)
+            crops.cut_boxes(images, boxes[part], plan.flips[part], squares.numpy())
+            return squares
+
+        for squares in prefetch(cut, len(parts), self._threads):
+            yield self._to_device(squares)
+
+    def _padded_batches(
+        self, plan: EpochPlan, parts: Sequence[IntArray], size: int
+    ) -> Iterator[Tensor]:
+        padded = PaddedCrops(plan, size, self._device)
+        rows = torch.arange(plan.share, device=self._device)
+        for number, images in enumerate(self._whole_batches(parts)):
+            padded_images = transforms.pad_images(images, self._pad, self._colour)
+            yield padded.cut(number, padded_images, rows)
+
+    def test_batches(
+        self, parts: Sequence[slice], centre: transforms.CentreCrop
+    ) -> Iterator[Tensor]:
+        """Yield the central squares of parts of the images: uint8, N x S x S x 3."""
+        for images in self._whole_batches([self._positions[part] for part in parts]):
+            yield centre(images)
+
+    def _whole_batches(self, parts: Sequence[IntArray]) -> Iterator[Tensor]:
+        def read(number: int) -> Tensor:
+            self._announce(parts, number)
+            images = self._new_batch(len(parts[number]), *self._reader.shape[:2])
+            self._reader.read(parts[number], images.numpy())
+            return images
+
+        for images in prefetch(read, len(parts), self._threads):
+            yield self._to_device(images)
+
+    def _read(self, parts: Sequence[IntArray], number: int) -> Sequence[ImageArray] | ImageArray:
+        """Return a batch's images, until the thread reads the next batch."""
+        self._announce(parts, number)
+        if self._mapped:
+            return self._reader.views(parts[number])
+        # The thread's own: new memory would cost as much again.
+        buffer = getattr(self._buffers, "images", None)
+        if buffer is None or len(buffer) < len(parts[number]):
+            shape = (len(parts[number]), *self._reader.shape)
+            buffer = self._buffers.images = np.empty(shape, dtype=np.uint8)
+        images: ImageArray = buffer[: len(parts[number])]
+        self._reader.read(parts[number], images)
+        return images
+
+    def _announce(self, parts: Sequence[IntArray], number: int) -> None:
+        """Have the batch fetched that a thread will come to after those being read."""
+        ahead = number + self._threads
+        for coming in range(ahead + 1) if number == 0 else (ahead,):
+            if coming < len(parts):
+                self._reader.announce(parts[coming])
+
+    def _new_batch(self, count: int, height: int, width: int) -> Tensor:
+        shape = (count, height, width, 3)
+        if self._device.type == "cpu":
+            return self._pool.empty(shape, torch.uint8)
+        # PyTorch keeps pinned memory too, and uses it again only when the device has read it.
+        return torch.empty(shape, dtype=torch.uint8, pin_memory=True)
+
+    def _to_device(self, batch: Tensor) -> Tensor:
+        return batch.to(self._device, non_blocking=True)
