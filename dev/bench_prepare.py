@@ -22,8 +22,8 @@ import numpy as np
 from PIL import Image
 
 from pycls import files
+from pycls.datasets.preparation.worker_pool import usable_cores
 from pycls.datasets.readers.embedded import load_picture
-from pycls.datasets.worker_pool import usable_cores
 
 TOOL = Path(__file__).resolve().parents[1] / "tools" / "prepare_data.py"
 PICTURES = ("astronaut", "chelsea", "china", "flower", "motorcycle")

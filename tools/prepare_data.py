@@ -16,8 +16,8 @@ from typing import Any
 
 from pycls.datasets.dataset import find_store, open_dataset, resolve_data_dir
 from pycls.datasets.describe import describe_catalog, describe_set
+from pycls.datasets.preparation.progress import ProgressPrinter
 from pycls.datasets.prepare import prepare
-from pycls.datasets.progress import ProgressPrinter
 from pycls.datasets.store import SIDES, open_store, verify_store
 from pycls.errors import ConfigError, DataError, run_tool
 from pycls.strict_yaml import parse_yaml

@@ -10,9 +10,9 @@ from pycls.datasets.dataset import Dataset
 from pycls.datasets.image_tree import ImageTree, is_image_tree, open_image_tree
 from pycls.datasets.loader import Loader
 from pycls.datasets.locate import list_prepared, resolve_data_dir
+from pycls.datasets.preparation.worker_pool import usable_cores
 from pycls.datasets.store import is_store
 from pycls.datasets.views import list_views
-from pycls.datasets.worker_pool import usable_cores
 from pycls.errors import ConfigError
 
 # Threads that read and cut for a GPU: more are seldom of use.

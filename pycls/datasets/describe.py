@@ -9,9 +9,9 @@ import numpy as np
 from pycls.datasets.catalog import CATALOG, CatalogEntry
 from pycls.datasets.dataset import Dataset
 from pycls.datasets.locate import list_prepared
+from pycls.datasets.preparation.work_folder import list_work
 from pycls.datasets.store import ARRAY_FILES, SIDES
 from pycls.datasets.views import VIEWS_FILE, list_views
-from pycls.datasets.work_folder import list_work
 
 _MOST_ROWS = 40
 _FEW = 5

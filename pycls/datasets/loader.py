@@ -7,21 +7,21 @@ from torch import Tensor
 
 from pycls.datasets import randomness, transforms
 from pycls.datasets.augment import Augment, apply_draws
-from pycls.datasets.crops import AREA, ASPECT
 from pycls.datasets.dataset import Dataset
-from pycls.datasets.epoch_plan import (
+from pycls.datasets.image_tree import ImageTree
+from pycls.datasets.loading.crops import AREA, ASPECT
+from pycls.datasets.loading.epoch_plan import (
     EpochPlan,
     TrainTransform,
     crops_resized,
     padded_room,
     plan_epoch,
 )
-from pycls.datasets.file_images import FileImages
-from pycls.datasets.held import HeldImages
-from pycls.datasets.image_tree import ImageTree
-from pycls.datasets.loader_checks import check_loader
-from pycls.datasets.records import RecordReader
-from pycls.datasets.streamed import StreamedImages
+from pycls.datasets.loading.file_images import FileImages
+from pycls.datasets.loading.held import HeldImages
+from pycls.datasets.loading.loader_checks import check_loader
+from pycls.datasets.loading.records import RecordReader
+from pycls.datasets.loading.streamed import StreamedImages
 
 # A side of padded images that a process keeps for itself on the CPU, in bytes; larger ones are
 # read through the page cache, which processes share.

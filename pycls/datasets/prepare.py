@@ -10,11 +10,11 @@ from typing import Any
 
 from pycls.datasets.catalog import CatalogEntry, find_entry
 from pycls.datasets.dataset import resolve_data_dir
-from pycls.datasets.execution import Execution
-from pycls.datasets.progress import Progress
+from pycls.datasets.preparation.execution import Execution
+from pycls.datasets.preparation.progress import Progress
+from pycls.datasets.preparation.work_folder import WorkFolder, naming
 from pycls.datasets.store import is_store, open_store
 from pycls.datasets.store_writer import SetFacts, remove_stale_partials, write_store
-from pycls.datasets.work_folder import WorkFolder, naming
 from pycls.errors import ConfigError, DataError
 from pycls.files import exclusive_lock
 
@@ -114,7 +114,11 @@ def _prepare_raw(
     execution: Execution,
 ) -> None:
     """Prepare a downloaded set, unless it is there."""
-    from pycls.datasets.plan import check_pipeline_options, compute_listing_digest, read_listing
+    from pycls.datasets.preparation.plan import (
+        check_pipeline_options,
+        compute_listing_digest,
+        read_listing,
+    )
     from pycls.datasets.sources import open_source
 
     check_pipeline_options(recipe["options"])
@@ -133,7 +137,7 @@ def _prepare_raw(
             f"data set '{entry.key}' is made from {kind}; say where with --raw PATH. {what}: "
             f"{entry.download}"
         )
-    from pycls.datasets.ingest import ingest
+    from pycls.datasets.preparation.ingest import ingest
 
     if source is None or listing is None:
         execution.progress.say(f"listing {raw}")

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pycls import files
-from pycls.datasets.channel_sums import ChannelSums, sum_histogram
+from pycls.datasets.preparation.channel_sums import ChannelSums, sum_histogram
 from pycls.datasets.store import (
     ARRAY_FILES,
     FORMAT_VERSION,

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from pycls.datasets.buffers import BufferPool
+from pycls.datasets.loading.buffers import BufferPool
 from pycls.errors import ConfigError
 
 _WORDS = (torch.int64, torch.int32, torch.int16, torch.uint8)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from pycls.datasets.buffers import BufferPool
+from pycls.datasets.loading.buffers import BufferPool
 
 LARGE = (4, 512, 512, 3)
 

@@ -92,7 +92,9 @@ def test_published_class_counts_add_up():
 
 
 def test_unknown_names_are_refused_with_the_nearest():
-    with pytest.raises(ConfigError, match=r"unknown data set 'cifar1'; did you mean 'cifar10'.* known are"):
+    with pytest.raises(
+        ConfigError, match=r"unknown data set 'cifar1'; did you mean 'cifar10'.* known are"
+    ):
         find_entry("cifar1")
     with pytest.raises(ConfigError, match="'imagenet_5' is a view of 'imagenet'"):
         find_entry("imagenet_5")

@@ -6,7 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pycls.datasets import crops, randomness
+from pycls.datasets import randomness
+from pycls.datasets.loading import crops
 
 SIZES = st.tuples(st.integers(1, 40), st.integers(1, 40))
 

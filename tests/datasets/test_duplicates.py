@@ -5,7 +5,7 @@ from archives import pack
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pycls.datasets.duplicates import (
+from pycls.datasets.preparation.duplicates import (
     compute_digest,
     find_candidates,
     make_array_keys,

@@ -11,9 +11,9 @@ import pytest
 from archives import encode, make_image, pack, picture, write_tree
 
 from pycls.datasets.decode import decode_image, fit_image
-from pycls.datasets.decode_work import DecodeFiles
+from pycls.datasets.preparation.decode_work import DecodeFiles
+from pycls.datasets.preparation.progress import Progress
 from pycls.datasets.prepare import prepare
-from pycls.datasets.progress import Progress
 from pycls.datasets.readers.base import Item
 from pycls.datasets.sources import open_source
 from pycls.datasets.store import open_store, verify_store

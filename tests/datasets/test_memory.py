@@ -2,8 +2,8 @@ import os
 
 import pytest
 
-from pycls.datasets import memory
-from pycls.datasets.memory import memory_limit
+from pycls.datasets.loading import memory
+from pycls.datasets.loading.memory import memory_limit
 
 
 def test_it_is_at_most_what_the_machine_has():

@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from pycls.datasets.prefetch import prefetch
+from pycls.datasets.loading.prefetch import prefetch
 
 
 def own_threads():

@@ -3,7 +3,7 @@ import re
 
 import pytest
 
-from pycls.datasets.progress import ProgressPrinter
+from pycls.datasets.preparation.progress import ProgressPrinter
 
 
 class Terminal(io.StringIO):

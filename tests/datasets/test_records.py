@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pycls.datasets import records
-from pycls.datasets.records import RecordReader
+from pycls.datasets.loading import records
+from pycls.datasets.loading.records import RecordReader
 from pycls.errors import DataError
 
 

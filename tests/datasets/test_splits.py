@@ -5,7 +5,7 @@ import pytest
 from hypothesis import assume, given, reject, settings
 from hypothesis import strategies as st
 
-from pycls.datasets.group_split import split_groups
+from pycls.datasets.preparation.group_split import split_groups
 from pycls.datasets.splits import split_areas, stratified_split
 from pycls.errors import DataError
 

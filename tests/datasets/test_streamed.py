@@ -13,10 +13,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pycls.datasets import crops, open_dataset, randomness, streamed
-from pycls.datasets.held import HeldImages
+from pycls.datasets import open_dataset, randomness
 from pycls.datasets.loader import Loader
-from pycls.datasets.records import RecordReader
+from pycls.datasets.loading import crops, streamed
+from pycls.datasets.loading.held import HeldImages
+from pycls.datasets.loading.records import RecordReader
 from pycls.datasets.store_writer import SetFacts, write_store
 from pycls.errors import ConfigError, DataError
 

@@ -11,10 +11,11 @@ from PIL import Image
 from pycls.core.config import load_cfg
 from pycls.core.loaders import build_loader
 from pycls.core.trainer import train_model
-from pycls.datasets import crops, randomness
+from pycls.datasets import randomness
 from pycls.datasets.decode import fit_image
 from pycls.datasets.image_tree import IMAGENET_MEAN, is_image_tree, open_image_tree
 from pycls.datasets.loader import Loader
+from pycls.datasets.loading import crops
 from pycls.errors import ConfigError, DataError
 
 OPTIONS = {"batch_size": 4, "im_size": 24, "seed": 3}

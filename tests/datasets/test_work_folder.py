@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pycls.datasets.work_folder import Journal, WorkFolder, list_work, read_journal
+from pycls.datasets.preparation.work_folder import Journal, WorkFolder, list_work, read_journal
 
 
 def test_journal_is_read_back(tmp_path):

@@ -8,7 +8,7 @@ import pytest
 from pool_work import Work
 from processes import children_of, is_alive, wait_until
 
-from pycls.datasets.worker_pool import run_tasks, usable_cores
+from pycls.datasets.preparation.worker_pool import run_tasks, usable_cores
 from pycls.errors import DataError, PyclsError
 from pycls.files import exclusive_lock, is_locked
 
@@ -61,7 +61,7 @@ def test_killed_worker_is_told_with_what_to_do():
 PARENT = """
 import itertools
 from pool_work import Work
-from pycls.datasets.worker_pool import run_tasks
+from pycls.datasets.preparation.worker_pool import run_tasks
 for number, _ in run_tasks(Work(), enumerate(itertools.repeat(("square", 1))), 2):
     if not number:
         print("working", flush=True)

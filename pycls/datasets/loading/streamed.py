@@ -7,13 +7,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pycls.datasets import crops, transforms
-from pycls.datasets.buffers import BufferPool
-from pycls.datasets.epoch_plan import EpochPlan, TrainTransform
-from pycls.datasets.memory import memory_limit
-from pycls.datasets.padded_crops import PaddedCrops
-from pycls.datasets.prefetch import prefetch
-from pycls.datasets.records import RecordReader
+from pycls.datasets import transforms
+from pycls.datasets.loading import crops
+from pycls.datasets.loading.buffers import BufferPool
+from pycls.datasets.loading.epoch_plan import EpochPlan, TrainTransform
+from pycls.datasets.loading.memory import memory_limit
+from pycls.datasets.loading.padded_crops import PaddedCrops
+from pycls.datasets.loading.prefetch import prefetch
+from pycls.datasets.loading.records import RecordReader
 from pycls.datasets.store import ImageArray, IntArray
 
 

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from pycls.datasets import transforms
-from pycls.datasets.epoch_plan import EpochPlan
+from pycls.datasets.loading.epoch_plan import EpochPlan
 from pycls.datasets.transforms import to_device
 
 

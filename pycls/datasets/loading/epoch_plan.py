@@ -5,9 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from pycls.datasets import crops, randomness
+from pycls.datasets import randomness
 from pycls.datasets.augment import Augment, Draws
 from pycls.datasets.lighting import sample_lighting
+from pycls.datasets.loading import crops
 from pycls.datasets.store import IntArray
 from pycls.errors import ConfigError
 
@@ -26,7 +27,7 @@ class TrainTransform:
         resized: cut a box of random area and aspect and resize it; else a square of `im_size`
             out of the padded image.
         pad: pixels of padding on each side (where not resized).
-        area, aspect: ranges of the boxes, see :func:`pycls.datasets.crops.sample_boxes`.
+        area, aspect: ranges of the boxes, see :func:`pycls.datasets.loading.crops.sample_boxes`.
         flip: mirror a random half.
         augment: the policy of augmentation; None for none.
         lighting: standard deviation of the draws along the colour axes of ImageNet.

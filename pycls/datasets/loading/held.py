@@ -6,10 +6,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pycls.datasets import crops, transforms
-from pycls.datasets.epoch_plan import EpochPlan, TrainTransform
-from pycls.datasets.padded_crops import PaddedCrops
-from pycls.datasets.records import RecordReader
+from pycls.datasets import transforms
+from pycls.datasets.loading import crops
+from pycls.datasets.loading.epoch_plan import EpochPlan, TrainTransform
+from pycls.datasets.loading.padded_crops import PaddedCrops
+from pycls.datasets.loading.records import RecordReader
 from pycls.datasets.store import IntArray
 from pycls.datasets.transforms import to_device
 

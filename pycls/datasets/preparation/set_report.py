@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from pycls.datasets.duplicates import Resolution
+from pycls.datasets.preparation.duplicates import Resolution
 from pycls.datasets.store import SIDES
 
 REPORT_FILE = "report.txt"

@@ -14,10 +14,10 @@ import numpy.typing as npt
 
 from pycls.datasets.catalog_entry import CatalogEntry
 from pycls.datasets.decode import ASPECTS
-from pycls.datasets.duplicates import resolve_copies
-from pycls.datasets.group_split import split_groups
+from pycls.datasets.preparation.duplicates import resolve_copies
+from pycls.datasets.preparation.group_split import split_groups
+from pycls.datasets.preparation.set_report import SetReport
 from pycls.datasets.readers.base import Item, Listing
-from pycls.datasets.set_report import SetReport
 from pycls.datasets.sources import Source
 from pycls.datasets.store import SIDES, ImageArray, IntArray
 from pycls.errors import ConfigError, DataError

@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from pycls.datasets import crops, transforms
-from pycls.datasets.epoch_plan import EpochPlan, TrainTransform
+from pycls.datasets import transforms
 from pycls.datasets.image_tree import ImageTree, read_image
+from pycls.datasets.loading import crops
+from pycls.datasets.loading.epoch_plan import EpochPlan, TrainTransform
 from pycls.datasets.store import ImageArray, IntArray
 from pycls.errors import DataError
 

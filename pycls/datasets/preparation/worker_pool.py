@@ -121,7 +121,7 @@ def _start_worker(inherit: Sequence[int]) -> tuple[Connection, "subprocess.Popen
     root = str(Path(__file__).parents[2])
     path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
     process = subprocess.Popen(
-        [sys.executable, "-m", "pycls.datasets.worker", str(theirs.fileno())],
+        [sys.executable, "-m", "pycls.datasets.preparation.worker", str(theirs.fileno())],
         stdin=subprocess.DEVNULL,
         env={**os.environ, **dict.fromkeys(_ONE_THREAD, "1"), "PYTHONPATH": path},
         pass_fds=(theirs.fileno(), *inherit),

@@ -15,19 +15,29 @@ import numpy as np
 import numpy.typing as npt
 
 from pycls import files
-from pycls.datasets.channel_sums import ChannelSums
-from pycls.datasets.decode_work import CopyArrays, DecodeFiles, HashFiles
-from pycls.datasets.duplicates import find_candidates, make_array_keys, make_content_keys
-from pycls.datasets.execution import Execution
-from pycls.datasets.plan import Plan, describe_work, make_plan
-from pycls.datasets.progress import Progress
+from pycls.datasets.preparation.channel_sums import ChannelSums
+from pycls.datasets.preparation.decode_work import CopyArrays, DecodeFiles, HashFiles
+from pycls.datasets.preparation.duplicates import (
+    find_candidates,
+    make_array_keys,
+    make_content_keys,
+)
+from pycls.datasets.preparation.execution import Execution
+from pycls.datasets.preparation.plan import Plan, describe_work, make_plan
+from pycls.datasets.preparation.progress import Progress
+from pycls.datasets.preparation.set_report import REPORT_FILE, describe_count
+from pycls.datasets.preparation.work_folder import (
+    Journal,
+    WorkFolder,
+    naming,
+    read_journal,
+    sync_file,
+)
+from pycls.datasets.preparation.worker_pool import run_tasks, usable_cores
 from pycls.datasets.readers.base import Listing
-from pycls.datasets.set_report import REPORT_FILE, describe_count
 from pycls.datasets.sources import Source
 from pycls.datasets.store import ARRAY_FILES, IntArray
 from pycls.datasets.store_writer import SetFacts, count_images, finish_store, start_images
-from pycls.datasets.work_folder import Journal, WorkFolder, naming, read_journal, sync_file
-from pycls.datasets.worker_pool import run_tasks, usable_cores
 from pycls.errors import DataError
 
 _FILES_A_TASK = 64

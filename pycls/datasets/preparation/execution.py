@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from pycls.datasets.progress import Progress
+from pycls.datasets.preparation.progress import Progress
 
 
 @dataclass(frozen=True)
