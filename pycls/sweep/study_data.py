@@ -75,6 +75,12 @@ class StudyData:
             self._facts[dataset.key] = self._find_facts(dataset)
         return self._facts[dataset.key]
 
+    def is_missing(self, dataset: DatasetSpec) -> bool:
+        """Say whether a data set has to be prepared by its user before it can be trained on."""
+        entry = CATALOG.get(dataset.prepared)
+        on_the_way = entry is not None and not entry.raw
+        return not on_the_way and not self.facts(dataset).prepared
+
     def is_prepared(self, dataset: DatasetSpec) -> bool:
         """Say whether a data set can be opened."""
         return self._try_open(dataset, "train") is not None
@@ -140,7 +146,7 @@ class StudyData:
         """Return {set: bytes of its images} of the sets that have yet to be prepared."""
         missing, views = {}, list_views(self.data_dir)
         for dataset in self.spec.datasets.values():
-            if not self.facts(dataset).prepared:
+            if self.is_missing(dataset):
                 name = dataset.prepared
                 while name in views:
                     name = views[name].of

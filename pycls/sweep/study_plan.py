@@ -106,7 +106,7 @@ def _plan_sweep(
     passes = runs * epochs
     work = passes * (facts.train_images + TEST_SHARE * facts.test_images)
     missing = []
-    if not facts.prepared:
+    if study.data.is_missing(dataset):
         missing.append(f"data set {dataset.prepared} is not prepared")
     if sweep in study.waiting:
         missing.append(f"{sweep} {study.waiting[sweep]}")
