@@ -85,6 +85,8 @@ def test_imports_point_one_way(path):
         ("import pycls.sweep.config_count", "torch"),
         ("import pycls.sweep.spaces, pycls.sweep.parameter_samplers", "scipy"),
         ("import pycls.sweep.sweep_setup, pycls.sweep.sweep_population", "torch"),
+        ("import pycls.sweep.sweep_collect", "torch"),
+        ("import pycls.sweep.sweep_collect", "pandas"),
         ("import pycls.datasets.catalog, pycls.sweep.study_plan", "torch"),
         ("import pycls.datasets.catalog, pycls.sweep.study_plan", "cv2"),
         ("import pycls.sweep.study, pycls.sweep.collect, pycls.sweep.launch.local", "torch"),

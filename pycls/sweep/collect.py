@@ -4,21 +4,23 @@ import csv
 import io
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pycls import files
-from pycls.core.run_log import STATS_TAG
 from pycls.core.run_record import LOCK_FILE, read_record
 from pycls.errors import ConfigError
 from pycls.files import is_locked
+from pycls.sweep.launch.local import usable_cores
+from pycls.sweep.log_cache import CACHE, LogCache
+from pycls.sweep.log_records import LogData, parse_log
 from pycls.sweep.population import STAGE_COLUMNS, Architecture
 from pycls.sweep.study import Study
 from pycls.sweep.study_runs import Run
 
+__all__ = ["LogData", "collect", "log_tail", "parse_log", "run_status"]
+
 LOG_TAIL_LINES = 15
-_KINDS = ("complexity", "train_epoch", "test_epoch", "train_full_epoch")
 _ERROR_COLUMNS = (
     "final_top1_err",
     "min_top1_err",
@@ -35,50 +37,6 @@ _CURVE_COLUMNS = (
     "run", "sweep", "arch", "seed", "epoch", "test_top1_err", "test_topk_err", "train_top1_err",
     "train_topk_err",
 )  # fmt: skip
-
-
-@dataclass
-class LogData:
-    """What a run's log holds; of an epoch that occurs twice, the later record, whole.
-
-    Attributes:
-        complexity: {"flops", "params", "acts"}, empty where it is missing.
-        train: {epoch (1-based): train_epoch record}.
-        test: {epoch (1-based): test_epoch record}.
-        full: the train_full_epoch record, empty where it is missing.
-    """
-
-    complexity: dict[str, Any] = field(default_factory=dict)
-    train: dict[int, dict[str, Any]] = field(default_factory=dict)
-    test: dict[int, dict[str, Any]] = field(default_factory=dict)
-    full: dict[str, Any] = field(default_factory=dict)
-
-
-def parse_log(path: Path) -> LogData:
-    """Read a run's log; lines cut short by a kill are passed over."""
-    data = LogData()
-    if not path.is_file():
-        return data
-    with path.open(encoding="utf-8", errors="replace") as file:
-        for line in file:
-            _, tag, text = line.partition(STATS_TAG)
-            # Most lines are iterations: look before parsing.
-            if not tag or not any(f'"_type": "{kind}"' in text for kind in _KINDS):
-                continue
-            try:
-                record = json.loads(text)
-                epoch = int(str(record.get("epoch", "0")).split("/")[0])
-            except (json.JSONDecodeError, AttributeError, ValueError):
-                continue
-            if record["_type"] == "complexity":
-                data.complexity = record
-            elif record["_type"] == "train_full_epoch":
-                data.full = record
-            elif epoch and record["_type"] == "train_epoch":
-                data.train[epoch] = record
-            elif epoch and record["_type"] == "test_epoch":
-                data.test[epoch] = record
-    return data
 
 
 def run_status(study: Study, run: Run) -> tuple[str, dict[str, Any]]:
@@ -114,9 +72,10 @@ def collect(study: Study) -> dict[str, Any]:
     trained_with: set[str] = set()
     described = json.loads((study.folder / "study.json").read_text(encoding="utf-8"))
     _require_known(study, described)
-    for run in study.runs:
-        status, record = run_status(study, run)
-        log = parse_log(study.out_dir(run) / "stdout.log") if status == "done" else LogData()
+    states = [(run, *run_status(study, run)) for run in study.runs]
+    cache = _read_logs(study, [run for run, status, _ in states if status == "done"])
+    for run, status, record in states:
+        log = cache.entries[run.id].data() if run.id in cache.entries else LogData()
         dataset = described["datasets"][run.dataset]
         facts = {
             "num_classes": dataset["num_classes"],
@@ -150,6 +109,15 @@ def collect(study: Study) -> dict[str, Any]:
     }
     files.write_json(study.folder / "status.json", summary)
     return summary
+
+
+def _read_logs(study: Study, runs: Sequence[Run]) -> LogCache:
+    """Return the logs of runs, by their names; only what is new in them is read."""
+    cache = LogCache(study.folder / CACHE, owner="study", with_cfg=False)
+    cache.load()
+    cache.read({run.id: study.out_dir(run) / "stdout.log" for run in runs}, usable_cores())
+    cache.save()
+    return cache
 
 
 def log_tail(out_dir: Path, lines: int = LOG_TAIL_LINES) -> str:
@@ -196,7 +164,7 @@ def _curve_rows(run: Run, log: LogData) -> list[list[Any]]:
     return [
         [
             run.id, run.sweep, run.arch.arch, run.seed, epoch,
-            *(test[name] for name in ("top1_err", "top5_err")),
+            *(test.get(name, "") for name in ("top1_err", "top5_err")),
             *(log.train.get(epoch, {}).get(name, "") for name in ("top1_err", "top5_err")),
         ]
         for epoch, test in sorted(log.test.items())
@@ -218,10 +186,10 @@ def _result_row(
     if status == "done":
         test, train = log.test[facts["epochs"]], log.train.get(facts["epochs"], {})
         errors = {
-            "final_top1_err": test["top1_err"],
-            "min_top1_err": test["min_top1_err"],
-            "final_topk_err": test["top5_err"],
-            "min_topk_err": test["min_top5_err"],
+            "final_top1_err": test.get("top1_err", ""),
+            "min_top1_err": test.get("min_top1_err", ""),
+            "final_topk_err": test.get("top5_err", ""),
+            "min_topk_err": test.get("min_top5_err", ""),
             "final_train_top1_err": train.get("top1_err", ""),
             "final_train_topk_err": train.get("top5_err", ""),
             "full_train_top1_err": log.full.get("top1_err", ""),

@@ -1,0 +1,121 @@
+#!/usr/bin/env python3
+"""Collect the results of a sweep: sweep.json, results.csv and curves.csv in its folder.
+
+Example: python tools/sweep_collect.py --sweep-cfg configs/sweeps/cifar/cifar_regnet.yaml
+"""
+
+import argparse
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from pycls.errors import ConfigError, run_tool
+from pycls.sweep.launch.local import usable_cores
+from pycls.sweep.sweep_cfg import load_sweep_cfg
+from pycls.sweep.sweep_collect import Collected, collect_sweep, count_states
+
+_MOST_SHOWN = 10
+_CHOICES = ("all", "last", "none")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Collect and report.
+
+    Returns:
+        The exit code.
+    """
+    args = _parse_arguments(arguments)
+    start = time.perf_counter()
+    folder, keep = _choose(args)
+    collected = collect_sweep(folder, keep, args.out, args.processes or usable_cores())
+    _report(folder, collected, time.perf_counter() - start)
+    return 0
+
+
+def _parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--sweep-cfg", type=Path, metavar="FILE", help="sweep file")
+    source.add_argument(
+        "--folder", type=Path, metavar="DIR", help="the sweep's folder, instead of its file"
+    )
+    parser.add_argument("--root-dir", metavar="DIR", help="folder of sweeps, instead of ROOT_DIR")
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="where the files go (default: the sweep's folder)"
+    )
+    parser.add_argument(
+        "--checkpoints-keep",
+        choices=_CHOICES,
+        help="the checkpoints that finished runs keep (default: COLLECT.CHECKPOINTS_KEEP of the "
+        "sweep file; with --folder: all)",
+    )
+    parser.add_argument(
+        "--processes", type=_count, metavar="N", help="processes that read (default: one a core)"
+    )
+    parser.add_argument(
+        "overrides",
+        nargs=argparse.REMAINDER,
+        metavar="KEY VALUE",
+        help="keys of the sweep file and the values to use instead, last on the command line, "
+        "for example COLLECT.CHECKPOINTS_KEEP all",
+    )
+    return parser.parse_args(arguments)
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("expected 1 or more")
+    return value
+
+
+def _choose(args: argparse.Namespace) -> tuple[Path, str]:
+    """Return the sweep's folder and the checkpoints to keep."""
+    if args.folder is not None:
+        if args.overrides or args.root_dir is not None:
+            raise ConfigError(
+                "--folder: takes neither --root-dir nor KEY VALUE, which are for --sweep-cfg"
+            )
+        return args.folder, args.checkpoints_keep or "all"
+    sweep = load_sweep_cfg(args.sweep_cfg, args.overrides, args.root_dir)
+    return sweep.folder, args.checkpoints_keep or sweep.values["COLLECT"]["CHECKPOINTS_KEEP"]
+
+
+def _report(folder: Path, collected: Collected, seconds: float) -> None:
+    states = ", ".join(f"{count:,} {state}" for state, count in count_states(collected).items())
+    print(f"{folder}: {len(collected.statuses):,} runs: {states}")
+    if not collected.paths:
+        print("  no run has begun; nothing was written")
+        return
+    done, epochs = (sum(counts) for counts in zip(*collected.epochs.values(), strict=True))
+    print(f"  {done:,} of {epochs:,} epochs of the runs that have a log")
+    for state in ("failed", "stopped"):
+        _list_runs(collected, state)
+    reading = collected.reading
+    print(
+        f"  read {reading.size / 1e6:,.1f} MB of {reading.read:,} logs; {reading.unchanged:,} "
+        f"unchanged since the last time ({seconds:.1f} s)"
+    )
+    for path in collected.paths:
+        print(f"  {path}")
+    freed = collected.freed
+    if freed.checkpoints:
+        print(
+            f"  removed {freed.checkpoints:,} checkpoints of {freed.runs:,} finished runs, "
+            f"{freed.size / 1e6:,.1f} MB"
+        )
+
+
+def _list_runs(collected: Collected, state: str) -> None:
+    """Name the runs of a state, with the reasons."""
+    found = [(run, s.reason) for run, s in collected.statuses.items() if s.state == state]
+    for run, reason in found[:_MOST_SHOWN]:
+        print(f"  {state}: {run}: {reason}")
+    if len(found) > _MOST_SHOWN:
+        print(f"  {state}: and {len(found) - _MOST_SHOWN:,} more; see results.csv")
+
+
+if __name__ == "__main__":
+    run_tool(main)
