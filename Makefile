@@ -1,13 +1,14 @@
 # Each target makes its own virtual environment in .venv first, then does its job.
 #   make study   the embedded study, from sampling to report/index.html
 #   make test    all tests        make lint    format, style and types
-#   make bench   the benchmarks   make soak    the long versions of the interruption tests
+#   make bench   the benchmarks   make soak    long versions of some tests
 #   make appendix   the control experiments in small, after make study
+#   make notebooks  execute the notebooks on the results of both
 
 VENV := .venv
 PY := $(VENV)/bin/python
 
-.PHONY: study appendix test lint bench soak clean
+.PHONY: study appendix notebooks test lint bench soak clean
 
 study: $(VENV)/.ready
 	$(PY) tools/study.py run sweeps/embedded.yaml --stop-with-parent
@@ -16,7 +17,12 @@ study: $(VENV)/.ready
 appendix: study
 	$(PY) tools/study.py run sweeps/embedded_appendix.yaml --stop-with-parent
 
+# On the studies' results; `make test` runs them on simulated ones.
+notebooks: appendix $(VENV)/.ready-dev
+	PYCLS_STUDIES=studies $(PY) -m pytest tests/analysis/test_notebooks.py
+
 test: $(VENV)/.ready-dev
+	@if [ -n "$$CI" ]; then sh dev/install_chromium.sh; fi
 	$(PY) -m pytest
 
 lint: $(VENV)/.ready-dev
@@ -32,11 +38,14 @@ bench: $(VENV)/.ready-dev
 	$(PY) dev/bench_loader.py
 	$(PY) dev/bench_augment.py
 	$(PY) dev/bench_startup.py
+	$(PY) dev/bench_collect.py
+	$(PY) dev/bench_report.py
 	$(PY) dev/bench_training.py
 
 soak: $(VENV)/.ready-dev
 	PYCLS_SOAK_KILLS=30 PYCLS_SOAK_RUNS=100 PYCLS_SOAK_PREPARE_KILLS=10 \
-		$(PY) -m pytest -k "killed_and_started_again or under_random_signals"
+	PYCLS_SOAK_COVERAGE=4000 $(PY) -m pytest -k "killed_and_started_again or under_random_signals \
+		or covers_the_true_rho or equal_rhos or corrected_rho"
 
 clean:
 	rm -rf $(VENV) report

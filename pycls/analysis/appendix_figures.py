@@ -32,6 +32,15 @@ from pycls.analysis.wording import RHO, interval_text, number
 
 MAX_BARS = 20
 MAX_STRIPS = 4  # retrained architectures beside the population
+# Column of the table "pretrained" -> colour, marker, word and entry of the legend.
+ORIGINS = {
+    "error_of": (BLUE, "o", "scratch", "trained from scratch"),
+    "error": (GREEN, "^", "pretrained", "from pretrained weights"),
+}
+CONTINUED_LEGEND = (
+    Line2D([], [], color=ORANGE, label="lowest error at the regular end"),
+    Line2D([], [], color=RED, linestyle="--", label="highest error there"),
+)
 
 
 def experiment_figure(experiment: Experiment, evidence: Evidence) -> Figure | None:
@@ -121,10 +130,7 @@ def _pretrained(experiment: Experiment, evidence: Evidence) -> Figure | None:
         of = evidence.compared_with(sweep) or sweep
         x = rows["error_reference"].to_numpy()
         details = []
-        for column, colour, marker, word in (
-            ("error_of", BLUE, "o", "scratch"),
-            ("error", GREEN, "^", "pretrained"),
-        ):
+        for column, (colour, marker, word, _) in ORIGINS.items():
             y = rows[column].to_numpy()
             found = spearman(x, y)
             interval = interval_text(found.ci_low, found.ci_high)
@@ -134,15 +140,17 @@ def _pretrained(experiment: Experiment, evidence: Evidence) -> Figure | None:
         _scale_both(axes, x, rows[["error", "error_of"]].to_numpy().ravel())
         labels = (_dataset_label(evidence, reference), _error_label(evidence, of))
         label_panel(grid, axes, evidence.sweep_title(of), details, *labels)
-    size: Any = {"linestyle": "none", "markersize": 4.5}
-    add_legend(
-        grid,
-        [
-            Line2D([], [], marker="o", color=BLUE, label="trained from scratch", **size),
-            Line2D([], [], marker="^", color=GREEN, label="from pretrained weights", **size),
-        ],
-    )
+    add_legend(grid, origin_legend())
     return grid.figure
+
+
+def origin_legend() -> list[Line2D]:
+    """Return the legend of :data:`ORIGINS`."""
+    size: Any = {"linestyle": "none", "markersize": 4.5}
+    return [
+        Line2D([], [], marker=marker, color=colour, label=label, **size)
+        for colour, marker, _, label in ORIGINS.values()
+    ]
 
 
 def _repeats(experiment: Experiment, evidence: Evidence) -> Figure:
@@ -187,9 +195,8 @@ def _curves(experiment: Experiment, evidence: Evidence) -> Figure:
         title, label = evidence.sweep_title(sweep), _error_label(evidence, sweep)
         for axes, start in zip(grid.axes[2 * place : 2 * place + 2], (1, regular), strict=True):
             shown = rows[rows["epoch"] >= start]
-            _draw_curves(axes, shown, rows.groupby("arch")["test_error"].last())
-            with mpl.rc_context(RC):
-                axes.axvline(regular, color="#777777", linewidth=0.8, linestyle=":")
+            draw_curves(axes, shown, rows.groupby("arch")["test_error"].last())
+            mark_epoch(axes, regular)
             many = f"{rows['arch'].nunique()} architectures"
             details = [many if start == 1 else f"{many}, from epoch {regular} on"]
             label_panel(grid, axes, title, details, "epoch", label)
@@ -205,29 +212,34 @@ def _continued(experiment: Experiment, evidence: Evidence) -> Figure | None:
     grid = panel_grid(len(groups), title_lines=2, legend_entries=2)
     for axes, (name, rows) in zip(grid.axes, groups, strict=True):
         sweep = evidence.sweeps[str(name)]
-        more = rows[rows["phase"] == "continued"]
-        with mpl.rc_context(RC):
-            for (_, group), curve in rows.groupby(["arch", "group"]):
-                colour = ORANGE if group == "best" else RED
-                style = "-" if group == "best" else "--"
-                axes.plot(curve["epoch"], curve["test_error"], style, color=colour, linewidth=0.9)
-            axes.axvline(more["epoch"].min() - 0.5, color="#777777", linewidth=0.8, linestyle=":")
+        draw_continued(axes, rows)
         of = evidence.compared_with(sweep) or sweep
         details = [f"{rows['arch'].nunique()} architectures, dotted: regular end"]
         label_panel(
             grid, axes, evidence.sweep_title(of), details, "epoch", _error_label(evidence, of)
         )
-    add_legend(
-        grid,
-        [
-            Line2D([], [], color=ORANGE, label="lowest error at the regular end"),
-            Line2D([], [], color=RED, linestyle="--", label="highest error there"),
-        ],
-    )
+    add_legend(grid, CONTINUED_LEGEND)
     return grid.figure
 
 
-def _draw_curves(axes: Axes, rows: pd.DataFrame, final: pd.Series) -> None:
+def draw_continued(axes: Axes, rows: pd.DataFrame) -> None:
+    """Draw one sweep of the table "continued_curves", dotted where the regular training ends."""
+    more = rows[rows["phase"] == "continued"]
+    with mpl.rc_context(RC):
+        for (_, group), curve in rows.groupby(["arch", "group"]):
+            colour = ORANGE if group == "best" else RED
+            style = "-" if group == "best" else "--"
+            axes.plot(curve["epoch"], curve["test_error"], style, color=colour, linewidth=0.9)
+        mark_epoch(axes, more["epoch"].min() - 0.5)
+
+
+def mark_epoch(axes: Axes, epoch: float) -> None:
+    """Draw a dotted line at an epoch."""
+    with mpl.rc_context(RC):
+        axes.axvline(epoch, color="#777777", linewidth=0.8, linestyle=":")
+
+
+def draw_curves(axes: Axes, rows: pd.DataFrame, final: pd.Series) -> None:
     """Draw curves, from orange for the lowest final error to blue for the highest."""
     order = final.rank().sub(1) / max(1, len(final) - 1)
     ends = [np.array(mpl.colors.to_rgb(colour)) for colour in (ORANGE, BLUE)]
@@ -272,14 +284,15 @@ def class_figure(classes: pd.DataFrame) -> Figure:
     grid = panel_grid(len(groups), title_lines=2)
     for axes, (title, rows) in zip(grid.axes, groups, strict=True):
         shown = rows.sort_values("images", ascending=False, kind="stable").head(MAX_BARS)
-        _draw_bars(grid, axes, shown)
+        draw_bars(grid, axes, shown)
         total = int(rows["images"].sum())
         details = [f"{total:,} training images, {len(rows)} classes"]
         label_panel(grid, axes, str(title), details, "class", "training images")
     return grid.figure
 
 
-def _draw_bars(grid: PanelGrid, axes: Axes, rows: pd.DataFrame) -> None:
+def draw_bars(grid: PanelGrid, axes: Axes, rows: pd.DataFrame) -> None:
+    """Draw a bar per class: columns "class" and "images" of the table "classes"."""
     with mpl.rc_context(RC):
         axes.bar(np.arange(len(rows)), rows["images"], color=BLUE_GREY, width=0.75)
         axes.grid(axis="x", visible=False)

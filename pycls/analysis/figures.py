@@ -39,6 +39,7 @@ from pycls.errors import ConfigError
 
 __all__ = [
     "add_scatter_legend",
+    "draw_scatter",
     "draw_strip",
     "edf_figure",
     "family_figure",
@@ -269,24 +270,34 @@ def scatter_panel(
     """
     x, y = data
     title, x_label, y_label = labels
-    if len(x):
-        look = marker_style(len(x))
-        ends = {
-            "alpha": 1.0,
-            "rasterized": False,
-            "markersize": max(3.4, look["markersize"] * 1.15),
-        }
-        order = np.argsort(y, kind="stable")
-        count = min(coloured, len(x) // 2)
-        best, others, worst = np.split(order, [count, len(x) - count])
-        with mpl.rc_context(RC):
-            axes.plot(x[others], y[others], marker="o", color=BLUE_GREY, **look)
-            axes.plot(x[best], y[best], marker="v", color=ORANGE, **{**look, **ends})
-            axes.plot(x[worst], y[worst], marker="^", color=RED, **{**look, **ends})
-            axes.margins(0.07)
-    else:
-        mark_empty(axes, "no architecture\nhas both values")
+    draw_scatter(axes, x, y, coloured)
     label_panel(grid, axes, title, correlation_lines(spearman(x, y)), x_label, y_label)
+
+
+def draw_scatter(
+    axes: Axes, x: NDArray[np.float64], y: NDArray[np.float64], coloured: int = 0
+) -> None:
+    """Draw a point per architecture, the `coloured` best and worst on y in colours and shapes.
+
+    Args:
+        axes: an empty panel.
+        x: n values without NaN; none leave a note that there are none.
+        y: n values, paired with `x`.
+        coloured: how many of the lowest and of the highest y stand out.
+    """
+    if not len(x):
+        mark_empty(axes, "no architecture\nhas both values")
+        return
+    look = marker_style(len(x))
+    ends = {"alpha": 1.0, "rasterized": False, "markersize": max(3.4, look["markersize"] * 1.15)}
+    order = np.argsort(y, kind="stable")
+    count = min(coloured, len(x) // 2)
+    best, others, worst = np.split(order, [count, len(x) - count])
+    with mpl.rc_context(RC):
+        axes.plot(x[others], y[others], marker="o", color=BLUE_GREY, **look)
+        axes.plot(x[best], y[best], marker="v", color=ORANGE, **{**look, **ends})
+        axes.plot(x[worst], y[worst], marker="^", color=RED, **{**look, **ends})
+        axes.margins(0.07)
 
 
 def draw_strip(axes: Axes, position: float, values: NDArray[np.float64], colour: str) -> None:

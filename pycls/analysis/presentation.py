@@ -37,15 +37,24 @@ class HtmlTable:
 _RHO_HEADERS = (f"{RHO} [95 %]", "n", "p")
 
 
-def rho_html(table: pd.DataFrame, study: Study, csv: str) -> HtmlTable:
-    """Return the answer's table: each target with the reference and its closest member."""
+def rho_html(
+    table: pd.DataFrame, study: Study, csv: str, lost: Mapping[str, str] | None = None
+) -> HtmlTable:
+    """Return the answer's table: each target with the reference and its closest member.
+
+    Args:
+        table: as from :func:`pycls.analysis.tables.rho_table`.
+        study: for names and roles.
+        csv: path of the table as a file, relative to the page.
+        lost: target -> text of what choosing on the reference costs; None for no such column.
+    """
     reference = study.dataset_title(study.require_reference())
     with_members = bool(study.members())
     rows = []
     for row in table.to_dict("records"):
         if row["target"] == AVERAGE:
             if row["num_averaged"]:
-                rows.append(_average_cells(row, with_members))
+                rows.append(_average_cells(row, with_members) + [""] * (lost is not None))
             continue
         cells = [row["title"], str(row["num_classes"]), *_rho_cells(row, "_reference")]
         if with_members:
@@ -58,12 +67,17 @@ def rho_html(table: pd.DataFrame, study: Study, csv: str) -> HtmlTable:
                 f"{value} {interval}" if interval != DASH else value,
                 str(difference.n),
             ]
+        if lost is not None:
+            cells.append(lost.get(row["target"], DASH))
         rows.append(cells)
     groups = [("Target", 2), (f"With the reference, {reference}", 3)]
     headers = ["data set", "classes", *_RHO_HEADERS]
     if with_members:
         groups += [("With the closest family member", 4), ("Member less reference", 2)]
         headers += ["member", *_RHO_HEADERS, f"{RHO} difference [95 %]", "n"]
+    if lost is not None:
+        groups.append(("Lost", 1))
+        headers.append("points")
     return HtmlTable(
         caption=f"Spearman's {RHO} between the architectures' test errors on each target and on "
         f"the reference, {reference}"
@@ -72,12 +86,18 @@ def rho_html(table: pd.DataFrame, study: Study, csv: str) -> HtmlTable:
             f"member less {RHO} with the reference."
             if with_members
             else "."
+        )
+        + (
+            " Lost: the error on the target of the architecture that is best on the reference, "
+            "less the lowest error on the target."
+            if lost is not None
+            else ""
         ),
         headers=headers,
         rows=rows,
         csv=csv,
         groups=groups,
-        text_columns=(0, 5),
+        text_columns=(0, 5) if with_members else (0,),
         has_total=len(rows) > len(study.targets),
     )
 

@@ -1,5 +1,6 @@
 """A report's page as a test reads it."""
 
+import base64
 from html.parser import HTMLParser
 
 
@@ -9,6 +10,7 @@ class Page(HTMLParser):
     def __init__(self, path):
         super().__init__()
         self.links, self.ids, self.open, self.rows, self.words = [], set(), [], [], []
+        self.downloads = set()
         self.feed(path.read_text())
         self.text = " ".join(" ".join(self.words).split())
         assert self.open == []
@@ -17,7 +19,8 @@ class Page(HTMLParser):
         attrs = dict(attrs)
         self.links += [attrs[name] for name in ("src", "href") if name in attrs]
         self.ids |= {attrs["id"]} if "id" in attrs else set()
-        if tag not in ("meta", "img", "link", "br"):
+        self.downloads |= {attrs["download"]} if attrs.get("download") else set()
+        if tag not in ("meta", "img", "link", "br", "input"):
             self.open.append(tag)
         if tag == "tr":
             self.rows.append([])
@@ -28,7 +31,7 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data):
-        if "style" in self.open:
+        if "style" in self.open or "script" in self.open:
             return
         self.words.append(data)
         if self.open[-1:] in (["td"], ["th"]):
@@ -39,5 +42,7 @@ class Page(HTMLParser):
         for link in self.links:
             if link.startswith("#"):
                 assert link[1:] in self.ids
+            elif link.startswith("data:"):
+                assert base64.b64decode(link.partition(";base64,")[2], validate=True)
             else:
                 assert (folder / link).is_file(), link

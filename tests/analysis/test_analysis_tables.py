@@ -165,7 +165,7 @@ def test_warnings_of_saturated_and_noisy_sets(loaded):
     saturated.repeats = loaded.repeats.assign(error=loaded.repeats["error"] * [1, 2, 3, 4, 5])
     warnings = saturated.warnings()
     assert any(text.startswith("Faces is saturated") for text in warnings)
-    assert any(text.startswith("Photograph patches: ") and "ties" in text for text in warnings)
+    assert any("of 32 on Photograph patches. Ties make" in text for text in warnings)
     assert any("training noise lowers" in text for text in warnings)
 
 

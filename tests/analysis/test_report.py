@@ -18,6 +18,7 @@ from pycls.analysis.wording import (
 )
 from pycls.errors import ConfigError
 
+TABLES = {"rho", "choice", "structure", "drivers", "pairs", "best", "datasets", "noise"}
 FIGURES = {"edf", "reference", "member", "family", "depth", "width", "noise"}
 
 
@@ -39,27 +40,39 @@ def test_the_page_holds_figures_and_tables_and_all_links_resolve(written):
     page.check_links(written.parent)
     assert {f"figures/{name}.svg" for name in FIGURES} <= set(page.links)
     tables = {p.stem for p in (written.parent / "tables").glob("*.csv")}
-    assert tables == {"rho", "structure", "pairs", "datasets", "noise"}
-    assert {f"tables/{name}.csv" for name in tables} <= set(page.links)
+    assert tables == TABLES
+    assert {f"{name}.csv" for name in tables} <= page.downloads
 
 
-def test_the_page_needs_no_network(written):
+def test_the_page_needs_neither_network_nor_files_beside_it(written):
     text = written.read_text()
     assert "://" not in text
-    assert "<script" not in text
-    assert not re.search(r"url\(|@import", text)
+    assert not re.search(r"url\(|@import|<script[^>]* src=|<link", text)
+    sources = re.findall(r'<img src="([^"]*)"', text)
+    assert len(sources) > len(FIGURES)
+    assert all(source.startswith("data:image/svg+xml;base64,") for source in sources)
+    page = Page(written)
+    links = [link for link in page.links if not link.startswith(("#", "data:"))]
+    assert {link.partition("/")[0] for link in links} <= {"figures", "paper"}  # downloads only
 
 
 def test_the_answer_comes_first_with_n_interval_and_p(written):
     page = Page(written)
     headings = re.findall(r"<h2>(.*?)</h2>", written.read_text())
-    assert headings[:2] == ["The answer", "What was run"]
+    assert headings[:2] == ["The answer", "Data sets against each other"]
+    assert headings[-2:] == ["What was run", "Methods"]
     assert "positive for 1, negative for 1 and not distinguishable from zero for 1" in page.text
-    row = next(row for row in page.rows if row[0] == "Photograph patches" and len(row) == 11)
+    row = next(row for row in page.rows if row[0] == "Photograph patches" and len(row) == 12)
     assert re.fullmatch(r"0\.\d\d \[0\.\d\d, 0\.\d\d\]", row[2])
     assert row[3] == "32"
     assert row[4] == "< 0.001"
     assert row[5] == "Digits-5"
+
+
+def test_noise_bounds_what_two_trainings_would_share(written):
+    text = Page(written).text
+    found = re.search(r"two trainings of this population there would be (0\.\d\d) \[", text)
+    assert 0.9 < float(found[1]) < 1  # the repeats' deviation is 0.15, the population's about 1
 
 
 def test_failed_runs_are_named_and_escaped(written):
@@ -67,6 +80,7 @@ def test_failed_runs_are_named_and_escaped(written):
     assert "197 runs planned: 196 done, 1 failed, 0 missing." in text
     assert "textures/000007" in text
     assert "loss is &lt;NaN&gt; &amp; the run" in text
+    assert "textures failed: a0007" in Page(written).text
     assert "&lt;b&gt;not bold&lt;/b&gt;" in text
 
 
