@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from pycls.analysis.sweep_results import DEFAULT_ERROR, ERRORS, SweepRuns, load_sweep
 from pycls.errors import ConfigError, run_tool
+from pycls.sweep.sweep_arguments import add_overrides, add_root_dir
 from pycls.sweep.sweep_cfg import SweepCfg, dump_sweep_cfg, load_sweep_cfg
 from pycls.sweep.sweep_folder import SweepFolder, run_name
 
@@ -65,7 +66,7 @@ def _parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--sweep-cfg", required=True, type=Path, metavar="FILE", help="sweep file")
-    parser.add_argument("--root-dir", metavar="DIR", help="folder of sweeps, instead of ROOT_DIR")
+    add_root_dir(parser)
     parser.add_argument(
         "--error",
         choices=ERRORS,
@@ -75,13 +76,7 @@ def _parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         "ema_min (default: %(default)s)",
     )
     parser.add_argument("--out", type=Path, metavar="HTML", help=f"instead of the sweep's {PAGE}")
-    parser.add_argument(
-        "overrides",
-        nargs=argparse.REMAINDER,
-        metavar="KEY VALUE",
-        help="keys of the sweep file and the values to use instead, last on the command line, "
-        "for example ANALYZE.PLOT_CURVES_BEST 5",
-    )
+    add_overrides(parser, "ANALYZE.PLOT_CURVES_BEST 5")
     return parser.parse_args(arguments)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pycls.errors import ConfigError, run_tool
 from pycls.sweep.launch.local import usable_cores
+from pycls.sweep.sweep_arguments import add_overrides, add_root_dir
 from pycls.sweep.sweep_cfg import load_sweep_cfg
 from pycls.sweep.sweep_collect import Collected, collect_sweep, count_states
 
@@ -41,7 +42,7 @@ def _parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     source.add_argument(
         "--folder", type=Path, metavar="DIR", help="the sweep's folder, instead of its file"
     )
-    parser.add_argument("--root-dir", metavar="DIR", help="folder of sweeps, instead of ROOT_DIR")
+    add_root_dir(parser)
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="where the files go (default: the sweep's folder)"
     )
@@ -54,13 +55,7 @@ def _parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--processes", type=_count, metavar="N", help="processes that read (default: one a core)"
     )
-    parser.add_argument(
-        "overrides",
-        nargs=argparse.REMAINDER,
-        metavar="KEY VALUE",
-        help="keys of the sweep file and the values to use instead, last on the command line, "
-        "for example COLLECT.CHECKPOINTS_KEEP all",
-    )
+    add_overrides(parser, "COLLECT.CHECKPOINTS_KEEP all")
     return parser.parse_args(arguments)
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pycls.errors import ConfigError, run_tool
+from pycls.sweep.sweep_arguments import add_overrides, add_root_dir
 from pycls.sweep.sweep_cfg import load_sweep_cfg
 from pycls.sweep.sweep_folder import FIGURE
 from pycls.sweep.sweep_setup import SweepPlan, check_target, plan_sweep, write_sweep
@@ -48,7 +49,7 @@ def _parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--sweep-cfg", required=True, type=Path, metavar="FILE", help="sweep file")
-    parser.add_argument("--root-dir", metavar="DIR", help="folder of sweeps, instead of ROOT_DIR")
+    add_root_dir(parser)
     parser.add_argument(
         "--population-out", type=Path, metavar="CSV", help="write the networks as a population too"
     )
@@ -57,13 +58,7 @@ def _parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         action="store_true",
         help="replace a set-up with other settings of which no run has begun",
     )
-    parser.add_argument(
-        "overrides",
-        nargs=argparse.REMAINDER,
-        metavar="KEY VALUE",
-        help="keys of the sweep file and the values to use instead, last on the command line, "
-        "for example SETUP.NUM_CONFIGS 8 SETUP.BASE_CFG.OPTIM.MAX_EPOCH 10",
-    )
+    add_overrides(parser, "SETUP.NUM_CONFIGS 8 SETUP.BASE_CFG.OPTIM.MAX_EPOCH 10")
     return parser.parse_args(arguments)
 
 

@@ -107,7 +107,9 @@ def write_report(study_folder: str | os.PathLike[str]) -> Path:
     paper = _paper(analysis, folder, report)
     written += paper.paths if paper else []
     links = csv_links(analysis.tables) | (paper.links if paper else {})
-    page = render_page({**context, "figures": pictures, "paper": paper, "csv": links})
+    page = render_page(
+        "report.html", {**context, "figures": pictures, "paper": paper, "csv": links}
+    )
     write_text(report / "index.html", page)
     _remove_stale(report, written)
     return report / "index.html"

@@ -103,8 +103,8 @@ def csv_links(tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:
     return links
 
 
-def render_page(context: Mapping[str, Any]) -> str:
-    """Return the page's HTML; every text is escaped."""
+def render_page(template: str, context: Mapping[str, Any]) -> str:
+    """Return a page's HTML; every text is escaped."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES),
         autoescape=True,
@@ -112,4 +112,4 @@ def render_page(context: Mapping[str, Any]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template("report.html").render(context)
+    return environment.get_template(template).render(context)

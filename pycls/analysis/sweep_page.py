@@ -5,16 +5,15 @@ import io
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-import jinja2
 import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 
 from pycls.analysis.design_space_figures import space_edf_figure
 from pycls.analysis.design_spaces import edf_table, space_table
+from pycls.analysis.report_html import render_page
 from pycls.analysis.style import RC
 from pycls.analysis.sweep_curves import curve_figure
 from pycls.analysis.sweep_metrics import apply_filters, filters_text, is_unmeasured, metric_table
@@ -26,7 +25,6 @@ from pycls.errors import ConfigError
 from pycls.files import write_text
 
 Describe = Callable[[Mapping[str, Any]], SweepNetwork]
-_TEMPLATES = Path(__file__).parent / "templates"
 _PIXELS_PER_INCH = 118  # a figure of page width fills the page's column
 _MAX_BOOT_CELLS = 5e7  # runs x resamples; of very many runs fewer resamples do
 
@@ -126,18 +124,8 @@ def write_analysis(
         "error": _error_text(error),
         "texts": texts,
     }
-    write_text(path, _environment().get_template("sweep_analysis.html").render(context))
+    write_text(path, render_page("sweep_analysis.html", context))
     return notes
-
-
-def _environment() -> jinja2.Environment:
-    return jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
 
 
 def _pre_filtered(

@@ -3,13 +3,12 @@
 import os
 from pathlib import Path
 
-import jinja2
 import pandas as pd
 
 from pycls.analysis import wording
 from pycls.analysis.any_table import AnyTable
 from pycls.analysis.presentation import HtmlTable
-from pycls.analysis.report_html import Picture, picture
+from pycls.analysis.report_html import Picture, picture, render_page
 from pycls.analysis.statistics import Correlation
 from pycls.analysis.style import save_figure
 from pycls.analysis.table_analysis import (
@@ -24,7 +23,6 @@ from pycls.analysis.tables import table_text
 from pycls.analysis.wording import RHO, interval_text, number
 from pycls.files import remove_partials, write_text
 
-_TEMPLATES = Path(__file__).parent / "templates"
 FORMATS = ("svg", "pdf", "png")
 
 
@@ -90,29 +88,23 @@ def _page(
         Correlation(r["spearman_rho"], r["n"], r["ci_low"], r["ci_high"], r["p_value"])
         for r in rows
     ]
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("table_report.html").render(
-        title=f"{table.path.name}: what {table.reference} predicts",
-        reference=table.reference,
-        rho=RHO,
-        csv={},
-        summary=f"{wording.summary(found, [], table.reference)} {scale_note()}",
-        answer=_answer_table(table, rows),
-        findings=[
+    context = {
+        "title": f"{table.path.name}: what {table.reference} predicts",
+        "reference": table.reference,
+        "rho": RHO,
+        "csv": {},
+        "summary": f"{wording.summary(found, [], table.reference)} {scale_note()}",
+        "answer": _answer_table(table, rows),
+        "findings": [
             (row["target"], wording.relation(entry, table.reference, row["target"]))
             for row, entry in zip(rows, found, strict=True)
         ],
-        warnings=warnings,
-        notes=table.notes,
-        scatters=scatters,
-        matrix=matrix,
-    )
+        "warnings": warnings,
+        "notes": table.notes,
+        "scatters": scatters,
+        "matrix": matrix,
+    }
+    return render_page("table_report.html", context)
 
 
 def _answer_table(table: AnyTable, rows: list[dict]) -> HtmlTable:
