@@ -13,6 +13,7 @@ from pycls.datasets.subsets import draw_classes
 from pycls.datasets.views import ViewSpec, list_views
 from pycls.errors import ConfigError, DataError
 from pycls.sweep.study_spec import DatasetSpec, StudySpec
+from pycls.yaml_sections import near_miss
 
 
 @dataclass(frozen=True)
@@ -61,13 +62,13 @@ class StudyData:
             ConfigError: neither prepared nor in the catalogue, or options for a set that is
                 not prepared on the way.
         """
-        self.facts(dataset)
         embedded = [key for key, entry in CATALOG.items() if not entry.raw]
         if dataset.options and dataset.prepared not in embedded:
             raise ConfigError(
                 f"{self._where(dataset, 'options')}: options are for sets that are prepared on the "
                 f"way ({', '.join(embedded)}); this one has to be there as it is"
             )
+        self.facts(dataset)
 
     def facts(self, dataset: DatasetSpec) -> DataFacts:
         """Return what is known of a data set, prepared or not."""
@@ -177,6 +178,14 @@ class StudyData:
                 error_metric=train.error_metric,
                 prepared=True,
                 exact=True,
+            )
+        known = [*CATALOG, *list_views(self.data_dir)]
+        if dataset.prepared not in known:
+            raise ConfigError(
+                f"{self._where(dataset)}: no data set '{dataset.prepared}' is known or prepared in "
+                f"{self.data_dir}; {near_miss(dataset.prepared, known)}'tools/prepare_data.py "
+                "list' shows the known sets, and its 'prepare folder' and 'prepare csv' make your "
+                f"own (with --name {dataset.prepared})"
             )
         try:
             expected = self._expect(dataset)

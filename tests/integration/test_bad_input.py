@@ -56,18 +56,20 @@ def test_text_where_a_number_belongs(train, tmp_path):
 
 def test_study_with_mistakes_writes_nothing(tool, tiny_study, tiny_population, tmp_path):
     process = tool("study", "run", tiny_study(config={"OPTIM": {"MAX_EPOC": 1}}))
-    assert_one_message(process, "tiny.yaml: config", "OPTIM.MAX_EPOC", "OPTIM.MAX_EPOCH", code=2)
+    assert_one_message(
+        process, "tiny.yaml, line 24: config", "OPTIM.MAX_EPOC", "OPTIM.MAX_EPOCH", code=2
+    )
     process = tool("study", "run", tiny_study(config={"OPTIM": {"MAX_EPOCH": "one"}}))
-    assert_one_message(process, "tiny.yaml: config", "OPTIM.MAX_EPOCH", "'one'", code=2)
+    assert_one_message(process, "tiny.yaml, line 24: config", "MAX_EPOCH", "'one'", code=2)
     process = tool("study", "run", tiny_study(tragets=["textures"]))
     assert_one_message(process, "tiny.yaml", "'tragets'", "'targets'", code=2)
     repeats = [{"dataset": "digits", "arch": "a0099", "seeds": [1, 2]}]
     process = tool("study", "run", tiny_study(repeats=repeats))
-    assert_one_message(process, "tiny.yaml: repeats", "'a0099'", "a0000 to a0003", code=2)
+    assert_one_message(process, ": repeats", "'a0099'", "a0000 to a0003", code=2)
     population = {**tiny_population, "flops": [1, 2]}
     process = tool("study", "run", tiny_study(population=population))
     assert process.returncode == 2
-    assert "tiny.yaml: population: only 0 of 4 architectures" in process.stderr
+    assert ": population.space: only 0 of 4 architectures" in process.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["tiny.yaml"]
 
 
@@ -85,10 +87,13 @@ def test_study_with_a_data_set_that_is_not_there(tool, tiny_study, tmp_path):
     datasets = {"digits": {}, "concrete_cracks": {}}
     study = tiny_study(datasets=datasets, family=[], targets=["concrete_cracks"])
     process = tool("study", "run", study)
-    assert_one_message(process, "tiny.yaml: datasets.concrete_cracks", "not prepared")
+    where = "tiny.yaml, line 38: datasets.concrete_cracks"
+    assert_one_message(process, where, "is known or prepared", "prepare folder", code=2)
     datasets["concrete_cracks"] = {"options": {"size": 8}}
     study = tiny_study(datasets=datasets, family=[], targets=["concrete_cracks"])
-    assert_one_message(tool("study", "run", study), "concrete_cracks: options are for", code=2)
+    assert_one_message(
+        tool("study", "run", study), "concrete_cracks.options: options are for", code=2
+    )
     assert not list(tmp_path.glob("studies/tiny/*/cfgs"))
 
 
