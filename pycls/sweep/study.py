@@ -98,14 +98,10 @@ class Study:
         except ConfigError as error:
             raise ConfigError(f"{where}: {error}") from None
 
-    @property
+    @cached_property
     def runs(self) -> list[Run]:
         """All runs that are known by name; `waiting` says why others are not yet."""
-        if self._runs is None:
-            self._runs = list(list_runs(self.spec, self.population, self.networks))
-        return self._runs
-
-    _runs: list[Run] | None = None
+        return list(list_runs(self.spec, self.population, self.networks))
 
     @property
     def waiting(self) -> dict[str, str]:
@@ -158,9 +154,8 @@ class Study:
         """Look whether sweeps that were waiting are known now; say whether there are any."""
         before = set(self.waiting)
         if before:
-            del self.networks
-            self._runs = None
-            _ = self.networks
+            for known in ("networks", "runs"):
+                self.__dict__.pop(known, None)
         return set(self.waiting) != before
 
     def planned(self) -> dict[str, int]:
@@ -351,7 +346,7 @@ class Study:
                 side: self.data.open(dataset, side).fingerprint for side in ("train", "test")
             }
             for dataset in self.spec.datasets.values()
-            if self.data.is_prepared(dataset)
+            if self.data.facts(dataset).prepared
         }
         for run in self.runs:
             record = read_record(self.out_dir(run)) if run.dataset in now else None

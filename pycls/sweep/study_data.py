@@ -82,10 +82,6 @@ class StudyData:
         on_the_way = entry is not None and not entry.raw
         return not on_the_way and not self.facts(dataset).prepared
 
-    def is_prepared(self, dataset: DatasetSpec) -> bool:
-        """Say whether a data set can be opened."""
-        return self._try_open(dataset, "train") is not None
-
     def open(self, dataset: DatasetSpec, split: str) -> Dataset:
         """Open one side of a data set.
 
