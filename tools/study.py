@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+from pycls.core.cli import positive_int
 from pycls.errors import PyclsError, run_tool
 from pycls.files import exclusive_lock, write_json
 from pycls.sweep.collect import collect, run_status
@@ -62,11 +63,11 @@ def _parse_args() -> argparse.Namespace:
             )  # fmt: skip
         if name == "run":
             command.add_argument(
-                "--jobs", type=_count, metavar="N",
+                "--jobs", type=positive_int, metavar="N",
                 help="runs at a time (default: one a GPU, else one a core)",
             )  # fmt: skip
             command.add_argument(
-                "--threads", type=_count, metavar="N",
+                "--threads", type=positive_int, metavar="N",
                 help="CPU threads of a run (default: the cores divided by the jobs)",
             )  # fmt: skip
             command.add_argument(
@@ -74,13 +75,6 @@ def _parse_args() -> argparse.Namespace:
                 help="stop when the process that started this one is gone",
             )  # fmt: skip
     return parser.parse_args()
-
-
-def _count(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError("expected 1 or more")
-    return value
 
 
 def _positive(text: str) -> float:

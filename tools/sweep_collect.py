@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from pycls.core.cli import positive_int
 from pycls.errors import ConfigError, run_tool
 from pycls.sweep.launch.local import usable_cores
 from pycls.sweep.sweep_arguments import add_overrides, add_root_dir
@@ -53,17 +54,13 @@ def _parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         "sweep file; with --folder: all)",
     )
     parser.add_argument(
-        "--processes", type=_count, metavar="N", help="processes that read (default: one a core)"
+        "--processes",
+        type=positive_int,
+        metavar="N",
+        help="processes that read (default: one a core)",
     )
     add_overrides(parser, "COLLECT.CHECKPOINTS_KEEP all")
     return parser.parse_args(arguments)
-
-
-def _count(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError("expected 1 or more")
-    return value
 
 
 def _choose(args: argparse.Namespace) -> tuple[Path, str]:

@@ -1,4 +1,4 @@
-"""The command line that the tools for one network share."""
+"""What the command lines of the tools share."""
 
 import argparse
 
@@ -28,3 +28,11 @@ def add_cfg_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="KEY VALUE",
         help="configuration keys and the values to use instead, for example OPTIM.BASE_LR 0.05",
     )
+
+
+def positive_int(text: str) -> int:
+    """Return a command-line word as a whole number of 1 or more (an argparse type)."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("expected 1 or more")
+    return value

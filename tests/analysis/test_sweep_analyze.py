@@ -25,25 +25,15 @@ from pycls.errors import ConfigError
 NAN = math.nan
 
 
-@pytest.fixture
-def load(tmp_path):
-    """Return a function (runs, options of load_sweep) -> the sweep."""
-
-    def load(runs, name="rates", **options):
-        return load_sweep(write_sweep_json(tmp_path / name, runs), name, **options)
-
-    return load
-
-
-def test_each_error_is_what_it_says(load):
+def test_each_error_is_what_it_says(load_runs):
     runs = [record("000000", rates_cfg(1), [50.0, 20.0, 30.0], ema=[60.0, NAN, 40.0])]
-    found = {name: load(runs, error=name).runs[0].error for name in ERRORS}
+    found = {name: load_runs(runs, error=name).runs[0].error for name in ERRORS}
     assert found == {"final": 30.0, "min": 20.0, "ema_final": 40.0, "ema_min": 40.0}
     with pytest.raises(ConfigError, match="expected one of final, min, ema_final, ema_min"):
-        load(runs, error="lowest")
+        load_runs(runs, error="lowest")
 
 
-def test_runs_without_an_error_are_named_with_their_reason(load):
+def test_runs_without_an_error_are_named_with_their_reason(load_runs):
     good, cfg = record("000000", rates_cfg(1), curve(8)), rates_cfg(1)
     no_ema = record("000004", cfg, [3.0])
     del no_ema["test_ema_epoch"]
@@ -56,7 +46,7 @@ def test_runs_without_an_error_are_named_with_their_reason(load):
         no_ema,
         "nothing",
     ]
-    sweep = load(runs, planned=["000000", "000009"], error="ema_final")
+    sweep = load_runs(runs, planned=["000000", "000009"], error="ema_final")
     assert [run.name for run in sweep.runs] == ["000000"]
     assert sweep.runs[0].error == 7.5  # the first of the two, not the better one
     reasons = dict(sweep.left_out)
@@ -75,14 +65,14 @@ def test_runs_without_an_error_are_named_with_their_reason(load):
     assert all(name in note for name in reasons)
 
 
-def test_notes_name_unfinished_runs_unequal_epochs_and_constant_errors(load):
+def test_notes_name_unfinished_runs_unequal_epochs_and_constant_errors(load_runs):
     runs = [record(f"00000{n}", rates_cfg(1), [9.0] * 3, planned=3 + n) for n in range(3)]
-    notes = sweep_notes(load(runs))
+    notes = sweep_notes(load_runs(runs))
     assert "2 runs unfinished" in notes[0]
     assert "000001 (3 of 4), 000002 (3 of 5)" in notes[0]
     assert notes[1].endswith("compared: 1 of 3, 1 of 4, 1 of 5.")
     assert "same error" in notes[2]
-    assert sweep_notes(load(rate_runs(5))) == []
+    assert sweep_notes(load_runs(rate_runs(5))) == []
 
 
 @pytest.mark.parametrize(
@@ -103,7 +93,7 @@ def test_files_that_cannot_be_used(tmp_path, text, said):
         load_sweep(path, "rates")
 
 
-def test_every_metric_of_pycls_on_a_complete_configuration(load):
+def test_every_metric_of_pycls_on_a_complete_configuration(load_runs):
     cfg = cfg_to_dict(default_cfg())
     cfg["OPTIM"] |= {"BASE_LR": 0.01, "WEIGHT_DECAY": 1e-4, "EMA_BETA": 1e-5}
     cfg["OPTIM"] |= {"EMA_UPDATE_PERIOD": 32, "EMA_ALPHA": 1e-3, "MAX_EPOCH": 4}
@@ -113,7 +103,7 @@ def test_every_metric_of_pycls_on_a_complete_configuration(load):
     cfg["ANYNET"]["BOT_MULS"] = [0.5, 1.0]
     cfg["EN"] |= {"DEPTHS": [2, 3], "WIDTHS": [24, 16], "STRIDES": [1, 2], "EXP_RATIOS": [1, 6]}
     cost = {"flops": 4 * 10**8, "params": 5 * 10**6, "acts": 6 * 10**6}
-    sweep = load([record("000000", cfg, [40.0, 30.0, 35.0], planned=4, complexity=cost)])
+    sweep = load_runs([record("000000", cfg, [40.0, 30.0, 35.0], planned=4, complexity=cost)])
     values = {name: metric_values(sweep.runs, name)[0] for name in METRICS}
     expected = {
         "error_ema": 29.5, "error_tst": 30.0, "ema_gain": 0.5, "done": 0.75, "epochs": 4,
@@ -131,8 +121,8 @@ def test_every_metric_of_pycls_on_a_complete_configuration(load):
         assert values[name] == pytest.approx(value), name
 
 
-def test_any_value_of_the_file_is_a_metric(load):
-    sweep = load([record("000000", rates_cfg(0.5), [40.0, 30.0])])
+def test_any_value_of_the_file_is_a_metric(load_runs):
+    sweep = load_runs([record("000000", rates_cfg(0.5), [40.0, 30.0])])
     found = {
         name: metric_values(sweep.runs, name)[0]
         for name in ("cfg.OPTIM.BASE_LR", "OPTIM.BASE_LR", "complexity.acts", "train_epoch.loss")
@@ -146,8 +136,8 @@ def test_any_value_of_the_file_is_a_metric(load):
     assert row["metric error"] == 30.0
 
 
-def test_an_unknown_metric_is_refused_with_the_nearest_one(load):
-    sweep = load(rate_runs(4))
+def test_an_unknown_metric_is_refused_with_the_nearest_one(load_runs):
+    sweep = load_runs(rate_runs(4))
     with pytest.raises(ConfigError, match="'regnet_dept': none of 4 runs has it; did you mean 'r"):
         metric_values(sweep.runs, "regnet_dept")
     with pytest.raises(ConfigError, match=r"cfg\.OPTIM\.LR"):
@@ -208,14 +198,14 @@ def check_slanted(figure):
     return check_texts(figure)
 
 
-def test_texts_of_all_figures_are_readable(load):
+def test_texts_of_all_figures_are_readable(load_runs):
     names = ["lr", "wd", "lr_wd", "anynet_ds", "cfg.DESC", "memory", "epoch_fw_bw", "ema_update"]
     runs = rate_runs(30)
     for place, run in enumerate(runs):
         run["cfg"]["OPTIM"]["EMA_UPDATE_PERIOD"] = 2 ** (place % 5)
-    one, other = load(runs), load(rate_runs(12, 1), "epochs=100_and_more")
-    fourth = load(rate_runs(5, 3), "epochs=100")
-    third = load(rate_runs(3, 2), "w")
+    one, other = load_runs(runs), load_runs(rate_runs(12, 1), "epochs=100_and_more")
+    fourth = load_runs(rate_runs(5, 3), "epochs=100")
+    third = load_runs(rate_runs(3, 2), "w")
     alone = metric_table([one], names)
     assert all(check_texts(figure) > 20 for _, figure in value_figures(alone, "top-1 error (%)"))
     several = metric_table([one, other, third, fourth], names[:5])
@@ -235,9 +225,9 @@ def test_texts_of_all_figures_are_readable(load):
     assert check_texts(model_figure(best, nets)) > 40
 
 
-def test_figures_show_the_runs_own_numbers(load):
+def test_figures_show_the_runs_own_numbers(load_runs):
     runs = [record("a", rates_cfg(0.1), [30.0, 8.25], ema=[40.0, 9.0]), *rate_runs(6)]
-    (run,) = [run for run in load(runs).runs if run.name == "a"]
+    (run,) = [run for run in load_runs(runs).runs if run.name == "a"]
     axes = curve_figure([run]).axes[0]
     train, test, ema = (line.get_xydata().tolist() for line in axes.get_lines()[:3])
     assert train == [[1, 34.0], [2, 12.25]]

@@ -10,7 +10,7 @@ import re
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from synthetic_sweep import curve, describe, rate_runs, rates_cfg, record, write_sweep_json
+from synthetic_sweep import curve, describe, rate_runs, rates_cfg, record
 
 from pycls.analysis.sweep_metrics import metric_table
 from pycls.analysis.sweep_page import write_analysis
@@ -20,16 +20,6 @@ from pycls.errors import ConfigError
 from pycls.sweep.sweep_keys import defaults
 
 NAN = math.nan
-
-
-@pytest.fixture
-def load(tmp_path):
-    """Return a function (runs, options of load_sweep) -> the sweep."""
-
-    def load(runs, name="rates", **options):
-        return load_sweep(write_sweep_json(tmp_path / name, runs), name, **options)
-
-    return load
 
 
 def options(**changes):
@@ -46,14 +36,14 @@ def headings(text):
     return re.findall(r"<h2>(.*?)</h2>", text)
 
 
-def test_a_metric_that_one_sweep_lacks_and_texts_share_their_places(tmp_path, load):
+def test_a_metric_that_one_sweep_lacks_and_texts_share_their_places(tmp_path, load_runs):
     first, second, third = rate_runs(6), rate_runs(5, 1), rate_runs(4, 2)
     for runs, texts in ((first, "ba"), (second, "cb")):
         for place, run in enumerate(runs):
             run["cfg"]["TRAIN"]["DATASET"] = texts[place % 2]
             run["cfg"]["REGNET"] = {"DEPTH": place}
     del third[0]["cfg"]["TRAIN"]
-    sweeps = [load(first, "one"), load(second, "two"), load(third, "three")]
+    sweeps = [load_runs(first, "one"), load_runs(second, "two"), load_runs(third, "three")]
     table = metric_table(sweeps, ["cfg.TRAIN.DATASET", "regnet_depth"])
     (_, texts), (_, depths) = value_figures(table, "top-1 error (%)")
     names = [[label.get_text() for label in axes.get_xticklabels()] for axes in texts.axes]
@@ -83,8 +73,8 @@ class Page(html.parser.HTMLParser):
         assert self.open.pop() == tag
 
 
-def test_the_page_is_whole_and_the_same_each_time(tmp_path, load):
-    sweeps = [load(rate_runs(20)), load(rate_runs(9, 1), "other")]
+def test_the_page_is_whole_and_the_same_each_time(tmp_path, load_runs):
+    sweeps = [load_runs(rate_runs(20)), load_runs(rate_runs(9, 1), "other")]
     wanted = {
         "METRICS": ["lr", "anynet_ds"],
         "PLOT_CURVES_BEST": 2,
@@ -107,8 +97,8 @@ def test_the_page_is_whole_and_the_same_each_time(tmp_path, load):
     assert page(tmp_path, sweeps, **wanted)[0] == text
 
 
-def test_switches_leave_parts_out(tmp_path, load):
-    sweep = load(rate_runs(6))
+def test_switches_leave_parts_out(tmp_path, load_runs):
+    sweep = load_runs(rate_runs(6))
     text, _ = page(tmp_path, [sweep], METRICS=["lr"], COMPLEXITY=[])
     assert headings(text) == ["Error distributions", "Metrics", "Methods"]
     text, _ = page(
@@ -118,18 +108,18 @@ def test_switches_leave_parts_out(tmp_path, load):
     assert headings(text) == ["Error distributions", "Methods"]
 
 
-def test_a_metric_that_was_not_measured_is_named_and_left_out(tmp_path, load):
+def test_a_metric_that_was_not_measured_is_named_and_left_out(tmp_path, load_runs):
     runs = rate_runs(5)
     for run in runs:
         del run["epoch_times"], run["complexity"]
     names = ["flops", "params", "acts", "epoch_fw_bw", "epoch_time", "regnet_w0"]
-    text, notes = page(tmp_path, [load(runs)], COMPLEXITY=names, PLOT_MODELS_BEST=1)
+    text, notes = page(tmp_path, [load_runs(runs)], COMPLEXITY=names, PLOT_MODELS_BEST=1)
     assert [note.split(" ")[5].rstrip(";") for note in notes] == [*names[:4], "regnet_w0"]
     assert notes[0] == "Complexity: no run has logged flops; it is left out."
     assert "time of an epoch (s): 4.25" in text
 
 
-def test_filters_and_splits_on_the_page(tmp_path, load):
+def test_filters_and_splits_on_the_page(tmp_path, load_runs):
     runs = [record(f"{n:06d}", rates_cfg(0.1, epochs=e), curve(9 - n / 9, e), planned=6)
             for n, e in enumerate([6, 6, 6, 3, 3, 2])]  # fmt: skip
     splits = {
@@ -137,16 +127,16 @@ def test_filters_and_splits_on_the_page(tmp_path, load):
         "epochs=3": {"cfg.OPTIM.MAX_EPOCH": [3, 3, 3]},
         "epochs=9": {"epochs": [9, 9, 9]},
     }
-    text, notes = page(tmp_path, [load(runs)], SPLIT_FILTERS=splits)
+    text, notes = page(tmp_path, [load_runs(runs)], SPLIT_FILTERS=splits)
     assert "Error distributions, split" in headings(text)
     assert "epochs=6: 3 runs, lowest 8.78 % (run 000002)" in text
     assert "epochs=3: 2 runs" in text
     assert any(n.startswith("epochs=9: no run is within epochs 9") for n in notes)
     assert "1 run in no part: 000005." in notes
-    text, _ = page(tmp_path, [load(runs)], PRE_FILTERS={"done": [1, 1, 1]})
+    text, _ = page(tmp_path, [load_runs(runs)], PRE_FILTERS={"done": [1, 1, 1]})
     assert "Error distributions, filtered" in headings(text)
     assert "Runs within PRE_FILTERS only: done 1." in text
-    _, notes = page(tmp_path, [load(runs), load(runs, "b")], SPLIT_FILTERS=splits)
+    _, notes = page(tmp_path, [load_runs(runs), load_runs(runs, "b")], SPLIT_FILTERS=splits)
     assert any("SPLIT_FILTERS has no effect" in note for note in notes)
     (tmp_path / "analysis.html").unlink()
     for changes in (
@@ -154,23 +144,27 @@ def test_filters_and_splits_on_the_page(tmp_path, load):
         {"SPLIT_FILTERS": {"x": {"lr": [5, 5, 5]}}},
     ):
         with pytest.raises(ConfigError, match="none of 6 runs is within"):
-            page(tmp_path, [load(runs)], **changes)
+            page(tmp_path, [load_runs(runs)], **changes)
     assert not (tmp_path / "analysis.html").exists()
 
 
-def test_texts_of_runs_are_escaped(tmp_path, load):
+def test_texts_of_runs_are_escaped(tmp_path, load_runs):
     cfg = {**rates_cfg(0.1), "DESC": "<script>alert(1)</script> & \u00fcber"}
     runs = [record("000000", cfg, [9.0]), record("<b>", cfg, [], err="<i>no</i>")]
-    text, _ = page(tmp_path, [load(runs)])
+    text, _ = page(tmp_path, [load_runs(runs)])
     assert "<script" not in text
     assert "&lt;script&gt;alert(1)&lt;/script&gt; &amp; \u00fcber" in text
     assert "&lt;b&gt; (no epoch was tested; last on stderr: &lt;i&gt;no" in text
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
-def test_few_runs_give_a_page(tmp_path, load, count):
+def test_few_runs_give_a_page(tmp_path, load_runs, count):
     text, _ = page(
-        tmp_path, [load(rate_runs(count))], METRICS=["lr"], PLOT_CURVES_BEST=3, PLOT_MODELS_BEST=3
+        tmp_path,
+        [load_runs(rate_runs(count))],
+        METRICS=["lr"],
+        PLOT_CURVES_BEST=3,
+        PLOT_MODELS_BEST=3,
     )
     assert f"rates: {count} run" in text
     assert "nan" not in re.sub(r"base64,[^\"]*", "", text).lower().split("all settings")[0]
