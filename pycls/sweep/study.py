@@ -116,20 +116,19 @@ class Study:
         self._waiting.clear()
         stored = self._stored_selections()
         for key, dataset in self.spec.datasets.items():
-            where = self.spec.where("datasets", key, "archs")
             if dataset.networks:
                 chosen[key] = [read_network(*named) for named in dataset.networks.items()]
                 continue
             selection = dataset.selection
             if selection is None or not selection.by:
+                where = self.spec.where("datasets", key, "archs")
                 names = select_by_name(self.population, selection, where)
             elif stored.get(key, {}).get("selection") == _describe_selection(selection):
                 names = stored[key]["archs"]
             else:
                 names = self._select(dataset, selection)
             if names:
-                places = {name: i for i, name in enumerate(self.population.ids)}
-                chosen[key] = [self.population.row(places[name]) for name in names]
+                chosen[key] = [self.population.row(self.places[name]) for name in names]
         return chosen
 
     def _select(self, dataset: DatasetSpec, selection: Selection) -> list[str]:

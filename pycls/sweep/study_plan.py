@@ -119,7 +119,7 @@ def _plan_sweep(
             )
     return SweepPlan(
         sweep=sweep,
-        dataset=dataset.key if sweep != dataset.key else dataset.prepared,
+        dataset=dataset.prepared,
         runs=runs,
         epochs=epochs,
         train_images=facts.train_images,
