@@ -46,6 +46,22 @@ class RunInterruptedError(PyclsError):
     exit_code = 75  # EX_TEMPFAIL of sysexits.h: not a failure, try again
 
 
+class LeaseHeldError(PyclsError):
+    """Another process is at work in a run's folder; nothing was touched.
+
+    Attributes:
+        owner: that process, a :class:`pycls.core.run_lease.Owner`; None where it is not known.
+    """
+
+    def __init__(self, message: str, owner: object = None) -> None:
+        super().__init__(message)
+        self.owner = owner
+
+
+class LeaseLostError(PyclsError):
+    """A run's folder was, or may have been, taken over by another process."""
+
+
 _OS_ERROR_HINTS = {
     errno.ENOSPC: "no space left on the device; free some space and run the same command again",
     errno.EDQUOT: "the disk quota is used up; free some space and run the same command again",

@@ -5,6 +5,7 @@ import errno
 import math
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -24,16 +25,21 @@ class RunLog:
     """
 
     def __init__(
-        self, path: str | os.PathLike[str] | None = None, events: Events | None = None
+        self,
+        path: str | os.PathLike[str] | None = None,
+        events: Events | None = None,
+        before_write: Callable[[], None] | None = None,
     ) -> None:
         """Open the log file `path`, or standard output where it is None.
 
         Args:
             path: the file.
             events: what gets the records too, for TensorBoard.
+            before_write: called before each entry; what it raises, the entry's writer gets.
         """
         self._path = path
         self._events = events
+        self._before_write = before_write
         self._descriptor: int | None = None
         if path is not None:
             cut = _ends_inside_line(Path(path))
@@ -89,6 +95,8 @@ class RunLog:
     def _write(self, text: str, caller: Any) -> None:
         source = Path(caller.f_code.co_filename).name
         line = f"[{source}: {caller.f_lineno:3d}]: {text}\n"
+        if self._before_write is not None:
+            self._before_write()
         if self._path is None:
             sys.stdout.write(line)
             sys.stdout.flush()

@@ -1,7 +1,9 @@
 """The record of a run: `run.json` in its folder, what it was and how it ended."""
 
+import contextlib
 import json
 import os
+import socket
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -9,7 +11,6 @@ from typing import Any
 from pycls.files import write_json
 
 FILE_NAME = "run.json"
-LOCK_FILE = ".lock"  # held by the process that trains
 
 
 def record_path(out_dir: str | os.PathLike[str]) -> Path:
@@ -29,6 +30,39 @@ def read_record(out_dir: str | os.PathLike[str]) -> dict[str, Any] | None:
     except (FileNotFoundError, json.JSONDecodeError, UnicodeDecodeError):
         return None
     return record if isinstance(record, dict) else None
+
+
+def failures_of(record: dict[str, Any] | None) -> list[dict[str, str]]:
+    """Return the times a run has failed since it was tried afresh, the oldest first.
+
+    Each holds "reason", "ended", "host" and "job" (the Slurm job, "" without one).
+    """
+    return list((record or {}).get("failures", []))
+
+
+def add_failure(out_dir: str | os.PathLike[str], reason: str, job: str = "") -> int:
+    """Record that a run failed, by whoever saw it: the run itself may not have come to it.
+
+    Nothing is recorded where the folder cannot be written; the reason is then told only.
+
+    Returns:
+        How often the run has failed.
+    """
+    record = read_record(out_dir) or {"started": utc_now()}
+    failure = {"reason": reason, "ended": utc_now(), "host": socket.gethostname(), "job": job}
+    failures = [*failures_of(record), failure]
+    record.update(status="failed", reason=reason, ended=failure["ended"], failures=failures)
+    with contextlib.suppress(OSError):
+        Path(out_dir).mkdir(parents=True, exist_ok=True)
+        write_record(out_dir, record)
+    return len(failures)
+
+
+def forget_failures(out_dir: str | os.PathLike[str]) -> None:
+    """Let a failed run be tried as often as one that never failed; its last reason stays."""
+    record = read_record(out_dir)
+    if record is not None and record.get("status") == "failed":
+        write_record(out_dir, {**record, "failures": []})
 
 
 def utc_now() -> str:

@@ -28,8 +28,9 @@ from pycls.core.meters import Meter
 from pycls.core.optimizer import lr_at
 from pycls.core.precise_bn import update_bn_stats
 from pycls.core.process_group import any_over, buffers_from_main, is_peer_lost, wait_for_all
+from pycls.core.run_lease import run_lease
 from pycls.core.run_log import RunLog
-from pycls.core.run_record import LOCK_FILE, read_record, utc_now, write_record
+from pycls.core.run_record import failures_of, read_record, utc_now, write_record
 from pycls.core.spent import Spent
 from pycls.core.supported import check_trainable
 from pycls.core.tester import evaluate
@@ -42,7 +43,7 @@ from pycls.errors import (
     RunInterruptedError,
     find_environment_error,
 )
-from pycls.files import exclusive_lock, remove_partials, write_text_if_changed
+from pycls.files import remove_partials, write_text_if_changed
 from pycls.models.counting import complexity
 
 LOG_FILE = "stdout.log"
@@ -77,7 +78,9 @@ def train_model(cfg: CfgNode, world: World = ONE_PROCESS) -> dict[str, Any]:
         DownloadError: TRAIN.WEIGHTS is an address, and the file could not be had.
         RunError: the loss is no longer finite.
         RunInterruptedError: a signal asked to stop; the state is saved.
-        PyclsError: another process is training in OUT_DIR.
+        LeaseHeldError: another process is training in OUT_DIR.
+        LeaseLostError: another process may have taken OUT_DIR over, this one having been
+            suspended or cut off from the file system; it has written nothing since.
     """
     if world.size != max(1, cfg.NUM_GPUS):
         raise ConfigError(
@@ -97,7 +100,7 @@ def _train_in_folder(run: TrainingRun, stop: StopRequest) -> dict[str, Any]:
     """Train in OUT_DIR, as the process that writes there, and record how it ended."""
     cfg, out_dir = run.cfg, Path(run.cfg.OUT_DIR)
     out_dir.mkdir(parents=True, exist_ok=True)
-    with exclusive_lock(out_dir / LOCK_FILE, f"training in {out_dir}"):
+    with run_lease(out_dir) as run.lease:
         remove_partials(out_dir)
         remove_partials(checkpoint_dir(out_dir))
         # Before anything is written: a refusal shall leave an earlier run's files alone.
@@ -105,22 +108,25 @@ def _train_in_folder(run: TrainingRun, stop: StopRequest) -> dict[str, Any]:
         before = read_record(out_dir)
         if before is not None and run.is_finished_as(before):
             return before
+        _require_lease(run)
         write_text_if_changed(out_dir / cfg.CFG_DEST, dump_cfg(cfg))
         record = _new_record(run, before)
-        write_record(out_dir, record)
+        _write_record(run, record)
         log_path = out_dir / LOG_FILE if cfg.LOG_DEST == "file" else None
-        with RunLog(log_path, open_events(cfg)) as log:
+        with RunLog(log_path, open_events(cfg), run.lease.check) as log:
             try:
                 _train(run, stop, log, origin, record)
             except BaseException as error:
+                run.lease.check()  # who has lost it has no last words
                 _end_record(record, run, "interrupted" if _is_interrupt(error) else "failed")
                 record["reason"] = _describe_error(error)
                 _write_last_words(out_dir, record, log)
                 raise
         _end_record(record, run, "done")
         record["result"] = run.result()
-        write_record(out_dir, record)
+        _write_record(run, record)
         if cfg.CHECKPOINT.KEEP == "none":
+            _require_lease(run)
             checkpoint.remove_checkpoints(out_dir)
     return record
 
@@ -159,6 +165,7 @@ def _train(
             _test(run, log, spent, stop, train_stats)
         except RunInterruptedError:
             if run.world.is_main:
+                _require_lease(run)
                 resume_point.save_inside_epoch(cfg.OUT_DIR, run.interrupted_state())
             raise
         record["epochs"].append({"epoch": run.epoch + 1, **spent.take()})
@@ -184,6 +191,7 @@ def train_epoch(run: TrainingRun, log: RunLog, spent: Spent, stop: StopRequest) 
         meter.reset()
     batches = run.train_loader.epoch(epoch, run.iteration)
     for images, labels in spent.waiting("data", batches):
+        _require_lease(run)
         with spent.on("step"):
             lr = lr_at(cfg.OPTIM, epoch + run.iteration / iterations)
             began = time.perf_counter()
@@ -221,7 +229,7 @@ def _show_progress(run: TrainingRun, record: dict[str, Any]) -> None:
     now = time.monotonic()
     if run.world.is_main and now - run.last_shown > _SECONDS_BETWEEN_RECORDS:
         run.last_shown = now
-        write_record(run.cfg.OUT_DIR, record)
+        _write_record(run, record)
 
 
 def _test(
@@ -259,6 +267,7 @@ def _test(
     run.min_errors, run.min_ema_errors = lowest["test"], lowest["test_ema"]
     if run.world.is_main:
         with spent.on("checkpoint"):
+            _require_lease(run)
             checkpoint.save_checkpoint(
                 cfg.OUT_DIR, run.checkpoint_state(), keep=cfg.CHECKPOINT.KEEP, is_best=is_best
             )
@@ -307,8 +316,20 @@ def _require_finite(stats: dict[str, Any]) -> None:
         )
 
 
+def _require_lease(run: TrainingRun) -> None:
+    """Make sure that OUT_DIR is this process's, where it is the one that writes there."""
+    if run.lease is not None:
+        run.lease.check()
+
+
+def _write_record(run: TrainingRun, record: dict[str, Any]) -> None:
+    _require_lease(run)
+    write_record(run.cfg.OUT_DIR, record)
+
+
 def _new_record(run: TrainingRun, before: dict[str, Any] | None) -> dict[str, Any]:
     earlier = (before or {}).get("epochs", [])
+    failures = failures_of(before)
     return {
         "status": "running",
         "config_hash": cfg_hash(run.cfg),
@@ -320,6 +341,7 @@ def _new_record(run: TrainingRun, before: dict[str, Any] | None) -> dict[str, An
         "started": utc_now(),
         # Seconds by epoch, and what they went to.
         "epochs": [entry for entry in earlier if entry["epoch"] <= run.epoch],
+        **({"failures": failures} if failures else {}),
     }
 
 

@@ -21,6 +21,7 @@ from pycls.core.optimizer import build_optimizer
 from pycls.core.precision import Precision
 from pycls.core.process_group import wrap
 from pycls.core.resume_point import load_newest, resume_points
+from pycls.core.run_lease import Lease
 from pycls.core.step import TrainStep
 from pycls.core.weights import load_weights_into, read_weights
 from pycls.errors import CheckpointError, ConfigError
@@ -49,12 +50,14 @@ class TrainingRun:
         last_errors: errors of the last finished epoch, in percent; empty before the first.
         start_time: when it was built, in seconds since the epoch.
         last_shown: when its record was written last, by the monotonic clock.
+        lease: what the process that writes holds on OUT_DIR, while it does.
     """
 
     def __init__(self, cfg: CfgNode, device: torch.device, world: World = ONE_PROCESS) -> None:
         """Open the data and build the network, with TRAIN.WEIGHTS where they are named."""
         self.start_time = time.time()
         self.last_shown = time.monotonic()
+        self.lease: Lease | None = None
         self.cfg = cfg
         self.device = device
         self.world = world

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pycls.core.checkpoint_paths import EPOCH_NAME, checkpoint_dir
-from pycls.core.run_record import LOCK_FILE, record_path
-from pycls.errors import PyclsError
-from pycls.files import exclusive_lock
+from pycls.core.run_lease import run_lease
+from pycls.core.run_record import record_path
+from pycls.errors import LeaseHeldError
 
 
 @dataclass
@@ -40,22 +40,31 @@ def remove_checkpoints(out_dir: Path, keep: str, epochs: int, freed: Freed) -> N
     folder = checkpoint_dir(out_dir)
     if keep == "all" or not folder.is_dir():
         return
+    if not _find_removable(folder, keep, epochs):
+        return
     with contextlib.ExitStack() as stack:
         if record_path(out_dir).is_file():
             try:
-                stack.enter_context(exclusive_lock(out_dir / LOCK_FILE, f"working in {out_dir}"))
-            except PyclsError:
+                stack.enter_context(run_lease(out_dir))
+            except LeaseHeldError:
                 return
-        found = {
-            int(match[1]): path
-            for path in folder.iterdir()
-            if (match := EPOCH_NAME.fullmatch(path.name))
-        }
-        if keep == "last" and found.pop(epochs, None) is None:
-            return
-        for path in found.values():
+        # Looked at again: only now nobody else changes it.
+        found = _find_removable(folder, keep, epochs)
+        for path in found:
             size = path.stat().st_size
             path.unlink()
             freed.checkpoints += 1
             freed.size += size
         freed.runs += bool(found)
+
+
+def _find_removable(folder: Path, keep: str, epochs: int) -> list[Path]:
+    """Return the checkpoints in a folder that need not be kept."""
+    found = {
+        int(match[1]): path
+        for path in folder.iterdir()
+        if (match := EPOCH_NAME.fullmatch(path.name))
+    }
+    if keep == "last" and found.pop(epochs, None) is None:
+        return []
+    return list(found.values())

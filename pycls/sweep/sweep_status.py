@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pycls.core.run_record import FILE_NAME, LOCK_FILE, read_record
-from pycls.files import is_locked
+from pycls.core.run_lease import find_owner
+from pycls.core.run_record import FILE_NAME, read_record
 from pycls.sweep.log_cache import signature_of
 
 STATES = ("done", "running", "stopped", "failed", "missing")
@@ -74,8 +74,8 @@ class Records:
 
 
 def is_at_work(out_dir: str) -> bool:
-    """Say whether a process of ours trains in a run's folder."""
-    return is_locked(f"{out_dir}/{LOCK_FILE}")
+    """Say whether a process of ours, here or elsewhere, trains in a run's folder."""
+    return find_owner(out_dir) is not None
 
 
 def find_status(

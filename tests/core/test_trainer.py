@@ -14,11 +14,11 @@ import torch
 
 from pycls.core import checkpoint, checkpoint_paths
 from pycls.core.config import dump_cfg
-from pycls.core.run_record import read_record
+from pycls.core.run_lease import run_lease
+from pycls.core.run_record import read_record, write_record
 from pycls.core.tester import test_model as measure_errors
 from pycls.core.trainer import train_model
-from pycls.errors import CheckpointError, ConfigError, DataError, PyclsError, RunError
-from pycls.files import exclusive_lock
+from pycls.errors import CheckpointError, ConfigError, DataError, LeaseHeldError, RunError
 from pycls.sweep.collect import parse_log
 
 
@@ -174,7 +174,7 @@ def test_divergence_is_said_and_recorded(digits_cfg):
 
 def folder_content(cfg):
     paths = (path for path in Path(cfg.OUT_DIR).rglob("*") if path.is_file())
-    return {path: path.read_bytes() for path in paths}
+    return {path: path.read_bytes() for path in paths if not path.name.startswith(".lease.")}
 
 
 @pytest.mark.parametrize(
@@ -231,10 +231,21 @@ def test_one_process_at_a_time_in_a_folder(digits_cfg, tmp_path):
     cfg = digits_cfg()
     (tmp_path / "run").mkdir()
     with (
-        exclusive_lock(tmp_path / "run" / ".lock", "training"),
-        pytest.raises(PyclsError, match="another process is training in"),
+        run_lease(tmp_path / "run"),
+        pytest.raises(LeaseHeldError, match=f"training in {tmp_path}/run: process {os.getpid()}"),
     ):
         train_model(cfg)
+    assert [path.name for path in (tmp_path / "run").iterdir()] == [".lease.000001"]
+
+
+def test_failures_of_earlier_starts_stay_in_the_record(digits_cfg):
+    cfg = digits_cfg("OPTIM.MAX_EPOCH", 1)
+    failures = [{"reason": "killed", "ended": "2026-01-02", "host": "node1", "job": "7_1"}]
+    Path(cfg.OUT_DIR).mkdir()
+    write_record(cfg.OUT_DIR, {"status": "failed", "reason": "killed", "failures": failures})
+    assert train_model(cfg)["failures"] == failures
+    assert read_record(cfg.OUT_DIR)["failures"] == failures
+    assert "reason" not in read_record(cfg.OUT_DIR)
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,9 @@ import pytest
 import yaml
 from run_logs import CFG, COMPLEXITY, write_start
 
+from pycls.core.run_lease import run_lease
 from pycls.core.run_record import write_record
 from pycls.errors import ConfigError
-from pycls.files import exclusive_lock
 from pycls.sweep.sweep_collect import OUTPUTS, collect_sweep
 from pycls.sweep.sweep_results import describe_network
 from pycls.sweep.sweep_summary import read_summary
@@ -124,7 +124,7 @@ def test_every_state_is_named_with_its_reason(sweep):
     add_run(8, [], errors=None)
     write_record(add_run(9, [1]), {"status": "interrupted", "reason": "SIGTERM"})
     (folder / "logs" / "000010").mkdir()
-    with exclusive_lock(folder / "logs" / "000003" / ".lock", "training"):
+    with run_lease(folder / "logs" / "000003"):
         collected = collect_sweep(folder)
     found = {int(run): (s.state, s.reason) for run, s in collected.statuses.items()}
     assert found == {
@@ -321,7 +321,7 @@ def test_checkpoints_of_finished_runs_only(sweep, keep, expected, freed):
     ]
     busy = add_run(6, status="done")
     others.append(add_checkpoints(busy, [1, 2]))
-    with exclusive_lock(busy / ".lock", "training"):
+    with run_lease(busy):
         collected = collect_sweep(folder, keep)
     assert [left(f) for f in finished] == [expected] * 2
     assert [left(f) for f in others] == [[1, 2]] * 5

@@ -1,0 +1,467 @@
+"""The lease on a run's folder: one holder at a time, whatever becomes of the holders."""
+
+import errno
+import functools
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from pycls.core import checkpoint, checkpoint_paths, process_identity, trainer
+from pycls.core import run_lease as module
+from pycls.core.config import dump_cfg
+from pycls.core.lease_files import create_lease, find_generations, lease_path
+from pycls.core.process_identity import is_alive, this_process
+from pycls.core.run_lease import LEASE_S, Lease, find_owner, run_lease
+from pycls.core.run_record import read_record
+from pycls.errors import LeaseHeldError, LeaseLostError, explain_os_error
+
+JOBS = Path(__file__).with_name("lease_jobs.py")
+
+
+@pytest.fixture
+def start():
+    """Return a function (job, *arguments) -> its process, which ends with the test."""
+    processes = []
+
+    def run(*command):
+        process = subprocess.Popen(
+            [sys.executable, str(JOBS), *map(str, command)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        processes.append(process)
+        return process
+
+    yield run
+    for process in processes:
+        process.kill()
+        process.wait()
+        for stream in (process.stdin, process.stdout, process.stderr):
+            stream.close()
+
+
+def put(out_dir, generation=1, *, age_s=0.0, **changes):
+    """Write the lease of an owner that is this process but for `changes`."""
+    content = {
+        **this_process().to_dict(), "token": "t", "lease_s": 120.0, "counter": 0, **changes
+    }  # fmt: skip
+    path = lease_path(out_dir, generation)
+    create_lease(path, content)
+    then = time.time() - age_s
+    os.utime(path, (then, then))
+
+
+def is_free(out_dir):
+    try:
+        with run_lease(out_dir):
+            return True
+    except LeaseHeldError:
+        return False
+
+
+def check_till_lost(lease):
+    while True:
+        lease.check()
+        time.sleep(0.01)
+
+
+def suspended(process):
+    """Wait until a process has stopped."""
+    pid, status = os.waitpid(process.pid, os.WUNTRACED)
+    assert os.WIFSTOPPED(status), process.communicate()[1]
+    return pid
+
+
+# ---------------------------------------------------------------- one at a time
+
+
+def test_one_of_those_who_begin_at_once_wins(start, tmp_path):
+    """Every third round finds a lease that ran out, the others a released one."""
+    output, errors = start("race", tmp_path, 40, 8).communicate()
+    assert output, errors
+    assert json.loads(output) == [1] * 40
+    assert len(find_generations(tmp_path)) == 1
+    assert not list(tmp_path.glob("*.partial"))
+
+
+def test_never_two_holders_among_those_who_come_die_and_sleep(start, tmp_path):
+    (tmp_path / "run").mkdir()
+    log = tmp_path / "log"
+    hosts = ["a", "a", "b", "c"]
+    processes = [
+        start("contend", tmp_path / "run", log, host, seed, 20, 2.0)
+        for seed, host in enumerate(hosts)
+    ]
+    for process in processes:
+        _, errors = process.communicate(timeout=120)
+        assert process.returncode == 0, errors
+    events = [line.split() for line in log.read_text().splitlines()]
+    inside, asleep, lost = None, set(), set()
+    for what, name in events:
+        if what == "enter":
+            assert inside is None or inside in asleep, (inside, name)
+            if inside:
+                lost.add(inside)  # it must find out when it wakes up
+            inside = name
+        elif what == "suspend":
+            asleep.add(name)
+        elif what == "lost":
+            assert name in lost
+        else:
+            assert (what, inside) == ("leave", name)
+            inside = None
+    counts = {what: sum(w == what for w, _ in events) for what in ("enter", "leave", "lost")}
+    assert counts["enter"] == 20 * 4 == counts["leave"] + counts["lost"]
+    assert counts["lost"] == len(lost)
+    assert is_free(tmp_path / "run")
+
+
+def test_the_holder_is_named(start, tmp_path, monkeypatch):
+    monkeypatch.setenv("SLURM_JOB_ID", "80")
+    monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "77")
+    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "3")
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "2")
+    holder = start("hold", tmp_path, 120, 20)
+    assert holder.stdout.readline() == "held\n"
+    with pytest.raises(LeaseHeldError, match="training in") as caught, run_lease(tmp_path):
+        pass
+    here = os.uname().nodename
+    assert f"{tmp_path}: process {holder.pid} on {here} (Slurm job 77_3)" in str(caught.value)
+    owner = caught.value.owner
+    assert (owner.host, owner.pid, owner.job, owner.restarts) == (here, holder.pid, "77_3", 2)
+    assert owner.is_here
+    assert find_owner(tmp_path).token == owner.token
+    assert "silence" not in str(caught.value)
+
+
+def test_waiting_for_the_holder(start, tmp_path):
+    holder = start("hold", tmp_path, 120, 20)
+    assert holder.stdout.readline() == "held\n"
+    with pytest.raises(LeaseHeldError), run_lease(tmp_path, wait_s=0.2):
+        pass
+    holder.stdin.close()
+    with run_lease(tmp_path, wait_s=60) as lease:
+        lease.check()
+
+
+def test_the_holder_shows_itself(tmp_path):
+    with run_lease(tmp_path, renew_s=0.01) as lease:
+        first = find_owner(tmp_path)
+        while find_owner(tmp_path).renewals < first.renewals + 12:
+            time.sleep(0.01)
+        lease.check()
+        path = Path(lease_path(tmp_path, 1))
+        assert find_owner(tmp_path).token == first.token
+        assert json.loads(path.read_text())["counter"] > 11
+        size = path.stat().st_size
+    assert find_owner(tmp_path) is None
+    assert path.read_text() == "released\n"
+    with run_lease(tmp_path):
+        assert Path(lease_path(tmp_path, 2)).stat().st_size == size
+    assert find_generations(tmp_path) == [2]
+
+
+def test_no_folder_and_none_at_work(tmp_path):
+    assert find_owner(tmp_path / "none") is None
+    assert find_owner(tmp_path) is None
+    assert not list(tmp_path.iterdir())
+
+
+# ---------------------------------------------------------------- holders that are gone
+
+
+def test_a_killed_holder_is_succeeded_at_once(start, tmp_path):
+    holder = start("hold", tmp_path, 120, 20)
+    assert holder.stdout.readline() == "held\n"
+    assert not is_free(tmp_path)
+    holder.kill()
+    with run_lease(tmp_path, wait_s=20):  # a zombie, which nobody has waited for, is dead
+        pass
+    holder.wait()
+    assert is_free(tmp_path)
+
+
+def test_a_number_that_another_process_has_now(tmp_path):
+    put(tmp_path, started=this_process().started + 1)
+    assert find_owner(tmp_path) is None
+    assert is_free(tmp_path)
+
+
+def test_a_system_without_proc(start, tmp_path, monkeypatch):
+    monkeypatch.setattr(process_identity, "_read_state", lambda pid: None)
+    monkeypatch.setattr(process_identity, "_read_boot_id", lambda: "")
+    monkeypatch.setattr(process_identity, "_read_pid_space", lambda: "")
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    put(tmp_path, 1)
+    assert not is_free(tmp_path)
+    put(tmp_path, 2, pid=gone.pid)
+    assert is_free(tmp_path)
+
+
+def test_a_process_of_another_user_that_proc_hides(monkeypatch):
+    def refuse(pid, number):
+        raise PermissionError
+
+    process = this_process()
+    monkeypatch.setattr(os, "kill", refuse)
+    assert is_alive(process)
+    assert not is_alive(replace(process, started=process.started + 1))
+    monkeypatch.setattr(process_identity, "_read_state", lambda pid: None)
+    assert is_alive(process)
+
+
+@pytest.mark.parametrize(
+    "elsewhere", [{"host": "other"}, {"boot": "other"}, {"pid_space": "pid:[1]"}]
+)
+def test_a_process_of_another_machine_is_gone_when_its_lease_has_run_out(tmp_path, elsewhere):
+    """Its number says nothing here, be it dead (as this one) or not."""
+    put(tmp_path, pid=2**22 + 1, age_s=61, **elsewhere)
+    with pytest.raises(LeaseHeldError, match="free after 120 s of silence") as caught:
+        run_lease(tmp_path).__enter__()
+    assert 60 <= caught.value.owner.age_s < 120
+    put(tmp_path, 2, age_s=121, **elsewhere)
+    assert is_free(tmp_path)
+    put(tmp_path, 4, age_s=121, lease_s=1000.0, **elsewhere)
+    assert not is_free(tmp_path)
+
+
+@pytest.mark.parametrize("shift", [-1e6, 1e6])
+def test_only_the_file_systems_clock_counts(tmp_path, monkeypatch, shift):
+    put(tmp_path, age_s=60, host="other")
+    put(tmp_path / "..", age_s=121, host="other")
+    real = time.time
+    monkeypatch.setattr(time, "time", lambda: real() + shift)
+    assert not is_free(tmp_path)
+    assert is_free(tmp_path / "..")
+    monkeypatch.setattr(module, "folder_time", lambda out_dir: real() + 61)
+    assert is_free(tmp_path)
+
+
+def test_a_look_from_afar_is_generous_and_writes_nothing(tmp_path):
+    put(tmp_path, age_s=150, host="other")
+    assert find_owner(tmp_path).host == "other"
+    os.utime(lease_path(tmp_path, 1), (0, time.time() - 181))
+    assert find_owner(tmp_path) is None
+    os.utime(lease_path(tmp_path, 1), (0, time.time() + 1e6))
+    assert find_owner(tmp_path).age_s == 0
+    assert find_generations(tmp_path) == [1]
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"host": "a"}', "\0" * 100])
+def test_a_lease_that_is_not_written_yet_or_never_will_be(tmp_path, text):
+    path = Path(lease_path(tmp_path, 1))
+    path.write_text(text)
+    with pytest.raises(LeaseHeldError, match="only just begun"):
+        run_lease(tmp_path).__enter__()
+    assert find_owner(tmp_path).host == ""
+    then = time.time() - LEASE_S - 1
+    os.utime(path, (then, then))
+    assert is_free(tmp_path)
+
+
+# ---------------------------------------------------------------- losing it
+
+
+def test_suspended_and_succeeded(start, tmp_path):
+    holder = start("hold", tmp_path, 1, 0.1)
+    assert holder.stdout.readline() == "held\n"
+    holder.send_signal(signal.SIGSTOP)
+    assert not is_free(tmp_path)  # it lives, and may be let go on
+    with run_lease(tmp_path, wait_s=60, host="elsewhere") as lease:
+        before = Path(lease_path(tmp_path, 2)).read_text()
+        holder.send_signal(signal.SIGCONT)
+        holder.stdin.write("?\n")
+        holder.stdin.flush()
+        assert "LeaseLostError" in holder.communicate()[1]
+        assert Path(lease_path(tmp_path, 2)).read_text() == before
+        assert find_generations(tmp_path) == [2]
+        lease.check()
+
+
+def test_suspended_and_nobody_came(start, tmp_path):
+    holder = start("hold", tmp_path, 0.4, 0.05)
+    assert holder.stdout.readline() == "held\n"
+    holder.send_signal(signal.SIGSTOP)
+    time.sleep(0.6)
+    holder.send_signal(signal.SIGCONT)
+    holder.stdin.write("?\n")
+    holder.stdin.flush()
+    assert holder.stdout.readline() == "held\n"
+    # It was the next holder itself: nobody else can have been.
+    assert find_generations(tmp_path)[0] > 1
+    assert find_owner(tmp_path).pid == holder.pid
+
+
+def test_the_renewing_thread_notices(tmp_path):
+    with run_lease(tmp_path, renew_s=0.01) as lease:
+        put(tmp_path, 2, host="other")
+        with pytest.raises(LeaseLostError, match="taken it over"):
+            check_till_lost(lease)
+    assert find_owner(tmp_path).host == "other"
+
+
+def test_a_lease_that_is_gone(tmp_path):
+    with run_lease(tmp_path, renew_s=0.01) as lease:
+        Path(lease_path(tmp_path, 1)).unlink()
+        with pytest.raises(LeaseLostError, match="gone"):
+            check_till_lost(lease)
+    assert not list(tmp_path.iterdir())
+
+
+def fail_after(out_dir, lease_s):
+    with run_lease(out_dir, lease_s=lease_s):
+        put(out_dir, find_generations(out_dir)[0] + 1, host="other")
+        raise FileNotFoundError
+
+
+def test_what_goes_wrong_once_it_is_lost_is_the_loss(tmp_path):
+    with pytest.raises(LeaseLostError):
+        fail_after(tmp_path, 0)
+    (tmp_path / "b").mkdir()
+    with pytest.raises(FileNotFoundError):
+        fail_after(tmp_path / "b", 120)
+
+
+def test_who_comes_too_late_to_a_generation(tmp_path):
+    """It looked before others came and went, and their old files are gone."""
+    late = Lease(tmp_path, this_process("late"), 120, 20)
+    for _ in range(3):
+        with run_lease(tmp_path):
+            pass
+    with run_lease(tmp_path) as lease:
+        assert not late.take(1)
+        assert not late.take(4)
+        assert find_generations(tmp_path) == [4]
+        lease.check()
+
+
+def test_the_child_of_a_fork_does_not_hold_it(start, tmp_path):
+    process = start("fork", tmp_path)
+    assert process.stdout.readline() == "0\n"
+    assert find_owner(tmp_path).pid == process.pid
+    process.stdin.close()
+    process.wait()
+    assert find_owner(tmp_path) is None
+
+
+# ---------------------------------------------------------------- ends and environments
+
+
+def test_interrupted_it_is_released(start, tmp_path):
+    holder = start("hold", tmp_path, 120, 20)
+    assert holder.stdout.readline() == "held\n"
+    holder.send_signal(signal.SIGINT)
+    assert "KeyboardInterrupt" in holder.communicate()[1]
+    assert Path(lease_path(tmp_path, 1)).read_text() == "released\n"
+
+
+def test_a_full_disk_leaves_the_folder_free(start, tmp_path):
+    process = start("full", tmp_path)
+    assert process.stdout.readline() == f"{errno.EFBIG}\n"
+    assert find_owner(tmp_path) is None
+    assert is_free(tmp_path)
+
+
+def test_a_folder_that_cannot_be_written(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # its parents are for root only, where root runs the tests
+    tmp_path.chmod(0o555)
+    user = os.geteuid()
+    try:
+        if user == 0:
+            os.seteuid(65534)
+        with pytest.raises(PermissionError) as caught, run_lease("."):
+            pass
+    finally:
+        os.seteuid(user)
+        tmp_path.chmod(0o755)
+    assert "permission denied" in explain_os_error(caught.value)
+    assert not list(tmp_path.iterdir())
+
+
+# ---------------------------------------------------------------- trainings
+
+
+def content(cfg):
+    """Return what a run's folder holds, but for the lease."""
+    paths = [path for path in Path(cfg.OUT_DIR).rglob("*") if path.is_file()]
+    return {
+        path: (path.stat().st_mtime_ns, path.read_bytes())
+        for path in paths
+        if not path.name.startswith(".lease")
+    }
+
+
+def weights(cfg):
+    path = checkpoint_paths.last_checkpoint(cfg.OUT_DIR)
+    return checkpoint.load_checkpoint(path)["model_state"]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    return {"folder": tmp_path_factory.mktemp("undisturbed")}
+
+
+@pytest.fixture
+def expected(digits_cfg, undisturbed):
+    """The weights of a training that nothing happens to."""
+    if "weights" not in undisturbed:
+        cfg = digits_cfg("OUT_DIR", str(undisturbed["folder"]))
+        trainer.train_model(cfg)
+        undisturbed["weights"] = weights(cfg)
+    return undisturbed["weights"]
+
+
+def assert_as_expected(cfg, expected):
+    found = weights(cfg)
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(value, expected[name]) for name, value in found.items())
+    assert read_record(cfg.OUT_DIR)["status"] == "done"
+
+
+@pytest.mark.parametrize("moment", ["step", "model_epoch_", "run.json"])
+def test_a_training_that_was_taken_over_writes_nothing_more(
+    start, digits_cfg, tmp_path, monkeypatch, expected, moment
+):
+    cfg = digits_cfg("LOG_PERIOD", 1)
+    (tmp_path / "cfg.yaml").write_text(dump_cfg(cfg))
+    first = start("train", tmp_path / "cfg.yaml", moment, 1)
+    suspended(first)
+    elsewhere = functools.partial(run_lease, wait_s=60, host="elsewhere")
+    monkeypatch.setattr(trainer, "run_lease", elsewhere)
+    trainer.train_model(cfg)
+    before = content(cfg)
+    assert_as_expected(cfg, expected)
+    first.send_signal(signal.SIGCONT)
+    _, errors = first.communicate()
+    assert (first.returncode, "error: " in errors) == (1, True), errors
+    assert "no longer this process's" in errors
+    assert "Traceback" not in errors
+    assert content(cfg) == before
+    assert find_owner(cfg.OUT_DIR) is None
+
+
+def test_a_training_that_was_suspended_goes_on_if_nobody_came(
+    start, digits_cfg, tmp_path, expected
+):
+    cfg = digits_cfg()
+    (tmp_path / "cfg.yaml").write_text(dump_cfg(cfg))
+    process = start("train", tmp_path / "cfg.yaml", "step", 0.4)
+    suspended(process)
+    time.sleep(0.6)
+    process.send_signal(signal.SIGCONT)
+    _, errors = process.communicate()
+    assert process.returncode == 0, errors
+    assert find_generations(cfg.OUT_DIR)[0] > 1
+    assert_as_expected(cfg, expected)
