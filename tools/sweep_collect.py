@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pycls.core.cli import positive_int
 from pycls.errors import ConfigError, run_tool
-from pycls.sweep.launch.local import usable_cores
+from pycls.sweep.launch.machine import usable_cores
 from pycls.sweep.sweep_arguments import add_overrides, add_root_dir
 from pycls.sweep.sweep_cfg import load_sweep_cfg
 from pycls.sweep.sweep_collect import Collected, collect_sweep, count_states

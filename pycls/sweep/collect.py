@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from pycls import files
-from pycls.core.run_record import LOCK_FILE, read_record
+from pycls.core.run_lease import find_owner
+from pycls.core.run_record import read_record
 from pycls.errors import ConfigError
-from pycls.files import is_locked
-from pycls.sweep.launch.local import usable_cores
+from pycls.sweep.launch.machine import usable_cores
 from pycls.sweep.log_cache import CACHE, LogCache
 from pycls.sweep.log_records import LogData, parse_log
 from pycls.sweep.population import STAGE_COLUMNS, Architecture
@@ -51,7 +51,7 @@ def run_status(study: Study, run: Run) -> tuple[str, dict[str, Any]]:
     status = str(record.get("status"))
     if status in ("done", "failed"):
         return status, record
-    return ("running" if is_locked(study.out_dir(run) / LOCK_FILE) else "stopped"), record
+    return ("running" if find_owner(study.out_dir(run)) is not None else "stopped"), record
 
 
 def collect(study: Study) -> dict[str, Any]:

@@ -42,23 +42,25 @@ class Progress:
         self._seconds: dict[str, list[float]] = defaultdict(list)
         self._start = time.monotonic()
 
-    def finished(self, group: str, name: str, seconds: float, outcome: str) -> None:
+    def finished(self, group: str, name: str, seconds: float | None, outcome: str) -> None:
         """Say that a run has ended for good.
 
         Args:
             group: its group.
             name: what to call it.
-            seconds: how long it took.
+            seconds: how long it took; None: it was not this process that was at it.
             outcome: "done" or what went wrong.
         """
         self._left[group] -= 1
         self._finished += 1
-        self._seconds[group].append(seconds)
+        if seconds is not None:
+            self._seconds[group].append(seconds)
         left = self.seconds_left()
         estimate = f", {format_duration(left)} left" if any(self._left.values()) else ""
         width = len(str(self._total))
         count = f"[{self._finished:{width}}/{self._total}]"
-        line = f"{count} {name} {outcome} in {seconds:.1f} s{estimate}"
+        took = "" if seconds is None else f" in {seconds:.1f} s"
+        line = f"{count} {name} {outcome}{took}{estimate}"
         if self._is_terminal and outcome == "done":
             self._stream.write(f"\r\x1b[K{line}")
         elif self._is_terminal:

@@ -1,34 +1,64 @@
 """A worker process: trains the runs it is told, one after another.
 
-Started by :mod:`pycls.sweep.launch.local` as ``python -m pycls.sweep.launch.worker``. Each
-line on standard input is a JSON object {"cfg": FILE, "out_dir": FOLDER}; each line on
-standard output is the answer {"ok": true} or {"ok": false, "reason": ..., "fatal": ...}.
-The end of standard input means that the driver is gone: the worker leaves at once,
-wherever it is (what it was writing is written atomically, so nothing is lost).
+Started by :mod:`pycls.sweep.launch.worker_process` as ``python -m pycls.sweep.launch.worker``.
+Each line on standard input is a JSON object, one job. Standard output has {"state": "ready"}
+once, and then one line a job: "done", "failed" (with "reason", and "fresh" where the process
+should not be used again), "busy" (another process has the run) or "fatal" (all runs would fail
+of it). A signal to stop ends the process with exit code 75, what it was at being saved. So does
+the end of standard input, with exit code 0, wherever it is: the driver is gone then (what is
+being written is written atomically, so nothing is lost).
 """
 
+import contextlib
+import importlib
 import json
 import os
 import queue
-import signal
 import sys
 import threading
 import traceback
+import warnings
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TextIO
+
+from pycls.errors import (
+    LeaseHeldError,
+    LeaseLostError,
+    PyclsError,
+    RunInterruptedError,
+    explain_os_error,
+    find_environment_error,
+)
+from pycls.sweep.launch.early_signals import EarlySignals, leave
+from pycls.sweep.launch.failure_reason import describe_failure
+from pycls.sweep.launch.srun_step import STDERR_LOG, SrunStep
+from pycls.sweep.launch.worker_process import CORES_VARIABLE, TRAIN
 
 
 def main() -> None:
     """Answer jobs until standard input ends."""
-    # Ctrl-C reaches the whole process group; the driver decides what it means.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _take_cores()  # before there are threads, which are bound as the one that starts them
+    early = EarlySignals()
+    early.take()
     answers = _take_standard_output()
     jobs: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
-    threading.Thread(target=_read_jobs, args=(jobs,), daemon=True).start()
+    step = SrunStep(early)
+    threading.Thread(target=_read_jobs, args=(jobs, step), daemon=True).start()
+    warnings.formatwarning = lambda message, *args, **kwargs: f"warning: {message}\n"
+    _answer(answers, {"state": "ready"})
     while True:
-        answer = _run_job(jobs.get())
-        answers.write(json.dumps(answer) + "\n")
-        answers.flush()
+        with early.leaving():
+            job = jobs.get()
+        _answer(answers, _run_job(job, early, step))
+
+
+def _take_cores() -> None:
+    named = os.environ.get(CORES_VARIABLE)
+    if named and hasattr(os, "sched_setaffinity"):
+        # A core may have been taken from the machine since; a run is right on any.
+        with contextlib.suppress(OSError):
+            os.sched_setaffinity(0, {int(core) for core in named.split(",")})
 
 
 def _take_standard_output() -> TextIO:
@@ -38,67 +68,96 @@ def _take_standard_output() -> TextIO:
     return answers
 
 
-def _read_jobs(jobs: "queue.SimpleQueue[dict[str, Any]]") -> None:
+def _answer(answers: TextIO, answer: dict[str, Any]) -> None:
+    try:
+        answers.write(json.dumps(answer) + "\n")
+        answers.flush()
+    except OSError:
+        os._exit(0)  # the driver is gone
+
+
+def _read_jobs(jobs: "queue.SimpleQueue[dict[str, Any]]", step: SrunStep) -> None:
     for line in sys.stdin:
         jobs.put(json.loads(line))
+    step.terminate()
     os._exit(0)
 
 
-def _run_job(job: dict[str, Any]) -> dict[str, Any]:
-    from pycls.errors import (
-        PyclsError,
-        RunInterruptedError,
-        explain_os_error,
-        find_environment_error,
-    )
-
-    out_dir = Path(job["out_dir"])
+def _run_job(job: dict[str, Any], early: EarlySignals, step: SrunStep) -> dict[str, Any]:
+    """Do a job and say what came of it."""
     try:
-        out_dir.mkdir(parents=True, exist_ok=True)
-        with _StandardErrorTo(out_dir / "stderr.log"):
-            try:
-                _train(job)
-            except Exception as error:
-                if not isinstance(error, PyclsError):
-                    traceback.print_exc()
-                raise
-    except RunInterruptedError as error:
-        # A signal asked this process to leave: its run goes on in another one.
-        sys.exit(error.exit_code)
-    except PyclsError as error:
-        return {"ok": False, "reason": str(error), "fatal": False}
-    except Exception as error:
-        cause = find_environment_error(error)
-        if cause is not None:
-            # A full disk or a missing permission concerns every run, not this one.
-            return {"ok": False, "reason": explain_os_error(cause), "fatal": True}
-        return {"ok": False, "reason": f"{type(error).__name__}: {error}", "fatal": False}
-    return {"ok": True}
+        with _errors_to_log(job):
+            if job["srun"]:
+                step.train(job)
+            else:
+                _call_task(job, early)
+    except BaseException as error:
+        return _judge(error, early)
+    return {"state": "done"}
 
 
-def _train(job: dict[str, Any]) -> None:
+def _call_task(job: Mapping[str, Any], early: EarlySignals) -> None:
     from pycls.core.config import load_cfg
-    from pycls.core.training_launch import train
 
-    train(load_cfg(job["cfg"]))
+    module, _, name = job["task"].partition(":")
+    task = getattr(importlib.import_module(module), name)
+    cfg = load_cfg(job["cfg"], job["overrides"])
+    if early.name:
+        leave()
+    task(cfg)
 
 
-class _StandardErrorTo:
-    """Sends standard error, of C libraries too, to a file for a while."""
+def _judge(error: BaseException, early: EarlySignals) -> dict[str, Any]:
+    """Return the answer to a job that raised an error; leave where that was a signal's doing."""
+    cause = find_environment_error(error) if not isinstance(error, PyclsError) else None
+    if cause is not None:
+        # A full disk or a missing permission concerns every run, not this one.
+        return {"state": "fatal", "reason": explain_os_error(cause)}
+    if isinstance(error, LeaseHeldError | LeaseLostError):
+        return {"state": "busy", "reason": str(error)}
+    code = getattr(error, "code", 1) if isinstance(error, SystemExit) else None
+    stopped = RunInterruptedError.exit_code
+    # After a signal, processes of a training end in many ways.
+    if isinstance(error, RunInterruptedError) or code == stopped or early.name:
+        leave()
+    reason = f"it left with exit code {code}" if code is not None else describe_failure(error)
+    # Other errors than ours may leave PyTorch, or a GPU, unusable.
+    return {"state": "failed", "reason": reason, "fresh": not isinstance(error, PyclsError)}
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
 
-    def __enter__(self) -> None:
+@contextlib.contextmanager
+def _errors_to_log(job: Mapping[str, Any]) -> Iterator[None]:
+    """Send standard error, of C libraries too, to the run's own log; with the traceback.
+
+    Only trainings have a folder of ours; other tasks write what they like where they like.
+    """
+    if job["task"] != TRAIN and not job["srun"]:
+        with _traceback_printed():
+            yield
+        return
+    out_dir = Path(job["out_dir"])
+    out_dir.mkdir(parents=True, exist_ok=True)
+    sys.stderr.flush()
+    saved = os.dup(2)
+    with (out_dir / STDERR_LOG).open("a") as file:
+        os.dup2(file.fileno(), 2)
+    try:
+        with _traceback_printed():
+            yield
+    finally:
         sys.stderr.flush()
-        self._saved = os.dup(2)
-        with self._path.open("a") as file:
-            os.dup2(file.fileno(), 2)
+        os.dup2(saved, 2)
+        os.close(saved)
 
-    def __exit__(self, *_: object) -> None:
-        sys.stderr.flush()
-        os.dup2(self._saved, 2)
-        os.close(self._saved)
+
+@contextlib.contextmanager
+def _traceback_printed() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        if not isinstance(error, PyclsError):
+            traceback.print_exc()
+        raise
 
 
 if __name__ == "__main__":

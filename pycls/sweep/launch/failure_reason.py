@@ -1,0 +1,60 @@
+"""Why a run failed, in words for its record."""
+
+import errno
+
+from pycls.errors import PyclsError
+
+_OUT_OF_MEMORY = (
+    "out of memory: {what}; nothing was made smaller. Ask for more (LAUNCH.MEM_PER_GPU), run "
+    "fewer at once (LAUNCH.RUNS_PER_GPU) or set a smaller TRAIN.BATCH_SIZE, which changes the "
+    "result"
+)
+# PyTorch has an error of its own for GPUs only; its others, and those of C++, are in words.
+_WORDS_OF_MEMORY = ("out of memory", "allocate memory", "std::bad_alloc")
+# What else says it in the words of a process: its last line, or Slurm's.
+_WORDS_IN_OUTPUT = (*_WORDS_OF_MEMORY, "memoryerror", "oom_kill", "oom-kill")
+
+
+def describe_failure(error: BaseException) -> str:
+    """Return why a run failed, one that ran out of memory with what can be done.
+
+    Args:
+        error: what its training raised.
+    """
+    if isinstance(error, PyclsError):
+        return str(error)
+    what = _on_one_line(error)
+    return _OUT_OF_MEMORY.format(what=what) if _is_out_of_memory(error) else what
+
+
+def explain_output(text: str) -> str:
+    """Return a reason that a process gave in words, of memory with what can be done."""
+    if any(word in text.lower() for word in _WORDS_IN_OUTPUT):
+        return _OUT_OF_MEMORY.format(what=text)
+    return text
+
+
+def _is_out_of_memory(error: BaseException | None) -> bool:
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+            return True
+        if isinstance(error, OSError) and error.errno == errno.ENOMEM:
+            return True
+        text = str(error).lower()
+        if isinstance(error, RuntimeError) and any(word in text for word in _WORDS_OF_MEMORY):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _on_one_line(error: BaseException) -> str:
+    """Return an error's kind and text; of a text with a traceback, what stands around it."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    name = type(error).__name__
+    if not lines:
+        return name
+    if len(lines) > 1 and lines[1].startswith("Traceback"):
+        return f"{name}: {lines[0]} {lines[-1]}"
+    return f"{name}: {lines[0]}"

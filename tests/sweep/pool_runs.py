@@ -1,0 +1,80 @@
+"""Trainings for the pool's tests, and what may happen to them meanwhile."""
+
+import contextlib
+import os
+import threading
+from pathlib import Path
+
+import torch
+from processes import children_of, wait_until
+
+from pycls.core import checkpoint, checkpoint_paths
+from pycls.sweep.launch.machine import Seat
+from pycls.sweep.launch.pool import Job
+
+SEAT = Seat(threads=1)
+DIGITS = Path(__file__).parents[2] / "configs" / "embedded" / "digits_anynet.yaml"
+LONG = ("OPTIM.MAX_EPOCH", 8, "CHECKPOINT.KEEP", "last")
+
+
+def where(digits_dir, out_dir):
+    """Return the keys of a training of the digits on one core."""
+    return ["DATA.DIR", str(digits_dir), "OUT_DIR", str(out_dir), "DEVICE", "cpu", "NUM_THREADS", 1]
+
+
+def training_job(digits_dir, out_dir, *overrides, srun=()):
+    """Return a job that trains a small network."""
+    words = (*where(digits_dir, out_dir), *overrides)
+    return Job(out_dir.name, "digits", DIGITS, out_dir, tuple(map(str, words)), srun)
+
+
+def last_weights(out_dir):
+    return checkpoint.load_checkpoint(checkpoint_paths.last_checkpoint(out_dir))["model_state"]
+
+
+def assert_same_weights(out_dir, expected):
+    for name, value in last_weights(out_dir).items():
+        assert torch.equal(value, expected[name]), name
+
+
+def has_checkpoint(job):
+    return checkpoint_paths.last_checkpoint(job.out_dir) is not None
+
+
+def workers():
+    """Return the worker processes; the test session may have other children."""
+    found = []
+    for pid in children_of(os.getpid()):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            if b"pycls.sweep.launch.worker" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                found.append(pid)
+    return found
+
+
+def kill_worker(number):
+    """Return an action that sends a signal to the only worker."""
+    return lambda: os.kill(*workers(), number)
+
+
+class Meanwhile(threading.Thread):
+    """Does something when a condition holds, while the main thread runs a pool."""
+
+    def __init__(self, condition, action):
+        super().__init__(daemon=True)
+        self.condition, self.action, self.error = condition, action, None
+        self.workers = []
+        self.start()
+
+    def run(self):
+        try:
+            wait_until(self.condition)
+            self.workers = workers()
+            self.action()
+        except BaseException as error:
+            self.error = error
+
+    def check(self):
+        """Fail as it failed."""
+        self.join(60)
+        if self.error is not None:
+            raise self.error
