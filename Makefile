@@ -23,6 +23,7 @@ notebooks: appendix $(VENV)/.ready-dev
 
 test: $(VENV)/.ready-dev
 	@if [ -n "$$CI" ]; then sh dev/install_chromium.sh; fi
+	@sh dev/install_slurm.sh
 	$(PY) -m pytest
 
 lint: $(VENV)/.ready-dev
