@@ -1,6 +1,7 @@
 """Which code is running: commit and package versions (without importing them)."""
 
 import functools
+import json
 import os
 import platform
 import subprocess
@@ -9,14 +10,25 @@ from pathlib import Path
 
 import pycls
 
+# Beside a copy of the package: the version of what it is a copy of.
+SNAPSHOT_FILE = "pycls_snapshot.json"
+
 
 @functools.cache
 def code_version() -> tuple[str | None, bool | None]:
     """Return the commit of the code and whether it has uncommitted changes.
 
-    (None, None) where the package does not lie in a git checkout of its own.
+    Of a copy that a launch made, what was the case when it was made. (None, None) where the
+    package does not lie in a git checkout of its own.
     """
     root = Path(pycls.__file__).resolve().parent.parent
+    try:
+        copied = json.loads((root / SNAPSHOT_FILE).read_text(encoding="utf-8"))
+        return copied["commit"], copied["dirty"]
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError, KeyError, TypeError):
+        return None, None
     if not (root / ".git").exists():
         return None, None
     environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}

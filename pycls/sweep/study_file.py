@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pycls.errors import ConfigError
+from pycls.sweep.launch.options import LaunchOptions, read_options
 from pycls.sweep.study_checks import check_study
 from pycls.sweep.study_spec import (
     CONTROLS,
@@ -42,7 +43,7 @@ def _load(path: Path, above: tuple[Path, ...]) -> StudySpec:
     top.only(
         "name", "title", "description", "base", "population", "config", "regimes", "datasets",
         "reference", "family", "targets", "class_seed", "seed", "repeats", "uses", "max_retry",
-        "images_per_second",
+        "launch", "images_per_second",
     )  # fmt: skip
     name = top.text("name")
     _check_name(name, top.place.at("name"))
@@ -65,7 +66,7 @@ def _load(path: Path, above: tuple[Path, ...]) -> StudySpec:
         seed=top.count("seed", 0, base.seed if base else 1),
         repeats=_read_repeats(top),
         uses=top.names("uses", []),
-        max_retry=top.count("max_retry", 0, 1),
+        launch=_read_launch(top, base),
         images_per_second=_read_speed(top, base),
     )
     check_study(spec)
@@ -104,6 +105,20 @@ def _read_speed(top: Section, base: StudySpec | None) -> float | None:
             f"{top.place.at('images_per_second')} is {speed}; expected a number above 0"
         )
     return float(speed)
+
+
+def _read_launch(top: Section, base: StudySpec | None) -> LaunchOptions:
+    """Return how runs are launched: what is not given is as in the base, but for retries."""
+    given = top.mapping("launch")
+    inherited = base.launch.to_dict() if base else {}
+    retries = {"MAX_RETRY": top.count("max_retry", 0, 1)}
+    return read_options(
+        given,
+        lambda *keys: str(top.place.at(*keys)),
+        name="launch",
+        defaults_here={**inherited, **retries},
+        together=False,  # a command line may still change some
+    )
 
 
 def _read_population(top: Section, base: StudySpec | None) -> PopulationSpec:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pycls.sweep.launch.options import LaunchOptions
 from pycls.yaml_sections import Place
 
 METRICS = ("top1", "top5")
@@ -136,7 +137,8 @@ class RepeatSpec:
 class StudySpec:
     """All that a study file says, with what it takes from its base.
 
-    `uses` names sweeps of the base whose results it looks at without runs of its own.
+    `uses` names sweeps of the base whose results it looks at without runs of its own. `launch`
+    has `max_retry` as its MAX_RETRY; whether its keys go together is for `override` to check.
     """
 
     place: Place
@@ -155,13 +157,18 @@ class StudySpec:
     seed: int
     repeats: tuple[RepeatSpec, ...]
     uses: tuple[str, ...]
-    max_retry: int
+    launch: LaunchOptions
     images_per_second: float | None
 
     @property
     def path(self) -> Path:
         """The study file."""
         return self.place.path
+
+    @property
+    def max_retry(self) -> int:
+        """How often a failed run is tried again."""
+        return self.launch.max_retry
 
     def where(self, *keys: str | int) -> str:
         """Return file, line and key, for messages."""

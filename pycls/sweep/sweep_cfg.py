@@ -8,7 +8,7 @@ project's own. What LAUNCH, COLLECT and ANALYZE say is for the tools that run a 
 import copy
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,12 +32,14 @@ class SweepCfg:
         text: what the file holds, for the lines in messages.
         values: all keys, nested as in the file.
         overridden: dotted keys that were given beside the file.
+        given: those keys and their values in turn, as they were given.
     """
 
     path: Path
     text: str
     values: Mapping[str, Any]
     overridden: frozenset[str] = frozenset()
+    given: tuple[Any, ...] = ()
 
     @property
     def name(self) -> str:
@@ -103,12 +105,12 @@ def load_sweep_cfg(
     sweep = SweepCfg(path, text, values)
     if not isinstance(given, Mapping):
         raise ConfigError(f"{path}: expected keys and values such as NAME and SETUP")
-    _merge(values, given, KEYS, (), sweep)
-    overridden = _merge_overrides(values, overrides)
+    merge_given(values, given, KEYS, sweep.where)
+    overridden = merge_overrides(values, overrides)
     if root_dir is not None:
         values["ROOT_DIR"] = os.fspath(root_dir)
     values["ROOT_DIR"] = values["ROOT_DIR"] or DEFAULT_ROOT
-    sweep = SweepCfg(path, text, values, overridden)
+    sweep = SweepCfg(path, text, values, overridden, tuple(overrides))
     _check_name(sweep)
     _check_sources(sweep)
     return sweep
@@ -119,23 +121,34 @@ def dump_sweep_cfg(values: Mapping[str, Any]) -> str:
     return dump_yaml(values)
 
 
-def _merge(
+def merge_given(
     values: dict[str, Any],
     given: Mapping[Any, Any],
     known: Mapping[str, Any],
-    way: tuple[str, ...],
-    sweep: SweepCfg,
+    where: Callable[..., str],
+    way: tuple[str, ...] = (),
 ) -> None:
-    """Put what the file says over the defaults, checked."""
+    """Put what a file says over the defaults, checked.
+
+    Args:
+        values: the defaults, to be changed.
+        given: what the file says at `way`.
+        known: the keys that may stand there, as in :data:`pycls.sweep.sweep_keys.KEYS`.
+        where: names a key's place for a message, given the way to it.
+        way: the keys that lead to this section.
+
+    Raises:
+        ConfigError: a key is unknown, or a value cannot be used.
+    """
     for key, value in given.items():
-        place = sweep.where(*way, str(key))
+        place = where(*way, str(key))
         if key not in known:
             raise ConfigError(f"{place}: {_unknown(key, value, known)}")
         expected = known[key]
         if isinstance(expected, Key):
             values[key] = _checked(value, expected, place)
         elif isinstance(value, Mapping):
-            _merge(values[key], value, expected, (*way, key), sweep)
+            merge_given(values[key], value, expected, where, (*way, key))
         elif value is not None:
             raise ConfigError(
                 f"{place} is {value!r}; expected a section with the keys {', '.join(expected)}"
@@ -155,7 +168,7 @@ def _checked(value: Any, key: Key, place: str) -> Any:
 
 def _unknown(key: Any, value: Any, known: Mapping[str, Any]) -> str:
     shown = str(value) if len(str(value)) <= 40 else f"{str(value)[:37]}..."
-    hint = near_miss(str(key), tuple(known)) or _elsewhere(str(key))
+    hint = near_miss(str(key), known) or near_miss(str(key).upper(), known) or _elsewhere(str(key))
     return f"unknown key {key!r} (value {shown}); {hint}allowed here: {', '.join(known)}"
 
 
@@ -171,21 +184,32 @@ def _elsewhere(key: str, known: Mapping[str, Any] = KEYS, prefix: str = "") -> s
     return ""
 
 
-def _merge_overrides(values: dict[str, Any], overrides: Sequence[Any]) -> frozenset[str]:
-    """Put KEY VALUE pairs over all; return the keys."""
+def merge_overrides(
+    values: dict[str, Any], overrides: Sequence[Any], known: Mapping[str, Any] = KEYS
+) -> frozenset[str]:
+    """Put KEY VALUE pairs of a command line over all; return the keys.
+
+    Args:
+        values: the complete settings, to be changed.
+        overrides: keys and values in turn; see :func:`load_sweep_cfg`.
+        known: the keys that may be given.
+
+    Raises:
+        ConfigError: a key is unknown, or a value cannot be used.
+    """
     if len(overrides) % 2:
         raise ConfigError(
             f"command line: expected KEY VALUE pairs, found {len(overrides)} words; the last is "
             f"{overrides[-1]!r}"
         )
     for dotted, value in zip(overrides[::2], overrides[1::2], strict=True):
-        _override(values, str(dotted), value)
+        _override(values, str(dotted), value, known)
     return frozenset(map(str, overrides[::2]))
 
 
-def _override(values: dict[str, Any], dotted: str, value: Any) -> None:
+def _override(values: dict[str, Any], dotted: str, value: Any, known: Mapping[str, Any]) -> None:
     place = f"command line: {dotted}"
-    node, known, parts = values, KEYS, dotted.split(".")
+    node, parts = values, dotted.split(".")
     while True:
         name = parts.pop(0)
         if name not in known:
@@ -197,7 +221,8 @@ def _override(values: dict[str, Any], dotted: str, value: Any) -> None:
             inner = ", ".join(f"{dotted}.{key}" for key in expected)
             raise ConfigError(f"{place} is a section; name one of its keys: {inner}")
         node, known = node[name], expected
-    if isinstance(value, str) and (parts or not isinstance(expected.default, str)):
+    is_yaml = parts or expected.mixed or not isinstance(expected.default, str)
+    if isinstance(value, str) and is_yaml:
         value = parse_yaml(value, place)
     if not parts:
         node[name] = _checked(value, expected, place)

@@ -1,7 +1,12 @@
-"""Every key of a sweep file with its default and what it may be (defaults: pycls 5719de6)."""
+"""Every key of a sweep file with its default and what it may be (defaults: pycls 5719de6).
+
+pycls's defaults of LAUNCH.PARTITION ("learnfair") and LAUNCH.GPU_TYPE ("volta") name the cluster
+it was written on; here they are "", the cluster's own partition and any GPU.
+"""
 
 import copy
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,10 +21,12 @@ class Key:
     Attributes:
         default: its value where the file does not say.
         check: returns what is wrong with a value and what was expected, or "".
+        mixed: whether a word of a command line is YAML although the default is a text.
     """
 
     default: Any
     check: Check
+    mixed: bool = False
 
 
 def defaults() -> dict[str, Any]:
@@ -64,6 +71,54 @@ def _count(least: int) -> Check:
 
 def _choice(*choices: str) -> Check:
     return lambda value: "" if value in choices else f"allowed: {', '.join(choices)}"
+
+
+def _auto_or_count(value: Any) -> str:
+    problem = _count(1)(value)
+    return f"{problem}, or auto" if problem and value != "auto" else ""
+
+
+def _amount(value: Any) -> str:
+    good = _is_number(value) and 0 <= value < math.inf
+    return "" if good else "expected a number of 0 or more"
+
+
+def _line(value: Any) -> str:
+    """Check a text that goes into a batch script or a table: no line breaks or the like."""
+    if not isinstance(value, str):
+        return _text(value)
+    return "" if value.isprintable() else "expected one line, without control characters"
+
+
+def _commands(value: Any) -> str:
+    if not isinstance(value, list) or any(_line(command) for command in value):
+        return "expected a list of shell commands of one line each, such as [module load cuda]"
+    if any(command.lstrip().startswith("#SBATCH") for command in value):
+        return "options of sbatch are no commands; give them as LAUNCH.SBATCH"
+    return ""
+
+
+def _sbatch_options(value: Any) -> str:
+    """Check {long name of an option of sbatch: its value}."""
+    if not isinstance(value, Mapping):
+        return "expected options of sbatch by name, such as {reservation: mine, exclusive: True}"
+    for name, content in value.items():
+        known = name.lstrip("-").replace("_", "-").lower() if isinstance(name, str) else ""
+        if not re.fullmatch(r"[a-z][a-z0-9-]+", known):
+            return f"{name!r} is no long name of an option of sbatch, such as reservation"
+        # sbatch takes an option by the beginning of its name as well.
+        ours = [option for option in OWN_SBATCH if option.startswith(known)]
+        if ours:
+            return f"{name} is not for SBATCH; {OWN_SBATCH[min(ours, key=len)]}"
+        if known != name:
+            return f"{name!r} is no long name of an option of sbatch; write {known}"
+        if content is not True and (isinstance(content, bool) or not _is_scalar(content)):
+            return f"{name} is {content!r}; expected a text, a number, or True for an option alone"
+    return ""
+
+
+def _is_scalar(value: Any) -> bool:
+    return _is_number(value) or not _line(value)
 
 
 def _texts(value: Any) -> str:
@@ -131,6 +186,31 @@ def _configs(value: Any) -> str:
 
 DEFAULT_STAGES = [4, 4]
 
+_SIZE = "it follows from NUM_GPUS, GPUS_PER_NODE, CPUS_PER_GPU and MEM_PER_GPU (or give GRES)"
+_FIXED = "how jobs are run depends on it, so it cannot be changed"
+# Options of sbatch that other keys of LAUNCH, or the launcher itself, decide.
+OWN_SBATCH: dict[str, str] = {
+    "account": "give ACCOUNT", "comment": "give COMMENT", "constraint": "give GPU_TYPE",
+    "gres": "give GRES", "partition": "give PARTITION", "qos": "give QOS",
+    "time": "give TIME_LIMIT, in minutes", "signal": "give SIGNAL_BEFORE, in seconds",
+    **dict.fromkeys(
+        (
+            "cpus-per-gpu", "cpus-per-task", "gpus", "gpus-per-node", "gpus-per-socket",
+            "gpus-per-task", "mem", "mem-per-cpu", "mem-per-gpu", "nodes", "ntasks",
+            "ntasks-per-core", "ntasks-per-gpu", "ntasks-per-node", "ntasks-per-socket",
+        ),
+        _SIZE,
+    ),
+    **dict.fromkeys(
+        (
+            "array", "chdir", "clusters", "dependency", "error", "help", "job-name",
+            "no-requeue", "open-mode", "output", "parsable", "quiet", "requeue", "test-only",
+            "usage", "verbose", "version", "wait", "wrap",
+        ),
+        _FIXED,
+    ),
+}  # fmt: skip
+
 # {key: Key, or section}
 KEYS: dict[str, Any] = {
     "NAME": Key("", _text),  # the folder below ROOT_DIR; may hold slashes
@@ -153,18 +233,30 @@ KEYS: dict[str, Any] = {
             "EXPRESSIONS": Key([], _texts),
         },
     },
-    "LAUNCH": {
-        "MODE": Key("train", _choice("train", "test", "time", "scale", "info")),
+    "LAUNCH": {  # docs/formats.md says what each means
+        "MODE": Key("train", _choice("train", "test", "time", "scale", "info", "slurm", "local")),
         "NUM_GPUS": Key(1, _count(0)),
+        "GPUS_PER_NODE": Key(8, _count(1)),
+        "RUNS_PER_GPU": Key(1, _count(1)),
+        "RUNS_PER_JOB": Key("auto", _auto_or_count, mixed=True),
         "PARALLEL_JOBS": Key(128, _count(1)),
+        "MAX_JOBS": Key(0, _count(0)),
         "MAX_RETRY": Key(3, _count(0)),
         "TIME_LIMIT": Key(4200, _count(1)),  # minutes
+        "SIGNAL_BEFORE": Key("auto", _auto_or_count, mixed=True),  # seconds
         "CPUS_PER_GPU": Key(10, _count(1)),
-        "MEM_PER_GPU": Key(60, _count(1)),  # GB
-        "GPU_TYPE": Key("volta", _text),
-        "PARTITION": Key("learnfair", _text),
-        "COMMENT": Key("", _text),
-        "CONDA_ENV": Key("", _text),
+        "MEM_PER_GPU": Key(60, _amount),  # GB
+        "GPU_TYPE": Key("", _line),
+        "GRES": Key("", _line),
+        "PARTITION": Key("", _line),
+        "ACCOUNT": Key("", _line),
+        "QOS": Key("", _line),
+        "COMMENT": Key("", _line),
+        "SETUP": Key([], _commands),
+        "CONDA_ENV": Key("", _line),
+        "PYTHON": Key("", _line),
+        "FOLLOW_UP": Key(True, _flag),
+        "SBATCH": Key({}, _sbatch_options),
     },
     "COLLECT": {"CHECKPOINTS_KEEP": Key("last", _choice("all", "last", "none"))},
     "ANALYZE": {
