@@ -89,7 +89,7 @@ def test_imports_point_one_way(path):
         ("import pycls.sweep.sweep_collect", "pandas"),
         ("import pycls.datasets.catalog, pycls.sweep.study_plan", "torch"),
         ("import pycls.datasets.catalog, pycls.sweep.study_plan", "cv2"),
-        ("import pycls.sweep.study, pycls.sweep.collect, pycls.sweep.launch.local", "torch"),
+        ("import pycls.sweep.study, pycls.sweep.collect, pycls.sweep.launch.pool", "torch"),
         ("import pycls.analysis.report", "torch"),
         ("import pycls.core.trainer", "matplotlib"),
         ("import pycls.core.trainer", "pandas"),

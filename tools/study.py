@@ -1,5 +1,9 @@
 #!/usr/bin/env python3
-"""Carry out a study: tools/study.py plan|setup|run|status|report STUDY.yaml [options]."""
+"""Carry out a study: tools/study.py COMMAND STUDY.yaml [options] [LAUNCH.KEY VALUE ...].
+
+plan, setup, run and report are for one machine; launch, status, cancel, resume and retry are for
+Slurm too. LAUNCH keys, last on the command line, stand in for those of the study file.
+"""
 
 import argparse
 import csv
@@ -10,23 +14,23 @@ from pathlib import Path
 
 from pycls.core.cli import positive_int
 from pycls.errors import PyclsError, run_tool
-from pycls.files import exclusive_lock, write_json
-from pycls.sweep.collect import collect, run_status
-from pycls.sweep.launch.local import Job, default_workers, run_jobs, usable_cores
+from pycls.sweep.collect import collect
+from pycls.sweep.launch.commands import LAUNCH_COMMANDS, add_launch_arguments, carry_out
+from pycls.sweep.launch.machine import default_workers
+from pycls.sweep.launch.on_this_machine import train_here
 from pycls.sweep.launch.progress import format_duration
-from pycls.sweep.study import Study, waves
+from pycls.sweep.launch.target import StudyTarget
+from pycls.sweep.study import Study
 from pycls.sweep.study_file import load_study_file
 from pycls.sweep.study_plan import SweepPlan, plan_study
-from pycls.sweep.study_runs import Run
 
 _COMMANDS = {
     "plan": "say what the study takes and what is missing; writes nothing",
     "setup": "sample, and write one configuration a run; trains nothing",
-    "run": "sample, prepare, train what is missing, collect and report",
-    "status": "say how far the study is",
+    "run": "sample, prepare, train what is missing on this machine, collect and report",
+    **LAUNCH_COMMANDS,
     "report": "collect the results there are and write the report",
 }
-_STATES = ("done", "running", "stopped", "failed", "missing")
 
 
 def main() -> int:
@@ -34,9 +38,9 @@ def main() -> int:
     args = _parse_args()
     spec = load_study_file(args.study)
     study = Study(spec, args.out or Path("studies") / spec.name, args.data_dir, args.base)
-    commands = {
-        "plan": _plan, "setup": _setup, "run": _run, "status": _status, "report": _report,
-    }  # fmt: skip
+    if args.command in LAUNCH_COMMANDS:
+        return carry_out(args.command, StudyTarget(study, tuple(args.overrides)), args)
+    commands = {"plan": _plan, "setup": _setup, "run": _run, "report": _report}
     return commands[args.command](study, args)
 
 
@@ -74,7 +78,13 @@ def _parse_args() -> argparse.Namespace:
                 "--stop-with-parent", action="store_true",
                 help="stop when the process that started this one is gone",
             )  # fmt: skip
-    return parser.parse_args()
+        if name in LAUNCH_COMMANDS:
+            add_launch_arguments(command, name)
+    # A study file, options and keys in any order: argparse alone would end at the first option.
+    args, args.overrides = parser.parse_known_args()
+    if args.overrides and (args.command not in LAUNCH_COMMANDS or args.overrides[0][:1] == "-"):
+        parser.error(f"unrecognized arguments: {' '.join(args.overrides)}")
+    return args
 
 
 def _positive(text: str) -> float:
@@ -163,8 +173,7 @@ def _bytes(count: int) -> str:
 def _setup(study: Study, args: argparse.Namespace) -> int:
     start = time.monotonic()
     study.check()
-    study.folder.mkdir(parents=True, exist_ok=True)
-    with exclusive_lock(study.folder / ".lock", f"running the study in {study.folder}"):
+    with StudyTarget(study).hold():
         study.write()
     _print_written(study)
     print(f"set up in {format_duration(time.monotonic() - start)}")
@@ -186,19 +195,17 @@ def _run(study: Study, args: argparse.Namespace) -> int:
     start = time.monotonic()
     study.check()
     print(f"study {study.spec.name}: {len(study.population)} architectures, in {study.folder}")
-    for line in study.data.prepare():
-        print(f"  {line}")
-    study.folder.mkdir(parents=True, exist_ok=True)
-    # Workers hold the lock too: those of a killed driver may take a moment to leave.
-    lock = exclusive_lock(study.folder / ".lock", f"running the study in {study.folder}", 10)
-    with lock as descriptor:
-        while True:
-            study.write()
-            _train(study, args, descriptor)
-            summary = collect(study)
-            if not study.look_again():
-                break
-        path = _write_report(study)
+    gpus_each = max(1, study.spec.launch.num_gpus)
+    workers = args.jobs or default_workers(gpus_each)
+    train_here(
+        StudyTarget(study),
+        workers=workers,
+        threads=args.threads,
+        gpus_each=gpus_each,
+        stop_with_parent=args.stop_with_parent,
+    )
+    summary = collect(study)
+    path = _write_report(study)
     _print_answer(path.parent / "tables" / "rho.csv")
     print(f"report: {path} ({format_duration(time.monotonic() - start)})")
     for sweep, reason in study.waiting.items():
@@ -206,80 +213,7 @@ def _run(study: Study, args: argparse.Namespace) -> int:
     return _tell_failures(summary)
 
 
-def _train(study: Study, args: argparse.Namespace, descriptor: int) -> None:
-    """Train what is missing, runs that others take their weights from first."""
-    pending = [run for run in study.runs if run_status(study, run)[0] != "done"]
-    done = len(study.runs) - len(pending)
-    print(f"  {len(study.runs)} runs, {done} of them finished before", flush=True)
-    _require_weights(study, pending)
-    workers = args.jobs or default_workers()
-    threads = _choose_threads(study, workers, args.threads)
-    for ready in waves(study, pending):
-        jobs = [Job(run.id, run.sweep, study.cfg_path(run), study.out_dir(run)) for run in ready]
-        try:
-            run_jobs(
-                jobs,
-                workers=workers,
-                threads=threads,
-                max_retry=study.spec.max_retry,
-                done_before=done,
-                inherit=[descriptor],
-                stop_with_parent=args.stop_with_parent,
-            )
-        except KeyboardInterrupt:
-            raise PyclsError("stopped; the same command goes on where it was") from None
-        done += len(ready)
-
-
-def _require_weights(study: Study, pending: list[Run]) -> None:
-    """Refuse to begin runs that start from those of a base study that is not finished."""
-    mine = {study.out_dir(run) for run in study.runs}
-    lacking = []
-    for run in pending:
-        source, path = study.source_dir(run), study.weights_path(run)
-        if source is not None and source not in mine and path is not None and not path.is_file():
-            lacking.append((run, path))
-    if lacking:
-        run, path = lacking[0]
-        raise PyclsError(
-            f"{len(lacking)} runs start from weights that are not there, {run.id} from {path}; "
-            f"finish the base study first ('tools/study.py run {study.spec.path.parent}/"
-            f"{study.base.spec.path.name if study.base else ''}'), or say with --base where it is"
-        )
-
-
-def _choose_threads(study: Study, workers: int, asked: int | None) -> int:
-    """Return the CPU threads of a run: as asked, as before in this study, or a fair share.
-
-    Sums are rounded differently with another number of threads. A study that goes on keeps
-    its own, so that it ends as if it had never been stopped.
-    """
-    path = study.folder / "launch.json"
-    before = json.loads(path.read_text())["threads"] if path.is_file() else None
-    threads = asked or before or max(1, usable_cores() // workers)
-    if before is not None and threads != before:
-        print(f"  runs so far had {before} threads, now {threads}: last digits may differ")
-    write_json(path, {"threads": threads})
-    return threads
-
-
-# ---------------------------------------------------------------- status and report
-
-
-def _status(study: Study, args: argparse.Namespace) -> int:
-    counts: dict[str, dict[str, int]] = {}
-    for run in study.runs:
-        states = counts.setdefault(run.sweep, dict.fromkeys(_STATES, 0))
-        states[run_status(study, run)[0]] += 1
-    width = max(len("total"), *(len(sweep) for sweep in counts))
-    print(" ".join([f"{'sweep':{width}}", f"{'runs':>7}", *(f"{s:>8}" for s in _STATES)]))
-    totals = {state: sum(states[state] for states in counts.values()) for state in _STATES}
-    for sweep, states in [*counts.items(), ("total", totals)]:
-        cells = [f"{states[state]:>8}" for state in _STATES]
-        print(" ".join([f"{sweep:{width}}", f"{sum(states.values()):>7}", *cells]))
-    for sweep, reason in study.waiting.items():
-        print(f"not yet: {sweep} {reason}")
-    return 0
+# ---------------------------------------------------------------- report
 
 
 def _report(study: Study, args: argparse.Namespace) -> int:

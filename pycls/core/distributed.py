@@ -30,14 +30,15 @@ class Meeting:
     """Where the processes of a training find each other.
 
     Attributes:
-        host: name or address of the main process's machine.
+        hosts: names and addresses of the main process's machine, perhaps: the one where the
+            training answers is right.
         ports: ports to try there, in this order.
         name: of the training, so that two that share a port never mix.
         is_open: the first port listens already, and is this training's.
         listen_fd: the socket that listens there, in the main process.
     """
 
-    host: str
+    hosts: tuple[str, ...]
     ports: tuple[int, ...]
     name: str
     is_open: bool = False
@@ -146,7 +147,7 @@ def _launched_world(environ: Mapping[str, str]) -> World:
     rank = _number(environ, "PYCLS_RANK", below=size)
     listen_fd = _number(environ, "PYCLS_LISTEN_FD") if rank == 0 else None
     ports = (_number(environ, "PYCLS_PORT"),)
-    meeting = Meeting(LOOPBACK, ports, "pycls/local", is_open=True, listen_fd=listen_fd)
+    meeting = Meeting((LOOPBACK,), ports, "pycls/local", is_open=True, listen_fd=listen_fd)
     return World(rank, size, rank, size, started_by="launch", meeting=meeting)
 
 
@@ -192,11 +193,21 @@ def _slurm_world(environ: Mapping[str, str], port_range: tuple[int, int]) -> Wor
         started_by="srun",
         meeting=Meeting(
             # Alone on a machine, its name need not be known to it.
-            host=hosts[0] if len(hosts) > 1 else LOOPBACK,
+            hosts=_main_hosts(environ, hosts[0]) if len(hosts) > 1 else (LOOPBACK,),
             ports=_ports(job, step, port_range),
             name=f"pycls/{job}.{step}",
         ),
     )
+
+
+def _main_hosts(environ: Mapping[str, str], first: str) -> tuple[str, ...]:
+    """Return what the first node of a step may be reached by.
+
+    Not every cluster resolves its nodes' names. Where srun was called has an address, and is
+    the first node in a batch job; elsewhere (a login node) nobody answers there.
+    """
+    address = environ.get("SLURM_LAUNCH_NODE_IPADDR")
+    return (first, address) if address else (first,)
 
 
 def _ports(job: int, step: int, port_range: tuple[int, int]) -> tuple[int, ...]:

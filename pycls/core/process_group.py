@@ -229,8 +229,8 @@ def _keep_forever(group: object) -> None:
 def _open_store(meeting: Meeting, timeout: timedelta) -> dist.Store:
     """Return the store that all processes share, which this one serves."""
     if meeting.listen_fd is not None:
-        return _serve_store(meeting.host, meeting.ports[0], meeting.listen_fd, timeout)
-    address = LOOPBACK if meeting.host == LOOPBACK else ""
+        return _serve_store(meeting.ports[0], meeting.listen_fd, timeout)
+    address = LOOPBACK if meeting.hosts == (LOOPBACK,) else ""
     for port in meeting.ports:
         try:
             door = socket.create_server((address, port))
@@ -238,19 +238,19 @@ def _open_store(meeting: Meeting, timeout: timedelta) -> dist.Store:
             continue
         listener = socket.create_server((address, 0))
         store_port = listener.getsockname()[1]
-        store = _serve_store(meeting.host, store_port, listener.detach(), timeout)
+        store = _serve_store(store_port, listener.detach(), timeout)
         answer = f"{meeting.name} {store_port}\n".encode()
         threading.Thread(target=_answer_the_door, args=(door, answer), daemon=True).start()
         return store
     raise RunError(
-        f"no port to meet on is free on {meeting.host} (tried "
+        f"no port to meet on is free on {meeting.hosts[0]} (tried "
         f"{', '.join(map(str, meeting.ports))}); give another PORT_RANGE"
     )
 
 
-def _serve_store(host: str, port: int, listen_fd: int, timeout: timedelta) -> dist.Store:
+def _serve_store(port: int, listen_fd: int, timeout: timedelta) -> dist.Store:
     return dist.TCPStore(
-        host,
+        LOOPBACK,
         port,
         is_master=True,
         timeout=timeout,
@@ -271,16 +271,16 @@ def _answer_the_door(door: socket.socket, answer: bytes) -> None:
 def _find_store(meeting: Meeting, timeout: timedelta) -> dist.Store:
     """Return the store of this training, once the main process serves it."""
     if meeting.is_open:
-        return _join_store(meeting.host, meeting.ports[0], timeout)
+        return _join_store(meeting.hosts[0], meeting.ports[0], timeout)
     deadline = time.monotonic() + timeout.total_seconds()
     while time.monotonic() < deadline:
-        for port in meeting.ports:
-            store_port = _ask_at(meeting.host, port, meeting.name)
+        for port, host in itertools.product(meeting.ports, meeting.hosts):
+            store_port = _ask_at(host, port, meeting.name)
             if store_port is not None:
-                return _join_store(meeting.host, store_port, timeout)
+                return _join_store(host, store_port, timeout)
         time.sleep(0.1)
     raise PeerLostError(
-        f"the main process was not to be found on {meeting.host} within "
+        f"the main process was not to be found on {' or '.join(meeting.hosts)} within "
         f"{timeout.total_seconds():.0f} s (ports {', '.join(map(str, meeting.ports))})"
     )
 

@@ -10,7 +10,7 @@ Layout::
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -360,20 +360,3 @@ class Study:
 
 def _describe_selection(selection: Selection) -> str:
     return repr(selection)
-
-
-def waves(study: Study, pending: Sequence[Run]) -> Iterator[list[Run]]:
-    """Yield runs in the order they can be trained in: first those whose weights are there.
-
-    A run whose first weights come from another one of the same study waits for it.
-    """
-    mine = {study.out_dir(run) for run in pending}
-    left = list(pending)
-    while left:
-        ready = [run for run in left if study.source_dir(run) not in mine]
-        if not ready:
-            raise ConfigError(f"{study.spec.path}: 'weights_from' goes round in a circle")
-        yield ready
-        mine -= {study.out_dir(run) for run in ready}
-        done = {run.id for run in ready}
-        left = [run for run in left if run.id not in done]

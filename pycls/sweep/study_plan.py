@@ -1,6 +1,7 @@
 """What a study would cost and what it lacks, before anything is trained."""
 
 import csv
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -90,13 +91,31 @@ def plan_study(study: "Study", images_per_second: float | None = None) -> list[S
     """
     planned = study.planned()
     repeats = {repeat.sweep: repeat.dataset for repeat in study.spec.repeats}
-    measured = {} if images_per_second else measured_speeds(study)
+    speed_of = speed_finder(study, images_per_second)
     plans = []
     for sweep, runs in planned.items():
         dataset = study.spec.datasets[repeats.get(sweep, sweep)]
-        speed = measured.get(dataset.key) or _given_speed(study, images_per_second)
-        plans.append(_plan_sweep(study, sweep, dataset, runs, speed))
+        plans.append(_plan_sweep(study, sweep, dataset, runs, speed_of(dataset)))
     return plans
+
+
+def speed_finder(
+    study: "Study", images_per_second: float | None = None
+) -> Callable[[DatasetSpec], Speed]:
+    """Return a function from a data set to the speed of its runs; see :func:`plan_study`."""
+    measured = {} if images_per_second else measured_speeds(study)
+    return lambda dataset: measured.get(dataset.key) or _given_speed(study, images_per_second)
+
+
+def run_seconds(study: "Study", dataset: DatasetSpec, speed: Speed) -> float:
+    """Return how long a run takes, in seconds."""
+    return study.epochs(dataset) * _images_of_work(study, dataset) / speed.images_per_second
+
+
+def _images_of_work(study: "Study", dataset: DatasetSpec) -> float:
+    """Return the training images that an epoch takes as long as."""
+    facts = study.data.facts(dataset)
+    return facts.train_images + TEST_SHARE * facts.test_images
 
 
 def _plan_sweep(
@@ -104,7 +123,6 @@ def _plan_sweep(
 ) -> SweepPlan:
     facts, epochs = study.data.facts(dataset), study.epochs(dataset)
     passes = runs * epochs
-    work = passes * (facts.train_images + TEST_SHARE * facts.test_images)
     missing = []
     if study.data.is_missing(dataset):
         missing.append(f"data set {dataset.prepared} is not prepared")
@@ -125,7 +143,7 @@ def _plan_sweep(
         train_images=facts.train_images,
         test_images=facts.test_images,
         images=passes * (facts.train_images + facts.test_images),
-        gpu_hours=work / speed.images_per_second / 3600,
+        gpu_hours=runs * run_seconds(study, dataset, speed) / 3600,
         disk_bytes=runs * _run_bytes(study, dataset, epochs, facts.train_images),
         speed=speed,
         exact=facts.exact,
@@ -165,9 +183,8 @@ def measured_speeds(study: "Study") -> dict[str, Speed]:
     speeds = {}
     for key, values in seconds.items():
         dataset = study.spec.datasets[key]
-        facts = study.data.facts(dataset)
-        passes = facts.train_images + TEST_SHARE * facts.test_images
-        rate = len(values) * study.epochs(dataset) * passes / sum(values)
+        work = study.epochs(dataset) * _images_of_work(study, dataset)
+        rate = len(values) * work / sum(values)
         speeds[key] = Speed(rate, f"{len(values)} finished runs")
     return speeds
 

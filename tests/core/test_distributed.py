@@ -111,7 +111,9 @@ def test_slurm_variables():
     world = find_world(SLURM, 4, (20000, 20999))
     assert (world.rank, world.size, world.local_rank, world.local_size) == (3, 4, 1, 2)
     assert world.cores == 6
-    assert world.meeting.host == "gpu08"
+    assert world.meeting.hosts == ("gpu08",)
+    environ = {**SLURM, "SLURM_LAUNCH_NODE_IPADDR": "10.0.0.8"}
+    assert find_world(environ, 4).meeting.hosts == ("gpu08", "10.0.0.8")
     assert all(20000 <= port <= 20999 for port in world.meeting.ports)
     assert len(set(world.meeting.ports)) == len(world.meeting.ports)
 

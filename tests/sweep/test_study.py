@@ -9,7 +9,9 @@ import yaml
 from pycls.core.config import load_cfg
 from pycls.core.run_record import write_record
 from pycls.errors import ConfigError, DataError
-from pycls.sweep.study import Study, waves
+from pycls.sweep.launch.on_this_machine import waves
+from pycls.sweep.launch.target import StudyTarget
+from pycls.sweep.study import Study
 from pycls.sweep.study_file import load_study_file
 from pycls.sweep.study_plan import plan_study
 
@@ -109,7 +111,7 @@ def test_first_weights_are_the_same_architectures_last_checkpoint(study):
         str(controls.folder / "stem/logs/000003/checkpoints/model_epoch_0004.pyth")
         == cfg.TRAIN.WEIGHTS
     )
-    order = [[run.sweep for run in wave] for wave in waves(controls, controls.runs)]
+    order = [[run.group for run in wave] for wave in waves(StudyTarget(controls).runs())]
     assert [set(wave) for wave in order] == [{"stem", "seeds"}, {"pretrained"}]
 
 

@@ -9,6 +9,7 @@ from file_server import FileServer
 
 from pycls import models
 from pycls.core.config import dump_cfg
+from pycls.core.download import cached_file
 from pycls.errors import CheckpointError, ConfigError, DownloadError
 from pycls.zoo.catalog import MODELS
 from pycls.zoo.constructors import zoo_cfg
@@ -131,7 +132,8 @@ class Evil:
 
 
 @pytest.mark.parametrize("damage", ["truncated", "cut_short", "pickle", "missing", "digest"])
-def test_bad_downloads_are_refused_and_leave_nothing(server, tmp_path, damage):
+def test_bad_downloads_are_refused_and_leave_nothing(server, tmp_path, damage, monkeypatch):
+    monkeypatch.setitem(cached_file.__kwdefaults__, "wait_s", 0.01)  # between attempts
     good = as_published("RegNetX-200MF", models.regnetx("200MF"))
     path = MODELS["RegNetX-200MF"].weights_url.removeprefix(server.url)
     server.files[path] = good
