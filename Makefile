@@ -35,6 +35,8 @@ bench: $(VENV)/.ready-dev
 	$(PY) dev/bench_sampling.py
 	$(PY) dev/bench_sweep_setup.py
 	$(PY) dev/bench_study.py
+	$(PY) dev/bench_launch.py
+	$(PY) dev/bench_status.py
 	$(PY) dev/bench_prepare.py
 	$(PY) dev/bench_loader.py
 	$(PY) dev/bench_augment.py
@@ -45,8 +47,9 @@ bench: $(VENV)/.ready-dev
 
 soak: $(VENV)/.ready-dev
 	PYCLS_SOAK_KILLS=30 PYCLS_SOAK_RUNS=100 PYCLS_SOAK_PREPARE_KILLS=10 \
-	PYCLS_SOAK_COVERAGE=4000 $(PY) -m pytest -k "killed_and_started_again or under_random_signals \
-		or covers_the_true_rho or equal_rhos or corrected_rho"
+	PYCLS_SOAK_COVERAGE=4000 PYCLS_SOAK_MANY=5000 PYCLS_SOAK_FAULTS=60 PYCLS_SOAK_EMBEDDED=1 \
+	$(PY) -m pytest -k "killed_and_started_again or under_random_signals or covers_the_true_rho \
+		or equal_rhos or corrected_rho or many_runs or faults or study_on_slurm"
 
 clean:
 	rm -rf $(VENV) report

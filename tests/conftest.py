@@ -2,11 +2,16 @@
 
 import gc
 import json
+import os
 from pathlib import Path
 
 import pytest
 
 DATA = Path(__file__).parent / "data"
+
+# Threads that wait for each other in small networks take the cores from what runs beside them.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # of those that are given more threads
 
 gc.set_threshold(2000, 10, 20)  # fewer rounds through everything than by default
 

@@ -82,9 +82,10 @@ class Meter:
         self._earlier_seconds = 0.0
 
     def state(self) -> dict[str, Any]:
-        """Return what an interrupted epoch needs to go on with."""
+        """Return what an interrupted epoch needs to go on with, of all processes together."""
+        rows = torch.stack(self._rows) if self._rows else torch.empty(0, 3, device=self._device)
         return {
-            "rows": torch.stack(self._rows).cpu() if self._rows else torch.empty(0, 3),
+            "rows": sum_over(self._world, rows).cpu(),
             "images": list(self._images),
             "seconds": self._elapsed(),
         }
@@ -92,7 +93,9 @@ class Meter:
     def restore(self, state: dict[str, Any]) -> None:
         """Go on with an epoch that was interrupted."""
         self.reset()
-        self._rows = list(state["rows"].to(self._device))
+        # They are everybody's, and will be added up again.
+        rows = state["rows"] if self._world.is_main else torch.zeros_like(state["rows"])
+        self._rows = list(rows.to(self._device))
         self._images = list(state["images"])
         self._earlier_iterations = len(self._rows)
         self._earlier_seconds = state["seconds"]

@@ -164,9 +164,10 @@ def _train(
             train_stats = train_epoch(run, log, spent, stop)
             _test(run, log, spent, stop, train_stats)
         except RunInterruptedError:
+            state = run.interrupted_state()  # by all of them: counts are added up
             if run.world.is_main:
                 _require_lease(run)
-                resume_point.save_inside_epoch(cfg.OUT_DIR, run.interrupted_state())
+                resume_point.save_inside_epoch(cfg.OUT_DIR, state)
             raise
         record["epochs"].append({"epoch": run.epoch + 1, **spent.take()})
         _show_progress(run, record)

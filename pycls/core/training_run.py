@@ -157,7 +157,7 @@ class TrainingRun:
         return state
 
     def interrupted_state(self) -> dict[str, Any]:
-        """Return what a checkpoint inside the present epoch holds."""
+        """Return what a checkpoint inside the present epoch holds; asked for by all processes."""
         return {
             **self._common_state(),
             "epoch": self.epoch,

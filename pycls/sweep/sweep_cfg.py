@@ -33,6 +33,7 @@ class SweepCfg:
         values: all keys, nested as in the file.
         overridden: dotted keys that were given beside the file.
         given: those keys and their values in turn, as they were given.
+        root_dir: what was given to stand in for ROOT_DIR; None: nothing.
     """
 
     path: Path
@@ -40,6 +41,7 @@ class SweepCfg:
     values: Mapping[str, Any]
     overridden: frozenset[str] = frozenset()
     given: tuple[Any, ...] = ()
+    root_dir: str | None = None
 
     @property
     def name(self) -> str:
@@ -107,10 +109,11 @@ def load_sweep_cfg(
         raise ConfigError(f"{path}: expected keys and values such as NAME and SETUP")
     merge_given(values, given, KEYS, sweep.where)
     overridden = merge_overrides(values, overrides)
+    root_dir = None if root_dir is None else os.fspath(root_dir)
     if root_dir is not None:
-        values["ROOT_DIR"] = os.fspath(root_dir)
+        values["ROOT_DIR"] = root_dir
     values["ROOT_DIR"] = values["ROOT_DIR"] or DEFAULT_ROOT
-    sweep = SweepCfg(path, text, values, overridden, tuple(overrides))
+    sweep = SweepCfg(path, text, values, overridden, tuple(overrides), root_dir)
     _check_name(sweep)
     _check_sources(sweep)
     return sweep

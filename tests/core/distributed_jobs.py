@@ -15,6 +15,30 @@ def no_torch(world):
     return {"rank": world.rank, "size": world.size, "torch": "torch" in sys.modules}
 
 
+def meter_goes_on(world):
+    """Return the errors of an epoch that was interrupted after two of three iterations."""
+    import torch
+
+    from pycls.core.meters import Meter
+    from pycls.core.process_group import from_main, process_group
+
+    def add(meter, first):
+        wrong = torch.tensor([first + world.rank, 0])
+        meter.update(wrong, torch.tensor(1.0), 10)
+
+    device = torch.device(CPU)
+    with process_group(world, device):
+        meter, later = (Meter(3, 1, 2, device, world) for _ in range(2))
+        add(meter, 1)
+        add(meter, 3)
+        later.restore(from_main(world, meter.state()))
+        add(later, 5)
+        add(meter, 5)
+        return [m.iter_stats(0)["top1_err"] for m in (meter, later)] + [
+            m.epoch_stats(0)["top1_err"] for m in (meter, later)
+        ]
+
+
 def raise_config_error(world, rank):
     from pycls.errors import ConfigError
 

@@ -343,6 +343,12 @@ def test_killed_launcher_leaves_no_children(job, tmp_path):
     process.communicate()
 
 
+def test_counts_of_an_interrupted_epoch_are_those_of_all_processes():
+    period, period_later, epoch, epoch_later = launch(jobs.meter_goes_on, [], 2)
+    assert period == period_later == pytest.approx(100 * (7 + 11) / 2 / 20)
+    assert epoch == epoch_later == pytest.approx(100 * (3 + 7 + 11) / 60)
+
+
 # Started by others
 
 
@@ -379,6 +385,18 @@ def test_slurm_tasks_meet_although_their_first_port_is_taken():
     assert [task.returncode for task in tasks] == [0, 0], ends
     assert json.loads(ends[0][0])["int64"] == [2 * (2**53 + 1), 1]
     assert ends[1][0] == ""
+
+
+def test_slurm_tasks_of_two_nodes_meet_although_their_names_mean_nothing():
+    slurm = slurm_here() | {
+        "SLURM_STEP_NODELIST": "unheard-of[1-2].invalid",
+        "SLURM_TASKS_PER_NODE": "1(x2)",
+        "SLURM_LAUNCH_NODE_IPADDR": "127.0.0.1",
+    }
+    ranks = [{"SLURM_PROCID": rank, "SLURM_NODEID": rank, "SLURM_LOCALID": "0"} for rank in "01"]
+    tasks = [start(SCRIPT, "collectives", "[]", 2, **{**slurm, **rank}) for rank in ranks]
+    ends = [task.communicate(timeout=60) for task in tasks]
+    assert [task.returncode for task in tasks] == [0, 0], ends
 
 
 def test_slurm_without_a_free_port_says_so():

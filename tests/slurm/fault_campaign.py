@@ -1,10 +1,12 @@
 """A sweep of short runs on a cluster, and what can happen to it there."""
 
+import contextlib
 import copy
 import os
 import random
 import re
 import signal
+import subprocess
 import time
 from collections import Counter
 from pathlib import Path
@@ -208,7 +210,11 @@ class Campaign:
         )
 
     def _signal(self, victim, name, *options):
-        run("scancel", f"--signal={name}", *options, victim.name, check=False)
+        # Where the job's node is just lost, it tries for long.
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            subprocess.run(
+                ["scancel", f"--signal={name}", *options, victim.name], check=False, timeout=15
+            )
 
     def _tell(self, victim, fault, name):
         self.told[victim.name, victim.restarts] = fault
@@ -254,7 +260,7 @@ class Campaign:
         daemons = processes.daemons(self.cluster.folder, f"{victim.node}.")
         processes.end(pid for pid, program in daemons.items() if program == "slurmd")
         self.cluster.node_down(victim.node)
-        wait_until(lambda: self._start(victim) != victim.restarts, 60, "a second start")
+        wait_until(lambda: self._start(victim) != victim.restarts, 300, "its second start")
         time.sleep(self.rng.uniform(0, 3))
         self.cluster.node_up(victim.node)
 
@@ -311,6 +317,11 @@ class Campaign:
         wait_until(what, seconds, f"the end of {victim.name}")
         return self._start(victim) is not None
 
+    def _started_again(self, victim):
+        """Say whether there was another start of a job, which the first one may have outlived."""
+        starts = STARTED.findall(job_logs(self.target)[victim.name])
+        return any(int(start) > victim.restarts + 1 for _, start in starts)
+
     def _is_limited(self, victim):
         goes_back = self._goes_back(victim, 150)
         key = (victim.name, victim.restarts)
@@ -333,9 +344,9 @@ class Campaign:
 
 _EFFECTS = {
     **dict.fromkeys(
-        ("usr2", "usr1", "term", "requeue", "preempt", "kill_node", "cut_off"),
-        Campaign._goes_back,
+        ("usr2", "usr1", "term", "requeue", "preempt", "kill_node"), Campaign._goes_back
     ),
+    "cut_off": Campaign._started_again,
     "time_limit": Campaign._is_limited,
     "kill_worker": Campaign._has_failures,
     "kill_driver": Campaign._is_lost,

@@ -103,12 +103,13 @@ def choose_faults(rng):
 
 def make_campaign(tmp_path, digits_dir):
     """Set up good and bad runs; return (target, {run: reason}, results of the good ones)."""
-    good = seeds(*range(1, 7 if not SOAK else 15))
+    good = seeds(*range(1, 7 if not SOAK else 15 + SOAK // 2))
     bad = {"diverged": DIVERGES, "too wide": TOO_WIDE}
     options = {"MAX_RETRY": 1}
     if SOAK:
         bad["too large"] = TOO_LARGE
-        options = {"MAX_RETRY": 2, "RUNS_PER_JOB": 3, "network": {"OPTIM": {"MAX_EPOCH": 24}}}
+        options = {"MAX_RETRY": 2, "RUNS_PER_JOB": 3}
+        options["network"] = {"OPTIM": {"MAX_EPOCH": 40}}
     expected = undisturbed(tmp_path / "undisturbed", digits_dir, good, **options)
     configs = list(good)
     for place, config in zip((1, 4, 8), bad.values(), strict=False):
@@ -204,6 +205,20 @@ def test_a_second_driver_of_a_job_leaves_its_runs_alone(slurm, digits_dir, tmp_p
     assert [len(audit.writers[f"{folder}/stdout.log"]) for folder in folders.values()] == [1, 1]
     # It was the first driver's job, all the time.
     assert "start 2" not in "".join(job_logs(target).values())
+
+
+def test_only_the_run_that_exceeds_memory_pays_for_it(lend, digits_dir, tmp_path):
+    lend(nodes=1, memory_limits=True)
+    short = {"OPTIM": {"MAX_EPOCH": 1}}
+    target = make_sweep(
+        tmp_path / "sweep", digits_dir, [TOO_LARGE, *seeds(2, 3)], network=short, RUNS_PER_JOB=3
+    )
+    launch(target)
+    wait_for_empty_queue(120)
+    records = [read_record(folder) for folder in out_dirs(target).values()]
+    assert [record["status"] for record in records] == ["failed", "done", "done"]
+    assert [len(failures_of(record)) for record in records] == [2, 0, 0]
+    assert REASONS["too large"] in records[0]["reason"]
 
 
 def test_a_signal_that_comes_before_python_costs_nothing(slurm, digits_dir, tmp_path):

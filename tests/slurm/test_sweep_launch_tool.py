@@ -1,5 +1,6 @@
 """tools/sweep_launch.py as it is typed, on a real Slurm."""
 
+import contextlib
 import csv
 import importlib.util
 import io
@@ -358,7 +359,8 @@ def test_a_cancelled_run_goes_on_as_it_was_launched(slurm, digits_dir, tmp_path,
     (worker,) = children_of(drivers(folder)[0])
     os.kill(worker, signal.SIGSTOP)  # or it might be done before it is cancelled
     assert "cancelled 1 job;" in tool("launch", "cancel", "--yes")
-    os.kill(worker, signal.SIGCONT)
+    with contextlib.suppress(ProcessLookupError):  # scancel wakes it, too
+        os.kill(worker, signal.SIGCONT)
     wait_for_empty_queue()
     assert states_of(tool("launch", "status", "--json"))["000000"] == "stopped"
     assert read_record(first)["status"] == "interrupted"

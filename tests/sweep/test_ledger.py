@@ -80,7 +80,7 @@ def test_void_and_cancelled_are_two_things(ledger):
 def test_jobs_say_what_they_are_at(ledger):
     submission = add(ledger)
     assert (submission.job_states(), submission.job_state(1)) == ({}, None)
-    state = JobState("running", job="12_1", host="node", restarts=1, started="now")
+    state = JobState("running", job="12_1", host="node", restarts=1, at_work=["b"])
     submission.write_job_state(1, state)
     files.write_text(submission.path / "jobs" / ".00000.json.1.partial", "{")
     assert submission.job_states() == {1: state}

@@ -55,6 +55,7 @@ class JobState:
         idle_starts: how often in a row it reached its time limit before a run could begin.
         end: how a lost job ended, in Slurm's word; "" where Slurm does not know. GAVE_UP of one
             that stopped as starting it again would not help.
+        at_work: the runs that it was at when it last began one.
     """
 
     state: str
@@ -65,6 +66,7 @@ class JobState:
     started: str = ""
     idle_starts: int = 0
     end: str = ""
+    at_work: Sequence[str] = ()
 
 
 class Submission:

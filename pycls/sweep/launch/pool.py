@@ -71,6 +71,7 @@ def run_jobs(
     stop: StopSwitch | None = None,
     grace_s: float = 60.0,
     busy_wait_s: float = 150.0,
+    note_at_work: Callable[[Sequence[str]], None] | None = None,
     stream: TextIO | None = None,
 ) -> Outcome:
     """Do all jobs, as many at a time as there are seats.
@@ -97,12 +98,14 @@ def run_jobs(
             A second Ctrl-C kills at once.
         busy_wait_s: how long to wait for runs of other processes when there are no others and
             nothing changes, in seconds.
+        note_at_work: told what workers are at, by ids, before one is given something: of a run
+            that takes its worker, driver and all down with it, nothing else tells.
         stream: where progress is shown; None: standard output.
     """
     switch = StopSwitch() if stop is None else stop
     at_once = max(1, min(len(seats), len(jobs)))
     progress = Progress(dict(Counter(job.group for job in jobs)), done_before, at_once, stream)
-    rules = _Rules(max_retry, retry_here, task, grace_s, busy_wait_s)
+    rules = _Rules(max_retry, retry_here, task, grace_s, busy_wait_s, note_at_work)
     start = partial(
         WorkerProcess,
         environment=_own_environment() if environment is None else environment,
@@ -137,6 +140,7 @@ class _Rules:
     task: str
     grace_s: float
     busy_wait_s: float
+    note_at_work: Callable[[Sequence[str]], None] | None
 
 
 class _Pool:
@@ -243,6 +247,9 @@ class _Pool:
             if worker is None:
                 worker = self._workers[place] = self._start(seat)
                 self._selector.register(worker, selectors.EVENT_READ)
+            if self._rules.note_at_work is not None:
+                at_work = [each.job.id for each in self._workers if each and each.job]
+                self._rules.note_at_work([*at_work, job.id])
             worker.give(job, self._rules.task)
 
     def _next_job(self) -> Job | None:

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from pycls.core.run_lease import find_owner
-from pycls.core.run_record import add_failure, read_record
+from pycls.core.run_record import add_failure, failures_of, read_record
 from pycls.sweep.launch.ledger import JobState, Ledger, Submission
 from pycls.sweep.launch.slurm import QueuedJob, Slurm
 
@@ -65,19 +66,30 @@ def _settle_lost(submission: Submission, index: int, before: JobState, end: str)
 
 def _at_fault(submission: Submission, index: int, before: JobState, end: str) -> list[str]:
     """Return the folders of the runs that may have ended their job, or never could begin."""
-    if end in _NOT_THE_RUN or (not end and not before.state):
+    never_said = before.state in ("", "running")
+    if end in _NOT_THE_RUN or not never_said or (not end and not before.state):
         return []
-    unfinished, at_work, has_begun = [], [], False
+    most = submission.plan["options"]["MAX_RETRY"]
+    begun, unfinished = [], []
     for run in submission.chunks[index]:
-        out_dir = run["out_dir"]
-        record = read_record(out_dir) or {}
-        if before.started and str(record.get("started", "")) >= before.started:
-            has_begun = True
-        if record.get("status") in ("done", "failed"):
+        record = read_record(run["out_dir"]) or {}
+        if record.get("status") == "done" or len(failures_of(record)) > most:
             continue
-        unfinished.append(out_dir)
-        owner = find_owner(out_dir)
-        if record.get("status") == "running" and (owner is None or owner.job == before.job):
-            at_work.append(out_dir)
-    # A job in which nothing begins would be submitted again and again.
-    return at_work if at_work or has_begun else unfinished
+        unfinished.append(run["out_dir"])
+        if run["id"] in before.at_work and _was_at_work(run["out_dir"], record, before):
+            begun.append(run["out_dir"])
+    # Where nothing begins, all have to share the blame: it would be so again and again.
+    return begun if before.at_work else unfinished
+
+
+def _was_at_work(out_dir: str, record: dict[str, Any], before: JobState) -> bool:
+    """Say whether a run that was begun had neither been saved nor been found to fail."""
+    owner = find_owner(out_dir)
+    if owner is not None and owner.job != before.job:
+        return False
+    if record.get("status") == "interrupted" and str(record.get("ended", "")) >= before.started:
+        return False
+    return not any(
+        failure["job"] == before.job and failure["ended"] >= before.started
+        for failure in failures_of(record)
+    )

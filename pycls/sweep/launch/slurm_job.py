@@ -107,6 +107,7 @@ class SlurmJob:
             task=plan["task"],
             done_before=len(chunk) - len(pending),
             stop=self._switch,
+            note_at_work=self._note_at_work,
             grace_s=_GRACE_S,
         )
         return self._end(outcome, pending)
@@ -212,8 +213,12 @@ class SlurmJob:
         self._note("stopped", reason)
         raise PyclsError(reason)
 
+    def _note_at_work(self, runs: Sequence[str]) -> None:
+        self._state = replace(self._state, at_work=tuple(runs))
+        self._submission.write_job_state(self._index, self._state)
+
     def _note(self, state: str, reason: str = "") -> None:
-        self._state = replace(self._state, state=state, reason=reason)
+        self._state = replace(self._state, state=state, reason=reason, at_work=())
         self._submission.write_job_state(self._index, self._state)
 
 

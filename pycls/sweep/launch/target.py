@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
@@ -204,10 +205,10 @@ class StudyTarget(Target):
 
     def command(self, name: str) -> str:
         """Return the command line for this study."""
-        text = f"tools/study.py {name} {self.study.spec.path}"
+        words = ["tools/study.py", name, str(self.study.spec.path)]
         if self.folder != Path("studies") / self.study.spec.name:
-            text += f" --out {self.folder}"
-        return text
+            words += ["--out", str(self.folder)]
+        return shlex.join(words)
 
 
 class SweepTarget(Target):
@@ -275,7 +276,10 @@ class SweepTarget(Target):
 
     def command(self, name: str) -> str:
         """Return the command line for this sweep."""
-        return f"tools/sweep_launch.py {name} --sweep-cfg {self.sweep.path}"
+        words = ["tools/sweep_launch.py", name, "--sweep-cfg", str(self.sweep.path)]
+        if self.sweep.root_dir is not None:
+            words += ["--root-dir", self.sweep.root_dir]
+        return shlex.join(words)
 
 
 def _seconds_of(record: Mapping[str, Any]) -> float:

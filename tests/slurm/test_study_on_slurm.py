@@ -1,0 +1,121 @@
+"""A study on a cluster ends in the same results as on one machine, byte for byte.
+
+With PYCLS_SOAK_EMBEDDED=1 it is the embedded study, some minutes on each side.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from fault_campaign import wait_for_empty_queue
+
+ROOT = Path(__file__).resolve().parents[2]
+EMBEDDED = os.environ.get("PYCLS_SOAK_EMBEDDED") == "1"
+LAUNCH = {
+    "NUM_GPUS": 0, "CPUS_PER_GPU": 1, "MEM_PER_GPU": 0.5, "TIME_LIMIT": 60, "PARALLEL_JOBS": 4,
+}  # fmt: skip
+TINY = {
+    "name": "tiny",
+    "population": {
+        "space": {
+            "num_stages": 2, "strides": [1, 2], "stem_type": "res_stem_cifar", "stem_w": 8,
+            "depth": [1, 2], "width": [8, 32], "group_w": [4, 8], "resolution": 8,
+            "num_classes": 10,
+        },
+        "size": 3,
+        "seed": 3,
+    },
+    "config": {
+        "BN": {"USE_PRECISE_STATS": False}, "OPTIM": {"MAX_EPOCH": 2}, "TRAIN": {"BATCH_SIZE": 64},
+        "TEST": {"BATCH_SIZE": 1000}, "DATA": {"PAD": 1}, "DEVICE": "cpu",
+    },
+    "datasets": {"digits": {}, "digits_3": {"of": "digits", "num_classes": 3}, "textures": {}},
+    "reference": "digits",
+    "family": ["digits_3"],
+    "targets": ["textures"],
+}  # fmt: skip
+# Each of the first sweep's networks gives its weights to one of the second; the third trains the
+# best of the first.
+WAVES = {
+    **{key: TINY[key] for key in ("population", "config")},
+    "name": "waves",
+    "datasets": {
+        "digits": {},
+        "further": {"of": "digits", "control": "pretrained", "weights_from": "digits"},
+        "best": {
+            "of": "digits", "control": "repeats", "seeds": {"count": 2},
+            "archs": {"best": 1, "by": "digits"},
+        },
+    },
+}  # fmt: skip
+
+
+@pytest.fixture
+def study_tool(slurm, digits_dir, tmp_path):
+    """Return a function (arguments) -> what tools/study.py prints."""
+
+    def call(*arguments):
+        process = subprocess.run(
+            [sys.executable, str(ROOT / "tools" / "study.py"), *map(str, arguments)],
+            env={**os.environ, "CUDA_VISIBLE_DEVICES": "", "PYCLS_DATA": str(tmp_path / "data")},
+            cwd=tmp_path, capture_output=True, text=True, timeout=3600, check=False,
+        )  # fmt: skip
+        assert process.returncode == 0, process.stdout + process.stderr
+        return process.stdout
+
+    return call
+
+
+def write(path, study, **launch):
+    path.write_text(yaml.safe_dump({**study, "launch": {**LAUNCH, **launch}}, sort_keys=False))
+    return path
+
+
+def run_both(study_tool, path, tmp_path, patience_s):
+    """Carry a study out here and on the cluster; return the two folders."""
+    here, there = tmp_path / "here", tmp_path / "there"
+    study_tool("launch", path, "--out", here, "--workers", 2, "LAUNCH.MODE", "local")
+    # Training goes differently with another number of threads.
+    threads = json.loads((here / "launch.json").read_text())["threads"]
+    assert threads == 1
+    said = study_tool("launch", path, "--out", there, "--yes")
+    assert "one that looks after them" in said
+    wait_for_empty_queue(patience_s)
+    return here, there
+
+
+def assert_same_tables(here, there):
+    for name in ("results.csv", "curves.csv", "population.csv"):
+        assert (there / name).read_bytes() == (here / name).read_bytes(), name
+    assert b",missing," not in (there / "results.csv").read_bytes()
+    assert b",done," in (there / "results.csv").read_bytes()
+
+
+def test_a_study_ends_in_the_same_results_on_slurm(study_tool, tmp_path):
+    if EMBEDDED:
+        study = yaml.safe_load((ROOT / "sweeps" / "embedded.yaml").read_text())
+        path = write(tmp_path / "embedded.yaml", study, RUNS_PER_JOB=20)
+    else:
+        path = write(tmp_path / "tiny.yaml", TINY, RUNS_PER_JOB=2)
+    here, there = run_both(study_tool, path, tmp_path, 3600 if EMBEDDED else 180)
+    assert_same_tables(here, there)
+    assert "nothing to submit" in study_tool("launch", path, "--out", there, "--yes")
+
+
+def test_runs_that_wait_for_others_follow_by_themselves(study_tool, tmp_path):
+    path = write(tmp_path / "waves.yaml", WAVES, RUNS_PER_JOB=3)
+    here, there = run_both(study_tool, path, tmp_path, 180)
+    assert_same_tables(here, there)
+    plans = [json.loads(p.read_text()) for p in sorted(there.glob("launch/0*/plan.json"))]
+    waves = [
+        {run["group"] for chunk in plan["chunks"] for run in chunk}
+        for plan in plans
+        if plan["kind"] == "runs"
+    ]
+    assert waves == [{"digits"}, {"further", "best"}]
+    # The first ones were submitted by hand, the others by the job that looked after them.
+    assert [plan["kind"] for plan in plans] == ["runs", "follow-up"] * 2
