@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 
 import pytest
 import yaml
@@ -57,14 +58,14 @@ def rows(path):
         return list(csv.DictReader(file))
 
 
-def test_every_control_runs_and_gives_its_data(tool, controls, tmp_path):
-    base, path = controls
+def test_every_control_runs_and_gives_its_data(tool, controls, finished_folder, tmp_path):
+    _, path = controls
     early = tool("study", "run", path)
     assert early.returncode == 1
     assert "start from weights that are not there" in early.stderr
     assert "run tiny.yaml" in early.stderr.replace(str(tmp_path) + "/", "")
 
-    assert tool("study", "run", base).returncode == 0
+    shutil.copytree(finished_folder, tmp_path, dirs_exist_ok=True)  # the base has been run
     process = tool("study", "run", path)
     assert process.returncode == 0, process.stderr
     folder = tmp_path / "studies" / "controls"
@@ -102,7 +103,8 @@ def test_the_same_file_again_changes_nothing_and_status_names_what_waits(tool, c
     assert tool("study", "setup", path).returncode == 0
     process = tool("study", "status", path)
     assert "not yet: further is chosen by the errors of textures" in process.stdout
-    assert process.stdout.splitlines()[-3].split()[:2] == ["total", "20"]
+    (total,) = [line for line in process.stdout.splitlines() if line.startswith("total")]
+    assert total.split()[:2] == ["total", "20"]
 
 
 def test_plan_as_json_for_scripts(tool, controls, tmp_path):

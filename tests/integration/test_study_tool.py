@@ -133,7 +133,7 @@ def test_killed_and_started_again_it_ends_in_the_same_results(
 
 def test_a_killed_worker_costs_its_run_one_try(tiny_study, start_study, tmp_path):
     study = tiny_study(config={"OPTIM": {"MAX_EPOCH": 12}, "DEVICE": "cpu"})
-    process = start_study(study, "--jobs", "1")
+    process = start_study(study, "--jobs", "1", "--threads", "1")
     folder = tmp_path / "studies" / "tiny"
     wait_until(lambda: checkpoint_paths.last_checkpoint(folder / "digits/logs/000000") is not None)
     (worker,) = children_of(process.pid)
@@ -145,8 +145,11 @@ def test_a_killed_worker_costs_its_run_one_try(tiny_study, start_study, tmp_path
     assert {row["status"] for row in rows(folder)} == {"done"}
 
 
-def test_ctrl_c_stops_everything_and_the_command_goes_on(tool, tiny_study, start_study, tmp_path):
-    study = tiny_study(config={"OPTIM": {"MAX_EPOCH": 30}, "DEVICE": "cpu"})
+def test_ctrl_c_stops_everything_and_the_command_goes_on(
+    tool, tiny_study, tiny_population, start_study, tmp_path
+):
+    population = {**tiny_population, "size": 2}
+    study = tiny_study(config={"OPTIM": {"MAX_EPOCH": 30}, "DEVICE": "cpu"}, population=population)
     process = start_study(study)
     folder = tmp_path / "studies" / "tiny"
     wait_until(lambda: checkpoint_paths.last_checkpoint(folder / "digits/logs/000000") is not None)
@@ -203,8 +206,8 @@ def test_a_failing_run_is_retried_named_and_left_behind(tool, tiny_study, tmp_pa
     assert "textures/000000" in report
 
 
+@pytest.mark.usefixtures("finished_study")
 def test_a_study_file_cannot_alter_what_has_run(tool, tiny_study, tiny_population, tmp_path):
-    assert tool("study", "run", tiny_study()).returncode == 0
     before = snapshot(tmp_path / "studies")
     process = tool("study", "run", tiny_study(config={"OPTIM": {"MAX_EPOCH": 2}}))
     assert process.returncode == 2
@@ -220,9 +223,8 @@ def test_a_study_file_cannot_alter_what_has_run(tool, tiny_study, tiny_populatio
     assert all(after[path] == before[path] for path in before if path.name == "stdout.log")
 
 
+@pytest.mark.usefixtures("finished_study")
 def test_other_data_do_not_mix_into_a_study(tool, tiny_study, tmp_path):
-    study = tiny_study()
-    assert tool("study", "run", study).returncode == 0
     changed = ["prepare", "textures", "--set", "seed=2", "--replace", "--out", "data"]
     assert tool("prepare_data", *changed).returncode == 0
     before = snapshot(tmp_path / "studies")
@@ -257,9 +259,8 @@ def test_report_before_there_is_a_study_or_a_sweep(tool, tiny_study):
     assert "digits_seeds is not in" in process.stderr
 
 
-def test_records_hold_no_environment(tool, tiny_study, tmp_path):
-    assert tool("study", "run", tiny_study()).returncode == 0
-    folder = tmp_path / "studies" / "tiny"
+def test_records_hold_no_environment(finished_folder):
+    folder = finished_folder / "studies" / "tiny"
     record = read_record(folder / "digits/logs/000000")
     assert record["environment"]["threads"] >= 1
     logs = [path.read_text() for path in folder.rglob("stdout.log")]
