@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pycls.core.cli import positive_int
 from pycls.errors import PyclsError, run_tool
-from pycls.sweep.collect import collect
+from pycls.sweep.collect import SUMMARY, collect
 from pycls.sweep.launch.commands import LAUNCH_COMMANDS, add_launch_arguments, carry_out
 from pycls.sweep.launch.machine import default_workers
 from pycls.sweep.launch.on_this_machine import train_here
@@ -204,13 +204,12 @@ def _run(study: Study, args: argparse.Namespace) -> int:
         gpus_each=gpus_each,
         stop_with_parent=args.stop_with_parent,
     )
-    summary = collect(study)
     path = _write_report(study)
     _print_answer(path.parent / "tables" / "rho.csv")
     print(f"report: {path} ({format_duration(time.monotonic() - start)})")
     for sweep, reason in study.waiting.items():
         print(f"not trained: {sweep} {reason}")
-    return _tell_failures(summary)
+    return _tell_failures(json.loads((study.folder / SUMMARY).read_text(encoding="utf-8")))
 
 
 # ---------------------------------------------------------------- report

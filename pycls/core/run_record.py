@@ -40,6 +40,16 @@ def failures_of(record: dict[str, Any] | None) -> list[dict[str, str]]:
     return list((record or {}).get("failures", []))
 
 
+def has_failed_for_good(record: dict[str, Any] | None, max_retry: int) -> bool:
+    """Say whether a run has failed as often as it may; one that is done has not.
+
+    Args:
+        record: the run's record; None: it has not begun.
+        max_retry: how often a failed run is tried again.
+    """
+    return (record or {}).get("status") != "done" and len(failures_of(record)) > max_retry
+
+
 def add_failure(out_dir: str | os.PathLike[str], reason: str, job: str = "") -> int:
     """Record that a run failed, by whoever saw it: the run itself may not have come to it.
 
@@ -61,7 +71,7 @@ def add_failure(out_dir: str | os.PathLike[str], reason: str, job: str = "") -> 
 def forget_failures(out_dir: str | os.PathLike[str]) -> None:
     """Let a failed run be tried as often as one that never failed; its last reason stays."""
     record = read_record(out_dir)
-    if record is not None and record.get("status") == "failed":
+    if record is not None and failures_of(record):
         write_record(out_dir, {**record, "failures": []})
 
 

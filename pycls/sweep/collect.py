@@ -21,6 +21,7 @@ from pycls.sweep.study_runs import Run
 __all__ = ["LogData", "collect", "log_tail", "parse_log", "run_status"]
 
 LOG_TAIL_LINES = 15
+SUMMARY = "status.json"
 _ERROR_COLUMNS = (
     "final_top1_err",
     "min_top1_err",
@@ -107,7 +108,7 @@ def collect(study: Study) -> dict[str, Any]:
         "missing": len(study.runs) - len(timings) - len(failed),
         "trained_with": sorted(trained_with),
     }
-    files.write_json(study.folder / "status.json", summary)
+    files.write_json(study.folder / SUMMARY, summary)
     return summary
 
 

@@ -80,6 +80,11 @@ class Drawer:
                     f"{listed.place if listed else ''} gives already; keep one of them"
                 )
         keys = [*(listed.columns if listed else ()), *self._keys]
+        if listed is not None and not keys:
+            raise ConfigError(
+                f"{listed.place}: nothing in it differs from SETUP.BASE_CFG, so all runs would be "
+                "one; give the keys that differ, or samplers (RNG_SEED, for example)"
+            )
         self._fits = self._needs_fit(samplers)
         if self._fits:
             keys = list(dict.fromkeys([*keys, *self._fitted_keys(keys)]))

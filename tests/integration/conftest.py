@@ -9,35 +9,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+from tiny_study import TINY
 
 ROOT = Path(__file__).resolve().parents[2]
-
-TINY = {
-    "name": "tiny",
-    "title": "A tiny study",
-    "population": {
-        "space": {
-            "num_stages": 2, "strides": [1, 2], "stem_type": "res_stem_cifar", "stem_w": 8,
-            "depth": [1, 2], "width": [8, 32], "group_w": [4, 8], "resolution": 8,
-            "num_classes": 10,
-        },
-        "size": 4,
-        "seed": 3,
-    },
-    "config": {
-        "BN": {"USE_PRECISE_STATS": False},
-        "OPTIM": {"MAX_EPOCH": 3},
-        "TRAIN": {"BATCH_SIZE": 64},
-        "TEST": {"BATCH_SIZE": 1000},
-        "DATA": {"PAD": 1},
-        "DEVICE": "cpu",
-    },
-    "datasets": {"digits": {}, "digits_3": {"of": "digits", "num_classes": 3}, "textures": {}},
-    "reference": "digits",
-    "family": ["digits_3"],
-    "targets": ["textures"],
-    "repeats": [{"dataset": "digits", "arch": "a0000", "seeds": [1, 2]}],
-}  # fmt: skip
 
 
 def run_tool(folder, name, *args, timeout=300, **options):

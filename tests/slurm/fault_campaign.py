@@ -100,16 +100,6 @@ def job_logs(target):
     return {path.stem: path.read_text(errors="replace") for path in sorted(paths)}
 
 
-def wait_for_empty_queue(seconds):
-    slurm = Slurm()
-
-    def is_empty():
-        time.sleep(0.3)
-        return not slurm.jobs()
-
-    wait_until(is_empty, seconds, "the end of all jobs")
-
-
 class Victim:
     """A job at work.
 

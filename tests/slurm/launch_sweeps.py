@@ -7,7 +7,6 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from slurm_queue import wait_until
 from sweep_files import RATES, write
 
 from pycls.sweep.launch.ledger import Ledger
@@ -83,10 +82,6 @@ def follow_ups(target):
     """Return the jobs in Slurm's queue that look after others."""
     names = {s.name for s in Ledger(target.folder).submissions() if s.kind == "follow-up"}
     return [job for job in Slurm().jobs() if job.name in names]
-
-
-def wait_for_empty_queue(seconds=120):
-    wait_until(lambda: not Slurm().jobs(), seconds, "the end of all jobs")
 
 
 def times(target):

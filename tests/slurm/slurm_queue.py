@@ -4,6 +4,8 @@ import subprocess
 import time
 from pathlib import Path
 
+from pycls.sweep.launch.slurm import Slurm
+
 
 def run(*command, check=True):
     """Return what a command prints; fail with its message where it fails."""
@@ -43,6 +45,16 @@ def wait_until(condition, seconds=60, what="it"):
             raise AssertionError(f"waited {seconds} s in vain for {what}; the queue:\n{queue}")
         time.sleep(0.05)
     return value
+
+
+def wait_for_empty_queue(seconds=120):
+    slurm = Slurm()  # which waits for a controller that is being restarted
+
+    def is_empty():
+        time.sleep(0.3)
+        return not slurm.jobs()
+
+    wait_until(is_empty, seconds, "the end of all jobs")
 
 
 def wait_for_file(path, seconds=60):

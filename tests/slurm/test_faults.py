@@ -27,10 +27,9 @@ from fault_campaign import (
     result_of,
     seeds,
     stops,
-    wait_for_empty_queue,
 )
 from slurm_cluster import processes
-from slurm_queue import run, squeue, wait_until
+from slurm_queue import run, squeue, wait_for_empty_queue, wait_until
 from training_audit import Audit, read_starts
 
 from pycls.core.run_lease import find_owner

@@ -16,10 +16,9 @@ from launch_sweeps import (
     logs,
     make_sweep,
     times,
-    wait_for_empty_queue,
     watch_queue,
 )
-from slurm_queue import run, wait_until
+from slurm_queue import run, wait_for_empty_queue, wait_until
 
 from pycls import files
 from pycls.core.run_record import failures_of, read_record

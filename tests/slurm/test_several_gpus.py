@@ -12,9 +12,8 @@ from fault_campaign import (
     out_dirs,
     result_of,
     seeds,
-    wait_for_empty_queue,
 )
-from slurm_queue import run, squeue, wait_until
+from slurm_queue import run, squeue, wait_for_empty_queue, wait_until
 from training_audit import Audit, read_starts
 
 from pycls.core.run_record import failures_of, read_record

@@ -11,37 +11,23 @@ from pathlib import Path
 
 import pytest
 import yaml
-from fault_campaign import wait_for_empty_queue
+from slurm_queue import wait_for_empty_queue
+from tiny_study import TINY
 
 ROOT = Path(__file__).resolve().parents[2]
 EMBEDDED = os.environ.get("PYCLS_SOAK_EMBEDDED") == "1"
 LAUNCH = {
     "NUM_GPUS": 0, "CPUS_PER_GPU": 1, "MEM_PER_GPU": 0.5, "TIME_LIMIT": 60, "PARALLEL_JOBS": 4,
 }  # fmt: skip
-TINY = {
-    "name": "tiny",
-    "population": {
-        "space": {
-            "num_stages": 2, "strides": [1, 2], "stem_type": "res_stem_cifar", "stem_w": 8,
-            "depth": [1, 2], "width": [8, 32], "group_w": [4, 8], "resolution": 8,
-            "num_classes": 10,
-        },
-        "size": 3,
-        "seed": 3,
-    },
-    "config": {
-        "BN": {"USE_PRECISE_STATS": False}, "OPTIM": {"MAX_EPOCH": 2}, "TRAIN": {"BATCH_SIZE": 64},
-        "TEST": {"BATCH_SIZE": 1000}, "DATA": {"PAD": 1}, "DEVICE": "cpu",
-    },
-    "datasets": {"digits": {}, "digits_3": {"of": "digits", "num_classes": 3}, "textures": {}},
-    "reference": "digits",
-    "family": ["digits_3"],
-    "targets": ["textures"],
-}  # fmt: skip
+SMALL = {
+    **{key: value for key, value in TINY.items() if key != "repeats"},
+    "population": {**TINY["population"], "size": 3},
+    "config": {**TINY["config"], "OPTIM": {"MAX_EPOCH": 2}},
+}
 # Each of the first sweep's networks gives its weights to one of the second; the third trains the
 # best of the first.
 WAVES = {
-    **{key: TINY[key] for key in ("population", "config")},
+    **{key: SMALL[key] for key in ("population", "config")},
     "name": "waves",
     "datasets": {
         "digits": {},
@@ -100,7 +86,7 @@ def test_a_study_ends_in_the_same_results_on_slurm(study_tool, tmp_path):
         study = yaml.safe_load((ROOT / "sweeps" / "embedded.yaml").read_text())
         path = write(tmp_path / "embedded.yaml", study, RUNS_PER_JOB=20)
     else:
-        path = write(tmp_path / "tiny.yaml", TINY, RUNS_PER_JOB=2)
+        path = write(tmp_path / "tiny.yaml", SMALL, RUNS_PER_JOB=2)
     here, there = run_both(study_tool, path, tmp_path, 3600 if EMBEDDED else 180)
     assert_same_tables(here, there)
     assert "nothing to submit" in study_tool("launch", path, "--out", there, "--yes")

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from launch_sweeps import HELD, drivers, make_sweep, wait_for_empty_queue
+from launch_sweeps import HELD, drivers, make_sweep
 from processes import children_of
 from slurm_cluster import ClusterOptions, SlurmCluster, missing_programs
-from slurm_queue import job_record, run, squeue, wait_until
+from slurm_queue import job_record, run, squeue, wait_for_empty_queue, wait_until
 from sweep_files import changed, write
 
 from pycls.core.run_record import read_record

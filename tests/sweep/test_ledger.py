@@ -104,12 +104,19 @@ def _hold(folder, held, leave):
         leave.wait(60)
 
 
-def test_one_process_at_a_time_submits(tmp_path):
+@pytest.fixture
+def holder(tmp_path):
+    """Return a process that holds the ledger, and the event at which it lets go."""
     context = multiprocessing.get_context("spawn")
     held, leave = context.Event(), context.Event()
     process = context.Process(target=_hold, args=(tmp_path, held, leave))
     process.start()
     assert held.wait(60)
+    return process, leave
+
+
+def test_one_process_at_a_time_submits(holder, tmp_path):
+    process, leave = holder
     message = "another process is submitting or cancelling jobs"
     with pytest.raises(PyclsError, match=message), Ledger(tmp_path).lock():
         pass
@@ -118,12 +125,8 @@ def test_one_process_at_a_time_submits(tmp_path):
         process.join(60)
 
 
-def test_the_lock_of_a_killed_process_is_free(tmp_path):
-    context = multiprocessing.get_context("spawn")
-    held, leave = context.Event(), context.Event()
-    process = context.Process(target=_hold, args=(tmp_path, held, leave))
-    process.start()
-    assert held.wait(60)
+def test_the_lock_of_a_killed_process_is_free(holder, tmp_path):
+    process, _ = holder
     process.kill()
     process.join(60)
     with Ledger(tmp_path).lock():

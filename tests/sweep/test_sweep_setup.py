@@ -337,6 +337,8 @@ def test_hand_written_configurations(plan, tmp_path):
         ({(*SETUP, "CONFIGS"): [{"OPTIM": {"BASE_LR": 1}}]}, ["already; keep one"]),
         ({(*SETUP, "CONFIGS"): [{"BN": {"MOM": 0.2}}], SAMPLERS: {}},
          ["NUM_CONFIGS is 6", "has 1 rows"]),
+        ({(*SETUP, "CONFIGS"): [{}, {}], SAMPLERS: {}, (*SETUP, "NUM_CONFIGS"): 0},
+         ["SETUP.CONFIGS", "nothing in it differs from SETUP.BASE_CFG"]),
     ],
 )  # fmt: skip
 def test_mistakes_are_named_and_nothing_is_written(plan, tmp_path, changes, parts):

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from pycls.core.cli import positive_int
 from pycls.errors import ConfigError, PyclsError
-from pycls.sweep.launch.launch_texts import count
 from pycls.sweep.launch.ledger import Ledger
 from pycls.sweep.launch.machine import default_workers
 from pycls.sweep.launch.on_this_machine import train_here
 from pycls.sweep.launch.options import LaunchOptions, override
+from pycls.sweep.launch.progress import count
 from pycls.sweep.launch.slurm import Slurm
 from pycls.sweep.launch.status import show
 from pycls.sweep.launch.submit import Launcher, cancel, last_launch

@@ -1,8 +1,9 @@
 """What a launch would submit now: the runs that are missing and in no job, divided into arrays."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from pycls.core.run_record import failures_of
 from pycls.errors import ConfigError
 from pycls.sweep.launch.chunks import divide
 from pycls.sweep.launch.ledger import GAVE_UP, Ledger
@@ -14,7 +15,7 @@ from pycls.sweep.launch.run_states import (
     find_states,
     jobs_by_run,
 )
-from pycls.sweep.launch.slurm import Limits, Slurm
+from pycls.sweep.launch.slurm import Limits, QueuedJob, Slurm
 from pycls.sweep.launch.target import Target, TargetRun
 
 # Of the jobs that the controller holds for everybody (MaxJobCount), what one study may take.
@@ -65,6 +66,7 @@ def plan_request(
     ledger: Ledger,
     slurm: Slurm,
     options: LaunchOptions,
+    queue: Iterable[QueuedJob],
     *,
     again: Sequence[str] | None = None,
     spare_cancelled: bool = False,
@@ -76,6 +78,7 @@ def plan_request(
         ledger: what was submitted before.
         slurm: Slurm.
         options: how to launch.
+        queue: all jobs that Slurm has.
         again: failed runs to try afresh; (): all of them; None: none.
         spare_cancelled: leave out runs whose jobs were cancelled.
 
@@ -84,7 +87,7 @@ def plan_request(
     """
     limits = slurm.limits()
     most_jobs = _most_jobs(options, limits)
-    live = find_live_jobs(ledger, slurm.jobs())
+    live = find_live_jobs(ledger, queue)
     states = find_states(target.runs(), jobs_by_run(live), options.max_retry)
     afresh = [] if again is None else _failed(states, live, again)
     spared = _taken_out(ledger, slurm) if spare_cancelled else set()
@@ -155,7 +158,7 @@ def _to_forget(states: Sequence[RunState], again: Sequence[str] | None) -> list[
     """Return the runs that have failed, for good or not, and are to be as if they never had."""
     if again is None:
         return []
-    failed = [state.run for state in states if state.record.get("status") == "failed"]
+    failed = [state.run for state in states if failures_of(dict(state.record))]
     return [run for run in failed if not again or run.id in again]
 
 

@@ -4,16 +4,11 @@ from collections import Counter
 
 from pycls.sweep.launch.launch_plan import Request
 from pycls.sweep.launch.options import LaunchOptions
-from pycls.sweep.launch.progress import format_duration
+from pycls.sweep.launch.progress import count, format_duration
 from pycls.sweep.launch.run_states import LiveJob
 from pycls.sweep.launch.target import Target
 
 _ORDER = ("done", "running", "queued", "failed", "stopped", "planned")
-
-
-def count(amount: int, what: str) -> str:
-    """Return an amount with its noun: "1 job", "2,000 jobs"."""
-    return f"{amount:,} {what}{'' if amount == 1 else 's'}"
 
 
 def describe(target: Target, options: LaunchOptions, request: Request) -> str:

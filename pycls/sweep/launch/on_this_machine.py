@@ -1,8 +1,6 @@
 """Launching on this machine: the runs of a study or sweep, in the foreground."""
 
-import os
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 
 from pycls.core.run_record import forget_failures, read_record
 from pycls.errors import PyclsError
@@ -13,6 +11,7 @@ from pycls.sweep.launch.pool import Job, run_jobs
 from pycls.sweep.launch.snapshot import snapshot_code
 from pycls.sweep.launch.target import Target, TargetRun
 from pycls.sweep.launch.threads import choose_threads
+from pycls.sweep.launch.worker_process import environment_with
 
 
 def train_here(
@@ -76,7 +75,7 @@ class _Work:
         chosen = choose_threads(target.folder, share, threads, say)
         self._seats = make_seats(workers, chosen, gpus_each)
         self._options = target.options
-        self._environment = _environment(snapshot_code(Ledger(target.folder).code))
+        self._environment = environment_with(snapshot_code(Ledger(target.folder).code))
         # Workers hold the folder too: those of a killed driver may take a moment to leave.
         self._inherit = inherit
         self._stop_with_parent = stop_with_parent
@@ -149,11 +148,3 @@ def _require_weights(
 
 def _job(run: TargetRun, options: LaunchOptions) -> Job:
     return Job(run.id, run.group, run.cfg, run.out_dir, overrides=tuple(options.run_overrides))
-
-
-def _environment(code: Path) -> Mapping[str, str]:
-    """Return this process's environment, with the snapshot before all other code."""
-    others = os.environ.get("PYTHONPATH")
-    path = f"{code.resolve()}{os.pathsep}{others}" if others else str(code.resolve())
-    # Without the first, `python -m` prefers the folder it is started in: often a checkout.
-    return {**os.environ, "PYTHONSAFEPATH": "1", "PYTHONPATH": path}

@@ -18,8 +18,7 @@ def free_places(live: Sequence[LiveJob], parallel_jobs: int) -> tuple[int, list[
         live: the jobs that Slurm has.
         parallel_jobs: those of all arrays that may run at a time.
     """
-    arrays, counts = _arrays(live)
-    free = parallel_jobs - sum(min(s.throttle, counts[n]) for n, s in arrays.items())
+    arrays, _, free = _places(live, parallel_jobs)
     if free > 0:
         return free, []
     return parallel_jobs, [s.job_id for s in arrays.values() if s.job_id is not None]
@@ -27,8 +26,7 @@ def free_places(live: Sequence[LiveJob], parallel_jobs: int) -> tuple[int, list[
 
 def rebalance(slurm: Slurm, live: Sequence[LiveJob], parallel_jobs: int) -> None:
     """Let arrays that go on have the places of those that have ended; see :func:`free_places`."""
-    arrays, counts = _arrays(live)
-    free = parallel_jobs - sum(min(s.throttle, counts[n]) for n, s in arrays.items())
+    arrays, counts, free = _places(live, parallel_jobs)
     for number, submission in arrays.items():
         more = min(free, counts[number] - submission.throttle)
         if more > 0 and submission.job_id is not None:
@@ -38,8 +36,12 @@ def rebalance(slurm: Slurm, live: Sequence[LiveJob], parallel_jobs: int) -> None
                 free -= more
 
 
-def _arrays(live: Sequence[LiveJob]) -> tuple[dict[int, Submission], Counter[int]]:
-    """Return the arrays that train, by number, and how many of their jobs there still are."""
+def _places(
+    live: Sequence[LiveJob], parallel_jobs: int
+) -> tuple[dict[int, Submission], Counter[int], int]:
+    """Return arrays that train, by number, how many of their jobs there are, and free places."""
     jobs = [job for job in live if job.submission.kind == "runs"]
     arrays = {job.submission.number: job.submission for job in jobs}
-    return arrays, Counter(job.submission.number for job in jobs)
+    counts = Counter(job.submission.number for job in jobs)
+    taken = sum(min(s.throttle, counts[number]) for number, s in arrays.items())
+    return arrays, counts, parallel_jobs - taken

@@ -18,17 +18,29 @@ from typing import Any, TextIO
 from pycls import errors
 from pycls.core.process_identity import this_process
 from pycls.core.run_lease import find_owner
-from pycls.core.run_record import add_failure, failures_of, read_record
+from pycls.core.run_record import (
+    add_failure,
+    failures_of,
+    has_failed_for_good,
+    read_record,
+)
 from pycls.errors import RunInterruptedError
 from pycls.sweep.launch.machine import Seat
 from pycls.sweep.launch.progress import Progress
 from pycls.sweep.launch.stop_switch import StopSwitch
-from pycls.sweep.launch.worker_process import TRAIN, Job, WorkerProcess, describe_exit
+from pycls.sweep.launch.worker_process import (
+    TRAIN,
+    Job,
+    WorkerProcess,
+    describe_exit,
+    environment_with,
+)
 
 __all__ = ["TRAIN", "Job", "Outcome", "run_jobs"]
 
 BUSY_RETRY_S = 5.0
 
+_OWN_CODE = Path(errors.__file__).parents[1]
 _LOOK_S = 0.2
 _STOPPED = RunInterruptedError.exit_code
 _ENDS = ("done", "failed", "again", "busy", "left")
@@ -108,7 +120,7 @@ def run_jobs(
     rules = _Rules(max_retry, retry_here, task, grace_s, busy_wait_s, note_at_work)
     start = partial(
         WorkerProcess,
-        environment=_own_environment() if environment is None else environment,
+        environment=environment_with(_OWN_CODE) if environment is None else environment,
         inherit=inherit,
     )
     pool = _Pool(jobs, seats, rules, start, switch, progress)
@@ -123,12 +135,6 @@ def run_jobs(
             pool.close()
             progress.close()
     return pool.outcome()
-
-
-def _own_environment() -> dict[str, str]:
-    """Return this process's environment, in which its own code of this project comes first."""
-    paths = [str(Path(errors.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
 
 
 @dataclass(frozen=True)
@@ -256,9 +262,10 @@ class _Pool:
         """Return what to do next: runs that others have come after all others."""
         while self._waiting:
             job = self._waiting.popleft()
-            failures = failures_of(read_record(job.out_dir))
-            if len(failures) <= self._rules.max_retry:
+            record = read_record(job.out_dir)
+            if not has_failed_for_good(record, self._rules.max_retry):
                 return job
+            failures = failures_of(record)
             reason = failures[-1]["reason"].splitlines()[0]
             self._finish(job, "failed", f"FAILED {len(failures)} times before ({reason})")
         for _ in range(len(self._busy)):

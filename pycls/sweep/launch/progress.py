@@ -16,6 +16,11 @@ def format_duration(seconds: float) -> str:
     return f"{total // 3600} h {total % 3600 // 60:02} min"
 
 
+def count(amount: int, what: str) -> str:
+    """Return an amount with its noun: "1 job", "2,000 jobs"."""
+    return f"{amount:,} {what}{'' if amount == 1 else 's'}"
+
+
 class Progress:
     """Counts finished runs and estimates the time left.
 

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from pycls.core.run_lease import Owner, find_owner
-from pycls.core.run_record import failures_of, read_record
+from pycls.core.run_record import has_failed_for_good, read_record
 from pycls.sweep.launch.ledger import Ledger, Submission
 from pycls.sweep.launch.slurm import QueuedJob
 from pycls.sweep.launch.target import TargetRun
@@ -110,7 +110,7 @@ def _find_state(run: TargetRun, live: Mapping[str, LiveJob], max_retry: int) -> 
     owner = find_owner(run.out_dir) if record else None
     if owner is not None:
         return RunState(run, "running", "", record, owner, name)
-    if status == "failed" and len(failures_of(record)) > max_retry:
+    if has_failed_for_good(record, max_retry):
         return RunState(run, "failed", reason or "no reason was recorded", record)
     if job is not None:
         return RunState(run, "queued", reason, record, None, name)

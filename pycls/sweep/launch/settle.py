@@ -5,7 +5,12 @@ from dataclasses import replace
 from typing import Any
 
 from pycls.core.run_lease import find_owner
-from pycls.core.run_record import add_failure, failures_of, read_record
+from pycls.core.run_record import (
+    add_failure,
+    failures_of,
+    has_failed_for_good,
+    read_record,
+)
 from pycls.sweep.launch.ledger import JobState, Ledger, Submission
 from pycls.sweep.launch.slurm import QueuedJob, Slurm
 
@@ -73,7 +78,7 @@ def _at_fault(submission: Submission, index: int, before: JobState, end: str) ->
     begun, unfinished = [], []
     for run in submission.chunks[index]:
         record = read_record(run["out_dir"]) or {}
-        if record.get("status") == "done" or len(failures_of(record)) > most:
+        if record.get("status") == "done" or has_failed_for_good(record, most):
             continue
         unfinished.append(run["out_dir"])
         if run["id"] in before.at_work and _was_at_work(run["out_dir"], record, before):

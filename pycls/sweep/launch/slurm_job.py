@@ -21,7 +21,7 @@ from pathlib import Path
 
 from pycls.core.interruption import STOP_SIGNALS
 from pycls.core.run_lease import find_owner
-from pycls.core.run_record import failures_of, read_record, utc_now
+from pycls.core.run_record import has_failed_for_good, read_record, utc_now
 from pycls.errors import PyclsError, RunInterruptedError, run_tool
 from pycls.sweep.launch.ledger import GAVE_UP, JobState, Ledger, Submission
 from pycls.sweep.launch.machine import Seat
@@ -113,11 +113,9 @@ class SlurmJob:
         return self._end(outcome, pending)
 
     def _is_pending(self, run: Mapping[str, str]) -> bool:
-        record = read_record(run["out_dir"])
-        if record is None or record.get("status") not in ("done", "failed"):
-            return True
+        record = read_record(run["out_dir"]) or {}
         most = self._submission.plan["options"]["MAX_RETRY"]
-        return record["status"] == "failed" and len(failures_of(record)) <= most
+        return record.get("status") != "done" and not has_failed_for_good(record, most)
 
     def _job(self, run: Mapping[str, str]) -> Job:
         plan = self._submission.plan

@@ -14,6 +14,7 @@ from typing import Any, TextIO
 from pycls.core.run_record import failures_of, utc_now
 from pycls.errors import ConfigError, PyclsError
 from pycls.sweep.launch.ledger import JobState, Ledger
+from pycls.sweep.launch.progress import count
 from pycls.sweep.launch.run_progress import read_progress, seconds_of_epochs
 from pycls.sweep.launch.run_states import (
     STATES,
@@ -323,7 +324,9 @@ def _advise(
     advice = []
     failed = sum(state.state == "failed" for state in states)
     if failed:
-        advice.append((f"{failed:,} failed runs are tried again by", target.command("retry")))
+        verb = "is" if failed == 1 else "are"
+        why = f"{count(failed, 'failed run')} {verb} tried again by"
+        advice.append((why, target.command("retry")))
     if slurm.problem:
         return advice
     open_runs = [s for s in states if s.state in ("planned", "stopped")]
@@ -332,7 +335,9 @@ def _advise(
     # A follow-up job, or the process that trains here, comes to them by itself.
     is_cared_for = any(job.submission.kind == "follow-up" for job in live)
     if ready and not is_cared_for and (live or not is_running):
-        advice.append((f"{ready:,} runs that no job has are launched by", target.command("launch")))
+        verb = "is" if ready == 1 else "are"
+        why = f"{count(ready, 'run')} that no job has {verb} launched by"
+        advice.append((why, target.command("launch")))
     if len(open_runs) > ready:
         reason = next(state.reason for state in open_runs if not state.ready)
         advice.append((f"{len(open_runs) - ready:,} runs wait for others: {reason}", ""))

@@ -9,10 +9,11 @@ from pycls.core.run_record import forget_failures
 from pycls.errors import PyclsError
 from pycls.sweep.launch.arrays import Arrays, describe_chunks
 from pycls.sweep.launch.launch_plan import Request, plan_request
-from pycls.sweep.launch.launch_texts import count, describe, why_nothing
+from pycls.sweep.launch.launch_texts import describe, why_nothing
 from pycls.sweep.launch.ledger import Ledger, Submission
 from pycls.sweep.launch.options import LaunchOptions
 from pycls.sweep.launch.places import free_places, rebalance
+from pycls.sweep.launch.progress import count
 from pycls.sweep.launch.run_states import LiveJob, find_live_jobs
 from pycls.sweep.launch.settle import settle
 from pycls.sweep.launch.slurm import Slurm, SlurmUnreachableError, SubmissionRefusedError
@@ -83,8 +84,12 @@ class Launcher:
         with self._target.hold():
             self._target.write()
         with self._ledger.lock(self._lock_wait_s):
-            settle(self._ledger, self._slurm, self._slurm.jobs())
-            request = self.plan(again=again, spare_cancelled=spare_cancelled)
+            queue = self._slurm.jobs()
+            settle(self._ledger, self._slurm, queue)
+            request = plan_request(
+                self._target, self._ledger, self._slurm, self._options, queue,
+                again=again, spare_cancelled=spare_cancelled,
+            )  # fmt: skip
             if not request.arrays:
                 self._say(why_nothing(self._target, self._options, request, self._own_number))
                 self._look_after(request.live, [])
@@ -94,17 +99,13 @@ class Launcher:
                 return 0
             return self._submit(request)
 
-    def plan(self, *, again: Sequence[str] | None = None, spare_cancelled: bool = False) -> Request:
-        """Return what :meth:`launch` would submit now; writes nothing."""
-        return plan_request(
-            self._target, self._ledger, self._slurm, self._options,
-            again=again, spare_cancelled=spare_cancelled,
-        )  # fmt: skip
-
     def dry_run(self, *, again: Sequence[str] | None = None) -> str:
         """Return the batch scripts that :meth:`launch` would submit; nothing is written."""
         self._slurm.check_request(self._options)
-        request = self.plan(again=again)
+        queue = self._slurm.jobs()
+        request = plan_request(
+            self._target, self._ledger, self._slurm, self._options, queue, again=again
+        )
         if not request.arrays:
             return why_nothing(self._target, self._options, request)
         free, after = free_places(request.live, self._options.parallel_jobs)

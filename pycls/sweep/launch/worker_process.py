@@ -156,6 +156,12 @@ def describe_exit(code: int) -> str:
     return f"its worker process was ended by {signal.Signals(-code).name}{hint}"
 
 
+def environment_with(code: Path) -> dict[str, str]:
+    """Return this process's environment, in which a folder of code comes before all other."""
+    paths = [str(code.resolve()), os.environ.get("PYTHONPATH", "")]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
+
+
 def _worker_environment(seat: Seat, environment: Mapping[str, str]) -> dict[str, str]:
     made = {
         **environment,
