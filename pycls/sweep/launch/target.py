@@ -14,6 +14,7 @@ from pycls.core.run_record import read_record
 from pycls.errors import ConfigError, PyclsError
 from pycls.files import exclusive_lock
 from pycls.sweep.launch.options import LaunchOptions, override, read_options
+from pycls.sweep.launch.run_progress import seconds_of_epochs
 from pycls.sweep.study import Study
 from pycls.sweep.study_file import load_study_file
 from pycls.sweep.study_plan import run_seconds, speed_finder
@@ -284,8 +285,7 @@ class SweepTarget(Target):
 
 def _seconds_of(record: Mapping[str, Any]) -> float:
     """Return what a run took in all of its starts; "seconds" is what the last one took."""
-    spent = [v for e in record.get("epochs", []) for k, v in e.items() if k != "epoch"]
-    return float(sum(spent) or record.get("seconds", 0.0))
+    return sum(seconds_of_epochs(record)) or float(record.get("seconds", 0.0))
 
 
 def load_target(path: str | os.PathLike[str]) -> Target:
