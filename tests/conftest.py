@@ -5,15 +5,34 @@ import json
 import os
 from pathlib import Path
 
+import hypothesis
 import pytest
 
-DATA = Path(__file__).parent / "data"
+TESTS = Path(__file__).parent
+DATA = TESTS / "data"
+# Those that hold what pycls itself gave; the tests that take one are marked `golden`.
+GOLDEN = {"models_golden", "models_golden_float64", "training_golden"}
 
 # Threads that wait for each other in small networks take the cores from what runs beside them.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # of those that are given more threads
 
 gc.set_threshold(2000, 10, 20)  # fewer rounds through everything than by default
+
+# The same examples each time, and none is failed for the time it takes on a busy machine. `make
+# soak` draws others, and more of them.
+EXAMPLES = int(os.environ.get("PYCLS_SOAK_EXAMPLES", "0"))
+hypothesis.settings.register_profile("suite", deadline=None, derandomize=True)
+hypothesis.settings.register_profile("soak", deadline=None, max_examples=EXAMPLES or 100)
+hypothesis.settings.load_profile("soak" if EXAMPLES else "suite")
+
+
+@pytest.hookimpl(tryfirst=True)  # before tests are chosen by their marks
+def pytest_collection_modifyitems(items):
+    """Mark what follows from a test's place or fixtures."""
+    for item in items:
+        if GOLDEN & set(getattr(item, "fixturenames", ())):
+            item.add_marker("golden")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -54,6 +73,12 @@ def digits_cfg(digits_dir, tmp_path):
 def models_golden():
     """Return the vectors that pycls itself gave for networks."""
     return json.loads((DATA / "models_golden.json").read_text())
+
+
+@pytest.fixture(scope="session")
+def models_golden_float64():
+    """Return what pycls itself gave for the same networks in float64, by configuration."""
+    return json.loads((DATA / "models_golden_float64.json").read_text())
 
 
 @pytest.fixture(scope="session")

@@ -6,12 +6,16 @@ import torch
 
 
 def fill(state):
-    """Fill a state dict in place, each tensor by a generator seeded with its name."""
+    """Fill a state dict in place, each tensor by a generator seeded with its name.
+
+    What is drawn has the tensor's own type: the vectors in float64 belong to float64 draws.
+    """
     for name, tensor in state.items():
+        dtype = tensor.dtype if tensor.is_floating_point() else None
         generator = torch.Generator().manual_seed(zlib.crc32(name.encode()))
-        rand = torch.rand(tensor.shape, generator=generator)
+        rand = torch.rand(tensor.shape, generator=generator, dtype=dtype)
         generator.manual_seed(zlib.crc32(name.encode()))
-        randn = torch.randn(tensor.shape, generator=generator)
+        randn = torch.randn(tensor.shape, generator=generator, dtype=dtype)
         if name.endswith("num_batches_tracked"):
             tensor.zero_()
         elif name.endswith("running_var"):
