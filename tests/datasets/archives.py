@@ -8,7 +8,7 @@ import io
 import struct
 import tarfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -112,22 +112,22 @@ def wrap(folder: str, tree: Tree) -> dict[str, bytes]:
     return {f"{folder}/{name}": data for name, data in tree.items()}
 
 
-def packings(tree: Tree, name: str = "download") -> dict[str, dict[str, bytes]]:
-    """Return ways in which one tree may come; each is a tree to write into a folder.
+# Ways in which one tree may come: (name of the download, its tree) -> tree to write into a folder.
+PACKINGS: dict[str, Callable[[str, Tree], dict[str, bytes]]] = {
+    "folder": lambda name, tree: dict(tree),
+    "wrapped": wrap,
+    "doubled": lambda name, tree: wrap(f"{name}/{name}", tree),
+    "zip": lambda name, tree: {f"{name}.zip": pack("zip", tree)},
+    "wrapped_zip": lambda name, tree: {f"{name}.zip": pack("zip", wrap(name, tree))},
+    "zip_in_zip": lambda name, tree: {"outer.zip": pack("zip", {f"{name}.zip": pack("zip", tree)})},
+    "tar": lambda name, tree: {f"{name}.tar": pack("tar", tree)},
+    "tar.gz": lambda name, tree: {f"{name}.tar.gz": pack("tar.gz", wrap(name, tree))},
+}
 
-    Keys: "folder", "wrapped", "doubled", "zip", "wrapped_zip", "zip_in_zip", "tar", "tar.gz".
-    """
-    inner = {**tree, **JUNK}
-    return {
-        "folder": dict(inner),
-        "wrapped": wrap(name, inner),
-        "doubled": wrap(f"{name}/{name}", inner),
-        "zip": {f"{name}.zip": pack("zip", inner)},
-        "wrapped_zip": {f"{name}.zip": pack("zip", wrap(name, inner))},
-        "zip_in_zip": {"outer.zip": pack("zip", {f"{name}.zip": pack("zip", inner)})},
-        "tar": {f"{name}.tar": pack("tar", inner)},
-        "tar.gz": {f"{name}.tar.gz": pack("tar.gz", wrap(name, inner))},
-    }
+
+def pack_as(way: str, tree: Tree, name: str = "download") -> dict[str, bytes]:
+    """Return one of the ways in which a tree may come, with what systems leave behind."""
+    return PACKINGS[way](name, {**tree, **JUNK})
 
 
 def _save(image: Image.Image, kind: str, **options: object) -> bytes:

@@ -84,7 +84,7 @@ def test_operation_is_pillows(name, size):
         assert (difference > 0).mean() < 0.01
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(data=st.data(), size=st.sampled_from([(4, 4), (32, 32), (100, 90)]))
 def test_an_image_does_not_depend_on_the_others(data, size):
     codes = st.integers(-1, len(NAMES) - 1)

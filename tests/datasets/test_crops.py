@@ -32,7 +32,7 @@ def draw_one(seed, epoch, position, height, width, area, aspect):
     return (height - short) // 2, (width - short) // 2, short, short
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(seed=st.integers(0, 9), epoch=st.integers(0, 9), sizes=st.lists(SIZES, min_size=1))
 def test_boxes_are_those_drawn_one_by_one(seed, epoch, sizes):
     positions = np.arange(len(sizes)) * 7 + 3
@@ -44,7 +44,7 @@ def test_boxes_are_those_drawn_one_by_one(seed, epoch, sizes):
     np.testing.assert_array_equal(found, expected)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     size=SIZES,
     low=st.floats(0.01, 1),
@@ -103,7 +103,7 @@ def bilinear(image, box, size):
     return part
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(shape=st.tuples(st.integers(2, 40), st.integers(2, 40)), size=st.integers(1, 40))
 def test_both_ways_of_cutting_resize_bilinearly(shape, size):
     images = noise((3, *shape))

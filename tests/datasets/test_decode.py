@@ -112,7 +112,7 @@ def test_a_file_cut_anywhere_is_refused_or_whole(kind):
     assert decode_or_none(data[: len(data) // 2]) is None
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     seed=st.integers(0, 9),
     kind=st.sampled_from(["jpeg", "jpeg_grey", "jpeg_progressive", "jpeg_cmyk"]),
@@ -145,7 +145,7 @@ def test_bytes_between_image_and_end_are_no_damage():
     np.testing.assert_array_equal(decode_image(data + b"more", "f"), decode_image(data, "f"))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     kind=st.sampled_from(COLOURED + GREY + ["png_palette"]),
     changes=st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), min_size=1),

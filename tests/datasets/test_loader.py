@@ -198,7 +198,7 @@ LIGHTINGS = st.sampled_from([0.0, 0.1])
 RESIDENT = st.sampled_from([0, 1 << 30])
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     world_size=st.integers(1, 5),
     share=st.integers(1, 6),
@@ -224,7 +224,7 @@ def test_processes_train_on_what_one_would(path, world_size, share, epoch, **opt
         assert torch.equal(torch.cat([part for _, part in shares]), labels)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(world_size=st.integers(1, 16), batch_size=st.integers(1, 20), max_resident_bytes=RESIDENT)
 def test_processes_test_every_image_once(path, world_size, batch_size, max_resident_bytes):
     dataset = open_dataset(path, "test")
@@ -249,7 +249,7 @@ def test_processes_test_every_image_once(path, world_size, batch_size, max_resid
     assert torch.equal(torch.cat([part for _, part in found]), labels)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     start=st.integers(0, 7),
     pad=st.integers(0, 2),
@@ -278,7 +278,7 @@ def test_an_epoch_begins_nowhere_else(path):
             loader.epoch(0, start)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(batch_size=st.integers(1, 15), augment=AUGMENTS, lighting=LIGHTINGS)
 def test_augmentation_does_not_depend_on_the_batch_size(path, batch_size, **options):
     dataset = open_dataset(path, "train")

@@ -19,7 +19,7 @@ def decode(patches: np.ndarray) -> np.ndarray:
     return (parts[..., 0] << 16) + (parts[..., 1] << 8) + parts[..., 2]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     size=st.integers(2, 9),
     extra=st.integers(0, 8),

@@ -1,3 +1,4 @@
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,20 @@ TOOL = Path(__file__).parents[2] / "tools" / "prepare_data.py"
 def run(folder, *args):
     command = [sys.executable, str(TOOL), *map(str, args), "--out", str(folder)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def run_here(monkeypatch, capsys):
+    """Return a function that does what `run` does, but starts no process."""
+    monkeypatch.setattr("warnings.formatwarning", None)  # brings back what run_tool replaces
+
+    def run(folder, *args):
+        monkeypatch.setattr("sys.argv", [str(TOOL), *map(str, args), "--out", str(folder)])
+        with pytest.raises(SystemExit) as leaving:
+            runpy.run_path(str(TOOL), run_name="__main__")
+        return subprocess.CompletedProcess(args, leaving.value.code, *capsys.readouterr())
+
+    return run
 
 
 @pytest.fixture(scope="module")
@@ -131,8 +146,8 @@ def test_unreadable_images_end_in_a_message_and_may_be_left_out(tmp_path):
         (["info", "textures"], 1, "holds digits, small"),
     ],
 )
-def test_mistakes_end_in_one_message(folder, args, code, message):
-    done = run(folder, *args)
+def test_mistakes_end_in_one_message(run_here, folder, args, code, message):
+    done = run_here(folder, *args)
     assert done.returncode == code
     assert message in done.stderr
     assert "Traceback" not in done.stderr

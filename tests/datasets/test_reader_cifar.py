@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from archives import JUNK, pack, packings, wrap, write_tree
+from archives import JUNK, PACKINGS, pack, pack_as, wrap, write_tree
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -89,9 +89,9 @@ def check_cifar10(listing):
             assert listing.items[place].side == (batch == 5)
 
 
-@pytest.mark.parametrize("way", packings({}))
+@pytest.mark.parametrize("way", PACKINGS)
 def test_every_packing_gives_the_set(tmp_path, way):
-    folder = write_tree(tmp_path, packings(cifar10_tree())[way])
+    folder = write_tree(tmp_path, pack_as(way, cifar10_tree()))
     listing = read_cifar10(open_source(folder))
     check_cifar10(listing)
     assert "train images: 100, 49,900 fewer than the published 50,000" in listing.notes
@@ -283,7 +283,27 @@ def test_other_arrays_are_refused(array):
         load_pickle(dump(array), "file")
 
 
-@settings(max_examples=400, deadline=None)
+@pytest.mark.parametrize("put", [b"r\0\0\0\x80.", b"p2147483648\n.", b"p2147483648"])
+@pytest.mark.parametrize(
+    "before", [b"", b"cnumpy\ndtype\n", b"S'\\xff'\n", b"T\1\0\0\0.", b"\x8c\1."]
+)
+def test_numbers_of_values_beyond_the_pickles_size_take_no_memory(before, put):
+    """CPython's unpickler would fill 16 bytes for each of 2^31 numbers."""
+    with pytest.raises(DataError, match=r"some/batch: not a pickle .*value number 2147483648 in"):
+        load_pickle(b"\x80\x02" + before + b"}" + put, "some/batch")
+
+
+@pytest.mark.parametrize("length", [b"T\xff\xff\xff\xff", b"\x8b\xff\xff\xff\xff"])
+def test_lengths_below_zero_are_refused(length):
+    with pytest.raises(DataError, match="not a pickle of arrays"):
+        load_pickle(b"\x80\x02" + length + b".", "batch")
+
+
+def test_byte_strings_of_python_2_and_what_follows_the_end_are_as_ever():
+    assert load_pickle(b"S'\\xff'\np1\n.p2147483648\n", "batch") == b"\xff"
+
+
+@settings(max_examples=400)
 @given(
     changes=st.lists(st.tuples(st.integers(0, 1000), st.integers(0, 255)), min_size=1, max_size=6),
     protocol=st.integers(0, 5),
@@ -302,7 +322,7 @@ def test_changed_pickles_give_values_or_a_named_error(changes, protocol):
     assert message.startswith("some/batch: ")
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(data=st.data())
 def test_random_programs_of_pickle_codes_name_nothing_else(data):
     """Random sequences of opcodes with names to call among them."""

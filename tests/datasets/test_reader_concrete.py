@@ -1,7 +1,7 @@
 from pathlib import Path
 
 import pytest
-from archives import encode, make_image, pack, packings, picture, write_tree
+from archives import PACKINGS, encode, make_image, pack, pack_as, picture, write_tree
 
 from pycls.datasets.decode import decode_image
 from pycls.datasets.readers.base import Listing
@@ -20,11 +20,11 @@ def read(folder: Path, tree: dict[str, bytes]) -> Listing:
     return read_concrete(open_source(write_tree(folder, tree)))
 
 
-@pytest.mark.parametrize("packing", packings({}))
+@pytest.mark.parametrize("packing", PACKINGS)
 def test_classes_come_from_the_folders_however_they_are_packed(
     packing: str, tmp_path: Path
 ) -> None:
-    source = open_source(write_tree(tmp_path / "raw", packings(TREE)[packing]))
+    source = open_source(write_tree(tmp_path / "raw", pack_as(packing, TREE)))
     listing = read_concrete(source)
     assert listing.class_names == ("Negative", "Positive")
     assert [item.name for item in listing.items] == sorted(TREE)

@@ -4,7 +4,7 @@ import csv
 import io
 
 import pytest
-from archives import make_image, pack, packings, wrap, write_tree
+from archives import PACKINGS, make_image, pack, pack_as, wrap, write_tree
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -48,10 +48,10 @@ def test_whatever_separates_the_columns(tmp_path, raw, delimiter):
         assert source.read(item.member) == IMAGES[item.name]
 
 
-@pytest.mark.parametrize("way", packings({}))
+@pytest.mark.parametrize("way", PACKINGS)
 def test_table_and_images_in_every_packing(tmp_path, way):
     tree = {**IMAGES, "labels.csv": (HEADER + ROWS).encode()}
-    source = open_source(write_tree(tmp_path, packings(tree)[way]))
+    source = open_source(write_tree(tmp_path, pack_as(way, tree)))
     listing = read_csv(source)
     assert labels(listing) == EXPECTED
     for item in listing.items:
@@ -161,7 +161,7 @@ def test_it_must_be_clear_which_table(tmp_path):
         read_csv(open_source(tmp_path / "images"))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     cells=st.lists(
         st.text(

@@ -1,7 +1,7 @@
 """Anyone's class folders: with or without folders for the sides."""
 
 import pytest
-from archives import make_image, pack, packings, wrap, write_tree
+from archives import PACKINGS, make_image, pack, pack_as, wrap, write_tree
 
 from pycls.datasets.readers.folder import read_folder
 from pycls.datasets.sources import open_source
@@ -29,9 +29,9 @@ PLAIN = images("cats/1.jpg", "cats/deep/2.PNG", "dogs/1.jpeg", "Eels/3.bmp.jpg")
 SPLIT = images("train/cats/1.jpg", "train/dogs/1.jpg", "val/cats/2.jpg", "val/dogs/2.jpg")
 
 
-@pytest.mark.parametrize("way", packings({}))
+@pytest.mark.parametrize("way", PACKINGS)
 def test_class_folders_in_every_packing(tmp_path, way):
-    listing = read(tmp_path, packings({**PLAIN, "readme.txt": b"x"})[way])
+    listing = read(tmp_path, pack_as(way, {**PLAIN, "readme.txt": b"x"}))
     assert listing.class_names == ("Eels", "cats", "dogs")
     assert labelled(listing) == {
         "cats/1.jpg": ("cats", None),
@@ -43,9 +43,9 @@ def test_class_folders_in_every_packing(tmp_path, way):
     assert listing.notes == ()
 
 
-@pytest.mark.parametrize("way", packings({}))
+@pytest.mark.parametrize("way", PACKINGS)
 def test_split_folders_in_every_packing(tmp_path, way):
-    listing = read(tmp_path, packings(SPLIT)[way])
+    listing = read(tmp_path, pack_as(way, SPLIT))
     assert listing.class_names == ("cats", "dogs")
     assert labelled(listing) == {
         "train/cats/1.jpg": ("cats", 0),

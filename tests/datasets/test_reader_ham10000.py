@@ -3,7 +3,7 @@ import io
 from pathlib import Path
 
 import pytest
-from archives import JUNK, make_image, pack, packings, write_tree
+from archives import JUNK, make_image, pack, pack_as, write_tree
 
 from pycls.datasets.readers.base import Listing
 from pycls.datasets.readers.ham10000 import read_ham10000
@@ -57,7 +57,7 @@ def check(listing: Listing) -> None:
     "packing", ["folder", "wrapped", "doubled", "zip", "zip_in_zip", "tar", "tar.gz"]
 )
 def test_labels_and_lesions_come_from_the_table(packing: str, tmp_path: Path) -> None:
-    source = open_source(write_tree(tmp_path, packings(TREE, "dataverse_files")[packing]))
+    source = open_source(write_tree(tmp_path, pack_as(packing, TREE, "dataverse_files")))
     listing = read_ham10000(source)
     check(listing)
     for item in listing.items:

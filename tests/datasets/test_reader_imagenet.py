@@ -1,5 +1,6 @@
 """ImageNet as published and as usually unpacked: classes, labels of the validation images."""
 
+import functools
 import io
 
 import numpy as np
@@ -22,6 +23,7 @@ PER_CLASS = 3
 TRUTH = [WNIDS[(number * 7) % 4] for number in range(8)]
 
 
+@functools.cache
 def train_files():
     """Return wnid to file names and bytes; some CMYK, some grey, some PNG named .JPEG."""
     return {
@@ -37,6 +39,7 @@ def val_name(number):
     return f"ILSVRC2012_val_{number + 1:08}.JPEG"
 
 
+@functools.cache
 def val_files():
     return {val_name(number): make_image(100 + number) for number in range(len(TRUTH))}
 
@@ -73,6 +76,7 @@ def devkit(truth=None, mat=None):
     return wrap("ILSVRC2012_devkit_t12", tree)
 
 
+@functools.cache
 def published(**changes):
     """Return the three archives as published."""
     inner = {f"{wnid}.tar": pack("tar", files) for wnid, files in train_files().items()}
@@ -85,18 +89,21 @@ def published(**changes):
     return {name: data for name, data in tree.items() if data is not None}
 
 
+@functools.cache
 def unpacked_train():
     return {
         f"train/{w}/{name}": d for w, files in train_files().items() for name, d in files.items()
     }
 
 
+@functools.cache
 def class_folders():
     val = val_files()
     files = {f"val/{wnid}/{val_name(n)}": val[val_name(n)] for n, wnid in enumerate(TRUTH)}
     return {**unpacked_train(), **files}
 
 
+@functools.cache
 def layouts():
     train_tars = {f"{wnid}.tar": pack("tar", files) for wnid, files in train_files().items()}
     return {

@@ -3,7 +3,7 @@ from importlib import resources
 from pathlib import Path
 
 import pytest
-from archives import make_image, pack, packings, write_tree
+from archives import make_image, pack, pack_as, write_tree
 
 from pycls.datasets.readers.base import Listing
 from pycls.datasets.readers.insects import read_insects
@@ -34,7 +34,7 @@ def read(folder: Path, tree: dict[str, bytes]) -> Listing:
 
 @pytest.mark.parametrize("packing", ["folder", "wrapped", "zip", "zip_in_zip", "tar.gz"])
 def test_the_class_is_the_key_of_the_folder(packing: str, tmp_path: Path) -> None:
-    tree = packings(TREE, "British Carabids")[packing]
+    tree = pack_as(packing, TREE, "British Carabids")
     source = open_source(write_tree(tmp_path / "raw", tree))
     listing = read_insects(source)
     assert listing.class_names == tuple(sorted([*KEYS, UNKNOWN]))

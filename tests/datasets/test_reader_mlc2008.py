@@ -3,7 +3,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
-from archives import JUNK, encode, make_image, pack, packings, picture, write_tree
+from archives import JUNK, PACKINGS, encode, make_image, pack, pack_as, picture, write_tree
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -54,9 +54,9 @@ def change(name: str, data: bytes | None) -> dict[str, bytes]:
     return {path: data for path, data in tree.items() if data is not None}
 
 
-@pytest.mark.parametrize("packing", packings({}))
+@pytest.mark.parametrize("packing", PACKINGS)
 def test_pieces_lie_around_the_labelled_points(packing: str, tmp_path: Path) -> None:
-    tree = packings(TREE, "MCR_LTER_ComputerVision_LabeledCorals_2008_20120521")[packing]
+    tree = pack_as(packing, TREE, "MCR_LTER_ComputerVision_LabeledCorals_2008_20120521")
     source = open_source(write_tree(tmp_path, tree))
     listing = read_mlc2008(source, PATCH)
     assert listing.class_names == CODES
@@ -103,7 +103,7 @@ def test_the_published_size_of_pieces_is_312(tmp_path: Path) -> None:
     assert "points nearer than 156 pixels to the border, left out: 4" in listing.notes
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(data=st.data(), height=st.integers(8, 30), width=st.integers(8, 30))
 def test_every_piece_that_fits_is_listed_and_no_other(data, height: int, width: int) -> None:
     patch = data.draw(st.integers(1, 8))
@@ -219,10 +219,10 @@ def make_folders(stem: str, folders=CLASS_FOLDERS, pieces: int = 4) -> dict[str,
     }
 
 
-@pytest.mark.parametrize("packing", packings({}))
+@pytest.mark.parametrize("packing", PACKINGS)
 def test_class_folders_in_any_spelling(packing: str, tmp_path: Path) -> None:
     tree = make_folders("mcr_lter1_pole1-2_qu{photograph}_20080415_{number}_7")
-    listing = read(tmp_path, packings(tree, "MLC 2008")[packing])
+    listing = read(tmp_path, pack_as(packing, tree, "MLC 2008"))
     assert listing.class_names == CLASS_FOLDERS
     assert listing.class_titles["sand"] == "sand"
     assert [f"{item.name}.jpg" for item in listing.items] == sorted(tree)

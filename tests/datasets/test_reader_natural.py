@@ -1,7 +1,7 @@
 """The Intel scenes: folders doubled or not, the unlabelled part left out."""
 
 import pytest
-from archives import JUNK, make_image, pack, packings, wrap, write_tree
+from archives import JUNK, PACKINGS, make_image, pack, pack_as, wrap, write_tree
 
 from pycls.datasets.catalog import find_entry
 from pycls.datasets.readers.natural import TEST_COUNTS, TRAIN_COUNTS, read_natural
@@ -45,9 +45,9 @@ def check(source, listing, names=CLASSES):
 
 
 @pytest.mark.parametrize("doubled", [True, False])
-@pytest.mark.parametrize("way", packings({}))
+@pytest.mark.parametrize("way", PACKINGS)
 def test_every_packing_gives_the_set(tmp_path, way, doubled):
-    check(*read(tmp_path, packings(scenes(doubled), "intel-image-classification")[way]))
+    check(*read(tmp_path, pack_as(way, scenes(doubled), "intel-image-classification")))
 
 
 def test_names_of_classes_are_those_on_disk(tmp_path):

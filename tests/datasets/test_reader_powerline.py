@@ -2,7 +2,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from archives import encode, make_image, pack, packings, picture, write_tree
+from archives import PACKINGS, encode, make_image, pack, pack_as, picture, write_tree
 
 from pycls.datasets.decode import decode_image
 from pycls.datasets.readers.base import Listing
@@ -28,9 +28,9 @@ def read(folder: Path, tree: dict[str, bytes]) -> Listing:
     return read_powerline(open_source(write_tree(folder, tree)))
 
 
-@pytest.mark.parametrize("packing", packings({}))
+@pytest.mark.parametrize("packing", PACKINGS)
 def test_class_and_modality_come_from_the_file_name(packing: str, tmp_path: Path) -> None:
-    source = open_source(write_tree(tmp_path / "raw", packings(TREE, ROOT)[packing]))
+    source = open_source(write_tree(tmp_path / "raw", pack_as(packing, TREE, ROOT)))
     listing = read_powerline(source)
     assert listing.class_names == ("none", "power line")
     assert "TV in the file name" in listing.class_titles["power line"]

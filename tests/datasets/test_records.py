@@ -24,7 +24,7 @@ def read(reader, positions):
     return found
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(positions=st.lists(st.integers(0, 49), max_size=80))
 def test_images_come_as_asked_for(images, positions):
     reader = RecordReader(images)
@@ -59,8 +59,10 @@ def test_a_file_that_was_cut_is_named(tmp_path):
 
 
 def test_the_file_is_closed_with_the_reader(images):
+    path = Path(images.filename).resolve()
+
     def count_open():
-        return len(list(Path("/proc/self/fd").iterdir()))
+        return sum(link.resolve() == path for link in Path("/proc/self/fd").iterdir())
 
     before = count_open()
     readers = [RecordReader(images) for _ in range(5)]
@@ -76,13 +78,20 @@ def test_views_are_of_the_file_itself(images):
     assert all(np.shares_memory(view, images) and not view.flags.writeable for view in views)
 
 
-@pytest.mark.skipif(not hasattr(os, "posix_fadvise"), reason="no advice on this system")
+@pytest.mark.skipif(not hasattr(os, "RWF_NOWAIT"), reason="no advice on this system")
 def test_images_in_the_cache_are_not_announced(images, monkeypatch):
-    reader, calls = RecordReader(images), []
+    reader, calls, flags = RecordReader(images), [], set()
     monkeypatch.setattr(os, "posix_fadvise", lambda *args: calls.append(args))
-    read(reader, range(50))
+    plain = os.preadv
+
+    # Not every file system answers, and the system may need the cache for others meanwhile.
+    def be_cached(descriptor, buffers, offset, flag):
+        flags.add(flag)
+        return plain(descriptor, buffers, offset)
+
+    monkeypatch.setattr(os, "preadv", be_cached)
     reader.announce(np.arange(20))
-    assert calls == []
+    assert (calls, flags) == ([], {os.RWF_NOWAIT})
 
     def wait(*args):
         raise BlockingIOError

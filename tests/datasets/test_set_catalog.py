@@ -4,7 +4,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from pycls.datasets.catalog import CATALOG, find_entry
@@ -73,14 +72,6 @@ def test_readers_take_no_option_that_the_catalogue_does_not_have(key):
     source, *options = inspect.signature(entry.load_reader()).parameters
     assert source == "source"
     assert set(options) <= set(entry.options)
-
-
-@pytest.mark.parametrize("key", EMBEDDED)
-def test_sizes_of_embedded_sets_are_those_that_are_read(key):
-    entry = find_entry(key)
-    raw = entry.load_reader()(**entry.options)
-    assert np.bincount(raw.split).tolist() == [entry.train_images, entry.test_images]
-    assert len(raw.class_names) == entry.num_classes
 
 
 def test_published_class_counts_add_up():

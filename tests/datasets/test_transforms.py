@@ -20,7 +20,7 @@ def plain(images: torch.Tensor) -> np.ndarray:
     return (images.numpy().astype(np.float64) / 255 - MEAN) / STD
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(
     shape=st.tuples(st.integers(5, 9), st.integers(5, 9)),
     pad=st.integers(0, 4),

@@ -76,7 +76,7 @@ def test_workers_leave_with_a_parent_that_is_killed():
     process.kill()
     process.wait()
     process.stdout.close()
-    wait_until(lambda: not any(map(is_alive, workers)), 20)
+    wait_until(lambda: not any(map(is_alive, workers)))
 
 
 def test_workers_hold_the_lock_of_a_parent_that_is_gone(tmp_path):

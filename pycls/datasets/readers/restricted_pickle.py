@@ -8,7 +8,8 @@ refused before anything is called.
 import io
 import math
 import pickle
-from collections.abc import Callable
+import pickletools
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,14 @@ _ARRAY_MODULES = ("numpy.core.multiarray", "numpy._core.multiarray")
 _BUFFER_MODULES = ("numpy.core.numeric", "numpy._core.numeric")
 # Kinds and sizes in bytes of the numbers an array may hold.
 _DTYPES = frozenset({"u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f4", "f8", "b1"})
+_CODES = {ord(code.code): code for code in pickletools.opcodes}
+# Size in bytes of the length that stands before an argument, and whether that has a sign.
+_LENGTHS = {
+    pickletools.TAKEN_FROM_ARGUMENT1: (1, False),
+    pickletools.TAKEN_FROM_ARGUMENT4: (4, True),
+    pickletools.TAKEN_FROM_ARGUMENT4U: (4, False),
+    pickletools.TAKEN_FROM_ARGUMENT8U: (8, False),
+}
 
 
 def load_pickle(data: bytes, where: str) -> Any:
@@ -37,6 +46,7 @@ def load_pickle(data: bytes, where: str) -> Any:
             damaged or cut short.
     """
     try:
+        _check_places(data)
         return _replace_arrays(_Unpickler(io.BytesIO(data), encoding="bytes").load())
     except _RefusedError as error:
         raise DataError(
@@ -48,6 +58,48 @@ def load_pickle(data: bytes, where: str) -> Any:
             f"{where}: not a pickle of arrays, or damaged or cut short "
             f"({type(error).__name__}: {error}); download it again"
         ) from None
+
+
+def _check_places(data: bytes) -> None:
+    """Refuse a number to keep a value under that is beyond the values the bytes can hold.
+
+    The unpickler's table is as long as the largest number asks for: through one changed byte it
+    would fill the memory.
+    """
+    for place in _iter_places(data):
+        if place > len(data):
+            raise ValueError(f"value number {place} in {len(data)} bytes")
+
+
+def _iter_places(data: bytes) -> Iterator[int]:
+    """Yield the numbers a pickle keeps values under, as far as an unpickler would come.
+
+    `pickletools.genops` is no help: it does not take all byte strings of Python 2.
+    """
+    at = 0
+    while at < len(data) and (code := _CODES.get(data[at])) and code.name != "STOP":
+        start = at + 1
+        at = _find_end(data, start, code)
+        if code.name == "PUT":
+            yield int(data[start:at])
+        elif code.name == "LONG_BINPUT":
+            yield int.from_bytes(data[start:at], "little")
+
+
+def _find_end(data: bytes, start: int, code: pickletools.OpcodeInfo) -> int:
+    """Return where what belongs to a code of a pickle ends."""
+    size = code.arg.n if code.arg else 0
+    if size >= 0:
+        return start + size
+    if size == pickletools.UP_TO_NEWLINE:
+        for _ in range(2 if code.name in ("GLOBAL", "INST") else 1):
+            start = data.find(b"\n", start) + 1 or len(data)
+        return start
+    width, signed = _LENGTHS[size]
+    length = int.from_bytes(data[start : start + width], "little", signed=signed)
+    if length < 0:
+        raise ValueError(f"a length of {length} bytes")
+    return start + width + length
 
 
 class _RefusedError(Exception):
