@@ -214,7 +214,8 @@ def _epochs(test_epoch: Mapping[str, Any]) -> tuple[int, int]:
 def _last_words(record: Mapping[str, Any]) -> str:
     """Return the last line that a run wrote to stderr, which mostly says why it failed."""
     text = record.get("err")
-    lines = [line.strip() for line in text.splitlines() if line.strip()] if text else []
+    lines = text.splitlines() if isinstance(text, str) else []
+    lines = [line.strip() for line in lines if line.strip()]
     return f"; last on stderr: {lines[-1][:_MAX_REASON]}" if lines else ""
 
 

@@ -2,7 +2,20 @@ import pytest
 from synthetic_study import write_study
 from synthetic_sweep import write_sweep_json
 
+from pycls.analysis.style import RC
 from pycls.analysis.sweep_results import load_sweep
+
+
+@pytest.fixture(scope="module", autouse=True)
+def given_fonttype():
+    """Keep the fonts of PDFs as drawings meanwhile; return what they are kept as otherwise.
+
+    To cut a TrueType font down to the letters of a figure takes more time than to draw it.
+    """
+    given = RC["pdf.fonttype"]
+    RC["pdf.fonttype"] = 3
+    yield given
+    RC["pdf.fonttype"] = given
 
 
 @pytest.fixture(scope="session")

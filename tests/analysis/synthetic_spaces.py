@@ -4,7 +4,7 @@ import csv
 import json
 
 import numpy as np
-from synthetic_study import Plan, write_csv, write_json, write_study
+from synthetic_study import plan_of, write_csv, write_json, write_study
 
 SPACES = ("AnyNetXA", "AnyNetXC", "RegNetX")
 
@@ -14,10 +14,10 @@ def write_spaces(folder, size=20, datasets=("digits",), unfinished=False):
 
     Errors rise with cumulative depth, and space i has i points less than the first.
     """
-    plan = Plan(archs=size * len(SPACES), repeats=0, failed=(), family=(), targets=())
-    plan.classes = {key: plan.classes[key] for key in datasets}
-    plan.signal = {key: plan.signal[key] for key in datasets}
-    write_study(folder, plan)
+    archs = size * len(SPACES)
+    write_study(
+        folder, plan_of(*datasets, archs=archs, repeats=0, failed=(), family=(), targets=())
+    )
     rng = np.random.default_rng(2)
     with (folder / "results.csv").open() as file:
         rows = list(csv.DictReader(file))

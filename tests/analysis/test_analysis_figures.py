@@ -14,7 +14,7 @@ from pycls.analysis.results import (
     repeat_runs,
 )
 from pycls.analysis.statistics import spearman
-from pycls.analysis.style import ORANGE, RED
+from pycls.analysis.style import ORANGE, RC, RED, panel_grid
 from pycls.errors import ConfigError
 
 
@@ -137,7 +137,8 @@ def test_a_set_without_errors_says_so(simulated):
         assert "no " in texts
 
 
-def test_the_same_data_gives_the_same_bytes(simulated, tmp_path):
+def test_the_same_data_gives_the_same_bytes(simulated, tmp_path, monkeypatch, given_fonttype):
+    monkeypatch.setitem(RC, "pdf.fonttype", given_fonttype)
     study, errors, *_ = simulated
     first = figures.save_figure(figures.reference_figure(errors, study), tmp_path / "a")
     second = figures.save_figure(figures.reference_figure(errors, study), tmp_path / "b")
@@ -145,6 +146,18 @@ def test_the_same_data_gives_the_same_bytes(simulated, tmp_path):
     for one, other in zip(first, second, strict=True):
         assert one.read_bytes() == other.read_bytes()
     assert "<text" in first[0].read_text()
+
+
+def test_pdfs_hold_truetype_fonts_as_publishers_ask(tmp_path, monkeypatch, given_fonttype):
+    figure = panel_grid(1, title_lines=1).figure
+    figure.text(0, 0, "ünï → ç Ω")  # letters beyond the first 256 too
+    embedded = []
+    for kind in (given_fonttype, 3):
+        monkeypatch.setitem(RC, "pdf.fonttype", kind)
+        (path,) = figures.save_figure(figure, tmp_path / f"type_{kind}", ["pdf"])
+        pdf = path.read_bytes()
+        embedded.append({name for name in (b"/FontFile2", b"/Type3") if name in pdf})
+    assert embedded == [{b"/FontFile2"}, {b"/Type3"}]
 
 
 def test_the_callers_matplotlib_is_left_as_it_was(simulated):

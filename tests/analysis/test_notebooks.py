@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -38,7 +39,7 @@ def clone(tmp_path_factory):
         for path in [*folder.glob("*.csv"), *folder.glob("*.json")]:
             shutil.copy(path, studies / folder.name)
     if not (studies / "embedded").exists():
-        write_study(studies / "embedded", Plan(topk=True))
+        write_study(studies / "embedded", Plan(archs=16, topk=True))
         write_appendix(studies / "embedded_appendix", studies / "embedded")
     if not (studies / "embedded_spaces").exists():
         write_spaces(studies / "embedded_spaces")
@@ -46,17 +47,29 @@ def clone(tmp_path_factory):
 
 
 @pytest.fixture
-def run(clone, tmp_path):
+def sockets():
+    """How to talk to a kernel: files, since another process may take a port that was free."""
+    with tempfile.TemporaryDirectory() as folder:  # short: a socket's path has 100 letters at most
+        yield {"transport": "ipc", "connection_file": f"{folder}/kernel.json"}
+
+
+@pytest.fixture
+def run(clone, tmp_path, sockets):
     """Return a function (name) -> outputs of a notebook: its texts, and how many pictures."""
     nbclient = pytest.importorskip("nbclient")
     nbformat = pytest.importorskip("nbformat")
+    traitlets_config = pytest.importorskip("traitlets.config")
     pytest.importorskip("ipykernel")
 
     def run(name):
         folder = clone / "sweeps" / "notebooks"
         notebook = nbformat.read(folder / f"{name}.ipynb", as_version=4)
         client = nbclient.NotebookClient(
-            notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": folder}}
+            notebook,
+            timeout=600,
+            kernel_name="python3",
+            resources={"metadata": {"path": folder}},
+            config=traitlets_config.Config(KernelManager=sockets),
         )
         private = {"IPYTHONDIR": tmp_path / "ipython", "TMPDIR": tmp_path, "OMP_NUM_THREADS": 1}
         client.execute(env={**os.environ, **{key: str(value) for key, value in private.items()}})

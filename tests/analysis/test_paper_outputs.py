@@ -1,9 +1,12 @@
 """Every figure and table of the paper, from a simulated study whose ranks are known."""
 
+import contextlib
 import csv
 import re
 import shutil
 import warnings
+from dataclasses import replace
+from functools import lru_cache, partial
 from itertools import combinations
 
 import matplotlib as mpl
@@ -17,6 +20,7 @@ from synthetic_appendix import write_pair
 from synthetic_spaces import write_spaces
 from synthetic_study import Plan, write_study
 
+from pycls.analysis import paper
 from pycls.analysis.paper import OUTPUTS, MissingRuns, load_collection, write_outputs
 from pycls.analysis.style import ORANGE, RED
 from pycls.analysis.wording import MINUS, RHO
@@ -41,9 +45,20 @@ def collection(simulated):
 
 
 @pytest.fixture(scope="module")
-def written(simulated):
-    """Outputs by key, figures as SVG; (entry, folder)."""
-    return {each.key: each for each in write_outputs(simulated, formats=("svg",))}
+def drawn(collection):
+    """Return a function (key) -> the figure of the simulated study, which is drawn once."""
+    return lru_cache(lambda key: OUTPUTS[key].make(collection))
+
+
+@pytest.fixture(scope="module")
+def written(simulated, collection, drawn):
+    """Outputs by key, figures as SVG."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(paper, "load_collection", lambda _: collection)
+        for key in FIGURES:
+            make = partial(lambda figure, _: figure, drawn(key))
+            patch.setitem(OUTPUTS, key, replace(OUTPUTS[key], make=make))
+        return {each.key: each for each in write_outputs(simulated, formats=("svg",))}
 
 
 @pytest.fixture(scope="module")
@@ -209,9 +224,8 @@ def test_only_the_published_study_has_published_numbers(small):
     assert not [name for name in OUTPUTS["table4"].make(small) if "published" in name]
 
 
-def test_best_ten_are_orange_and_worst_ten_red(collection, truth):
-    figure = OUTPUTS["fig3"].make(collection)
-    for axes, key in zip(figure.axes, TARGETS, strict=True):
+def test_best_ten_are_orange_and_worst_ten_red(drawn, truth):
+    for axes, key in zip(drawn("fig3").axes, TARGETS, strict=True):
         errors = sorted(truth[key][arch] for arch in truth[key])
         shown = {line.get_color(): sorted(line.get_ydata()) for line in axes.get_lines()}
         assert shown[ORANGE] == pytest.approx(errors[:10])
@@ -240,14 +254,12 @@ def test_balancing_cuts_the_largest_class_only(written):
 
 
 @pytest.mark.parametrize("key", FIGURES)
-def test_figures_are_legible(key, collection, small):
+def test_figures_are_legible(key, drawn, small):
     """No text on another or outside, at the widths of a journal, in letters of 7 points."""
-    for each in (collection, small):
-        try:
-            figure = OUTPUTS[key].make(each)
-        except MissingRuns:
-            assert each is small
-            continue
+    figures = [drawn(key)]
+    with contextlib.suppress(MissingRuns):
+        figures.append(OUTPUTS[key].make(small))
+    for figure in figures:
         assert check_texts(figure) > 3
         assert figure.get_figwidth() <= 178 / 25.4 + 1e-6
         sizes = {text.get_fontsize() for text in figure.findobj(mpl.text.Text) if text.get_text()}
@@ -297,10 +309,10 @@ def test_files_of_outputs_that_cannot_be_made_any_more_are_removed(tmp_path):
 
 def test_all_formats_and_the_same_bytes_again(tmp_path, small):
     folder = tmp_path / "out"
-    runs = [write_outputs(small.folder, folder, ["fig4", "table4"])[0].paths for _ in range(2)]
-    before = {path: path.read_bytes() for path in runs[0]}
+    first = write_outputs(small.folder, folder, ["fig4", "table4"])
+    before = {path: path.read_bytes() for each in first for path in each.paths}
     write_outputs(small.folder, folder, ["fig4", "table4"])
-    assert {path.suffix for path in before} == {".svg", ".pdf", ".png", ".csv"}
+    assert {path.suffix for path in before} == {".svg", ".pdf", ".png", ".csv", ".tex"}
     assert all(path.read_bytes() == data for path, data in before.items())
     assert before[folder / "fig4.png"].startswith(b"\x89PNG")
     assert before[folder / "fig4.pdf"].startswith(b"%PDF")

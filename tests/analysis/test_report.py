@@ -3,7 +3,7 @@ import shutil
 
 import pytest
 from report_page import Page
-from synthetic_study import Plan, write_study
+from synthetic_study import Plan, plan_of, write_study
 
 from pycls.analysis.report import write_report
 from pycls.analysis.statistics import Correlation, Difference
@@ -97,14 +97,18 @@ def test_the_same_inputs_give_the_same_bytes_and_old_figures_go(written):
 @pytest.mark.parametrize(
     ("plan", "expected", "names"),
     [
-        (Plan(archs=3, failed=()), "cannot be said: there are too few errors", FIGURES),
         (
-            Plan(archs=8, failed=(), family=()),
+            plan_of("digits", "digits_5", "faces", archs=3, failed=()),
+            "cannot be said: there are too few errors",
+            FIGURES,
+        ),
+        (
+            plan_of("digits", "textures", "faces", archs=8, failed=()),
             "The study names no family members.",
             FIGURES - {"member", "family"},
         ),
         (
-            Plan(archs=8, failed=(), targets=(), repeats=0),
+            plan_of("digits", "digits_5", "digits_2", archs=8, failed=(), repeats=0),
             "The study names no targets, so there is nothing to predict.",
             FIGURES - {"reference", "member", "noise"},
         ),
@@ -128,9 +132,7 @@ def test_a_study_without_results_is_reported(tmp_path):
 
 
 def test_status_and_timings_may_be_absent(tmp_path):
-    plan = Plan(archs=8, family=(), targets=(), repeats=0)
-    plan.classes = {"digits": 10, "textures": 3}
-    plan.signal = {"digits": 0.9, "textures": 0.0}
+    plan = plan_of("digits", "textures", archs=8, targets=(), repeats=0)
     folder = write_study(tmp_path / "study", plan)
     for name in ("status.json", "timings.csv"):
         (folder / name).unlink()

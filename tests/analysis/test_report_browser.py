@@ -230,6 +230,8 @@ def test_without_scripts_figures_and_tables_are_there(chromium, page):
 
 def test_the_hook_for_measuring_answers(chromium, page):
     chromium.open(page)
-    found = chromium.run("window.pyclsBenchmark(5)")
+    found = chromium.run("window.pyclsBenchmark(60)")
     assert found["panels"] == 3
-    assert 0 < found["median"] <= found["highest"]
+    # The browser's clock has steps of 0.1 ms: half of the hovers may take none of them.
+    assert 0 <= found["median"] <= found["highest"]
+    assert found["highest"] > 0

@@ -11,8 +11,9 @@ from figure_texts import check_texts
 from hypothesis import given
 from hypothesis import strategies as st
 from report_page import Page
-from synthetic_study import Plan, write_study
+from synthetic_study import Plan, plan_of, write_study
 
+from pycls.analysis import report
 from pycls.analysis.best_architectures import best_html, best_table, describe
 from pycls.analysis.checks import study_warnings, undone_runs
 from pycls.analysis.figures import reference_figure
@@ -336,15 +337,18 @@ def test_runs_without_a_result_are_named_and_many_are_counted(parts):
 
 
 def test_one_architecture(tmp_path):
-    path = write_report(write_study(tmp_path / "one", Plan(archs=1, failed=(), repeats=0)))
-    page = Page(path)
+    plan = plan_of("digits", "digits_5", "faces", archs=1, failed=(), repeats=0)
+    page = Page(write_report(write_study(tmp_path / "one", plan)))
     assert "only 1 error, and" in page.text
     assert "cannot be said" in page.text
     assert not any("nan" in cell.lower() for row in page.rows for cell in row)
 
 
-def test_errors_that_are_constant_or_not_finite(tmp_path):
-    folder = write_study(tmp_path / "study", Plan(archs=8, failed=(), repeats=0))
+def test_errors_that_are_constant_or_not_finite(tmp_path, monkeypatch):
+    # The paper's outputs of such errors: test_paper_outputs.py.
+    monkeypatch.setattr(report, "paper_section", lambda *_: None)
+    plan = plan_of("digits", "digits_2", "textures", "faces", archs=8, failed=(), repeats=0)
+    folder = write_study(tmp_path / "study", plan)
 
     def spoil(table):
         table.loc[table["sweep"] == "faces", "error"] = "7.0000"

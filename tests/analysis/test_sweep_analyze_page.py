@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from synthetic_sweep import curve, describe, rate_runs, rates_cfg, record
 
-from pycls.analysis.sweep_metrics import metric_table
+from pycls.analysis.sweep_metrics import apply_filters, metric_table
 from pycls.analysis.sweep_page import write_analysis
 from pycls.analysis.sweep_panels import value_figures
 from pycls.analysis.sweep_results import load_sweep
@@ -186,22 +186,54 @@ def break_somewhere(node, rng):
         return
 
 
-@given(seed=st.integers(0, 2**32 - 1))
-@settings(max_examples=25, deadline=None)
-def test_broken_records_are_named_or_refused_never_a_traceback(tmp_path_factory, seed):
-    rng = random.Random(seed)
-    runs = rate_runs(4)
-    for _ in range(rng.randint(1, 6)):
-        break_somewhere(runs, rng)
-        if not runs:
-            return
-    tmp_path = tmp_path_factory.mktemp("broken")
-    (tmp_path / "sweep.json").write_text(json.dumps(runs))
+@pytest.fixture(scope="module")
+def load_broken(tmp_path_factory):
+    """Return a function (seed) -> a sweep whose file is broken in some places, None if empty."""
+    path = tmp_path_factory.mktemp("broken") / "sweep.json"
+
+    def load_broken(seed):
+        rng = random.Random(seed)
+        runs = rate_runs(4)
+        for _ in range(rng.randint(1, 6)):
+            break_somewhere(runs, rng)
+            if not runs:
+                return None
+        path.write_text(json.dumps(runs))
+        return load_sweep(path, "rates", planned=[f"{n:06d}" for n in range(4)])
+
+    return load_broken
+
+
+def test_an_err_that_is_no_text_is_no_traceback(load_runs):
+    sweep = load_runs([*rate_runs(3), record("000003", rates_cfg(0.1), [], err=7)])
+    assert dict(sweep.left_out) == {"000003": "no epoch was tested"}
+
+
+BROKEN_METRICS = ["lr", "anynet_ds", "done", "ema_gain"]
+SEEDS = st.integers(0, 2**32 - 1)
+
+
+@given(seed=SEEDS)
+@settings(max_examples=200, deadline=None)
+def test_broken_records_are_named_or_refused_never_a_traceback(load_broken, seed):
     with contextlib.suppress(ConfigError):
-        sweep = load_sweep(tmp_path / "sweep.json", "rates", planned=[f"{n:06d}" for n in range(4)])
+        sweep = load_broken(seed)
+        if sweep is None:
+            return
         assert all(math.isfinite(run.error) for run in sweep.runs)
         # Whatever the file says of them, four runs were set up.
         named = {*(run.name for run in sweep.runs), *(name for name, _ in sweep.left_out)}
         assert {f"{n:06d}" for n in range(4)} <= named
-        wanted = {"METRICS": ["lr", "anynet_ds", "done", "ema_gain"], "COMPLEXITY": ["memory"]}
-        page(tmp_path, [sweep], **wanted, PRE_FILTERS={"done": [0, 1, 1]}, PLOT_CURVES_BEST=2)
+        kept = apply_filters(sweep, {"done": [0, 1, 1]})
+        metric_table([kept], [*BROKEN_METRICS, "memory"])
+
+
+@given(seed=SEEDS)
+@settings(max_examples=8, deadline=None)
+def test_broken_records_give_a_page_or_are_refused(load_broken, tmp_path_factory, seed):
+    with contextlib.suppress(ConfigError):
+        sweep = load_broken(seed)
+        if sweep is None:
+            return
+        wanted = {"METRICS": BROKEN_METRICS, "COMPLEXITY": ["memory"], "PLOT_CURVES_BEST": 2}
+        page(tmp_path_factory.mktemp("page"), [sweep], **wanted, PRE_FILTERS={"done": [0, 1, 1]})

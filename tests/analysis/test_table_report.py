@@ -1,6 +1,7 @@
 import hashlib
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,9 @@ from figure_texts import check_texts
 from report_page import Page
 from scipy import stats
 
+from pycls.analysis import table_analysis
 from pycls.analysis.any_table import Request, read_table
+from pycls.analysis.selection import regret
 from pycls.analysis.table_analysis import correlation_table, matrix_table
 from pycls.analysis.table_figures import matrix_figure, scatter_figures
 from pycls.analysis.table_report import write_table_report
@@ -95,7 +98,9 @@ def wide_table(path, names, n=40):
     return read_table(path, Request(names[0], kind="errors"))
 
 
-def test_texts_of_figures_can_be_read(tmp_path):
+def test_texts_of_figures_can_be_read(tmp_path, monkeypatch):
+    # No figure shows how sure a regret is, which takes most of the time.
+    monkeypatch.setattr(table_analysis, "regret", partial(regret, n_boot=0))
     names = [f"a data set with a long name, number {i}" for i in range(15)]
     table = wide_table(tmp_path / "t.csv", names)
     figures = scatter_figures(table, correlation_table(table))
