@@ -56,7 +56,7 @@ class SlurmCluster:
         """Return {daemon or node: its log file}, of those that there are."""
         return {path.stem: path for path in sorted((self.folder / "log").glob("*.log"))}
 
-    def run(self, *command: str, timeout_s: float = 60) -> str:
+    def run(self, *command: str, timeout_s: float = 300) -> str:
         """Run one of Slurm's commands on this cluster and return what it prints.
 
         Raises:
@@ -198,7 +198,7 @@ class SlurmCluster:
 
     def restart_controller(self) -> None:
         """Stop slurmctld and start it again; jobs go on meanwhile."""
-        processes.end(processes.daemons(self.folder, "slurmctld."), grace_s=20)
+        processes.end(processes.daemons(self.folder, "slurmctld."), grace_s=120)
         self._daemons.reap()
         self._daemons.start_controller()
 
@@ -213,7 +213,7 @@ class SlurmCluster:
             processes.end(processes.job_processes(self.conf))
             return not self.run("squeue", "--noheader")
 
-        if not processes.wait(is_empty, 60):
+        if not processes.wait(is_empty, 300, pause_s=0.1):
             raise ClusterError(f"jobs do not end:\n{self.run('squeue')}")
         for node in self._nodes_down():
             self.node_up(node)
@@ -234,5 +234,5 @@ class SlurmCluster:
     @contextmanager
     def _lock(self) -> Iterator[None]:
         purpose = f"starting or stopping the cluster in {self.folder}"
-        with files.exclusive_lock(self.folder / "lock", purpose, wait_s=90):
+        with files.exclusive_lock(self.folder / "lock", purpose, wait_s=600):
             yield

@@ -15,7 +15,8 @@ from slurm_cluster.settings import ClusterOptions, find_program
 # Ended in this order, so that the controller does not see its nodes go.
 _END_ORDER = ("slurmctld", "slurmd", "slurmstepd", "slurmdbd", "mariadbd", "munged")
 _FOLDERS = ("state", "spool", "log", "run", "gpu")
-_START_S = 60  # a busy machine takes longer than the second or two of an idle one
+_START_S = 300  # a busy machine takes longer than the second or two of an idle one
+_LOOK_S = 0.1  # most looks start a command, which takes its time from the daemon
 # Nobody needs this database after a power cut.
 _UNSAFE_BUT_QUICK = (
     "--innodb-buffer-pool-size=32M", "--innodb-log-file-size=16M", "--innodb-doublewrite=0",
@@ -117,11 +118,11 @@ class Daemons:
         self._start("slurmd", "-D", "-N", node, name=node)
 
     def end_all(self) -> None:
-        """End the daemons, with a few seconds for each to save its state, and all jobs."""
+        """End the daemons, with time for each to save its state, and all jobs."""
         for program in _END_ORDER:
             found = processes.daemons(self._folder)
             # Steps get no time: they would give it to their jobs.
-            grace_s = 0 if program in ("slurmd", "slurmstepd") else 20
+            grace_s = 0 if program in ("slurmd", "slurmstepd") else 120
             processes.end([pid for pid, name in found.items() if name == program], grace_s)
             if program == "slurmstepd":
                 processes.end(processes.job_processes(self._folder / "slurm.conf"))
@@ -133,7 +134,7 @@ class Daemons:
             if child.poll() is not None:
                 del self._children[name]
 
-    def run(self, *command: str, timeout_s: float = 60) -> subprocess.CompletedProcess[str]:
+    def run(self, *command: str, timeout_s: float = 300) -> subprocess.CompletedProcess[str]:
         """Run a program in the environment of the cluster."""
         return subprocess.run(
             [find_program(command[0]) or command[0], *command[1:]],
@@ -142,9 +143,9 @@ class Daemons:
         )  # fmt: skip
 
     def answers(self, *command: str) -> bool:
-        """Say whether a program succeeds within a few seconds."""
+        """Say whether a program succeeds within a minute."""
         try:
-            return self.run(*command, timeout_s=10).returncode == 0
+            return self.run(*command, timeout_s=60).returncode == 0
         except subprocess.TimeoutExpired:
             return False
 
@@ -159,7 +160,7 @@ class Daemons:
             children = {name: self._children.get(name) for name in names}
             return next((n for n, c in children.items() if c and c.poll() is not None), None)
 
-        in_time = processes.wait(lambda: ended() is not None or condition(), _START_S)
+        in_time = processes.wait(lambda: ended() is not None or condition(), _START_S, _LOOK_S)
         if name := ended():
             raise ClusterError(f"{name} ended at its start; its log says:\n{self._tail(name)}")
         if not in_time:

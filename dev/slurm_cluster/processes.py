@@ -109,11 +109,11 @@ def _send(pids: Iterable[int], number: signal.Signals) -> bool:
     return sent
 
 
-def wait(condition: Callable[[], bool], seconds: float) -> bool:
+def wait(condition: Callable[[], bool], seconds: float, pause_s: float = 0.02) -> bool:
     """Wait until a condition holds, at most `seconds`; return whether it does."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() >= deadline:
             return False
-        time.sleep(0.02)
+        time.sleep(pause_s)
     return True

@@ -4,8 +4,6 @@
 runs, and afterwards the queue is empty and all nodes are back.
 """
 
-import os
-import re
 import sys
 from pathlib import Path
 
@@ -13,31 +11,32 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "dev"))
 
-from slurm_cluster import ClusterOptions, SlurmCluster, missing_programs
+from clusters import PATIENT, lent, require_slurm, shared
+from slurm_cluster import ClusterOptions, SlurmCluster
 
 
 @pytest.fixture(scope="session")
 def slurm_session(tmp_path_factory):
     """Return a cluster without accounting: 4 nodes with 4 CPUs and 2 fake GPUs each."""
-    yield from _session_cluster(tmp_path_factory, ClusterOptions())
+    yield from shared(tmp_path_factory, ClusterOptions(**PATIENT))
 
 
 @pytest.fixture(scope="session")
 def slurm_accounting_session(tmp_path_factory):
     """Return a cluster with accounting: 2 nodes with 4 CPUs and 2 fake GPUs each."""
-    yield from _session_cluster(tmp_path_factory, ClusterOptions(nodes=2, accounting=True))
+    yield from shared(tmp_path_factory, ClusterOptions(nodes=2, accounting=True))
 
 
 @pytest.fixture
 def slurm(slurm_session, monkeypatch):
     """Return the cluster without accounting, and let Slurm's commands find it."""
-    yield from _lent(slurm_session, monkeypatch)
+    yield from lent(slurm_session, monkeypatch)
 
 
 @pytest.fixture
 def slurm_accounting(slurm_accounting_session, monkeypatch):
     """Return the cluster with accounting, and let Slurm's commands find it."""
-    yield from _lent(slurm_accounting_session, monkeypatch)
+    yield from lent(slurm_accounting_session, monkeypatch)
 
 
 @pytest.fixture
@@ -55,31 +54,3 @@ def own_cluster(tmp_path_factory):
     yield start
     for cluster in clusters:
         cluster.stop(wipe=True)
-
-
-def require_slurm(accounting=False):
-    """Skip where Slurm is missing; in CI, which installs it, that is a failure."""
-    missing = missing_programs(accounting)
-    if missing:
-        reason = f"no Slurm on this machine: {', '.join(missing)} not found"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
-
-
-def _session_cluster(tmp_path_factory, options):
-    require_slurm(options.accounting)
-    cluster = SlurmCluster(tmp_path_factory.mktemp("slurm"), options)
-    cluster.start(stop_with_parent=True)
-    yield cluster
-    cluster.stop(wipe=True)
-
-
-def _lent(cluster, monkeypatch):
-    # The suite itself may run within a job of another Slurm.
-    for name in [name for name in os.environ if re.match("(SLURM|SBATCH|SQUEUE)", name)]:
-        monkeypatch.delenv(name)
-    for name, value in cluster.environment().items():
-        monkeypatch.setenv(name, value)
-    yield cluster
-    cluster.clear()

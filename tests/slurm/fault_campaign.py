@@ -5,6 +5,7 @@ import copy
 import os
 import random
 import re
+import shlex
 import signal
 import subprocess
 import time
@@ -33,7 +34,7 @@ NETWORK = {
         "DEPTHS": [1], "WIDTHS": [16], "STRIDES": [1],
     },
     "BN": {"USE_PRECISE_STATS": False},
-    "OPTIM": {"MAX_EPOCH": 25, "EMA_UPDATE_PERIOD": 0},
+    "OPTIM": {"MAX_EPOCH": 8, "EMA_UPDATE_PERIOD": 0},
     "TRAIN": {"DATASET": "digits", "IM_SIZE": 8, "BATCH_SIZE": 32},
     "TEST": {"DATASET": "digits", "IM_SIZE": 8, "BATCH_SIZE": 1000},
     "DATA": {"PAD": 1},
@@ -47,6 +48,8 @@ LAUNCH = {
     "NUM_GPUS": 0, "CPUS_PER_GPU": 1, "MEM_PER_GPU": 0.75, "TIME_LIMIT": 60, "RUNS_PER_JOB": 2,
     "PARALLEL_JOBS": 3, "MAX_RETRY": 1,
 }  # fmt: skip
+
+PACED = Path(__file__).resolve().parents[1] / "sweep" / "paced"
 
 DIVERGES = {"OPTIM": {"BASE_LR": 1e30}}
 # 200 TB and more, beyond any machine's address space: refused whatever the system promises.
@@ -71,6 +74,17 @@ def make_sweep(folder, data_dir, configs, *, network=(), **launch):
     sweep = load_sweep_cfg(folder / "nets.yaml", (), folder)
     write_sweep(plan_sweep(sweep))
     return SweepTarget(sweep)
+
+
+def paced(until, seconds=0.05):
+    """Return lines of a job's setup: its trainings take their time until there is a file.
+
+    At the default a run of NETWORK takes half a minute at least, on any processor.
+    """
+    return [
+        f'export PYTHONPATH={shlex.quote(str(PACED))}"${{PYTHONPATH:+:$PYTHONPATH}}"',
+        f"export PACE_S={seconds} PACE_UNTIL={shlex.quote(str(until))}",
+    ]
 
 
 def launch(target):
@@ -152,10 +166,11 @@ class Campaign:
         self._began = time.monotonic()
         self._out_dirs = out_dirs(target)
         self._ledger = Ledger(target.folder)
+        self._slurm = Slurm(patience_s=120.0)
         self._max_retry = target.options.max_retry
         self._harmed = Counter(dict.fromkeys(spared, self._max_retry))
 
-    def apply(self, fault, seconds=120):
+    def apply(self, fault, seconds=600):
         """Apply a fault to a job at some moment of its work, until it had an effect."""
         deadline = time.monotonic() + seconds
         while True:
@@ -180,7 +195,7 @@ class Campaign:
         return self.rng.choice(victims) if victims else None
 
     def _at_work(self):
-        live = find_live_jobs(self._ledger, Slurm().jobs())
+        live = find_live_jobs(self._ledger, self._slurm.jobs())
         victims = [
             Victim(job, self._out_dirs)
             for job in live
@@ -250,12 +265,12 @@ class Campaign:
         daemons = processes.daemons(self.cluster.folder, f"{victim.node}.")
         processes.end(pid for pid, program in daemons.items() if program == "slurmd")
         self.cluster.node_down(victim.node)
-        wait_until(lambda: self._start(victim) != victim.restarts, 300, "its second start")
+        wait_until(lambda: self._start(victim) != victim.restarts, what="its second start")
         time.sleep(self.rng.uniform(0, 3))
         self.cluster.node_up(victim.node)
 
     def _tell_node(self, node, fault):
-        for job in Slurm().jobs():
+        for job in self._slurm.jobs():
             if job.nodes == node and job.index is not None:
                 state = self._state(job.job_name)
                 self.told[job.job_name, state.restarts if state else 0] = fault
@@ -295,16 +310,16 @@ class Campaign:
     def _always(self, victim):
         return True
 
-    def _goes_back(self, victim, seconds=60):
+    def _goes_back(self, victim):
         """Say whether this start of a job ended by going back to the queue."""
 
         def what():
-            queue = {job.job_name: job.state for job in Slurm().jobs()}
+            queue = {job.job_name: job.state for job in self._slurm.jobs()}
             if queue.get(victim.name) == "PENDING" or self._start(victim) != victim.restarts:
                 return "back"
             return "" if victim.name in queue else "gone"
 
-        wait_until(what, seconds, f"the end of {victim.name}")
+        wait_until(what, 600, f"the end of {victim.name}")
         return self._start(victim) is not None
 
     def _started_again(self, victim):
@@ -313,7 +328,7 @@ class Campaign:
         return any(int(start) > victim.restarts + 1 for _, start in starts)
 
     def _is_limited(self, victim):
-        goes_back = self._goes_back(victim, 150)
+        goes_back = self._goes_back(victim)
         key = (victim.name, victim.restarts)
         self.limited |= {key} if goes_back and key not in self.told else set()
         return key in self.limited
@@ -327,7 +342,7 @@ class Campaign:
         return all(failures_of(read_record(self._out_dirs[run])) for run in victim.runs)
 
     def _is_lost(self, victim):
-        wait_until(lambda: victim.name not in {job.job_name for job in Slurm().jobs()})
+        wait_until(lambda: victim.name not in {job.job_name for job in self._slurm.jobs()})
         state = self._state(victim.name)
         return state is None or state.state == "running"
 

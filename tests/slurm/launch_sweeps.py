@@ -20,8 +20,9 @@ SMALL = (
     "LAUNCH.NUM_GPUS", 0, "LAUNCH.CPUS_PER_GPU", 1, "LAUNCH.MEM_PER_GPU", 0.1,
     "LAUNCH.TIME_LIMIT", 30,
 )  # fmt: skip
-WRITE, WAIT, FAIL = (
-    f"launch_tasks:{name}" for name in ("write_result", "wait_for_leave", "fail_at_first")
+WRITE, WAIT, WAIT_FOR_THIRD, FAIL = (
+    f"launch_tasks:{name}"
+    for name in ("write_result", "wait_for_leave", "wait_for_third", "fail_at_first")
 )
 HELD = ("LAUNCH.SBATCH", "{hold: True}")
 
@@ -113,18 +114,17 @@ def drivers(folder):
     return found
 
 
-def watch_queue(condition, seconds=120):
-    """Look at the queue until a condition holds.
+def watch_queue(is_over, seconds=600):
+    """Look at the queue until a condition on the jobs in it holds.
 
     Returns:
         (jobs, those of them that train) of each look.
     """
     seen, deadline = [], time.monotonic() + seconds
     slurm = Slurm()
-    while not condition():
+    while not is_over(jobs := slurm.jobs()):
         assert time.monotonic() < deadline, "waited in vain"
-        jobs = slurm.jobs()
         training = [j for j in jobs if j.state == "RUNNING" and "-follow-up-" not in j.name]
         seen.append((len(jobs), len(training)))
-        time.sleep(0.05)
+        time.sleep(0.1)  # looking takes the cores from the jobs
     return seen

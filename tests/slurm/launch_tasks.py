@@ -4,6 +4,7 @@ import os
 import time
 from pathlib import Path
 
+from pycls.core.interruption import stop_requests
 from pycls.core.run_record import write_record
 from pycls.errors import PyclsError
 
@@ -20,9 +21,23 @@ def write_result(cfg):
 
 def wait_for_leave(cfg):
     """Write the result as soon as there is a file `go` in the sweep's folder."""
-    while not (Path(cfg.OUT_DIR).parents[1] / "go").exists():
-        time.sleep(0.05)
+    _wait_for(cfg, "go")
     write_result(cfg)
+
+
+def wait_for_third(cfg):
+    """Write the result as soon as there is a file `third` in the sweep's folder."""
+    _wait_for(cfg, "third")
+    write_result(cfg)
+
+
+def _wait_for(cfg, name):
+    """Wait for a file in the sweep's folder, or leave at a signal as trainings do."""
+    with stop_requests() as stop:
+        while not (Path(cfg.OUT_DIR).parents[1] / name).exists():
+            if stop:
+                raise stop.to_error()
+            time.sleep(0.05)
 
 
 def fail_at_first(cfg):

@@ -9,7 +9,7 @@ from pycls.sweep.launch.slurm import Slurm
 
 def run(*command, check=True):
     """Return what a command prints; fail with its message where it fails."""
-    result = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    result = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert result.returncode == 0 or not check, f"{command}: {result.stderr}"
     return result.stdout.strip()
 
@@ -36,28 +36,26 @@ def job_record(job):
     return dict(part.split("=", 1) for part in text.split() if "=" in part)
 
 
-def wait_until(condition, seconds=60, what="it"):
-    """Return a condition's value as soon as it is true; fail, with the queue, if it never is."""
+def wait_until(condition, seconds=300, what="it", pause_s=0.1):
+    """Return a condition's value as soon as it is true; fail, with the queue, if it never is.
+
+    A look mostly starts commands, which take the cores from the jobs waited for.
+    """
     deadline = time.monotonic() + seconds
     while not (value := condition()):
         if time.monotonic() > deadline:
             queue = run("squeue", check=False)
             raise AssertionError(f"waited {seconds} s in vain for {what}; the queue:\n{queue}")
-        time.sleep(0.05)
+        time.sleep(pause_s)
     return value
 
 
-def wait_for_empty_queue(seconds=120):
-    slurm = Slurm()  # which waits for a controller that is being restarted
-
-    def is_empty():
-        time.sleep(0.3)
-        return not slurm.jobs()
-
-    wait_until(is_empty, seconds, "the end of all jobs")
+def wait_for_empty_queue(seconds=600):
+    slurm = Slurm(patience_s=120.0)  # for a controller that is being restarted
+    wait_until(lambda: not slurm.jobs(), seconds, "the end of all jobs", pause_s=0.3)
 
 
-def wait_for_file(path, seconds=60):
+def wait_for_file(path, seconds=300):
     """Wait until a file holds a whole line; return its text."""
     path = Path(path)
     wait_until(lambda: path.exists() and path.read_text().endswith("\n"), seconds, path.name)

@@ -5,10 +5,12 @@ import re
 import signal
 
 import pytest
+from clusters import lent, shared
 from launch_sweeps import (
     FAIL,
     HELD,
     WAIT,
+    WAIT_FOR_THIRD,
     drivers,
     follow_ups,
     jobs_of_runs,
@@ -18,6 +20,7 @@ from launch_sweeps import (
     times,
     watch_queue,
 )
+from slurm_cluster import ClusterOptions
 from slurm_queue import run, wait_for_empty_queue, wait_until
 
 from pycls import files
@@ -31,13 +34,17 @@ RUNS = 10
 ONE_BY_ONE = ("LAUNCH.RUNS_PER_JOB", 1)
 
 
-@pytest.fixture
-def small_arrays(own_cluster, monkeypatch):
+@pytest.fixture(scope="module")
+def small_arrays_module(tmp_path_factory):
     """A cluster whose arrays hold four jobs."""
-    cluster = own_cluster(nodes=2, settings={"MaxArraySize": "4"})
-    for name, value in cluster.environment().items():
-        monkeypatch.setenv(name, value)
-    return cluster
+    options = ClusterOptions(nodes=2, settings={"MaxArraySize": "4"})
+    yield from shared(tmp_path_factory, options)
+
+
+@pytest.fixture
+def small_arrays(small_arrays_module, monkeypatch):
+    """The cluster whose arrays hold four jobs, and Slurm's commands find it."""
+    yield from lent(small_arrays_module, monkeypatch)
 
 
 def once(target):
@@ -175,7 +182,7 @@ def test_arrays_beyond_the_largest_run_one_after_another(small_arrays, tmp_path)
     jobs, said = launch(target)
     assert jobs == RUNS
     assert "10 runs in 10 jobs (3 arrays), at most 3 at a time" in said
-    seen = watch_queue(lambda: not Slurm().jobs())
+    seen = watch_queue(lambda jobs: not jobs)
     assert max(running for _, running in seen) <= 3
     assert [len(s.chunks) for s in Ledger(target.folder).submissions()] == [4, 4, 2, 1]
     assert times(target) == once(target)
@@ -186,7 +193,7 @@ def test_more_jobs_than_allowed_follow_when_there_is_room(slurm, tmp_path):
     jobs, said = launch(target)
     assert jobs == 5
     assert "5 more runs do not fit into the queue (LAUNCH.MAX_JOBS)" in said
-    seen = watch_queue(lambda: not Slurm().jobs())
+    seen = watch_queue(lambda jobs: not jobs)
     assert max(jobs for jobs, _ in seen) <= 6
     assert times(target) == once(target)
 
@@ -230,12 +237,14 @@ def test_a_later_launch_shares_the_places(slurm, tmp_path):
     options = (*ONE_BY_ONE, "LAUNCH.PARALLEL_JOBS", 3)
     launch(make_sweep(tmp_path, 2, *options), task=WAIT)
     target = make_sweep(tmp_path, 6, *options)
-    assert launch(target)[0] == 4
+    assert launch(target, task=WAIT_FOR_THIRD)[0] == 4
     target = make_sweep(tmp_path, 8, *options)
     assert launch(target, task=WAIT)[0] == 2
     arrays = [s for s in Ledger(target.folder).submissions() if s.kind == "runs"]
     assert [array.throttle for array in arrays] == [2, 1, 2]
-    assert max(r for _, r in watch_queue(lambda: sum(times(target).values()) == 4)) == 3
+    watch_queue(lambda jobs: sum(job.state == "RUNNING" for job in jobs) == 3)
+    (target.folder / "third").touch()
+    assert max(r for _, r in watch_queue(lambda _: sum(times(target).values()) == 4)) <= 3
     assert all(job.state == "PENDING" for job in Slurm().jobs() if job.array_id == arrays[2].job_id)
     (target.folder / "go").touch()
     wait_for_empty_queue()

@@ -1,6 +1,6 @@
 """Thousands of runs that only write their result: submitted at once, paced, and all of them done.
 
-Some hundreds by default; PYCLS_SOAK_MANY=5000 is the full size.
+A hundred by default; PYCLS_SOAK_MANY=5000 is the full size.
 """
 
 import os
@@ -10,9 +10,8 @@ from collections import Counter
 from launch_sweeps import launch, make_sweep, times, watch_queue
 
 from pycls.sweep.launch.ledger import Ledger
-from pycls.sweep.launch.slurm import Slurm
 
-RUNS = int(os.environ.get("PYCLS_SOAK_MANY", "200"))
+RUNS = int(os.environ.get("PYCLS_SOAK_MANY", "100"))
 # Three rounds. Of 5,000 runs these are 1,000 jobs, what is taken of a queue of the usual size.
 MAX_JOBS = RUNS // 5
 RUNS_PER_JOB = 2
@@ -31,7 +30,7 @@ def test_many_runs_are_submitted_and_finish_within_the_limits(slurm, tmp_path):
     jobs, _ = launch(target)
     submission_s = time.monotonic() - start
     assert jobs == MAX_JOBS - 1
-    seen = watch_queue(lambda: not Slurm().jobs(), 60 + RUNS * SECONDS_A_RUN)
+    seen = watch_queue(lambda jobs: not jobs, 600 + RUNS * SECONDS_A_RUN)
     run_s = time.monotonic() - start
     assert max(jobs for jobs, _ in seen) <= MAX_JOBS
     assert max(running for _, running in seen) <= PARALLEL_JOBS

@@ -71,10 +71,12 @@ def second(tmp_path_factory, slurm_session):
 def timed_job_log(second, tmp_path_factory):
     """Return the log of a listener with a time limit on the second cluster's first node.
 
-    Slurm looks at time limits every 30 s; the job waits for it beside all other tests.
+    Slurm looks at time limits every 30 s, and may announce one that much earlier than asked: here
+    not in the first 10 s, before the listener listens. The job waits for it beside all other
+    tests.
     """
     folder = tmp_path_factory.mktemp("timed")
-    options = ["--nodelist=node1", "--time=1", "--signal=B:USR2@50"]
+    options = ["--nodelist=node1", "--time=1", "--signal=B:USR2@20"]
     sbatch(second, folder, "timed", listener(folder / "log"), *options)
     return folder / "log"
 
@@ -141,9 +143,15 @@ def test_jobs_get_gpus_of_their_own(slurm, tmp_path):
 
 
 def test_an_array_runs_within_its_throttle(slurm, tmp_path):
+    # The first two wait for each other.
     text = f"""cd {tmp_path}
-        mkdir running.$SLURM_ARRAY_TASK_ID; ls -d running.* | wc -l > count.$SLURM_ARRAY_TASK_ID
-        sleep 0.5; rmdir running.$SLURM_ARRAY_TASK_ID"""
+        mkdir running.$SLURM_ARRAY_TASK_ID
+        until [ $SLURM_ARRAY_TASK_ID -gt 1 -o -e both ]; do
+            [ -e running.0 -a -e running.1 ] && touch both
+            sleep 0.05
+        done
+        ls -d running.* | wc -l > count.$SLURM_ARRAY_TASK_ID
+        sleep 0.2; rmdir running.$SLURM_ARRAY_TASK_ID"""
     job = submit(tmp_path, text, "--array=0-5%2")
     assert set(squeue()) <= {f"{job}_{i}" for i in range(6)}
     wait_until(lambda: not squeue(), what="the end of the array")
@@ -263,7 +271,8 @@ def test_a_stopped_cluster_goes_on_with_its_queue(own_cluster, tmp_path):
     assert belonging_to(cluster) == []
     cluster.start()
     record = cluster.run("scontrol", "show", "job", job)
-    assert "JobState=PENDING" in record
+    # Under way again where it took seconds to look.
+    assert "JobState=PENDING" in record or "JobState=RUNNING" in record
     assert "Restarts=1" in record
 
 
@@ -336,7 +345,7 @@ def test_an_ordinary_user_can_have_a_cluster(slurm_session):
     process = multiprocessing.get_context("fork").Process(target=_run_a_job_as, args=(user, folder))
     try:
         process.start()
-        process.join(120)
+        process.join(600)
         assert process.exitcode == 0
         assert (folder / "out").read_text() == "slurm\n"
         assert not (folder / "c").exists()
@@ -367,5 +376,5 @@ def test_clusters_side_by_side_do_not_see_each_other(slurm, second, tmp_path):
 
 def test_the_time_limit_is_announced_to_the_batch_process(slurm, timed_job_log):
     # The second run may have been told too.
-    wait_until(lambda: "1 start" in timed_job_log.read_text(), 120, "the second start")
+    wait_until(lambda: "1 start" in timed_job_log.read_text(), what="the second start")
     assert timed_job_log.read_text().splitlines()[:3] == ["0 start", "0 SIGUSR2", "1 start"]

@@ -38,7 +38,7 @@ def sweep(tmp_path, digits_dir):
         words += [str(word) for pair in LAUNCH.items() for word in pair]
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         return subprocess.run(
-            words, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120,
+            words, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=600,
             check=False,
         )  # fmt: skip
 
@@ -60,7 +60,8 @@ def wait_for(sweep, condition):
         seen.append(look(sweep))
         return condition(seen[-1])
 
-    wait_until(holds, 90, f"the state of {seen[-1:]}")
+    # Each look is a process, which takes the cores from the job looked at.
+    wait_until(holds, what="the state looked for", pause_s=1.0)
     return seen[-1]
 
 
@@ -95,7 +96,7 @@ def test_from_the_queue_to_the_node_and_out_of_it(slurm, sweep):
     assert f"scontrol release {waiting}" in text
 
     assert sweep("cancel", "--yes").returncode == 0
-    wait_until(lambda: not squeue(), 60, "an empty queue")
+    wait_until(lambda: not squeue(), what="an empty queue")
     status = wait_for(sweep, lambda s: not s["counts"]["running"])
     assert status["counts"] == {
         "planned": 3, "queued": 0, "running": 0, "stopped": 1, "failed": 0, "done": 0,

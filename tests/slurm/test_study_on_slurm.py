@@ -27,7 +27,8 @@ SMALL = {
 # Each of the first sweep's networks gives its weights to one of the second; the third trains the
 # best of the first.
 WAVES = {
-    **{key: SMALL[key] for key in ("population", "config")},
+    "population": {**SMALL["population"], "size": 2},
+    "config": SMALL["config"],
     "name": "waves",
     "datasets": {
         "digits": {},
@@ -47,7 +48,7 @@ def study_tool(slurm, digits_dir, tmp_path):
     def call(*arguments):
         process = subprocess.run(
             [sys.executable, str(ROOT / "tools" / "study.py"), *map(str, arguments)],
-            env={**os.environ, "CUDA_VISIBLE_DEVICES": "", "PYCLS_DATA": str(tmp_path / "data")},
+            env={**os.environ, "CUDA_VISIBLE_DEVICES": "", "PYCLS_DATA": str(digits_dir)},
             cwd=tmp_path, capture_output=True, text=True, timeout=3600, check=False,
         )  # fmt: skip
         assert process.returncode == 0, process.stdout + process.stderr
@@ -61,13 +62,16 @@ def write(path, study, **launch):
     return path
 
 
-def run_both(study_tool, path, tmp_path, patience_s):
+def run_both(study_tool, path, tmp_path, patience_s=600):
     """Carry a study out here and on the cluster; return the two folders."""
     here, there = tmp_path / "here", tmp_path / "there"
-    study_tool("launch", path, "--out", here, "--workers", 2, "LAUNCH.MODE", "local")
-    # Training goes differently with another number of threads.
-    threads = json.loads((here / "launch.json").read_text())["threads"]
-    assert threads == 1
+    # Training goes differently with another number of threads, which is a machine's own by
+    # default: as many as a job has here, too.
+    here.mkdir()
+    (here / "launch.json").write_text(json.dumps({"threads": 1}))
+    workers = 2 if EMBEDDED else 1  # each imports PyTorch, which takes longer than its trainings
+    study_tool("launch", path, "--out", here, "--workers", workers, "LAUNCH.MODE", "local")
+    assert json.loads((here / "launch.json").read_text())["threads"] == 1
     said = study_tool("launch", path, "--out", there, "--yes")
     assert "one that looks after them" in said
     wait_for_empty_queue(patience_s)
@@ -86,15 +90,15 @@ def test_a_study_ends_in_the_same_results_on_slurm(study_tool, tmp_path):
         study = yaml.safe_load((ROOT / "sweeps" / "embedded.yaml").read_text())
         path = write(tmp_path / "embedded.yaml", study, RUNS_PER_JOB=20)
     else:
-        path = write(tmp_path / "tiny.yaml", SMALL, RUNS_PER_JOB=2)
-    here, there = run_both(study_tool, path, tmp_path, 3600 if EMBEDDED else 180)
+        path = write(tmp_path / "tiny.yaml", SMALL, RUNS_PER_JOB=3)
+    here, there = run_both(study_tool, path, tmp_path, 3600 if EMBEDDED else 600)
     assert_same_tables(here, there)
     assert "nothing to submit" in study_tool("launch", path, "--out", there, "--yes")
 
 
 def test_runs_that_wait_for_others_follow_by_themselves(study_tool, tmp_path):
-    path = write(tmp_path / "waves.yaml", WAVES, RUNS_PER_JOB=3)
-    here, there = run_both(study_tool, path, tmp_path, 180)
+    path = write(tmp_path / "waves.yaml", WAVES, RUNS_PER_JOB=4)
+    here, there = run_both(study_tool, path, tmp_path)
     assert_same_tables(here, there)
     plans = [json.loads(p.read_text()) for p in sorted(there.glob("launch/0*/plan.json"))]
     waves = [

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from fault_campaign import paced
 from launch_sweeps import HELD, drivers, make_sweep
 from processes import children_of
 from slurm_cluster import ClusterOptions, SlurmCluster, missing_programs
@@ -311,7 +312,7 @@ DIGITS = {
     "SETUP": {
         "NUM_CONFIGS": 1,
         "SAMPLERS": {"OPTIM.BASE_LR": {"TYPE": "value_sampler", "VALUES": [0.1]}},
-        "BASE_CFG": changed(DIGITS_CFG, {("DEVICE",): "cpu", ("OPTIM", "MAX_EPOCH"): 12}),
+        "BASE_CFG": changed(DIGITS_CFG, {("DEVICE",): "cpu", ("OPTIM", "MAX_EPOCH"): 6}),
     },
     "LAUNCH": {"NUM_GPUS": 0, "CPUS_PER_GPU": 1, "MEM_PER_GPU": 1, "TIME_LIMIT": 30},
 }
@@ -336,7 +337,9 @@ def test_a_cancelled_run_goes_on_as_it_was_launched(slurm, digits_dir, tmp_path,
         skip = shutil.ignore_patterns("__pycache__")
         shutil.copytree(ROOT / name, checkout / name, ignore=skip)
     work.mkdir()
-    write(work / "one.yaml", DIGITS)
+    go_on = tmp_path / "go_on"
+    digits = changed(DIGITS, {("LAUNCH", "SETUP"): paced(go_on, seconds=0.25)})
+    write(work / "one.yaml", digits)
     monkeypatch.chdir(work)
     environment = {**os.environ, "PYTHONPATH": str(checkout), "PYCLS_DATA": str(digits_dir)}
 
@@ -362,6 +365,7 @@ def test_a_cancelled_run_goes_on_as_it_was_launched(slurm, digits_dir, tmp_path,
     with contextlib.suppress(ProcessLookupError):  # scancel wakes it, too
         os.kill(worker, signal.SIGCONT)
     wait_for_empty_queue()
+    go_on.touch()
     assert states_of(tool("launch", "status", "--json"))["000000"] == "stopped"
     assert read_record(first)["status"] == "interrupted"
     assert "no job of it is in Slurm" in tool("launch", "cancel", "--yes")
@@ -369,17 +373,17 @@ def test_a_cancelled_run_goes_on_as_it_was_launched(slurm, digits_dir, tmp_path,
     for name in ("core/training_launch.py", "sweep/launch/slurm_job.py"):
         with (checkout / "pycls" / name).open("a") as file:
             file.write(BREAK)
-    write(work / "one.yaml", DIGITS, {("LAUNCH", "TIME_LIMIT"): 7})
+    write(work / "one.yaml", digits, {("LAUNCH", "TIME_LIMIT"): 7})
     assert "1 run in 1 job, at most 128 at a time" in tool("launch", "resume", "--yes")
     scripts = [path.read_text() for path in sorted(folder.glob("launch/*/script.sh"))]
     assert [options_of(script)["time"] for script in scripts] == ["30", "30"]
     wait_for_empty_queue()
     assert set(states_of(tool("launch", "status", "--json")).values()) == {"done"}
 
-    monkeypatch.setenv("PYCLS_DATA", str(digits_dir))
-    undisturbed = ["--sweep-cfg", "one.yaml", "--root-dir", "undisturbed"]
-    run(sys.executable, str(ROOT / "tools" / "sweep_setup.py"), *undisturbed)
-    local = ["LAUNCH.MODE", "local"]
-    run(sys.executable, str(ROOT / "tools" / "sweep_launch.py"), *undisturbed, *local)
+    environment = {**os.environ, "PYCLS_DATA": str(digits_dir)}
+    for name, *words in (("setup",), ("launch", "LAUNCH.MODE", "local")):
+        path = ROOT / "tools" / f"sweep_{name}.py"
+        where = ["--sweep-cfg", "one.yaml", "--root-dir", "undisturbed"]
+        subprocess.run([sys.executable, path, *where, *words], env=environment, check=True)
     tool("collect")
     assert errors_of(folder) == errors_of(Path("undisturbed", DIGITS["NAME"]))

@@ -6,7 +6,7 @@ import threading
 from pathlib import Path
 
 import torch
-from processes import children_of, wait_until
+from processes import HANG_S, children_of, wait_until
 
 from pycls.core import checkpoint, checkpoint_paths
 from pycls.sweep.launch.machine import Seat
@@ -14,12 +14,22 @@ from pycls.sweep.launch.pool import Job
 
 SEAT = Seat(threads=1)
 DIGITS = Path(__file__).parents[2] / "configs" / "embedded" / "digits_anynet.yaml"
-LONG = ("OPTIM.MAX_EPOCH", 8, "CHECKPOINT.KEEP", "last")
+LONG = ("OPTIM.MAX_EPOCH", 5, "CHECKPOINT.KEEP", "last")
+PACED = Path(__file__).parent / "paced"
 
 
 def where(digits_dir, out_dir):
     """Return the keys of a training of the digits on one core."""
     return ["DATA.DIR", str(digits_dir), "OUT_DIR", str(out_dir), "DEVICE", "cpu", "NUM_THREADS", 1]
+
+
+def paced(until):
+    """Return an environment in which trainings take their time until there is a file.
+
+    On any processor, a LONG one takes some seconds from its first checkpoint to its end.
+    """
+    path = os.pathsep.join(filter(None, [str(PACED), os.environ.get("PYTHONPATH")]))
+    return {**os.environ, "PYTHONPATH": path, "PACE_S": "0.1", "PACE_UNTIL": str(until)}
 
 
 def training_job(digits_dir, out_dir, *overrides, srun=()):
@@ -75,6 +85,6 @@ class Meanwhile(threading.Thread):
 
     def check(self):
         """Fail as it failed."""
-        self.join(60)
+        self.join(HANG_S)
         if self.error is not None:
             raise self.error

@@ -101,7 +101,7 @@ def test_nothing_is_left_of_an_array_that_could_not_be_planned(ledger, monkeypat
 def _hold(folder, held, leave):
     with Ledger(folder).lock():
         held.set()
-        leave.wait(60)
+        leave.wait(300)
 
 
 @pytest.fixture
@@ -111,7 +111,7 @@ def holder(tmp_path):
     held, leave = context.Event(), context.Event()
     process = context.Process(target=_hold, args=(tmp_path, held, leave))
     process.start()
-    assert held.wait(60)
+    assert held.wait(300)
     return process, leave
 
 
@@ -121,13 +121,13 @@ def test_one_process_at_a_time_submits(holder, tmp_path):
     with pytest.raises(PyclsError, match=message), Ledger(tmp_path).lock():
         pass
     leave.set()
-    with Ledger(tmp_path).lock(wait_s=60):
-        process.join(60)
+    with Ledger(tmp_path).lock(wait_s=300):
+        process.join(300)
 
 
 def test_the_lock_of_a_killed_process_is_free(holder, tmp_path):
     process, _ = holder
     process.kill()
-    process.join(60)
+    process.join(300)
     with Ledger(tmp_path).lock():
         pass

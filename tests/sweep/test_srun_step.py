@@ -10,14 +10,12 @@ from pool_runs import (
     Meanwhile,
     assert_same_weights,
     has_checkpoint,
-    last_weights,
+    paced,
     training_job,
 )
 
-from pycls.core.config import load_cfg
 from pycls.core.run_lease import run_lease
 from pycls.core.run_record import failures_of, read_record
-from pycls.core.training_launch import train
 from pycls.sweep.launch.failure_reason import explain_output
 from pycls.sweep.launch.pool import Outcome, run_jobs
 from pycls.sweep.launch.stop_switch import StopSwitch
@@ -42,20 +40,18 @@ def srun(tmp_path):
     return (str(path), "--ntasks=1")
 
 
-def test_a_run_under_srun_is_saved_and_goes_on(training, srun):
+def test_a_run_under_srun_is_saved_and_goes_on(training, undisturbed, srun, tmp_path):
     job = training("run", *LONG, srun=srun)
     stop = StopSwitch()
     stopping = Meanwhile(lambda: has_checkpoint(job), lambda: stop.press("somebody"))
-    outcome = run_jobs([job], [SEAT], stop=stop)
+    outcome = run_jobs([job], [SEAT], environment=paced(tmp_path / "never"), stop=stop)
     stopping.check()
     assert outcome.left == ["run"]
     record = read_record(job.out_dir)
     assert (record["status"], failures_of(record)) == ("interrupted", [])
     assert "SIGUSR2" in record["reason"]  # which srun passes on to its tasks
     assert run_jobs([job], [SEAT]).done == ["run"]
-    undisturbed = training("undisturbed", *LONG)
-    train(load_cfg(undisturbed.cfg, undisturbed.overrides))
-    assert_same_weights(job.out_dir, last_weights(undisturbed.out_dir))
+    assert_same_weights(job.out_dir, undisturbed)
 
 
 def test_a_run_under_srun_fails_with_its_own_reason(training, srun, tmp_path):

@@ -83,18 +83,18 @@ def test_each_config_builds_the_network_its_row_says(plan):
 
 
 @pytest.mark.slow
-def test_all_500_of_the_papers_space_build_the_networks_their_rows_say(plan):
+def test_100_of_the_papers_space_build_the_networks_their_rows_say(plan):
     anynet = {"TYPE": "anynet_sampler", "NUM_STAGES": 4}
     net = {"STEM_TYPE": "res_stem_in", "STEM_W": 64, "STRIDES": [1, 2, 2, 2]}
     changes = {
-        SAMPLERS: {"ANYNET": anynet}, (*SETUP, "NUM_CONFIGS"): 500,
+        SAMPLERS: {"ANYNET": anynet}, (*SETUP, "NUM_CONFIGS"): 100,
         (*SETUP, "CONSTRAINTS", "CX", "FLOPS"): [360e6, 400e6],
         (*BASE, "ANYNET"): net, (*BASE, "TRAIN", "IM_SIZE"): 224,
         (*BASE, "MODEL", "NUM_CLASSES"): 1000,
     }  # fmt: skip
     made = plan(NETS, changes)
     write_sweep(made)
-    assert len(made) == 500
+    assert len(made) == 100
     assert made.draws.counts["flops"].min() >= 360e6
     assert made.draws.counts["flops"].max() <= 400e6
     assert_networks_are_those_of_the_summary(made.folder.path)
