@@ -4,6 +4,8 @@ import threading
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from processes import HANG_S
+
 
 @dataclass
 class Answer:
@@ -110,5 +112,5 @@ class FileServer:
         if how.hang_after is not None:
             handler.wfile.flush()
             self.reached.set()
-            self.released.wait(60)
+            self.released.wait(HANG_S)
             handler.wfile.write(body[part:])

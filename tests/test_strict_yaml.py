@@ -59,7 +59,7 @@ def test_texts_that_look_like_something_else_stay_texts(text):
     assert parse_yaml(dump_yaml({"a": text}), "x") == {"a": text}
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(plain)
 def test_what_is_dumped_reads_back(value):
     assert parse_yaml(dump_yaml(value), "x") == value

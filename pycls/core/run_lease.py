@@ -127,8 +127,9 @@ class Lease:
             return False
         self._generation = generation
         found = find_generations(self._out_dir)
-        if found[-1] > generation:
-            # Others came and went since we looked, and removed a file of this very name.
+        if not found or found[-1] > generation:
+            # Others came and went since we looked, and removed a file of this very name; or
+            # somebody emptied the folder.
             remove_lease(self._path(generation))
             return False
         self._trusted_until = began + self._trusted_s
@@ -178,9 +179,11 @@ class Lease:
             self._take_next()
             return
         self._renewals += 1
-        if not renew_lease(self._path(self._generation), self._content()):
+        is_own = renew_lease(self._path(self._generation), self._content())
+        found = find_generations(self._out_dir) if is_own else []
+        if not found:  # it may have gone since it was renewed
             self._lose("its lease file is gone")
-        elif find_generations(self._out_dir)[-1] > self._generation:
+        elif found[-1] > self._generation:
             self._lose("another process has taken it over")
         else:
             self._trusted_until = began + self._trusted_s

@@ -349,7 +349,7 @@ def _new_record(run: TrainingRun, before: dict[str, Any] | None) -> dict[str, An
 def _end_record(record: dict[str, Any], run: TrainingRun, status: str) -> None:
     record["status"] = status
     record["ended"] = utc_now()
-    record["seconds"] = round(time.time() - run.start_time, 3)
+    record["seconds"] = round(time.monotonic() - run.start_time, 3)
 
 
 def _is_interrupt(error: BaseException) -> bool:

@@ -48,15 +48,14 @@ class TrainingRun:
         min_errors, min_ema_errors: {"min_top1_err", "min_top5_err"}, lowest test errors so far of
             the network and of its average, in percent.
         last_errors: errors of the last finished epoch, in percent; empty before the first.
-        start_time: when it was built, in seconds since the epoch.
-        last_shown: when its record was written last, by the monotonic clock.
+        start_time: when it was built, by the monotonic clock.
+        last_shown: when its record was written last, by the same clock.
         lease: what the process that writes holds on OUT_DIR, while it does.
     """
 
     def __init__(self, cfg: CfgNode, device: torch.device, world: World = ONE_PROCESS) -> None:
         """Open the data and build the network, with TRAIN.WEIGHTS where they are named."""
-        self.start_time = time.time()
-        self.last_shown = time.monotonic()
+        self.start_time = self.last_shown = time.monotonic()
         self.lease: Lease | None = None
         self.cfg = cfg
         self.device = device

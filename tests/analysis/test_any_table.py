@@ -307,7 +307,7 @@ def test_two_populations_are_doubted(read):
 NUMBERS = st.lists(st.tuples(*[st.integers(0, 10_000)] * 3), min_size=5, max_size=25)
 
 
-@settings(deadline=None, max_examples=8)
+@settings(max_examples=8)
 @given(NUMBERS)
 def test_errors_and_accuracies_give_the_same_table(tmp_path_factory, rows):
     path = tmp_path_factory.mktemp("kinds") / "t.csv"

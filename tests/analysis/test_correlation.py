@@ -22,7 +22,7 @@ PAIRS = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(PAIRS)
 def test_tau_b_and_r_agree_with_scipy(pairs):
     x, y = np.array(pairs, dtype=float).T
@@ -40,7 +40,7 @@ def test_tau_b_by_hand():
     assert kendall([1, 1, 2, 3], [1, 2, 4, 3]).value == pytest.approx(3 / math.sqrt(5 * 6))
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.lists(st.tuples(st.integers(-40, 40), st.integers(-40, 40)), min_size=4, max_size=30))
 def test_rank_correlations_ignore_monotone_transforms_and_the_order(pairs):
     x, y = np.array(pairs, dtype=float).T

@@ -65,7 +65,7 @@ def test_interval_agrees_with_the_bootstrap_where_there_are_many():
     )
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.lists(st.tuples(*[st.integers(0, 30)] * 3), min_size=8, max_size=30))
 def test_comparison_turns_with_the_order_and_ignores_monotone_transforms(triples):
     a, b, y = np.array(triples, dtype=float).T

@@ -120,7 +120,7 @@ def test_spaces_are_summed_up_in_order():
     assert math.isnan(empty["median"].item())
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(ERRORS, st.integers(1, 6))
 def test_chances_of_being_best_add_up_and_ties_share(errors, k):
     chances = best_of_sample(errors, k)

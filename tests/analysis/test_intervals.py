@@ -56,7 +56,7 @@ def pairs_of(values):
     return st.lists(st.tuples(values, values), min_size=8, max_size=40)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(pairs_of(st.integers(0, 12)))
 def test_influence_is_what_leaving_an_architecture_out_tends_to(pairs):
     x, y = np.array(pairs, dtype=float).T
@@ -90,7 +90,7 @@ def test_standard_error_agrees_with_the_jackknife():
     assert standard_error(influence(x, y)[1]) == pytest.approx(jackknife, rel=0.02)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(pairs_of(st.integers(-50, 50)), st.sampled_from(["influence", "fisher"]))
 def test_interval_depends_on_ranks_alone_and_turns_with_the_sign(pairs, method):
     x, y = np.array(pairs, dtype=float).T

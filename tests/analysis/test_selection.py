@@ -27,7 +27,7 @@ def test_regret_by_hand():
     assert three.random_best == pytest.approx(chances @ np.sort(target))
 
 
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 @given(
     st.lists(st.tuples(st.integers(0, 3), st.integers(0, 9)), min_size=1, max_size=7),
     st.integers(1, 7),

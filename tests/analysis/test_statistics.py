@@ -29,7 +29,7 @@ def test_spearman_drops_pairs_with_nan_and_counts_the_rest():
     assert spearman(x, y).n == 4
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     st.lists(st.tuples(st.integers(0, 20), st.floats(-1e6, 1e6)), min_size=4, max_size=60),
 )

@@ -147,7 +147,7 @@ def test_an_unknown_metric_is_refused_with_the_nearest_one(load_runs):
 
 
 @given(low=st.floats(-4, 1), high=st.floats(-4, 1), done=st.sampled_from([[0, 1, 1], [1, 1, 1]]))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_filters_keep_the_closed_range_of_the_transformed_value(sweep_of_40, low, high, done):
     kept = apply_filters(sweep_of_40, {"lr": [low, 99, high], "done": done}).runs
     assert [run.name for run in kept] == [

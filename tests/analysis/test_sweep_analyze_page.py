@@ -214,7 +214,7 @@ SEEDS = st.integers(0, 2**32 - 1)
 
 
 @given(seed=SEEDS)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_broken_records_are_named_or_refused_never_a_traceback(load_broken, seed):
     with contextlib.suppress(ConfigError):
         sweep = load_broken(seed)
@@ -229,7 +229,7 @@ def test_broken_records_are_named_or_refused_never_a_traceback(load_broken, seed
 
 
 @given(seed=SEEDS)
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 def test_broken_records_give_a_page_or_are_refused(load_broken, tmp_path_factory, seed):
     with contextlib.suppress(ConfigError):
         sweep = load_broken(seed)

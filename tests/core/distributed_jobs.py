@@ -75,11 +75,16 @@ def leave(world, rank, code):
     time.sleep(3600)
 
 
-def deaf_to_sigterm(world):
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    if world.rank == 0:
-        sys.exit(7)
-    time.sleep(3600)
+def deaf_to_sigterm(world, folder):
+    """Leave with 7, once another process is there that does not listen."""
+    deaf = Path(folder) / "deaf"
+    if world.rank == 1:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        deaf.touch()
+        time.sleep(3600)
+    while not deaf.exists():
+        time.sleep(0.01)
+    sys.exit(7)
 
 
 def die_in_training(world, how):
@@ -88,7 +93,7 @@ def die_in_training(world, how):
 
     from pycls.core.process_group import process_group, sum_over
 
-    with process_group(world, torch.device(CPU), timeout_s=30):
+    with process_group(world, torch.device(CPU)):
         sum_over(world, torch.ones(3))
         if world.rank == world.size - 1:
             if how == "raise":
@@ -107,7 +112,7 @@ def fail_in_flight(world):
     from pycls.core.process_group import process_group, sum_over
     from pycls.errors import RunError
 
-    with process_group(world, torch.device(CPU), timeout_s=600):
+    with process_group(world, torch.device(CPU)):
         if world.rank == 1:
             _ = dist.all_reduce(torch.ones(3), async_op=True)
             raise RunError("the loss is nan")
@@ -161,7 +166,7 @@ def collectives(world):
     device = local_device(world, torch.device(CPU))
     rank, result = world.rank, {"threads": cpu_threads(world)}
     for _ in range(2):  # a second group after the first
-        with process_group(world, device, timeout_s=30):
+        with process_group(world, device):
             counts = torch.tensor([2**53 + 1, rank], dtype=torch.int64)
             assert sum_over(world, counts) is counts
             result["int64"] = counts.tolist()
@@ -199,7 +204,7 @@ def train_steps(world, steps):
 
     from pycls.core.process_group import process_group, unwrap, wrap
 
-    with process_group(world, torch.device(CPU), timeout_s=30):
+    with process_group(world, torch.device(CPU)):
         torch.manual_seed(3)
         net = torch.nn.Sequential(
             torch.nn.Conv2d(3, 8, 3), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(288, 4)
@@ -214,6 +219,11 @@ def train_steps(world, steps):
             F.cross_entropy(model(images[share]), labels[share]).backward()
             optimizer.step()
         return [p.flatten().tolist() for p in unwrap(model).parameters()]
+
+
+def several(world, calls):
+    """Do several of these jobs, one after another: [[name, arguments], ...]."""
+    return [globals()[name](world, *args) for name, args in calls]
 
 
 def main():

@@ -1,4 +1,4 @@
-"""Processes for the tests of the lease: python lease_jobs.py JOB ARGUMENT ..."""
+"""Processes for the tests of the lease: python lease_jobs.py JOB ARGUMENT ..., or forked."""
 
 import functools
 import json
@@ -13,9 +13,6 @@ from pathlib import Path
 from pycls.core import run_lease as run_lease_module
 from pycls.core.run_lease import run_lease
 from pycls.errors import LeaseHeldError, LeaseLostError, run_tool
-
-# Waiting contenders shall meet often.
-run_lease_module._LONGEST_PAUSE_S = 0.02
 
 
 def hold(out_dir, lease_s, renew_s):
@@ -69,7 +66,7 @@ def _race_once(out_dir, num, number):
 
 
 def contend(out_dir, log, host, seed, rounds, lease_s):
-    """Take and leave a folder, now and then by dying or being suspended; log it all."""
+    """Take and leave a folder, now and then by dying or being suspended; log how it went."""
     draw = random.Random(int(seed))
     rounds, lease_s = int(rounds), float(lease_s)
     ways = ["release"] * (rounds - 2) + ["die", "suspend"]
@@ -94,22 +91,26 @@ def contend(out_dir, log, host, seed, rounds, lease_s):
 
 
 def _work(out_dir, file, name, host, lease_s, way, pause):
-    def say(what):
-        os.write(file, f"{what} {name}\n".encode())
+    """Hold a folder once; log between which times it was held for certain, or was lost."""
+    now = run_lease_module._clock  # the same for all processes
 
+    def say(*words):
+        os.write(file, (json.dumps([name, way, *words]) + "\n").encode())
+
+    came = now()
     try:
         with run_lease(out_dir, wait_s=600, lease_s=lease_s, renew_s=lease_s / 8, host=host) as it:
-            say("enter")
+            entered = now()
             time.sleep(pause)
             if way == "suspend":
-                say("suspend")
                 os.kill(os.getpid(), signal.SIGSTOP)
+            checked = now()
             it.check()
-            say("leave")
+            say("held", entered, checked)
             if way == "die":
                 os._exit(0)
     except LeaseLostError:
-        say("lost")
+        say("lost", came, now())
 
 
 def fork(out_dir):
@@ -142,17 +143,16 @@ def full(out_dir):
         sys.stdin.read()  # lives on
 
 
-def train(cfg, moment, lease_s):
-    """Train, and be suspended at the second such moment.
+def train(cfg, moment, lease_s, errors):
+    """Train, and be suspended at the second such moment; write what one says to a file.
 
     In a step, or when a file whose name begins so is to be renamed into place.
     """
+    os.dup2(os.open(errors, os.O_WRONLY | os.O_CREAT, 0o644), sys.stderr.fileno())
     from pycls.core import trainer
     from pycls.core.config import load_cfg
 
-    trainer.run_lease = functools.partial(
-        run_lease, lease_s=float(lease_s), renew_s=float(lease_s) / 8
-    )
+    trainer.run_lease = functools.partial(run_lease, lease_s=lease_s, renew_s=lease_s / 8)
     calls = 0
 
     def suspended_once(function, is_moment):
@@ -175,5 +175,6 @@ def train(cfg, moment, lease_s):
 
 
 if __name__ == "__main__":
-    jobs = (hold, race, contend, fork, full, train)
+    run_lease_module._LONGEST_PAUSE_S = 0.02  # waiting contenders shall meet often
+    jobs = (hold, race, contend, fork, full)
     {job.__name__: job for job in jobs}[sys.argv[1]](*sys.argv[2:])

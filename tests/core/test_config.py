@@ -160,7 +160,7 @@ scalars = st.one_of(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(key=st.sampled_from(sorted(flatten_cfg(load_cfg()))), value=scalars)
 def test_any_value_is_taken_in_its_type_or_refused_with_its_key(key, value):
     default = flatten_cfg(load_cfg())[key]

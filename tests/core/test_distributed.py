@@ -1,19 +1,20 @@
 """Several processes: how they find each other, exchange, and go down together."""
 
 import contextlib
+import itertools
 import json
 import os
 import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import distributed_jobs as jobs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from processes import HANG_S, is_alive, wait_until
 
 from pycls.core.distributed import World, expand_host_list, find_world
 from pycls.core.launch_local import launch
@@ -42,25 +43,17 @@ SLURM = {
 }
 
 
-def wait_until(condition, what, seconds=30):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"{what} not within {seconds} s"
-        time.sleep(0.02)
+JOB_NUMBERS = itertools.count(100 * os.getpid())
 
 
-def is_running(pid):
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return stat.rpartition(")")[2].split()[0] not in "ZX"
-
-
+@pytest.fixture
 def slurm_here():
-    """Return what two tasks of Slurm on this machine have in common."""
+    """What two tasks of Slurm on this machine have in common.
+
+    The number of the job is each test's own: it is all that tells apart where they meet.
+    """
     return {
-        "SLURM_JOB_ID": "77",
+        "SLURM_JOB_ID": str(next(JOB_NUMBERS)),
         "SLURM_STEP_ID": "0",
         "SLURM_NTASKS": "2",
         "SLURM_NODEID": "0",
@@ -69,20 +62,42 @@ def slurm_here():
     }
 
 
-def start(*command, **environ):
-    quiet = {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
-    return subprocess.Popen(
-        [sys.executable, *map(str, command)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, **quiet, **environ},
-    )
+@pytest.fixture
+def start():
+    """Return a function (*command, **environ) -> its process, which ends with the test."""
+    started = []
+
+    def run(*command, **environ):
+        quiet = {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
+        process = subprocess.Popen(
+            [sys.executable, *map(str, command)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **quiet, **environ},
+        )
+        started.append(process)
+        return process
+
+    yield run
+    for process in started:
+        process.kill()
+        process.communicate()
 
 
-@pytest.fixture(autouse=True)
-def _one_thread(monkeypatch):
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", "1")
+        yield
+
+
+@pytest.fixture(scope="module")
+def of_three():
+    """What three processes give for jobs that need PyTorch, by name; started only once."""
+    calls = {"collectives": [], "train_steps": [5], "meter_goes_on": []}
+    results = launch(jobs.several, [list(calls.items())], 3)
+    return dict(zip(calls, results, strict=True))
 
 
 @pytest.fixture
@@ -191,9 +206,9 @@ def test_children_are_called_with_their_rank_and_without_torch():
     assert launch(jobs.no_torch, [], 3) == {"rank": 0, "size": 3, "torch": False}
 
 
-def test_launcher_does_not_wait_for_torch():
+def test_launcher_does_not_wait_for_torch(start):
     code = "import sys, pycls.core.launch_local; sys.exit('torch' in sys.modules)"
-    assert start("-c", code).wait(timeout=60) == 0
+    assert start("-c", code).wait(timeout=HANG_S) == 0
 
 
 @pytest.mark.parametrize("number", [1, 65])
@@ -219,14 +234,12 @@ def test_more_processes_than_gpus(monkeypatch):
     assert local_device(slurm, cuda) == torch.device("cuda", 0)
 
 
-@pytest.mark.parametrize("size", [2, 3])
-def test_collectives(size):
-    result = launch(jobs.collectives, [], size)
-    assert result == {
+def test_collectives(of_three):
+    assert of_three["collectives"] == {
         "threads": 1,
-        "int64": [size * (2**53 + 1), size * (size - 1) // 2],
-        "float64": pytest.approx(0.1 * size * (size + 1) / 2, rel=1e-15),
-        "mean": pytest.approx((size - 1) / 2),
+        "int64": [3 * (2**53 + 1), 0 + 1 + 2],
+        "float64": pytest.approx(0.1 + 0.2 + 0.3, rel=1e-15),
+        "mean": pytest.approx(1.0),
         "any": [True, False],
         "object": {"rank": 0, "list": [1, "a"]},
         "same": True,
@@ -234,11 +247,10 @@ def test_collectives(size):
     }
 
 
-def test_two_processes_train_as_one_does():
+def test_three_processes_train_as_one_does(of_three):
     alone = jobs.train_steps(World(), 5)
-    together = launch(jobs.train_steps, [5], 2)
-    for one, two in zip(alone, together, strict=True):
-        assert two == pytest.approx(one, rel=1e-10, abs=1e-12)
+    for one, three in zip(alone, of_three["train_steps"], strict=True):
+        assert three == pytest.approx(one, rel=1e-10, abs=1e-12)
 
 
 def test_main_process_alone_warns(capfd):
@@ -286,9 +298,9 @@ def test_child_that_leaves_without_a_word():
 
 
 @pytest.mark.usefixtures("_impatient")
-def test_child_that_does_not_listen_is_killed():
+def test_child_that_does_not_listen_is_killed(tmp_path):
     with pytest.raises(SystemExit) as caught:
-        launch(jobs.deaf_to_sigterm, [], 2)
+        launch(jobs.deaf_to_sigterm, [str(tmp_path)], 2)
     assert caught.value.code == 7
 
 
@@ -299,112 +311,104 @@ def test_child_that_does_not_listen_is_killed():
         ("raise", 3, "error: the loss is nan\n"),
     ],
 )
-def test_death_in_an_exchange_is_one_message(how, size, message):
+def test_death_in_an_exchange_is_one_message(start, how, size, message):
     process = start(SCRIPT, "die_in_training", json.dumps([how]), size)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=HANG_S)
     assert err.startswith(message)
     assert err.count("\n") == 1
     assert (out, process.returncode) == ("", 1)
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGUSR1", "SIGUSR2"])
-def test_signals_are_passed_on_and_exit_code_comes_back(name, tmp_path):
+def test_signals_are_passed_on_and_exit_code_comes_back(start, name, tmp_path):
     process = start(SCRIPT, "wait_for_signal", json.dumps([str(tmp_path)]), 2)
-    wait_until(lambda: len(list(tmp_path.glob("pid*"))) == 2, "start")
+    wait_until(lambda: len(list(tmp_path.glob("pid*"))) == 2)
     process.send_signal(signal.Signals[name])
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=HANG_S)
     assert (process.returncode, out, err) == (75, "", "")
     assert [(tmp_path / f"got{rank}").read_text() for rank in (0, 1)] == [name, name]
 
 
 @pytest.mark.parametrize(("name", "code"), [("SIGTERM", -signal.SIGTERM), ("SIGINT", 130)])
-def test_signal_before_anyone_handles_it_ends_as_a_single_process_would(name, code, tmp_path):
+def test_signal_before_anyone_handles_it_ends_as_a_single_process_would(
+    start, name, code, tmp_path
+):
     process = start(SCRIPT, "wait_unprepared", json.dumps([str(tmp_path)]), 2)
-    wait_until(lambda: len(list(tmp_path.glob("pid*"))) == 2, "start")
+    wait_until(lambda: len(list(tmp_path.glob("pid*"))) == 2)
     process.send_signal(signal.Signals[name])
-    process.communicate(timeout=30)
+    process.communicate(timeout=HANG_S)
     assert process.returncode == code
 
 
 @pytest.mark.parametrize("job", ["wait_unprepared", "hang"])
-def test_killed_launcher_leaves_no_children(job, tmp_path):
+def test_killed_launcher_leaves_no_children(start, job, tmp_path):
     process = start(SCRIPT, job, json.dumps([str(tmp_path)]), 3)
     wait_until(
         lambda: (
             len(list(tmp_path.glob("pid*"))) == 3
             and all(path.read_text() for path in tmp_path.glob("pid*"))
-        ),
-        "start",
+        )
     )
     pids = [int(path.read_text()) for path in tmp_path.glob("pid*")]
-    assert all(is_running(pid) for pid in pids)
+    assert all(is_alive(pid) for pid in pids)
     process.kill()
-    wait_until(lambda: not any(is_running(pid) for pid in pids), "end of the children")
-    process.communicate()
+    wait_until(lambda: not any(is_alive(pid) for pid in pids))
 
 
-def test_counts_of_an_interrupted_epoch_are_those_of_all_processes():
-    period, period_later, epoch, epoch_later = launch(jobs.meter_goes_on, [], 2)
-    assert period == period_later == pytest.approx(100 * (7 + 11) / 2 / 20)
-    assert epoch == epoch_later == pytest.approx(100 * (3 + 7 + 11) / 60)
+def test_counts_of_an_interrupted_epoch_are_those_of_all_processes(of_three):
+    period, period_later, epoch, epoch_later = of_three["meter_goes_on"]
+    assert period == period_later == pytest.approx(100 * (12 + 18) / 2 / 30)
+    assert epoch == epoch_later == pytest.approx(100 * (6 + 12 + 18) / 90)
 
 
 # Started by others
 
 
-def test_task_of_slurm_that_fails_leaves_at_once_and_the_other_says_why_it_stops():
+def test_task_of_slurm_that_fails_leaves_at_once_and_the_other_says_why_it_stops(start, slurm_here):
     ranks = [{"SLURM_PROCID": rank, "SLURM_LOCALID": rank} for rank in "01"]
-    tasks = [start(SCRIPT, "fail_in_flight", "[]", 2, **slurm_here(), **rank) for rank in ranks]
-    ends = [task.communicate(timeout=60) for task in tasks]
+    tasks = [start(SCRIPT, "fail_in_flight", "[]", 2, **slurm_here, **rank) for rank in ranks]
+    ends = [task.communicate(timeout=HANG_S) for task in tasks]
     assert [task.returncode for task in tasks] == [1, 1], ends
     assert ends[1] == ("", "error: the loss is nan\n")
     assert ends[0][1].startswith("error: process 0 of 2 lost the connection to another one")
     assert ends[0][1].count("\n") == 1
 
 
-def test_torchrun():
+def test_torchrun(start):
     command = ["-m", "torch.distributed.run", "--standalone", "--local-addr", "127.0.0.1"]
     process = start(*command, "--nproc-per-node", 2, SCRIPT, "train_steps", "[2]", 2)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=HANG_S)
     assert process.returncode == 0, err
     expected = jobs.train_steps(World(), 2)
     for one, two in zip(expected, json.loads(out), strict=True):
         assert two == pytest.approx(one, rel=1e-10, abs=1e-12)
 
 
-def test_slurm_tasks_meet_although_their_first_port_is_taken():
-    slurm = slurm_here()
-    ports = find_world({**slurm, "SLURM_PROCID": "0", "SLURM_LOCALID": "0"}, 2).meeting.ports
-    with socket.socket() as stranger:  # that accepts, and says nothing
-        with contextlib.suppress(OSError):  # taken by somebody else: as good
-            stranger.bind(("127.0.0.1", ports[0]))
-            stranger.listen()
-        ranks = [{"SLURM_PROCID": rank, "SLURM_LOCALID": rank} for rank in "01"]
-        tasks = [start(SCRIPT, "collectives", "[]", 2, **slurm, **rank) for rank in ranks]
-        ends = [task.communicate(timeout=60) for task in tasks]
-    assert [task.returncode for task in tasks] == [0, 0], ends
-    assert json.loads(ends[0][0])["int64"] == [2 * (2**53 + 1), 1]
-    assert ends[1][0] == ""
-
-
-def test_slurm_tasks_of_two_nodes_meet_although_their_names_mean_nothing():
-    slurm = slurm_here() | {
+def test_slurm_tasks_meet_although_a_port_is_taken_and_names_mean_nothing(start, slurm_here):
+    slurm = slurm_here | {
         "SLURM_STEP_NODELIST": "unheard-of[1-2].invalid",
         "SLURM_TASKS_PER_NODE": "1(x2)",
         "SLURM_LAUNCH_NODE_IPADDR": "127.0.0.1",
     }
     ranks = [{"SLURM_PROCID": rank, "SLURM_NODEID": rank, "SLURM_LOCALID": "0"} for rank in "01"]
-    tasks = [start(SCRIPT, "collectives", "[]", 2, **{**slurm, **rank}) for rank in ranks]
-    ends = [task.communicate(timeout=60) for task in tasks]
+    ports = find_world({**slurm, **ranks[0]}, 2).meeting.ports
+    with socket.socket() as stranger:  # that accepts, and says nothing
+        with contextlib.suppress(OSError):  # taken by somebody else: as good
+            stranger.bind(("127.0.0.1", ports[0]))
+            stranger.listen()
+        tasks = [start(SCRIPT, "collectives", "[]", 2, **{**slurm, **rank}) for rank in ranks]
+        ends = [task.communicate(timeout=HANG_S) for task in tasks]
     assert [task.returncode for task in tasks] == [0, 0], ends
+    assert json.loads(ends[0][0])["int64"] == [2 * (2**53 + 1), 1]
+    assert ends[1][0] == ""
 
 
-def test_slurm_without_a_free_port_says_so():
+def test_slurm_without_a_free_port_says_so(start, slurm_here):
     with socket.create_server(("127.0.0.1", 0)) as busy:
         port = busy.getsockname()[1]
         rank = {"SLURM_PROCID": "0", "SLURM_LOCALID": "0"}
         ports = json.dumps([port, port])
-        task = start(SCRIPT, "collectives", "[]", 2, ports, **slurm_here(), **rank)
-        _, err = task.communicate(timeout=60)
+        task = start(SCRIPT, "collectives", "[]", 2, ports, **slurm_here, **rank)
+        _, err = task.communicate(timeout=HANG_S)
     assert task.returncode == 1
     assert err.startswith(f"error: no port to meet on is free on 127.0.0.1 (tried {port}); give")

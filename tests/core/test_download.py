@@ -9,7 +9,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from functools import partial
 from pathlib import Path
 
@@ -17,6 +16,7 @@ import pytest
 from file_server import Answer, FileServer
 from hypothesis import example, given
 from hypothesis import strategies as st
+from processes import HANG_S, wait_until
 
 from pycls.core import download
 from pycls.core.download import cached_file
@@ -25,7 +25,7 @@ from pycls.errors import ConfigError, DownloadError, explain_os_error
 CONTENT = random.Random(0).randbytes(1_000_000)
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
 
-fetch = partial(cached_file, progress=False, wait_s=0.001, timeout_s=20.0)
+fetch = partial(cached_file, progress=False, wait_s=0.001, timeout_s=HANG_S)
 
 
 @pytest.fixture
@@ -54,10 +54,10 @@ def everything_in(folder):
 def start_fetching(url, cache, **options):
     code = (
         "import sys; from pycls.core.download import cached_file\n"
-        "print(cached_file(sys.argv[1], sys.argv[2]))"
+        "print(cached_file(sys.argv[1], sys.argv[2], timeout_s=float(sys.argv[3])))"
     )
     return subprocess.Popen(
-        [sys.executable, "-c", code, url, str(cache)],
+        [sys.executable, "-c", code, url, str(cache), str(HANG_S)],
         env={**os.environ, "no_proxy": "*"},
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options,
     )  # fmt: skip
@@ -345,9 +345,8 @@ def test_no_file_of_one_address_is_in_the_way_of_another(one, two):
 def test_a_killed_download_goes_on_where_it_was(server, url, cache):
     server.script = [Answer(hang_after=600_000)]
     child = start_fetching(url, cache)
-    assert server.reached.wait(30)
-    partial_file = next(iter(wait_for(lambda: list(cache.rglob(".net.pyth.partial")))))
-    wait_for(lambda: partial_file.stat().st_size == 600_000)
+    assert server.reached.wait(HANG_S)
+    partial_file = wait_for_partial_file(cache)
     child.kill()
     child.communicate()
     partial_file.with_name(".net.pyth.sha256.1.partial").write_text("killed a moment later")
@@ -361,9 +360,8 @@ def test_a_killed_download_goes_on_where_it_was(server, url, cache):
 def test_ctrl_c_keeps_what_is_there_and_a_changed_file_starts_over(server, url, cache):
     server.script = [Answer(hang_after=600_000, body=bytes(1_000_000), etag='"old"')]
     child = start_fetching(url, cache)
-    assert server.reached.wait(30)
-    partial_file = next(iter(wait_for(lambda: list(cache.rglob(".net.pyth.partial")))))
-    wait_for(lambda: partial_file.stat().st_size == 600_000)
+    assert server.reached.wait(HANG_S)
+    partial_file = wait_for_partial_file(cache)
     child.send_signal(signal.SIGINT)
     child.communicate()
     assert partial_file.stat().st_size == 600_000
@@ -391,23 +389,21 @@ def test_a_partial_file_without_a_readable_note_is_not_trusted(server, url, cach
         assert server.requests[-1][1] is None
 
 
-def wait_for(condition):
-    deadline = time.monotonic() + 30
-    while not (value := condition()):
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-    return value
+def wait_for_partial_file(cache):
+    """Return the file of a download that hangs, once all has been written that was sent."""
+    wait_until(lambda: any(p.stat().st_size == 600_000 for p in cache.rglob(".net.pyth.partial")))
+    return next(cache.rglob(".net.pyth.partial"))
 
 
 def test_two_processes_download_once(server, url, cache):
     server.script = [Answer(hang_after=600_000)]
     first = start_fetching(url, cache)
-    assert server.reached.wait(30)
+    assert server.reached.wait(HANG_S)
     second = start_fetching(url, cache)
     assert "waiting for another process" in second.stderr.readline()
     server.released.set()
     for child in (first, second):
-        out, _ = child.communicate(timeout=60)
+        out, _ = child.communicate(timeout=HANG_S)
         assert child.returncode == 0
         assert Path(out.strip()).read_bytes() == CONTENT
     assert len(server.requests) == 1
@@ -418,19 +414,19 @@ def test_two_processes_download_once(server, url, cache):
 def test_the_waiting_process_takes_over_from_a_killed_one(server, url, cache):
     server.script = [Answer(hang_after=600_000)]
     first = start_fetching(url, cache)
-    assert server.reached.wait(30)
+    assert server.reached.wait(HANG_S)
     second = start_fetching(url, cache)
     assert "waiting for another process" in second.stderr.readline()
     first.kill()
     first.communicate()
-    out, _ = second.communicate(timeout=60)
+    out, _ = second.communicate(timeout=HANG_S)
     assert Path(out.strip()).read_bytes() == CONTENT
 
 
 def test_a_full_disk_leaves_nothing(server, url, cache, tmp_path):
     limit = partial(resource.setrlimit, resource.RLIMIT_FSIZE, (400_000, 400_000))
     child = start_fetching(url, cache, preexec_fn=limit)
-    _, err = child.communicate(timeout=60)
+    _, err = child.communicate(timeout=HANG_S)
     assert "OSError: [Errno 27] File too large" in err
     assert everything_in(tmp_path) == []
 

@@ -1,6 +1,5 @@
 """Runs that are stopped or killed at any moment end in the undisturbed result, bit for bit."""
 
-import multiprocessing
 import os
 import random
 import signal
@@ -10,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 import training_jobs
-from processes import wait_until
+from processes import HANG_S, wait_until
 
 from pycls.core import checkpoint, checkpoint_paths, resume_point
 from pycls.core.config import dump_cfg
@@ -20,7 +19,7 @@ from pycls.core.trainer import train_model
 from pycls.errors import CheckpointError, RunInterruptedError
 from pycls.sweep.collect import parse_log
 
-RUNS = int(os.environ.get("PYCLS_SOAK_RUNS", "10"))
+RUNS = int(os.environ.get("PYCLS_SOAK_RUNS", "4"))
 
 # All that has a state or draws: averages, mixing, random layers, precise statistics.
 EVERYTHING = (
@@ -33,25 +32,15 @@ EVERYTHING = (
 )  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def processes():
-    """Return a context whose processes begin with PyTorch imported."""
-    context = multiprocessing.get_context("forkserver")
-    # Not training_jobs: Python 3.11's fork server does not find it, and says nothing. The second
-    # is what PyTorch imports for its first optimizer.
-    context.set_forkserver_preload(["pycls.core.trainer", "torch._dynamo"])
-    return context
-
-
 @pytest.fixture
 def start(processes, tmp_path):
-    """Return a function (cfg) -> a process that trains it."""
+    """Return a function (cfg, *signal and moment) -> a process that trains it."""
     started = []
 
-    def start(cfg):
+    def start(cfg, *when):
         path = tmp_path / f"{Path(cfg.OUT_DIR).name}.yaml"
         path.write_text(dump_cfg(cfg))
-        process = processes.Process(target=training_jobs.train, args=(str(path),))
+        process = processes.Process(target=training_jobs.train, args=(str(path), *when))
         process.start()
         started.append(process)
         return process
@@ -99,49 +88,53 @@ def assert_same_run(cfg, other):
         assert logs[1].train[epoch]["loss"] == logs[0].train[epoch]["loss"]
 
 
-def iterations_logged(cfg):
+def count_records(cfg):
     log = Path(cfg.OUT_DIR) / "stdout.log"
-    return log.read_text().count('"train_iter"') if log.exists() else 0
+    return log.read_text().count("json_stats: ") if log.exists() else 0
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGUSR1", "SIGUSR2", "SIGINT"])
 def test_signal_saves_the_present_step_and_leaves(name, digits_cfg, undisturbed, tmp_path, start):
-    options = [*EVERYTHING, "OPTIM.MAX_EPOCH", 8]
+    options = [*EVERYTHING, "OPTIM.MAX_EPOCH", 4]
     whole = undisturbed(digits_cfg, options)
     stopped = digits_cfg(*options, "OUT_DIR", str(tmp_path / "stopped"))
-    process = start(stopped)
-    wait_until(lambda: iterations_logged(stopped) >= 5)  # inside the second epoch
-    os.kill(process.pid, getattr(signal, name))
-    process.join(20)
+    process = start(stopped, getattr(signal, name), 8 + 1 + 5)  # inside the second epoch
+    process.join(HANG_S)
     assert process.exitcode == RunInterruptedError.exit_code == 75
     record = read_record(stopped.OUT_DIR)
     assert record["status"] == "interrupted"
     assert name in record["reason"]
-    if "iteration" in last_state(stopped):
-        assert last_state(stopped)["epoch"] == len(record["epochs"])
+    state = last_state(stopped)
+    assert (state["epoch"], state["iteration"]) == (len(record["epochs"]), 5) == (1, 5)
     train_model(stopped)
     assert_same_run(whole, stopped)
     assert read_record(stopped.OUT_DIR)["status"] == "done"
     epochs = [entry["epoch"] for entry in read_record(stopped.OUT_DIR)["epochs"]]
-    assert epochs == list(range(1, 9))
+    assert epochs == list(range(1, 5))
     # Nothing of the interruption stays.
     names = [path.name for path in checkpoint_paths.checkpoint_dir(stopped.OUT_DIR).iterdir()]
-    assert sorted(names) == [f"model_epoch_{i:04d}.pyth" for i in range(1, 9)]
+    assert sorted(names) == [f"model_epoch_{i:04d}.pyth" for i in range(1, 5)]
 
 
-def test_killed_within_the_third_epoch_four_equal_two_and_two(digits_cfg, tmp_path, start):
-    # Small batches: epochs long enough that the kill falls into one.
-    options = [*EVERYTHING, "OPTIM.MAX_EPOCH", 4, "TRAIN.BATCH_SIZE", 16]
-    whole = digits_cfg(*options, "OUT_DIR", str(tmp_path / "whole"))
-    train_model(whole)
+@pytest.mark.parametrize(
+    "options", [EVERYTHING, ("CHECKPOINT.KEEP", "last")], ids=["everything", "plain"]
+)
+def test_killed_within_the_third_epoch_four_equal_two_and_two(
+    digits_cfg, undisturbed, tmp_path, start, options
+):
+    options = [*options, "OPTIM.MAX_EPOCH", 4]
+    whole = undisturbed(digits_cfg, options)
     killed = digits_cfg(*options, "OUT_DIR", str(tmp_path / "killed"))
-    process = start(killed)
-    wait_until(lambda: checkpoint_paths.checkpoint_path(killed.OUT_DIR, 1).exists())
-    process.kill()
-    process.join()
+    process = start(killed, signal.SIGKILL, 2 * (8 + 1) + 5)
+    process.join(HANG_S)
+    assert process.exitcode == -signal.SIGKILL
     assert read_record(killed.OUT_DIR)["status"] == "running"
+    state = last_state(killed)
+    assert "iteration" not in state
+    assert state["epoch"] == 1  # from 0 on
     train_model(killed)
     assert_same_run(whole, killed)
+    assert read_record(killed.OUT_DIR)["status"] == "done"
 
 
 @pytest.mark.parametrize("accumulate", [1, 4])
@@ -227,24 +220,32 @@ def test_no_readable_checkpoint_is_an_error_not_a_new_start(digits_cfg):
 def test_runs_under_random_signals_end_in_the_undisturbed_result(digits_cfg, tmp_path, start):
     options = [*EVERYTHING, "OPTIM.MAX_EPOCH", 6, "CHECKPOINT.KEEP", "last"]
     whole = digits_cfg(*options, "OUT_DIR", str(tmp_path / "whole"))
-    begun = time.monotonic()
     train_model(whole)
-    seconds = time.monotonic() - begun
     moments, signals = random.Random(11), 0
     for number in range(RUNS):
         cfg = digits_cfg(*options, "OUT_DIR", str(tmp_path / f"run{number}"))
-        for _ in range(moments.randint(1, 3)):
+        for attempt in range(moments.randint(1, 3)):
             process = start(cfg)
-            time.sleep(moments.uniform(0.0, 0.8 * seconds))
+            if attempt == 0 and number % 2:  # while it starts, or soon after
+                time.sleep(moments.uniform(0.0, 0.5))
+            else:
+                records = count_records(cfg) + moments.randint(1, int(0.8 * count_records(whole)))
+                wait_for_records(process, cfg, records)
             kind = moments.choice((signal.SIGTERM, signal.SIGKILL, signal.SIGUSR1))
             if process.exitcode is None:
                 os.kill(process.pid, kind)
                 signals += 1
-            process.join(30)
+            process.join(HANG_S)
             assert process.exitcode in (0, 75, -kind)
         process = start(cfg)
-        process.join(120)
+        process.join(HANG_S)
         assert process.exitcode == 0
         assert_same_run(whole, cfg)
         assert read_record(cfg.OUT_DIR)["status"] == "done"
-    assert signals >= RUNS
+    # One that ends before its moment gets none: rare on any machine.
+    assert signals >= RUNS // 2
+
+
+def wait_for_records(process, cfg, number):
+    """Wait until a run has logged so many records, or has ended."""
+    wait_until(lambda: count_records(cfg) >= number or process.exitcode is not None)

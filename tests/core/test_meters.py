@@ -10,7 +10,7 @@ from pycls.core.meters import Meter, format_eta, topk_wrong
 CPU = torch.device("cpu")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(classes=st.integers(2, 12), n=st.integers(1, 30), seed=st.integers(0, 10**6))
 def test_wrong_counts_equal_a_plain_count(classes, n, seed):
     generator = torch.Generator().manual_seed(seed)

@@ -3,17 +3,12 @@
 import json
 import math
 import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
 import torch
 
 from pycls.core import checkpoint, checkpoint_paths
-from pycls.core.config import dump_cfg
 from pycls.core.run_lease import run_lease
 from pycls.core.run_record import read_record, write_record
 from pycls.core.tester import test_model as measure_errors
@@ -99,31 +94,6 @@ def test_stopped_after_an_epoch_it_ends_in_the_same_bits(digits_cfg, tmp_path, p
     assert_same_bits(weights(whole), weights(parts))
     log = parse_log(tmp_path / "parts" / "stdout.log")
     assert sorted(log.test) == [1, 2, 3]
-
-
-def test_killed_in_an_epoch_it_ends_in_the_same_bits(digits_cfg, tmp_path):
-    options = ["OPTIM.MAX_EPOCH", 40, "CHECKPOINT.KEEP", "last"]
-    whole = digits_cfg("OUT_DIR", str(tmp_path / "whole"), *options)
-    train_model(whole)
-    killed = digits_cfg("OUT_DIR", str(tmp_path / "killed"), *options)
-    (tmp_path / "cfg.yaml").write_text(dump_cfg(killed))
-    command = [
-        sys.executable, "-c",
-        "import sys; from pycls.core.config import load_cfg; "
-        "from pycls.core.trainer import train_model; train_model(load_cfg(sys.argv[1]))",
-        str(tmp_path / "cfg.yaml"),
-    ]  # fmt: skip
-    process = subprocess.Popen(command)
-    while checkpoint_paths.last_checkpoint(killed.OUT_DIR) is None:
-        assert process.poll() is None, "ended before it could be killed"
-        time.sleep(0.005)
-    os.kill(process.pid, signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
-    assert read_record(killed.OUT_DIR)["status"] == "running"
-    assert weights(killed)["epoch"] < 39
-    train_model(killed)
-    assert_same_bits(weights(whole), weights(killed))
-    assert read_record(killed.OUT_DIR)["status"] == "done"
 
 
 @pytest.mark.parametrize("keep", ["all", "last", "none"])

@@ -44,8 +44,8 @@ def records(cfg, kind):
     ids=lambda overrides: overrides[0],
 )
 def test_it_learns(digits_cfg, overrides):
-    result = train_model(digits_cfg("OPTIM.MAX_EPOCH", 8, *overrides))["result"]
-    assert result["final_top1_err"] < 45  # 90 by guessing
+    result = train_model(digits_cfg("OPTIM.MAX_EPOCH", 5, *overrides))["result"]
+    assert result["final_top1_err"] < 65  # 90 by guessing; 17 to 47 with several seeds
 
 
 def network(*overrides):
@@ -72,7 +72,11 @@ def test_one_step_equals_pytorchs_plain_optimizer(name):
     decays = ("BN.USE_CUSTOM_WEIGHT_DECAY", True, "OPTIM.BIAS_USE_CUSTOM_WEIGHT_DECAY", True)
     cfg, model = network("OPTIM.OPTIMIZER", name, "OPTIM.WEIGHT_DECAY", 0.1, *decays)
     _, reference = network("OPTIM.OPTIMIZER", name, "OPTIM.WEIGHT_DECAY", 0.1, *decays)
+    # Adam divides by the size of a gradient: in float32 the last bits of one near zero, which
+    # depend on the processor, would decide a step.
+    model, reference = model.double(), reference.double()
     images, labels = batch()
+    images = images.double()
     for _ in range(2):
         train_a_step(cfg, model, images, labels)
     norm_or_bias = [p for n, p in reference.named_parameters() if "bn" in n or "bias" in n]
@@ -88,7 +92,7 @@ def test_one_step_equals_pytorchs_plain_optimizer(name):
         torch.nn.functional.cross_entropy(reference.train()(images), labels).backward()
         optimizer.step()
     for p, q in zip(model.parameters(), reference.parameters(), strict=True):
-        assert torch.allclose(p, q, atol=2e-5)
+        assert torch.allclose(p, q, rtol=0, atol=1e-10)
 
 
 def test_parts_of_a_batch_give_the_mean_of_their_gradients():
@@ -130,9 +134,11 @@ def test_average_is_tested_saved_and_reported(digits_cfg):
     assert averaged[0]["top1_err"] == tested[0]["top1_err"]
     assert averaged[-1]["top1_err"] == pytest.approx(result["final_ema_top1_err"], abs=1e-4)
     assert averaged[-1]["min_top1_err"] == pytest.approx(result["min_ema_top1_err"], abs=1e-4)
-    assert result["final_ema_top1_err"] != result["final_top1_err"]
     state = checkpoint.load_checkpoint(checkpoint_paths.last_checkpoint(cfg.OUT_DIR))
     assert state["ema_err"] == result["final_ema_top1_err"]
+    # Not a copy any more. (Their errors may be equal by chance.)
+    average, own = state["ema_state"], state["model_state"]
+    assert any(not torch.equal(value, own[name]) for name, value in average.items())
     # Testing takes the better one, as pycls does.
     path = str(checkpoint_paths.last_checkpoint(cfg.OUT_DIR))
     errors = measure_errors(digits_cfg("TEST.WEIGHTS", path))
@@ -162,11 +168,12 @@ def test_errors_on_all_training_images(digits_cfg):
     result = train_model(cfg)["result"]
     (record,) = records(cfg, "train_full_epoch")
     assert record["top1_err"] == pytest.approx(result["full_train_top1_err"], abs=1e-4)
-    # The same as testing the weights on the training side.
+    # The same as testing the weights on the training side, in batches of the same size.
+    path = str(checkpoint_paths.last_checkpoint(cfg.OUT_DIR))
+    size = cfg.TRAIN.BATCH_SIZE
     errors = measure_errors(
-        digits_cfg("TEST.WEIGHTS", str(checkpoint_paths.last_checkpoint(cfg.OUT_DIR)),
-                   "TEST.SPLIT", "train")
-    )  # fmt: skip
+        digits_cfg("TEST.WEIGHTS", path, "TEST.SPLIT", "train", "TEST.BATCH_SIZE", size)
+    )
     assert errors["top1_err"] == pytest.approx(result["full_train_top1_err"])
     assert result["full_train_top1_err"] < result["final_train_top1_err"]  # no augmentation
 
@@ -210,8 +217,15 @@ def test_curves_for_tensorboard(digits_cfg):
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
-def test_compiled_network_learns_the_same_and_says_what_it_cost(digits_cfg, tmp_path):
-    common = ["OPTIM.MAX_EPOCH", 1, "ANYNET.DEPTHS", [1, 1, 1]]
+def test_compiled_network_learns_the_same_and_says_what_it_cost(digits_cfg, tmp_path, monkeypatch):
+    # A cache of its own: nothing was compiled before, nor by a process with other instructions.
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "compiler"))
+    # A small one: every kernel takes a second of the C++ compiler's or more.
+    common = [
+        "OPTIM.MAX_EPOCH", 1, "ANYNET.BLOCK_TYPE", "vanilla_block", "ANYNET.DEPTHS", [1],
+        "ANYNET.WIDTHS", [8], "ANYNET.STRIDES", [2], "ANYNET.BOT_MULS", [], "ANYNET.GROUP_WS", [],
+        "ANYNET.STEM_W", 8,
+    ]  # fmt: skip
     plain = digits_cfg(*common)
     compiled = digits_cfg(*common, "TRAIN.COMPILE", True, "OUT_DIR", str(tmp_path / "compiled"))
     train_model(plain)

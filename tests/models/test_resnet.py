@@ -6,6 +6,7 @@ import torch
 from pycls.core.config import load_cfg
 from pycls.errors import ConfigError
 from pycls.models import build_model, complexity
+from pycls.models.builders import build_meta_model
 from pycls.models.networks.resnet import cifar_resnet, imagenet_resnet
 
 
@@ -23,8 +24,8 @@ def imagenet_cfg(*overrides):
 
 
 def test_stride_is_in_the_1x1_on_request():
-    first = build_model(imagenet_cfg("RESNET.STRIDE_1X1", True))
-    later = build_model(imagenet_cfg("RESNET.STRIDE_1X1", False))
+    first = build_meta_model(imagenet_cfg("RESNET.STRIDE_1X1", True))
+    later = build_meta_model(imagenet_cfg("RESNET.STRIDE_1X1", False))
     for model, strides in ((first, ((2, 2), (1, 1))), (later, ((1, 1), (2, 2)))):
         assert (model.s2.b1.f.a.stride, model.s2.b1.f.b.stride) == strides
         assert model.s2.b2.f.b.stride == (1, 1)
@@ -43,7 +44,7 @@ def test_depth_20_has_three_blocks_a_stage():
 
 
 def test_groups_and_their_width_double_by_stage():
-    model = build_model(imagenet_cfg("RESNET.NUM_GROUPS", 32, "RESNET.WIDTH_PER_GROUP", 4))
+    model = build_meta_model(imagenet_cfg("RESNET.NUM_GROUPS", 32, "RESNET.WIDTH_PER_GROUP", 4))
     convs = [stage.b1.f.b for stage in (model.s1, model.s2, model.s3, model.s4)]
     assert [c.out_channels for c in convs] == [128, 256, 512, 1024]
     assert {c.groups for c in convs} == {32}
@@ -51,7 +52,7 @@ def test_groups_and_their_width_double_by_stage():
 
 def test_folder_names_above_the_data_set_do_not_choose_the_form():
     cfg = imagenet_cfg("TRAIN.DATASET", "/data/cifar_project/insects/")
-    assert build_model(cfg).stem.conv.kernel_size == (7, 7)
+    assert build_meta_model(cfg).stem.conv.kernel_size == (7, 7)
 
 
 @pytest.mark.parametrize(

@@ -197,7 +197,7 @@ def test_the_largest_networks_do_not_overflow(plain):
     assert tuple(int(drawn[name][0]) for name in ("flops", "params", "acts")) == expected
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.integers(1, 2000),
     st.sampled_from([0.125, 0.25, 0.5, 1.0, 2.0, 3.0, 4.0]),

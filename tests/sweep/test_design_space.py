@@ -64,7 +64,7 @@ SAMPLED = [
 ]
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(chunk=st.integers(1, 10_000), which=st.sampled_from(SAMPLED))
 def test_results_do_not_depend_on_the_chunk(chunk, which):
     name, options, bounds = which

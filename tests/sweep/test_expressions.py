@@ -139,7 +139,7 @@ WORDS = (
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(st.sampled_from(WORDS.split(" ")), max_size=14).map(" ".join))
 def test_any_text_gives_truth_values_or_an_explanation(text):
     try:
@@ -150,7 +150,7 @@ def test_any_text_gives_truth_values_or_an_explanation(text):
     assert result.shape == (3,)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     rows=st.lists(
         st.tuples(st.integers(1, 16), st.integers(1, 16), st.floats(0.01, 100)),

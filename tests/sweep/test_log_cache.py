@@ -156,7 +156,7 @@ def test_processes_read_the_same(folder, monkeypatch):
     assert (folder / ".cache").read_text() == lines
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.floats(0, 1), max_size=6), st.integers(0, 3))
 def test_read_in_parts_is_read_at_once(tmp_path_factory, cuts, again):
     folder = tmp_path_factory.mktemp("parts")

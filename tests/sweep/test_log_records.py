@@ -189,7 +189,7 @@ def test_a_metric_that_some_epochs_lack_is_none_there():
     assert from_columns(to_columns(log)).rows == log.rows
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.data())
 def test_cut_anywhere_each_record_is_whole_or_not_there(our_log, data):
     end = data.draw(st.integers(0, len(our_log)))
@@ -205,7 +205,7 @@ def start_of(error):
     return round(error % 1 * 10)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(
         st.tuples(st.integers(1, 4), st.integers(1, 4), st.floats(0.1, 1), st.booleans()),

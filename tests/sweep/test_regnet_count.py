@@ -38,7 +38,7 @@ def test_stages_of_random_draws_equal_those_of_the_networks():
         assert inner[:stages, i].tolist() == [round(width * b) for width in new_w]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     rows=st.lists(
         st.tuples(
@@ -59,7 +59,7 @@ def test_stages_equal_the_scalar_rule(rows):
     assert found == [stages_of_networks(*row) for row in rows]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.lists(st.integers(1, 400).map(lambda k: 8 * k), min_size=1, max_size=4),
     st.sampled_from([0.125, 0.25, 0.5, 1.0, 2.0, 3.0, 0.3, 0.7]),

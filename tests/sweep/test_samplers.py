@@ -99,7 +99,7 @@ def test_the_samplers_of_a_row_are_independent():
     assert chi_square_p(pairs, values, [1 / 12] * 12) > 1e-3
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     values=st.lists(
         st.one_of(st.integers(), st.floats(allow_nan=False), st.text(), st.booleans())

@@ -188,7 +188,7 @@ stages = st.integers(1, 4).flatmap(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(stages)
 def test_lists_are_made_to_fit_as_one_by_one(lists):
     widths, bot_muls, group_ws = lists
@@ -198,7 +198,7 @@ def test_lists_are_made_to_fit_as_one_by_one(lists):
     assert round_group_ws(np.array(group_ws)).tolist() == [round_group_w(g) for g in group_ws]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     st.fixed_dictionaries(
         {},

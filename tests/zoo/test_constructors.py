@@ -17,6 +17,7 @@ from pycls.zoo.constructors import zoo_cfg
 
 @pytest.fixture
 def server(monkeypatch, tmp_path):
+    monkeypatch.setenv("no_proxy", "*")
     server = FileServer()
     monkeypatch.setenv("PYCLS_ZOO_URL", server.url)
     monkeypatch.setenv("PYCLS_CACHE", str(tmp_path / "cache"))

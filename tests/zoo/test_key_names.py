@@ -122,7 +122,7 @@ def regnets_of_timm(draw):
     return dataclasses.replace(spec, depth=8, w_0=8, w_a=draw(st.floats(8, 12)), w_m=2.1, stride=2)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(regnets())
 def test_any_regnet_in_torchvision(spec):
     ours = randomise(AnyNet(spec.to_anynet()))
@@ -131,7 +131,7 @@ def test_any_regnet_in_torchvision(spec):
     assert_equal_networks(ours, theirs, im_size=16)
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6)
 @given(regnets_of_timm())
 def test_any_regnet_of_four_stages_in_timm(spec):
     ours = randomise(AnyNet(spec.to_anynet()))
