@@ -1,14 +1,17 @@
 # Each target makes its own virtual environment in .venv first, then does its job.
 #   make study   the embedded study, from sampling to report/index.html
-#   make test    all tests        make lint    format, style and types
+#   make test    all tests        make test-quick    those of them that take little time
+#   make lint    format, style and types
 #   make bench   the benchmarks   make soak    long versions of some tests
 #   make appendix   the control experiments in small, after make study
 #   make notebooks  execute the notebooks on the results of both
 
 VENV := .venv
 PY := $(VENV)/bin/python
+# A process for each core; the tests of one file stay together and share what they build.
+SPREAD := -n auto --maxprocesses=8 --dist=loadfile --no-loadscope-reorder
 
-.PHONY: study appendix notebooks test lint bench soak clean
+.PHONY: study appendix notebooks test test-quick lint bench soak clean
 
 study: $(VENV)/.ready
 	$(PY) tools/study.py run sweeps/embedded.yaml --stop-with-parent
@@ -27,9 +30,12 @@ test: $(VENV)/.ready-dev
 	@# The tests of Slurm wait for most of their time, so they run beside the others.
 	@$(PY) -m pytest tests/slurm > $(VENV)/slurm-tests.log 2>&1 & slurm=$$!; \
 	trap "kill $$slurm 2>/dev/null" INT TERM; \
-	echo "$(PY) -m pytest"; $(PY) -m pytest --ignore=tests/slurm; others=$$?; \
+	echo "$(PY) -m pytest"; $(PY) -m pytest $(SPREAD) --ignore=tests/slurm; others=$$?; \
 	wait $$slurm; slurm=$$?; cat $(VENV)/slurm-tests.log; \
 	[ $$others -eq 0 ] && [ $$slurm -eq 0 ]
+
+test-quick: $(VENV)/.ready-dev
+	$(PY) -m pytest $(SPREAD) -m "not slow"
 
 lint: $(VENV)/.ready-dev
 	$(PY) -m ruff check .
@@ -55,6 +61,7 @@ soak: $(VENV)/.ready-dev
 	PYCLS_SOAK_COVERAGE=4000 PYCLS_SOAK_MANY=5000 PYCLS_SOAK_FAULTS=60 PYCLS_SOAK_EMBEDDED=1 \
 	$(PY) -m pytest -k "killed_and_started_again or under_random_signals or covers_the_true_rho \
 		or equal_rhos or corrected_rho or many_runs or faults or study_on_slurm"
+	PYCLS_SOAK_EXAMPLES=1000 $(PY) -m pytest $(SPREAD) -m hypothesis
 
 clean:
 	rm -rf $(VENV) report
@@ -77,4 +84,6 @@ $(VENV)/.ready: requirements.txt pyproject.toml setup.py | $(PY)
 
 $(VENV)/.ready-dev: requirements-dev.txt $(VENV)/.ready
 	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@# Once, and not by several tests at a time, of which each would say on stderr that it does.
+	@$(PY) -c "import matplotlib.font_manager" 2>/dev/null
 	@touch $@

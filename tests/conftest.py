@@ -3,6 +3,7 @@
 import gc
 import json
 import os
+import signal
 from pathlib import Path
 
 import hypothesis
@@ -12,10 +13,15 @@ TESTS = Path(__file__).parent
 DATA = TESTS / "data"
 # Those that hold what pycls itself gave; the tests that take one are marked `golden`.
 GOLDEN = {"models_golden", "models_golden_float64", "training_golden"}
+SLOW_FOLDERS = {TESTS / "integration", TESTS / "slurm"}
 
 # Threads that wait for each other in small networks take the cores from what runs beside them.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # of those that are given more threads
+
+# Ignored by what a script has started in the background, and by all that this starts in turn.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 gc.set_threshold(2000, 10, 20)  # fewer rounds through everything than by default
 
@@ -33,6 +39,8 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if GOLDEN & set(getattr(item, "fixturenames", ())):
             item.add_marker("golden")
+        if item.path.parent in SLOW_FOLDERS:
+            item.add_marker("slow")
 
 
 @pytest.fixture(scope="module", autouse=True)

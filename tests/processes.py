@@ -1,5 +1,7 @@
 """Waiting for, and looking at, the processes that tests start."""
 
+import contextlib
+import sys
 import time
 from pathlib import Path
 
@@ -28,9 +30,11 @@ def is_suspended(pid):
 
 def children_of(pid):
     """Return the processes that a process has started."""
-    children = Path(f"/proc/{pid}/task/{pid}/children")
-    tasks = Path(f"/proc/{pid}/task").glob("*/children") if children.exists() else []
-    return [int(child) for task in tasks for child in task.read_text().split()]
+    found = []
+    for children in Path(f"/proc/{pid}/task").glob("*/children"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # a thread that ended
+            found += map(int, children.read_text().split())
+    return found
 
 
 def _state_of(pid):
@@ -39,3 +43,25 @@ def _state_of(pid):
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except (FileNotFoundError, ProcessLookupError):
         return ""
+
+
+_KILLED = """
+import os, runpy, signal, sys
+name, calls_left, *sys.argv = sys.argv[1:]
+plain, calls_left = getattr(os, name), int(calls_left)
+
+def call(*args, **options):
+    global calls_left
+    calls_left -= 1
+    if not calls_left:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return plain(*args, **options)
+
+setattr(os, name, call)
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def killed_at(function, n, *command):
+    """Return how to run a tool up to the n-th call of a function of `os`, at which it is killed."""
+    return [sys.executable, "-c", _KILLED, function, str(n), *command]

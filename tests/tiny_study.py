@@ -18,6 +18,7 @@ TINY = {
         "TRAIN": {"BATCH_SIZE": 64},
         "TEST": {"BATCH_SIZE": 1000},
         "DATA": {"PAD": 1},
+        "PREC_TIME": {"NUM_ITER": 0},  # longer than such a training itself
         "DEVICE": "cpu",
     },
     "datasets": {"digits": {}, "digits_3": {"of": "digits", "num_classes": 3}, "textures": {}},

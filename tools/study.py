@@ -78,6 +78,10 @@ def _parse_args() -> argparse.Namespace:
                 "--stop-with-parent", action="store_true",
                 help="stop when the process that started this one is gone",
             )  # fmt: skip
+            command.add_argument(
+                "--no-report", action="store_true",
+                help="collect the results, and leave the report to the command of that name",
+            )  # fmt: skip
         if name in LAUNCH_COMMANDS:
             add_launch_arguments(command, name)
     # A study file, options and keys in any order: argparse alone would end at the first option.
@@ -204,9 +208,12 @@ def _run(study: Study, args: argparse.Namespace) -> int:
         gpus_each=gpus_each,
         stop_with_parent=args.stop_with_parent,
     )
-    path = _write_report(study)
-    _print_answer(path.parent / "tables" / "rho.csv")
-    print(f"report: {path} ({format_duration(time.monotonic() - start)})")
+    if args.no_report:
+        print(f"results: {study.folder} ({format_duration(time.monotonic() - start)})")
+    else:
+        path = _write_report(study)
+        _print_answer(path.parent / "tables" / "rho.csv")
+        print(f"report: {path} ({format_duration(time.monotonic() - start)})")
     for sweep, reason in study.waiting.items():
         print(f"not trained: {sweep} {reason}")
     return _tell_failures(json.loads((study.folder / SUMMARY).read_text(encoding="utf-8")))

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from pycls.analysis.statistics import compare_rhos, rho_difference, spearman
 from pycls.errors import ConfigError
 
+pytestmark = pytest.mark.slow
+
 ALL_SETTINGS = list(
     itertools.product(
         ((0.0, 0.7), (0.5, 0.3), (0.5, 0.8), (0.9, 0.95)), SIZES, DISTRIBUTIONS, (False, True)

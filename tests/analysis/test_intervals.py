@@ -12,6 +12,8 @@ from pycls.analysis.intervals import METHODS, influence, spearman_interval, stan
 from pycls.analysis.statistics import fisher_interval, spearman
 from pycls.errors import ConfigError
 
+pytestmark = pytest.mark.slow
+
 ALL_SETTINGS = list(itertools.product((0.0, 0.5, 0.9), SIZES, DISTRIBUTIONS, (False, True)))
 FEW_SETTINGS = [
     (0.0, 24, "normal", True),

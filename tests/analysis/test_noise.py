@@ -15,6 +15,8 @@ from pycls.analysis.statistics import (
 )
 from pycls.errors import ConfigError
 
+pytestmark = pytest.mark.slow
+
 
 def test_variance_within_architectures_by_hand():
     # Sums of squares 2 + 8 over 2 + 1 degrees; a single error and NaN tell nothing.

@@ -19,6 +19,8 @@ from synthetic_study import Plan, write_study
 from pycls.analysis.results import error_table, load_results, load_study
 from pycls.analysis.statistics import spearman
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "sweeps" / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))

@@ -11,6 +11,8 @@ from pycls.analysis.appendix_data import load_evidence
 from pycls.analysis.paper import load_collection
 from pycls.errors import ConfigError, DataError
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):

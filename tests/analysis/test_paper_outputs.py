@@ -26,6 +26,8 @@ from pycls.analysis.style import ORANGE, RED
 from pycls.analysis.wording import MINUS, RHO
 from pycls.errors import ConfigError
 
+pytestmark = pytest.mark.slow
+
 FIGURES = [key for key, output in OUTPUTS.items() if output.kind == "figure"]
 PAPER = (
     *("fig1", "fig3", "fig4", "fig5", "fig6", "fig7a", "fig7b", "fig_a1", "fig_a2a", "fig_a2b"),

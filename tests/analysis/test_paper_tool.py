@@ -9,6 +9,8 @@ from synthetic_study import write_study
 
 from pycls.analysis.paper import OUTPUTS
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 TOOL = ROOT / "tools" / "figures.py"
 DOCS = ROOT / "docs" / "figures.md"

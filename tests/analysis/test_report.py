@@ -18,6 +18,8 @@ from pycls.analysis.wording import (
 )
 from pycls.errors import ConfigError
 
+pytestmark = pytest.mark.slow
+
 TABLES = {"rho", "choice", "structure", "drivers", "pairs", "best", "datasets", "noise"}
 FIGURES = {"edf", "reference", "member", "family", "depth", "width", "noise"}
 

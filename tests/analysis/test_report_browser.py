@@ -13,7 +13,7 @@ from synthetic_study import Plan, write_study
 from pycls.analysis.report import write_report
 from pycls.analysis.wording import RHO
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason=NO_CHROMIUM)
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason=NO_CHROMIUM)]
 
 HOSTILE = 'Photos <b>"A&B"</b> \'ü\' Ω </script><script>document.title="broken"</script>'
 PLACE = """

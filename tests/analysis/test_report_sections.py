@@ -23,6 +23,8 @@ from pycls.analysis.results import load_results
 from pycls.analysis.space_section import space_models, space_section
 from pycls.analysis.study import load_study
 
+pytestmark = pytest.mark.slow
+
 POPULATION_TABLES = {"rho", "structure", "pairs", "datasets", "noise"}
 
 

@@ -18,6 +18,8 @@ from pycls.analysis.table_analysis import correlation_table, matrix_table
 from pycls.analysis.table_figures import matrix_figure, scatter_figures
 from pycls.analysis.table_report import write_table_report
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 AGREEMENT = {"imagenet_v2": 0.95, "imagenet_a": 0.8, "imagenet_r": 0.85, "sketch": 0.75}
 

@@ -234,6 +234,7 @@ def test_more_processes_than_gpus(monkeypatch):
     assert local_device(slurm, cuda) == torch.device("cuda", 0)
 
 
+@pytest.mark.slow
 def test_collectives(of_three):
     assert of_three["collectives"] == {
         "threads": 1,
@@ -247,6 +248,7 @@ def test_collectives(of_three):
     }
 
 
+@pytest.mark.slow
 def test_three_processes_train_as_one_does(of_three):
     alone = jobs.train_steps(World(), 5)
     for one, three in zip(alone, of_three["train_steps"], strict=True):
@@ -304,6 +306,7 @@ def test_child_that_does_not_listen_is_killed(tmp_path):
     assert caught.value.code == 7
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("how", "size", "message"),
     [
@@ -355,6 +358,7 @@ def test_killed_launcher_leaves_no_children(start, job, tmp_path):
     wait_until(lambda: not any(is_alive(pid) for pid in pids))
 
 
+@pytest.mark.slow
 def test_counts_of_an_interrupted_epoch_are_those_of_all_processes(of_three):
     period, period_later, epoch, epoch_later = of_three["meter_goes_on"]
     assert period == period_later == pytest.approx(100 * (12 + 18) / 2 / 30)
@@ -374,6 +378,7 @@ def test_task_of_slurm_that_fails_leaves_at_once_and_the_other_says_why_it_stops
     assert ends[0][1].count("\n") == 1
 
 
+@pytest.mark.slow
 def test_torchrun(start):
     command = ["-m", "torch.distributed.run", "--standalone", "--local-addr", "127.0.0.1"]
     process = start(*command, "--nproc-per-node", 2, SCRIPT, "train_steps", "[2]", 2)

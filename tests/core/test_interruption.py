@@ -19,6 +19,8 @@ from pycls.core.trainer import train_model
 from pycls.errors import CheckpointError, RunInterruptedError
 from pycls.sweep.collect import parse_log
 
+pytestmark = pytest.mark.slow
+
 RUNS = int(os.environ.get("PYCLS_SOAK_RUNS", "4"))
 
 # All that has a state or draws: averages, mixing, random layers, precise statistics.
@@ -216,7 +218,6 @@ def test_no_readable_checkpoint_is_an_error_not_a_new_start(digits_cfg):
         train_model(cfg)
 
 
-@pytest.mark.slow
 def test_runs_under_random_signals_end_in_the_undisturbed_result(digits_cfg, tmp_path, start):
     options = [*EVERYTHING, "OPTIM.MAX_EPOCH", 6, "CHECKPOINT.KEEP", "last"]
     whole = digits_cfg(*options, "OUT_DIR", str(tmp_path / "whole"))

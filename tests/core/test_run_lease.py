@@ -26,6 +26,8 @@ from pycls.core.run_lease import LEASE_S, Lease, find_owner, run_lease
 from pycls.core.run_record import read_record
 from pycls.errors import LeaseHeldError, LeaseLostError, explain_os_error
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def start():

@@ -7,6 +7,8 @@ from pycls.core import checkpoint, checkpoint_paths
 from pycls.core.tester import test_model as measure_errors
 from pycls.core.trainer import train_model
 
+pytestmark = pytest.mark.slow
+
 NETWORKS = {
     "regnety": (
         "MODEL.TYPE", "regnet", "REGNET.STEM_TYPE", "res_stem_cifar", "REGNET.STEM_W", 8,

@@ -21,6 +21,8 @@ from pycls.core.training_launch import train
 from pycls.datasets import open_dataset
 from pycls.errors import ConfigError, RunError
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 VIT = (
     "MODEL.TYPE", "vit", "VIT.PATCH_SIZE", 2, "VIT.NUM_LAYERS", 2, "VIT.NUM_HEADS", 2,

@@ -13,6 +13,8 @@ from archives import make_image, pack
 from pycls.datasets.prepare import prepare
 from pycls.datasets.store import is_store, verify_store
 
+pytestmark = pytest.mark.slow
+
 SOAK = os.environ.get("PYCLS_SOAK_PREPARE_KILLS")
 KILLS = int(SOAK or 3)
 SIZE = 200

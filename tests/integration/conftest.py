@@ -11,12 +11,17 @@ import pytest
 import yaml
 from tiny_study import TINY
 
+from pycls.files import exclusive_lock
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def run_tool(folder, name, *args, timeout=300, **options):
-    """Run a tool in a folder and return the process."""
-    command = [sys.executable, str(ROOT / "tools" / f"{name}.py"), *map(str, args)]
+def run_tool(folder, name, *args, prefix=(), timeout=1800, **options):
+    """Run a tool in a folder, under another command (`prefix`) if one is given.
+
+    Return the process. The time limit is there for what hangs.
+    """
+    command = [*prefix, sys.executable, str(ROOT / "tools" / f"{name}.py"), *map(str, args)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     return subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, timeout=timeout,
@@ -25,8 +30,10 @@ def run_tool(folder, name, *args, timeout=300, **options):
 
 
 def write_tiny(folder, **changes):
+    """Write the tiny study with other sections, or without those that are None."""
+    study = {name: value for name, value in {**TINY, **changes}.items() if value is not None}
     path = folder / "tiny.yaml"
-    path.write_text(yaml.safe_dump({**TINY, **changes}, sort_keys=False))
+    path.write_text(yaml.safe_dump(study, sort_keys=False))
     return path
 
 
@@ -43,12 +50,25 @@ def tiny_study(tmp_path):
 
 
 @pytest.fixture(scope="session")
-def finished_folder(tmp_path_factory):
-    """Return a folder in which the tiny study has been run."""
-    folder = tmp_path_factory.mktemp("finished")
-    process = run_tool(folder, "study", "run", write_tiny(folder))
-    assert process.returncode == 0, process.stderr
-    return folder
+def finished_run(tmp_path_factory):
+    """Return a folder in which the tiny study has been run, and what that printed."""
+    base = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        base = base.parent  # one for all processes of this session
+    folder, output = base / "finished", base / "finished.txt"
+    with exclusive_lock(base / "finished.lock", "running the tiny study", wait_s=1800):
+        if not output.exists():
+            folder.mkdir(exist_ok=True)
+            process = run_tool(folder, "study", "run", write_tiny(folder))
+            assert process.returncode == 0, process.stderr
+            output.write_text(process.stdout)
+    return folder, output.read_text()
+
+
+@pytest.fixture
+def finished_folder(finished_run):
+    """Return the folder in which the tiny study has been run; read only."""
+    return finished_run[0]
 
 
 @pytest.fixture
@@ -62,3 +82,17 @@ def finished_study(finished_folder, tmp_path):
 def tiny_population():
     """Return the population section of the tiny study."""
     return TINY["population"]
+
+
+@pytest.fixture
+def _prepared(finished_folder, monkeypatch):
+    """Let the tools find the sets of the tiny study, which have been prepared; read only."""
+    monkeypatch.setenv("PYCLS_DATA", str(finished_folder / "data"))
+
+
+@pytest.fixture
+def two_networks(_prepared):
+    """Return changes to the tiny study: two networks on one set, where only training matters."""
+    roles = dict.fromkeys(("reference", "family", "targets", "repeats"))
+    population = {**TINY["population"], "size": 2}
+    return {**roles, "datasets": {"digits": {}}, "population": population}

@@ -1,12 +1,14 @@
 """What a user's mistake or a broken machine looks like: one message, nothing half-written."""
 
 import contextlib
+import math
 import os
-import resource
 import subprocess
 from pathlib import Path
 
 import pytest
+
+from pycls.sweep.launch.snapshot import snapshot_code
 
 ROOT = Path(__file__).resolve().parents[2]
 CFG = ROOT / "configs" / "embedded" / "digits_anynet.yaml"
@@ -87,7 +89,7 @@ def test_study_with_a_data_set_that_is_not_there(tool, tiny_study, tmp_path):
     datasets = {"digits": {}, "concrete_cracks": {}}
     study = tiny_study(datasets=datasets, family=[], targets=["concrete_cracks"])
     process = tool("study", "run", study)
-    where = "tiny.yaml, line 38: datasets.concrete_cracks"
+    where = "tiny.yaml, line 40: datasets.concrete_cracks"
     assert_one_message(process, where, "is known or prepared", "prepare folder", code=2)
     datasets["concrete_cracks"] = {"options": {"size": 8}}
     study = tiny_study(datasets=datasets, family=[], targets=["concrete_cracks"])
@@ -123,13 +125,20 @@ def test_no_weights_to_test(tool, digits_dir):
 
 @contextlib.contextmanager
 def small_disk(folder, kilobytes):
-    """Mount a file system of a given size on a folder; skip where that is not allowed."""
+    """Mount a file system of a given size on a folder; skip where that is not allowed.
+
+    Gives a function that makes it as large as is wished.
+    """
     folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", str(folder)]
-    if os.geteuid() or subprocess.run(mount, check=False, capture_output=True).returncode:
+
+    def mount(option):
+        command = ["mount", "-t", "tmpfs", "-o", option, "tmpfs", str(folder)]
+        return subprocess.run(command, check=False, capture_output=True).returncode == 0
+
+    if os.geteuid() or not mount(f"size={kilobytes}k"):
         pytest.skip("mounting a small file system is not permitted here")
     try:
-        yield
+        yield lambda: mount("remount,size=1g")
     finally:
         subprocess.run(["umount", str(folder)], check=True)
 
@@ -153,22 +162,27 @@ def test_full_disk_while_training(train, tmp_path, kilobytes):
         assert_nothing_half_written(tmp_path / "run")
 
 
-def test_full_disk_stops_a_study_once(tool, tiny_study, tmp_path, digits_dir):
-    tool("prepare_data", "prepare", "digits", "textures", "--out", "data")
-    with small_disk(tmp_path / "out", 300):
-        process = tool("study", "run", tiny_study(), "--out", "out")
+def test_full_disk_stops_a_study_once(tool, tiny_study, two_networks, tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")  # it would take what room there is
+    code = [path for path in snapshot_code(tmp_path / "code").rglob("*") if path.is_file()]
+    code_kb = sum(4 * math.ceil(path.stat().st_size / 4096) for path in code)
+    command = ["study", "run", tiny_study(**two_networks), "--no-report", "--out", "out"]
+    # Beside the code that its runs are trained by, there is room for the beginning of one.
+    with small_disk(tmp_path / "out", code_kb + 100) as enlarge:
+        process = tool(*command)
         assert process.returncode == 1
         assert process.stderr.count("error: ") == 1
         assert "no space left" in process.stderr.splitlines()[-1]
         assert "trying again" not in process.stdout
+        assert list((tmp_path / "out").glob("digits/logs/*/stdout.log"))
         assert_nothing_half_written(tmp_path / "out")
-    again = tool("study", "run", tiny_study(), "--out", "out")
-    assert again.returncode == 0, again.stderr
+        assert enlarge()
+        again = tool(*command)
+        assert again.returncode == 0, again.stderr
 
 
 def test_file_size_limit(train, tmp_path):
-    limit = 20_000
-    process = train(preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
+    process = train(prefix=("prlimit", "--fsize=20000"))
     assert_one_message(process, "file-size limit")
     assert_nothing_half_written(tmp_path / "run")
 

@@ -40,6 +40,7 @@ NETWORK = {
         "DEPTHS": [1], "WIDTHS": [16], "STRIDES": [1],
     },
     "OPTIM": {"MAX_EPOCH": 2},
+    "PREC_TIME": {"NUM_ITER": 0},
     "OUT_DIR": "elsewhere",
 }  # fmt: skip
 
@@ -94,7 +95,7 @@ def test_every_control_runs_and_gives_its_data(tool, controls, finished_folder, 
 
     summary = rows(folder / "report" / "tables" / "appendix.csv")
     assert len(summary) >= 8
-    again = tool("study", "run", path)
+    again = tool("study", "run", path, "--no-report")
     assert "25 runs, 25 of them finished before" in again.stdout
 
 

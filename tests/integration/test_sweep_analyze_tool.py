@@ -3,10 +3,13 @@
 import base64
 import html
 import re
+import runpy
 import shutil
+import subprocess
 
+import matplotlib.font_manager  # noqa: F401  the first to come says on stderr that it takes long
 import pytest
-from sweep_files import DATA, OURS, RATES, write
+from sweep_files import DATA, OURS, RATES, ROOT, write
 from synthetic_sweep import collect_simulated, rate_runs, record, write_sweep_json
 
 _PICTURE = re.compile(r'src="data:image/svg\+xml;base64,([^"]*)"')
@@ -32,11 +35,29 @@ def errors(process):
     return [line for line in process.stderr.splitlines() if line.startswith("error: ")]
 
 
+@pytest.fixture
+def tool_here(monkeypatch, capsys, tmp_path):
+    """Return a function that runs a tool as `tool` does, but starts no process.
+
+    Most of a process's time is the import of what draws.
+    """
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("warnings.formatwarning", None)  # brings back what run_tool replaces
+
+    def run(name, *arguments):
+        monkeypatch.setattr("sys.argv", [f"{name}.py", *map(str, arguments)])
+        with pytest.raises(SystemExit) as leaving:
+            runpy.run_path(str(ROOT / "tools" / f"{name}.py"), run_name="__main__")
+        return subprocess.CompletedProcess(name, leaving.value.code, *capsys.readouterr())
+
+    return run
+
+
 @pytest.mark.parametrize("path", OURS, ids=lambda path: path.stem)
-def test_a_sweep_file_of_pycls_gives_what_it_asks_for(tool, tmp_path, path):
+def test_a_sweep_file_of_pycls_gives_what_it_asks_for(tool, tool_here, tmp_path, path):
     folder = tmp_path / "studies" / "cifar" / path.stem
-    assert tool("sweep_setup", "--sweep-cfg", path).returncode == 0
-    process = tool("sweep_analyze", "--sweep-cfg", path)
+    assert tool_here("sweep_setup", "--sweep-cfg", path).returncode == 0
+    process = tool_here("sweep_analyze", "--sweep-cfg", path)
     assert process.returncode == 2
     assert "collect the runs first: tools/sweep_collect.py" in errors(process)[0]
     collect_simulated(folder)
@@ -54,7 +75,7 @@ def test_a_sweep_file_of_pycls_gives_what_it_asks_for(tool, tmp_path, path):
         assert "w_a " in drawn  # the networks' own parameters
 
 
-def test_a_run_of_pycls_is_collected_and_analysed_as_it_is(tool, tmp_path):
+def test_a_run_of_pycls_is_collected_and_analysed_as_it_is(tool, tool_here, tmp_path):
     folder = tmp_path / "studies" / "tiny"
     folder.mkdir(parents=True)
     for name in ("cfgs", "logs"):
@@ -79,7 +100,7 @@ def test_a_run_of_pycls_is_collected_and_analysed_as_it_is(tool, tmp_path):
     assert all(text in curves for text in ("train 89.4, test 89.5, EMA 91.5", "(2 of 3 epochs)"))
     assert "w 8, 16" in networks
     for error, value in (("ema_min", "91.50"), ("min", "89.50")):
-        assert tool("sweep_analyze", "--sweep-cfg", path, "--error", error).returncode == 0
+        assert tool_here("sweep_analyze", "--sweep-cfg", path, "--error", error).returncode == 0
         assert f"lowest {value} % (run 000000)" in (folder / "analysis.html").read_text()
 
 
@@ -125,7 +146,7 @@ def test_networks_of_every_kind(tool, tmp_path):
         assert drawn.count(kind) == times
 
 
-def test_mistakes_are_named_and_change_nothing(tool, tmp_path):
+def test_mistakes_are_named_and_change_nothing(tool, tool_here, tmp_path):
     path = write(tmp_path / "a.yaml", RATES)
     folder = tmp_path / "studies" / "group" / "rates"
     write_sweep_json(folder, rate_runs(4))
@@ -139,8 +160,8 @@ def test_mistakes_are_named_and_change_nothing(tool, tmp_path):
         (("ANALYZE.EXTRA_SWEEP_NAMES", "[group/rates]"), "occurs twice among"),
         (("ANALYZE.EXTRA_SWEEP_NAMES", "[none]"), "studies/none/sweep.json: not there"),
     ]:
-        process = tool(*command, *given)
+        process = tool_here(*command, *given)
         assert process.returncode == 2
         assert said in errors(process)[0]
     assert (folder / "analysis.html").read_bytes() == before
-    assert "expected a file" in errors(tool(*command, "--out", "no/where.html"))[0]
+    assert "expected a file" in errors(tool_here(*command, "--out", "no/where.html"))[0]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from processes import killed_at
 from sweep_files import RATES, write
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -129,24 +130,24 @@ def test_mistakes_are_one_message(tool, tmp_path, words, parts):
 def test_killed_collections_leave_whole_files(tmp_path):
     folder = tmp_path / "sweep"
     log = (PYCLS_RUN / "logs" / "000000" / "stdout.log").read_bytes()
-    for run in range(600):
+    for run in range(60):
         out_dir = folder / "logs" / f"{run:06d}"
         out_dir.mkdir(parents=True)
         (out_dir / "stdout.log").write_bytes(log)
-    command = [sys.executable, str(TOOL), "--folder", str(folder), "--processes", "1"]
-    killed = 0
-    for name in (".sweep.json", ".results.csv", ".curves.csv", "..collect.cache"):
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-        while process.poll() is None and not list(folder.glob(f"{name}.*.partial")):
-            pass
-        process.send_signal(signal.SIGKILL)
-        killed += process.wait() == -signal.SIGKILL
-        if (folder / "sweep.json").exists():
-            assert len(json.loads((folder / "sweep.json").read_text())) == 600
-        if (folder / "results.csv").exists():
-            assert len(rows_of(folder / "results.csv")) == 600
-    assert killed
-    subprocess.run(command, check=True, capture_output=True)
-    assert len(json.loads((folder / "sweep.json").read_text())) == 600
-    assert len(rows_of(folder / "curves.csv")) == 1200
+    command = [str(TOOL), "--folder", str(folder), "--processes", "1"]
+    # The first collection is killed at its first file, and each other one a file later: when
+    # that is written, and not yet in its place.
+    for name, files in ((".sweep.json", 1), (".results.csv", 2), (".curves.csv", 2),
+                        ("..collect.cache", 2)):  # fmt: skip
+        killed = killed_at("fsync", files, *command)
+        process = subprocess.run(killed, stdout=subprocess.DEVNULL, check=False)
+        assert process.returncode == -signal.SIGKILL
+        assert list(folder.glob(f"{name}.*.partial"))
+        if name != ".sweep.json":
+            assert len(json.loads((folder / "sweep.json").read_text())) == 60
+        if name in (".curves.csv", "..collect.cache"):
+            assert len(rows_of(folder / "results.csv")) == 60
+    subprocess.run([sys.executable, *command], check=True, capture_output=True)
+    assert len(json.loads((folder / "sweep.json").read_text())) == 60
+    assert len(rows_of(folder / "curves.csv")) == 120
     assert not list(folder.glob("*.partial"))

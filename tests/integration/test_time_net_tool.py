@@ -72,7 +72,7 @@ def table(output):
 def test_as_a_process_with_a_prepared_set(tool, net, digits_dir, tmp_path):
     process = tool(
         "time_net", "--cfg", net, "--batch-sizes", "16,64", "--precision", "float32,bfloat16",
-        "--seconds", "0", "--json", "times.json", "--set", "DATA.DIR", digits_dir, timeout=120,
+        "--seconds", "0", "--json", "times.json", "--set", "DATA.DIR", digits_dir,
     )  # fmt: skip
     assert process.returncode == 0, process.stderr
     rows = table(process.stdout)
@@ -138,9 +138,11 @@ def test_profile(run_here, net, tmp_path):
     code, output, _ = run_here("--cfg", net, "--profile", "steps.txt")
     assert code == 0
     assert "wrote steps.txt and steps.trace.json" in output
-    assert "aten::convolution_backward" in (tmp_path / "steps.txt").read_text()
+    # Which operations are among the longest is up to the machine.
+    assert " aten::" in (tmp_path / "steps.txt").read_text()
     trace = json.loads((tmp_path / "steps.trace.json").read_text())
-    assert any(event.get("name") == "aten::conv2d" for event in trace["traceEvents"])
+    names = {event.get("name") for event in trace["traceEvents"]}
+    assert {"aten::conv2d", "aten::convolution_backward"} <= names
 
 
 @pytest.mark.parametrize(
