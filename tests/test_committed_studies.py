@@ -10,6 +10,8 @@ from pycls.sweep.study import Study
 from pycls.sweep.study_file import load_study_file
 from pycls.sweep.study_plan import plan_study
 
+pytestmark = pytest.mark.slow
+
 SWEEPS = Path(__file__).resolve().parents[1] / "sweeps"
 PUBLISHED = SWEEPS / "imagenet_as_basis"
 STUDIES = [*sorted(PUBLISHED.glob("*.yaml")), *sorted((SWEEPS / "design_spaces").glob("*.yaml"))]

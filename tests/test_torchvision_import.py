@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 CODE = "from pycls.torchvision_import import import_torchvision; tv = import_torchvision()"
 
 

@@ -17,6 +17,8 @@ from pycls.analysis.statistics import spearman
 from pycls.analysis.style import ORANGE, RC, RED, panel_grid
 from pycls.errors import ConfigError
 
+pytestmark = pytest.mark.slow
+
 
 def load(folder):
     results, study = load_results(folder), load_study(folder)

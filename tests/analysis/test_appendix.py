@@ -16,6 +16,8 @@ from pycls.analysis.statistics import rho_difference, spearman
 from pycls.analysis.study import load_study
 from pycls.errors import ConfigError, DataError
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory):

@@ -336,6 +336,7 @@ def test_runs_without_a_result_are_named_and_many_are_counted(parts):
 # ---- whole reports of unusual studies ----
 
 
+@pytest.mark.slow
 def test_one_architecture(tmp_path):
     plan = plan_of("digits", "digits_5", "faces", archs=1, failed=(), repeats=0)
     page = Page(write_report(write_study(tmp_path / "one", plan)))
@@ -344,6 +345,7 @@ def test_one_architecture(tmp_path):
     assert not any("nan" in cell.lower() for row in page.rows for cell in row)
 
 
+@pytest.mark.slow
 def test_errors_that_are_constant_or_not_finite(tmp_path, monkeypatch):
     # The paper's outputs of such errors: test_paper_outputs.py.
     monkeypatch.setattr(report, "paper_section", lambda *_: None)

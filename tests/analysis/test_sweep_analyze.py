@@ -198,6 +198,7 @@ def check_slanted(figure):
     return check_texts(figure)
 
 
+@pytest.mark.slow
 def test_texts_of_all_figures_are_readable(load_runs):
     names = ["lr", "wd", "lr_wd", "anynet_ds", "cfg.DESC", "memory", "epoch_fw_bw", "ema_update"]
     runs = rate_runs(30)

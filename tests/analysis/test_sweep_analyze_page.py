@@ -19,6 +19,8 @@ from pycls.analysis.sweep_results import load_sweep
 from pycls.errors import ConfigError
 from pycls.sweep.sweep_keys import defaults
 
+pytestmark = pytest.mark.slow
+
 NAN = math.nan
 
 

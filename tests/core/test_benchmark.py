@@ -26,6 +26,8 @@ from pycls.core.config import load_cfg
 from pycls.core.loaders import build_loader
 from pycls.models import build_model
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 FIELDS = ["test_fw_time", "train_fw_time", "train_bw_time", "train_fw_bw_time"]
 EFFNET = [

@@ -368,6 +368,7 @@ def test_counts_of_an_interrupted_epoch_are_those_of_all_processes(of_three):
 # Started by others
 
 
+@pytest.mark.slow
 def test_task_of_slurm_that_fails_leaves_at_once_and_the_other_says_why_it_stops(start, slurm_here):
     ranks = [{"SLURM_PROCID": rank, "SLURM_LOCALID": rank} for rank in "01"]
     tasks = [start(SCRIPT, "fail_in_flight", "[]", 2, **slurm_here, **rank) for rank in ranks]
@@ -389,6 +390,7 @@ def test_torchrun(start):
         assert two == pytest.approx(one, rel=1e-10, abs=1e-12)
 
 
+@pytest.mark.slow
 def test_slurm_tasks_meet_although_a_port_is_taken_and_names_mean_nothing(start, slurm_here):
     slurm = slurm_here | {
         "SLURM_STEP_NODELIST": "unheard-of[1-2].invalid",

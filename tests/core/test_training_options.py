@@ -19,6 +19,8 @@ from pycls.core.trainer import train_model
 from pycls.errors import ConfigError
 from pycls.models import build_model
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 
 
@@ -215,7 +217,6 @@ def test_curves_for_tensorboard(digits_cfg):
     assert events.Scalars("train/loss")
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
 def test_compiled_network_learns_the_same_and_says_what_it_cost(digits_cfg, tmp_path, monkeypatch):
     # A cache of its own: nothing was compiled before, nor by a process with other instructions.

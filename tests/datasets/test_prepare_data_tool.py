@@ -7,6 +7,8 @@ import pytest
 from archives import make_image, pack, write_tree
 from PIL import Image
 
+pytestmark = pytest.mark.slow
+
 TOOL = Path(__file__).parents[2] / "tools" / "prepare_data.py"
 
 

@@ -289,6 +289,7 @@ sys.stdin.readline()
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="no smaps_rollup")
 def test_processes_share_one_copy(tmp_path):
     count = 600

@@ -28,6 +28,8 @@ from pycls.sweep.launch.machine import Seat
 from pycls.sweep.launch.pool import Job, Outcome, run_jobs
 from pycls.sweep.launch.stop_switch import StopSwitch
 
+pytestmark = pytest.mark.slow
+
 HERE = {**os.environ, "PYTHONPATH": str(Path(pool_tasks.__file__).parent)}
 
 

@@ -20,6 +20,8 @@ from pycls.sweep.launch.failure_reason import explain_output
 from pycls.sweep.launch.pool import Outcome, run_jobs
 from pycls.sweep.launch.stop_switch import StopSwitch
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def training(digits_dir, tmp_path):

@@ -14,6 +14,8 @@ from pycls.models.builders import anynet_spec, regnet_spec
 from pycls.zoo.export import ExportCheck, export_onnx, export_program, export_state
 from pycls.zoo.key_names import from_other
 
+pytestmark = pytest.mark.slow
+
 CONFIGS = Path(__file__).parents[2] / "configs"
 DIGITS = CONFIGS / "embedded" / "digits_anynet.yaml"
 REGNET_KEYS = [

@@ -23,6 +23,8 @@ from pycls.zoo.export_counterparts import (
 )
 from pycls.zoo.key_names import from_other, to_other
 
+pytestmark = pytest.mark.slow
+
 CONFIGS = Path(__file__).parents[2] / "configs" / "dds_baselines"
 # Our file -> the name that timm publishes the same network under.
 NETWORKS = {
