@@ -1,6 +1,7 @@
 """Running the tools as a user does: as processes."""
 
 import os
+import runpy
 import shutil
 import subprocess
 import sys
@@ -41,6 +42,24 @@ def write_tiny(folder, **changes):
 def tool(tmp_path):
     """Return a function that runs a tool in an empty folder and returns the process."""
     return partial(run_tool, tmp_path)
+
+
+@pytest.fixture
+def tool_here(monkeypatch, capsys, tmp_path):
+    """Return a function that runs a tool as `tool` does, but starts no process.
+
+    Most of the time of a process goes into importing PyTorch, or what draws.
+    """
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("warnings.formatwarning", None)  # brings back what run_tool replaces
+
+    def run(name, *arguments):
+        monkeypatch.setattr("sys.argv", [f"{name}.py", *map(str, arguments)])
+        with pytest.raises(SystemExit) as leaving:
+            runpy.run_path(str(ROOT / "tools" / f"{name}.py"), run_name="__main__")
+        return subprocess.CompletedProcess(name, leaving.value.code, *capsys.readouterr())
+
+    return run
 
 
 @pytest.fixture

@@ -1,7 +1,5 @@
 """tools/export_net.py as a user runs it."""
 
-import runpy
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -18,24 +16,6 @@ REGNET = (
     "MODEL.TYPE", "regnet", "REGNET.DEPTH", "2", "REGNET.W0", "16", "REGNET.WA", "16.0",
     "REGNET.WM", "2.0", "REGNET.GROUP_W", "8", "TRAIN.IM_SIZE", "32",
 )  # fmt: skip
-
-
-@pytest.fixture
-def tool_here(monkeypatch, capsys, tmp_path):
-    """Return a function that runs a tool as `tool` does, but starts no process.
-
-    Most of a process's time is the import of PyTorch.
-    """
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("warnings.formatwarning", None)  # brings back what run_tool replaces
-
-    def run(name, *arguments):
-        monkeypatch.setattr("sys.argv", [f"{name}.py", *map(str, arguments)])
-        with pytest.raises(SystemExit) as leaving:
-            runpy.run_path(str(ROOT / "tools" / f"{name}.py"), run_name="__main__")
-        return subprocess.CompletedProcess(name, leaving.value.code, *capsys.readouterr())
-
-    return run
 
 
 def exports(tool):

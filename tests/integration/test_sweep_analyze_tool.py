@@ -3,13 +3,11 @@
 import base64
 import html
 import re
-import runpy
 import shutil
-import subprocess
 
 import matplotlib.font_manager  # noqa: F401  the first to come says on stderr that it takes long
 import pytest
-from sweep_files import DATA, OURS, RATES, ROOT, write
+from sweep_files import DATA, OURS, RATES, write
 from synthetic_sweep import collect_simulated, rate_runs, record, write_sweep_json
 
 _PICTURE = re.compile(r'src="data:image/svg\+xml;base64,([^"]*)"')
@@ -33,24 +31,6 @@ def pictures(page):
 def errors(process):
     assert "Traceback" not in process.stderr
     return [line for line in process.stderr.splitlines() if line.startswith("error: ")]
-
-
-@pytest.fixture
-def tool_here(monkeypatch, capsys, tmp_path):
-    """Return a function that runs a tool as `tool` does, but starts no process.
-
-    Most of a process's time is the import of what draws.
-    """
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("warnings.formatwarning", None)  # brings back what run_tool replaces
-
-    def run(name, *arguments):
-        monkeypatch.setattr("sys.argv", [f"{name}.py", *map(str, arguments)])
-        with pytest.raises(SystemExit) as leaving:
-            runpy.run_path(str(ROOT / "tools" / f"{name}.py"), run_name="__main__")
-        return subprocess.CompletedProcess(name, leaving.value.code, *capsys.readouterr())
-
-    return run
 
 
 @pytest.mark.parametrize("path", OURS, ids=lambda path: path.stem)
