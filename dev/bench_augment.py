@@ -19,8 +19,8 @@ import torch
 from PIL import Image, ImageEnhance, ImageOps
 
 from pycls import files
-from pycls.datasets.augment import Augment, Draws, apply_draws
-from pycls.datasets.image_ops import NAMES
+from pycls.datasets.loading.augment import Augment, Draws, apply_draws
+from pycls.datasets.loading.image_ops import NAMES
 from pycls.torchvision_import import import_torchvision
 
 BATCH = 128

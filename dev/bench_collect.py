@@ -21,11 +21,12 @@ import tempfile
 import time
 from pathlib import Path
 
-from pycls.core.config import cfg_to_dict, dump_cfg, load_cfg
-from pycls.core.run_log import STATS_TAG, RunLog
-from pycls.core.run_record import write_record
+from pycls.core.config import load_cfg
+from pycls.core.config.load import cfg_to_dict, dump_cfg
+from pycls.core.runs.log import STATS_TAG, RunLog
+from pycls.core.runs.record import write_record
 from pycls.strict_yaml import dump_yaml
-from pycls.sweep.sweep_folder import SweepFolder
+from pycls.sweep.folder import SweepFolder
 
 TOOL = Path(__file__).resolve().parent.parent / "tools" / "sweep_collect.py"
 EPOCHS = 20

@@ -18,7 +18,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from pycls.core.run_record import write_record
+from pycls.core.runs.record import write_record
 
 DEV = Path(__file__).resolve().parent
 TOOL = DEV.parent / "tools" / "sweep_launch.py"
@@ -81,8 +81,8 @@ def time_starts(folder: Path, repeats: int) -> dict[str, float]:
     }  # fmt: skip
     commands = {
         "Python alone": ["-c", "pass"],
-        "a job's own process": ["-m", "pycls.sweep.launch.slurm_job", *arguments],
-        "a worker process": ["-m", "pycls.sweep.launch.worker"],
+        "a job's own process": ["-m", "pycls.launch.job", *arguments],
+        "a worker process": ["-m", "pycls.pool.worker"],
     }
     times: dict[str, list[float]] = {name: [] for name in commands}
     for _ in range(repeats):
@@ -94,10 +94,10 @@ def time_starts(folder: Path, repeats: int) -> dict[str, float]:
 
 def time_jobs(folder: Path, runs: int) -> float:
     """Return the seconds of launching jobs and waiting for the end of all of them."""
-    from pycls.sweep.launch.slurm import Slurm
-    from pycls.sweep.launch.submit import Launcher
-    from pycls.sweep.launch.target import SweepTarget
-    from pycls.sweep.sweep_cfg import load_sweep_cfg
+    from pycls.launch.submit import Launcher
+    from pycls.launch.target import SweepTarget
+    from pycls.slurm.client import Slurm
+    from pycls.sweep.file import load_sweep_cfg
 
     make_sweep(folder, runs, parallel=os.cpu_count() or 1)
     sweep = load_sweep_cfg(folder / "sweep.yaml", ["LAUNCH.FOLLOW_UP", False], folder)

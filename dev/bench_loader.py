@@ -36,11 +36,11 @@ from plain_loaders import file_batches, padded_batches
 
 from pycls import files
 from pycls.core.allocator import keep_freed_memory
-from pycls.datasets.dataset import open_dataset
-from pycls.datasets.image_tree import open_image_tree
-from pycls.datasets.loader import Loader
 from pycls.datasets.loading import streamed
-from pycls.datasets.store_writer import SetFacts, write_store
+from pycls.datasets.loading.image_tree import open_image_tree
+from pycls.datasets.loading.loader import Loader
+from pycls.datasets.opening.dataset import open_dataset
+from pycls.datasets.store.writer import SetFacts, write_store
 
 PARTS = ("small", "large", "cold", "shared")
 BATCH = 128

@@ -22,7 +22,7 @@ import numpy as np
 from PIL import Image
 
 from pycls import files
-from pycls.datasets.preparation.worker_pool import usable_cores
+from pycls.cores import usable_cores
 from pycls.datasets.readers.embedded import load_picture
 
 TOOL = Path(__file__).resolve().parents[1] / "tools" / "prepare_data.py"

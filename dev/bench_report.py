@@ -21,7 +21,9 @@ sys.path.insert(0, str(ROOT / "tests" / "analysis"))  # the simulation and the b
 from browser import CHROMIUM, NO_CHROMIUM, Browser  # noqa: E402
 from simulated_study import write_collection  # noqa: E402
 
-WRITE = "import sys; from pycls.analysis.report import write_report; write_report(sys.argv[1])"
+WRITE = (
+    "import sys; from pycls.analysis.report.report import write_report; write_report(sys.argv[1])"
+)
 FRAME_MS = 1000 / 60
 
 

@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from pycls.models.widths import regnet_layout
-from pycls.sweep.design_space import AnyNetX
-from pycls.sweep.regnet_space import RegNetX
-from pycls.sweep.spaces import DesignSpace
+from pycls.spaces.anynet import AnyNetX
+from pycls.spaces.by_name import DesignSpace
+from pycls.spaces.regnet import RegNetX
 
 TOOL = Path(__file__).resolve().parent.parent / "tools" / "sample_population.py"
 REGIME = (360e6, 400e6)

@@ -24,7 +24,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--repeats", type=int, default=5, help="median of (%(default)s)")
     args = parser.parse_args()
-    from pycls.datasets.prepare import prepare
+    from pycls.datasets.preparation.prepare import prepare
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

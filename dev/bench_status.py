@@ -21,12 +21,13 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
-from pycls.core.config import cfg_to_dict, dump_cfg, load_cfg
-from pycls.core.run_lease import run_lease
-from pycls.core.run_log import STATS_TAG, RunLog
-from pycls.core.run_record import write_record
-from pycls.sweep.launch.ledger import Ledger
-from pycls.sweep.launch.slurm_records import QUEUE_FORMAT
+from pycls.core.config import load_cfg
+from pycls.core.config.load import cfg_to_dict, dump_cfg
+from pycls.core.runs.lease import run_lease
+from pycls.core.runs.log import STATS_TAG, RunLog
+from pycls.core.runs.record import write_record
+from pycls.launch.ledger import Ledger
+from pycls.slurm.records import QUEUE_FORMAT
 
 TOOL = Path(__file__).resolve().parent.parent / "tools" / "study.py"
 ARCHS = 500

@@ -16,14 +16,13 @@ import tempfile
 import time
 from pathlib import Path
 
-from pycls.core.config import layer_cfg
-from pycls.models import complexity
+from pycls.core.config.load import layer_cfg
+from pycls.models.counting import complexity
 from pycls.strict_yaml import dump_yaml
-from pycls.sweep.parameter_samplers import draw_rows
-from pycls.sweep.sweep_cfg import load_sweep_cfg
-from pycls.sweep.sweep_fit import fit_lists
-from pycls.sweep.sweep_samplers import build_samplers
-from pycls.sweep.sweep_setup import plan_sweep
+from pycls.sweep.draw import fit_lists
+from pycls.sweep.file import load_sweep_cfg
+from pycls.sweep.samplers import build_samplers, draw_rows
+from pycls.sweep.setup import plan_sweep
 
 TOOL = Path(__file__).resolve().parent.parent / "tools" / "sweep_setup.py"
 

@@ -65,7 +65,7 @@ def main() -> None:
 
 def _compare(networks: int, rounds: int, threads: int) -> list[dict[str, Any]]:
     """Return a row of figures for each network."""
-    from pycls.sweep.design_space import AnyNetX
+    from pycls.spaces.anynet import AnyNetX
 
     space = AnyNetX(resolution=224, strides=(2, 2, 2, 2), stem_type="simple_stem_in", stem_w=32)
     population = space.sample(networks, seed=0, flops=(3.6e8, 4e8))
@@ -116,7 +116,7 @@ def _ask(process: "subprocess.Popen[str]", kind: str, network: list[Any], mixed:
 def _make_set(path: Path) -> None:
     import numpy as np
 
-    from pycls.datasets.store_writer import SetFacts, write_store
+    from pycls.datasets.store.writer import SetFacts, write_store
 
     generator = np.random.default_rng(0)
     count = IMAGES + CLASSES
@@ -234,9 +234,9 @@ def _ours(cfg: Any, folder: Path, timed: dict[str, float] | None = None) -> tupl
     from pycls.core.optimizer import build_optimizer
     from pycls.core.precision import Precision
     from pycls.core.step import TrainStep
-    from pycls.datasets.dataset import open_dataset
-    from pycls.datasets.loader import Loader
-    from pycls.models import build_model
+    from pycls.datasets.loading.loader import Loader
+    from pycls.datasets.opening.dataset import open_dataset
+    from pycls.models.builders import build_model
 
     device = torch.device("cpu")
     model = move_model(build_model(cfg), device, cfg.MEMORY_FORMAT).train()
@@ -316,8 +316,8 @@ def _plain(cfg: Any, folder: Path) -> tuple[Train, Batches]:
     import torch
     from torch.utils.data import DataLoader
 
-    from pycls.datasets.dataset import open_dataset
-    from pycls.models import build_model
+    from pycls.datasets.opening.dataset import open_dataset
+    from pycls.models.builders import build_model
 
     if cfg.TRAIN.MIXED_PRECISION:
         raise SystemExit("the plain way is float32")

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from pycls.datasets import dataset as prepared
+from pycls.datasets.opening import dataset as prepared
 
 Batch = tuple[torch.Tensor, torch.Tensor]
 Floats = npt.NDArray[np.float32]

@@ -50,7 +50,7 @@ class LeaseHeldError(PyclsError):
     """Another process is at work in a run's folder; nothing was touched.
 
     Attributes:
-        owner: that process, a :class:`pycls.core.run_lease.Owner`; None where it is not known.
+        owner: that process, a :class:`pycls.core.runs.lease.Owner`; None where it is not known.
     """
 
     def __init__(self, message: str, owner: object = None) -> None:

@@ -13,7 +13,7 @@ TESTS = Path(__file__).parent
 DATA = TESTS / "data"
 # Those that hold what pycls itself gave; the tests that take one are marked `golden`.
 GOLDEN = {"models_golden", "models_golden_float64", "training_golden"}
-SLOW_FOLDERS = {TESTS / "integration", TESTS / "slurm"}
+SLOW_FOLDERS = {TESTS / "integration", TESTS / "on_slurm"}
 
 # Threads that wait for each other in small networks take the cores from what runs beside them.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -57,7 +57,7 @@ def _loaded_is_not_garbage():
 @pytest.fixture(scope="session")
 def digits_dir(tmp_path_factory):
     """Return a folder of prepared sets that holds the digits."""
-    from pycls.datasets.prepare import prepare
+    from pycls.datasets.preparation.prepare import prepare
 
     folder = tmp_path_factory.mktemp("prepared")
     prepare("digits", folder)

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from pycls.analysis.network_figure import NetworkStages
-from pycls.analysis.sweep_networks import SweepNetwork
+from pycls.analysis.figures.networks import NetworkStages
+from pycls.analysis.sweep.networks import SweepNetwork
 
 
 def record(name, cfg, errors, *, planned=None, complexity=None, ema=None, err="", root="logs"):

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from pycls.sweep.design_space import AnyNetX
-from pycls.sweep.study import Study
-from pycls.sweep.study_file import load_study_file
-from pycls.sweep.study_plan import plan_study
+from pycls.spaces.anynet import AnyNetX
+from pycls.study.file import load_study_file
+from pycls.study.plan import plan_study
+from pycls.study.study import Study
+from pycls.study.write import write_study
 
 pytestmark = pytest.mark.slow
 
@@ -69,7 +70,7 @@ def test_all_of_the_published_study_sets_up_without_data(tmp_path, monkeypatch):
     for path in sorted(PUBLISHED.glob("*.yaml")):
         study = open_study(path, tmp_path)
         study.check()
-        study.write()
+        write_study(study)
         runs += len(study.runs)
     written = list(tmp_path.glob("*/*/cfgs/*.yaml"))
     # All but the continued runs and the repeats, which wait for errors.

@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pycls.core.config import flatten_cfg, layer_cfg, load_cfg
-from pycls.models import complexity
+from pycls.core.config import load_cfg
+from pycls.core.config.load import flatten_cfg, layer_cfg
 from pycls.models.builders import build_meta_model
+from pycls.models.counting import complexity
 from pycls.strict_yaml import load_yaml
 
 ROOT = Path(__file__).parent.parent

@@ -8,9 +8,10 @@ and data set; a leaderboard, say. Writes correlations.csv, matrix.csv, figures a
 import argparse
 from pathlib import Path
 
-from pycls.analysis.any_table import LAYOUTS, Request, read_table
-from pycls.analysis.table_kinds import KINDS, UNITS
-from pycls.analysis.table_report import write_table_report
+from pycls.analysis.any_table.kinds import KINDS, UNITS
+from pycls.analysis.any_table.read import LAYOUTS, read_table
+from pycls.analysis.any_table.report import write_table_report
+from pycls.analysis.any_table.rows import Request
 from pycls.errors import run_tool
 
 

@@ -84,7 +84,7 @@ def _load_weights(model: "nn.Module", cfg: CfgNode, source: str) -> None:
     if not source:
         print("note: no weights are named; the network is freshly initialised")
         return
-    from pycls.core.weights import load_weights_into, read_weights
+    from pycls.core.weights.weights import load_weights_into, read_weights
 
     weights = read_weights(source, cache_dir=cfg.DOWNLOAD_CACHE)
     print(". ".join((f"weights: {source}", *load_weights_into(model, weights))))

@@ -4,7 +4,8 @@
 import argparse
 from pathlib import Path
 
-from pycls.analysis.paper import FORMATS, OUTPUTS, write_outputs
+from pycls.analysis.paper.outputs import OUTPUTS
+from pycls.analysis.paper.write import FORMATS, write_outputs
 from pycls.errors import run_tool
 
 

@@ -13,7 +13,8 @@ from typing import Any
 
 from yacs.config import CfgNode
 
-from pycls.core.config import load_cfg, parse_cfg
+from pycls.core.config import load_cfg
+from pycls.core.config.load import parse_cfg
 from pycls.errors import ConfigError, run_tool
 from pycls.files import write_text
 from pycls.models.scaler import scale_cfg
@@ -206,8 +207,8 @@ def _show(infos: Sequence[NetworkInfo], args: argparse.Namespace, is_single: boo
 
 def _draw(infos: Sequence[NetworkInfo], path: Path) -> None:
     """Draw the stages of all networks, and of those that they were scaled from."""
-    from pycls.analysis.network_figure import NetworkStages, network_figure
-    from pycls.analysis.style import save_figure
+    from pycls.analysis.figures.networks import NetworkStages, network_figure
+    from pycls.analysis.figures.style import save_figure
 
     stems = [Path(info.name).stem for info in infos]
     networks = []

@@ -14,11 +14,12 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from pycls.datasets.dataset import find_store, open_dataset, resolve_data_dir
-from pycls.datasets.describe import describe_catalog, describe_set
+from pycls.datasets.opening.dataset import open_dataset
+from pycls.datasets.opening.locate import find_store, resolve_data_dir
+from pycls.datasets.preparation.describe import describe_catalog, describe_set
+from pycls.datasets.preparation.prepare import prepare
 from pycls.datasets.preparation.progress import ProgressPrinter
-from pycls.datasets.prepare import prepare
-from pycls.datasets.store import SIDES, open_store, verify_store
+from pycls.datasets.store.store import SIDES, open_store, verify_store
 from pycls.errors import ConfigError, DataError, run_tool
 from pycls.strict_yaml import parse_yaml
 
@@ -148,7 +149,7 @@ def _info(args: argparse.Namespace) -> int:
     train, test = (open_dataset(args.set, side, args.data_dir) for side in SIDES)
     print(describe_set(train, test, args.all_classes))
     if args.sheet is not None:
-        from pycls.datasets.sheet import write_sheet
+        from pycls.datasets.preparation.sheet import write_sheet
 
         write_sheet(train, test, args.sheet)
         print(f"sample images: {args.sheet}")

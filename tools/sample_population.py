@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from pycls.errors import ConfigError, run_tool
-from pycls.sweep.design_space import AnyNetX
-from pycls.sweep.population import Population
-from pycls.sweep.regnet_space import RegNetX
-from pycls.sweep.spaces import SPACES, DesignSpace, make_space
+from pycls.spaces.anynet import AnyNetX
+from pycls.spaces.by_name import SPACES, DesignSpace, make_space
+from pycls.spaces.population import Population
+from pycls.spaces.regnet import RegNetX
 
 _FIGURE_FORMATS = (".png", ".svg", ".pdf")
 
@@ -85,9 +85,9 @@ def _make_space(args: argparse.Namespace) -> DesignSpace:
 def _describe(space: DesignSpace, population: Population, path: Path) -> None:
     """Print what the space holds; draw it, and what was drawn from it beside it."""
     # Here, since most calls draw no figure and need not wait for matplotlib.
-    from pycls.analysis.space_figures import population_figure, space_figure
-    from pycls.analysis.style import save_figure
-    from pycls.sweep.describe_space import describe_space, drawn_parameters
+    from pycls.analysis.figures.spaces import population_figure, space_figure
+    from pycls.analysis.figures.style import save_figure
+    from pycls.spaces.describe import describe_space, drawn_parameters
 
     description = describe_space(space)
     print(description.to_text())

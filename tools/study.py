@@ -14,15 +14,16 @@ from pathlib import Path
 
 from pycls.core.cli import positive_int
 from pycls.errors import PyclsError, run_tool
-from pycls.sweep.collect import SUMMARY, collect
-from pycls.sweep.launch.commands import LAUNCH_COMMANDS, add_launch_arguments, carry_out
-from pycls.sweep.launch.machine import default_workers
-from pycls.sweep.launch.on_this_machine import train_here
-from pycls.sweep.launch.progress import format_duration
-from pycls.sweep.launch.target import StudyTarget
-from pycls.sweep.study import Study
-from pycls.sweep.study_file import load_study_file
-from pycls.sweep.study_plan import SweepPlan, plan_study
+from pycls.launch.commands import LAUNCH_COMMANDS, add_launch_arguments, carry_out
+from pycls.launch.here import train_here
+from pycls.launch.target import StudyTarget
+from pycls.pool.progress import format_duration
+from pycls.pool.seats import default_workers
+from pycls.results.collect_study import SUMMARY, collect
+from pycls.study.file import load_study_file
+from pycls.study.plan import SweepPlan, plan_study
+from pycls.study.study import Study
+from pycls.study.write import write_study
 
 _COMMANDS = {
     "plan": "say what the study takes and what is missing; writes nothing",
@@ -178,7 +179,7 @@ def _setup(study: Study, args: argparse.Namespace) -> int:
     start = time.monotonic()
     study.check()
     with StudyTarget(study).hold():
-        study.write()
+        write_study(study)
     _print_written(study)
     print(f"set up in {format_duration(time.monotonic() - start)}")
     return 0
@@ -234,7 +235,7 @@ def _report(study: Study, args: argparse.Namespace) -> int:
 
 
 def _write_report(study: Study) -> Path:
-    from pycls.analysis.report import write_report
+    from pycls.analysis.report.report import write_report
 
     return write_report(study.folder)
 

@@ -12,14 +12,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pycls.analysis.sweep_results import DEFAULT_ERROR, ERRORS, SweepRuns, load_sweep
+from pycls.analysis.sweep.sweep_json import DEFAULT_ERROR, ERRORS, SweepRuns, load_sweep
 from pycls.errors import ConfigError, run_tool
-from pycls.sweep.sweep_arguments import add_overrides, add_root_dir
-from pycls.sweep.sweep_cfg import SweepCfg, dump_sweep_cfg, load_sweep_cfg
-from pycls.sweep.sweep_folder import SweepFolder, run_name
+from pycls.sweep.file import SweepCfg, add_overrides, add_root_dir, dump_sweep_cfg, load_sweep_cfg
+from pycls.sweep.folder import SweepFolder, run_name
 
 if TYPE_CHECKING:
-    from pycls.analysis.sweep_networks import SweepNetwork
+    from pycls.analysis.sweep.networks import SweepNetwork
 PAGE = "analysis.html"
 RESULTS = "sweep.json"
 
@@ -37,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         raise ConfigError(f"--out {out}: expected a file in a folder that is there")
     sweeps = _load(sweep, args.error)
 
-    from pycls.analysis.sweep_page import write_analysis
+    from pycls.analysis.sweep.page import write_analysis
 
     try:
         notes = write_analysis(
@@ -100,8 +99,8 @@ def _load(sweep: SweepCfg, error: str) -> list[SweepRuns]:
 
 def describe_network(cfg: Mapping[str, Any]) -> "SweepNetwork":
     """Return the stages of a run's network, as far as its kind has any."""
-    from pycls.analysis.network_figure import NetworkStages
-    from pycls.analysis.sweep_networks import SweepNetwork
+    from pycls.analysis.figures.networks import NetworkStages
+    from pycls.analysis.sweep.networks import SweepNetwork
 
     kind = str((cfg.get("MODEL") or {}).get("TYPE", "network"))
     try:
@@ -127,8 +126,8 @@ def describe_network(cfg: Mapping[str, Any]) -> "SweepNetwork":
 
 
 def _describe_regnet(net: Mapping[str, Any]) -> "SweepNetwork":
-    from pycls.analysis.network_figure import NetworkStages
-    from pycls.analysis.sweep_networks import SweepNetwork
+    from pycls.analysis.figures.networks import NetworkStages
+    from pycls.analysis.sweep.networks import SweepNetwork
     from pycls.models.widths import regnet_layout
 
     w_a, w_0, w_m, depth = net["WA"], net["W0"], net["WM"], net["DEPTH"]

@@ -10,11 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pycls.core.cli import positive_int
+from pycls.cores import usable_cores
 from pycls.errors import ConfigError, run_tool
-from pycls.sweep.launch.machine import usable_cores
-from pycls.sweep.sweep_arguments import add_overrides, add_root_dir
-from pycls.sweep.sweep_cfg import load_sweep_cfg
-from pycls.sweep.sweep_collect import Collected, collect_sweep, count_states
+from pycls.results.collect_sweep import Collected, collect_sweep, count_states
+from pycls.sweep.file import add_overrides, add_root_dir, load_sweep_cfg
 
 _MOST_SHOWN = 10
 _CHOICES = ("all", "last", "none")

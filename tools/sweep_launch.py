@@ -12,10 +12,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pycls.errors import ConfigError, run_tool
-from pycls.sweep.launch.commands import LAUNCH_COMMANDS, add_launch_arguments, carry_out
-from pycls.sweep.launch.target import SweepTarget
-from pycls.sweep.sweep_arguments import add_overrides, add_root_dir
-from pycls.sweep.sweep_cfg import load_sweep_cfg
+from pycls.launch.commands import LAUNCH_COMMANDS, add_launch_arguments, carry_out
+from pycls.launch.target import SweepTarget
+from pycls.sweep.file import add_overrides, add_root_dir, load_sweep_cfg
 from pycls.yaml_sections import near_miss
 
 

@@ -11,10 +11,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pycls.errors import ConfigError, run_tool
-from pycls.sweep.sweep_arguments import add_overrides, add_root_dir
-from pycls.sweep.sweep_cfg import load_sweep_cfg
-from pycls.sweep.sweep_folder import FIGURE
-from pycls.sweep.sweep_setup import SweepPlan, check_target, plan_sweep, write_sweep
+from pycls.sweep.file import add_overrides, add_root_dir, load_sweep_cfg
+from pycls.sweep.folder import FIGURE
+from pycls.sweep.setup import SweepPlan, check_target, plan_sweep, write_sweep
 
 FORMATS = ("svg", "png")
 
@@ -32,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     plan = plan_sweep(sweep, _make_progress(sweep.setup["NUM_CONFIGS"]))
     population = None
     if args.population_out is not None:
-        from pycls.sweep.sweep_population import to_population
+        from pycls.sweep.as_population import to_population
 
         population = to_population(plan)
     is_new = write_sweep(plan, lambda path: _draw_figure(plan, path), may_replace=args.replace)
@@ -82,8 +81,8 @@ def _make_progress(wanted: int) -> Callable[[int, int], None]:
 
 
 def _draw_figure(plan: SweepPlan, path: Path) -> None:
-    from pycls.analysis.style import save_figure
-    from pycls.analysis.sweep_figures import Drawn, sweep_figure
+    from pycls.analysis.figures.style import save_figure
+    from pycls.analysis.sweep.drawn import Drawn, sweep_figure
 
     rows = plan.draws.rows
     parameters = [Drawn(key, [row[key] for row in rows]) for key in rows[0]]

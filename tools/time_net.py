@@ -18,15 +18,16 @@ from typing import TYPE_CHECKING, Any
 from yacs.config import CfgNode
 
 from pycls.core.allocator import keep_freed_memory, refuse_beyond_available
-from pycls.core.config import cfg_to_dict, layer_cfg, load_cfg
+from pycls.core.config import load_cfg
+from pycls.core.config.load import cfg_to_dict, layer_cfg
 from pycls.errors import ConfigError, PyclsError, run_tool
 from pycls.files import atomic_path, write_json, write_text
-from pycls.sweep.population import Population
+from pycls.spaces.population_csv import read_population
 
 if TYPE_CHECKING:
     import torch
 
-    from pycls.datasets.loader import Loader
+    from pycls.datasets.loading.loader import Loader
 
 _PRECISIONS = ("float32", "bfloat16", "float16")
 _LAYOUTS = ("channels_last", "contiguous")
@@ -186,7 +187,7 @@ def _networks(args: argparse.Namespace) -> Iterator[tuple[str, list[tuple[str, A
         for path, values in files:
             yield Path(path).stem if len(files) == 1 else path, [(path, values)]
         return
-    population = Population.read_csv(args.population)
+    population = read_population(args.population)
     for index in _choose_rows(args, len(population)):
         member = population.row(index)
         words = member.overrides()
@@ -265,7 +266,7 @@ def _measure(case: Case, args: argparse.Namespace) -> dict[str, Any]:
     """Return the row of one case."""
     from pycls.core.benchmark import measure_network
     from pycls.core.env import describe_environment, run_settings
-    from pycls.models import complexity
+    from pycls.models.counting import complexity
 
     row: dict[str, Any] = {**case.settings(), **complexity(case.cfg)}
     with run_settings(case.cfg) as device, refuse_beyond_available(device.type == "cpu"):

@@ -3,7 +3,9 @@
 import math
 from collections.abc import Sequence
 
-from pycls.analysis.statistics import MIN_PAIRS, Correlation, Difference
+from pycls.analysis.statistics.correlation import Correlation
+from pycls.analysis.statistics.dependent import Difference
+from pycls.analysis.statistics.pairs import MIN_PAIRS
 
 RHO = "\N{GREEK SMALL LETTER RHO}"
 MINUS = "\N{MINUS SIGN}"

@@ -1,0 +1,1 @@
+"""One run: training, testing and timing a network under one configuration."""

@@ -21,8 +21,8 @@ from pycls.core.mixing import Mixer
 from pycls.core.optimizer import build_optimizer
 from pycls.core.precision import Precision
 from pycls.core.step import TrainStep
-from pycls.datasets.loader import Loader
-from pycls.models import build_model
+from pycls.datasets.loading.loader import Loader
+from pycls.models.builders import build_model
 
 Batch = tuple[torch.Tensor, torch.Tensor]
 
@@ -59,8 +59,6 @@ class Timing:
 
 
 # ---------------------------------------------------------------- before a run
-
-
 def measure_iteration(
     model: nn.Module, cfg: CfgNode, device: torch.device, loader: Loader | None = None
 ) -> dict[str, float]:
@@ -182,8 +180,6 @@ def _time_loader(loader: Loader, warm_up: int, iterations: int, device: torch.de
 
 
 # ------------------------------------------------------------ a network by itself
-
-
 def measure_network(
     cfg: CfgNode, device: torch.device, loader: Loader | None = None, seconds: float = 0.3
 ) -> dict[str, Any]:

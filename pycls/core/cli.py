@@ -4,7 +4,7 @@ import argparse
 
 from yacs.config import CfgNode
 
-from pycls.core.config import load_cfg
+from pycls.core.config.load import load_cfg
 
 
 def load_tool_cfg(description: str) -> CfgNode:

@@ -11,9 +11,9 @@ import torch
 from torch import nn
 from yacs.config import CfgNode
 
-from pycls.core.code_version import code_version, package_versions
-from pycls.core.distributed import ONE_PROCESS, World
-from pycls.core.process_group import cpu_threads, local_device, process_group
+from pycls.core.processes.group import cpu_threads, local_device, process_group
+from pycls.core.processes.world import ONE_PROCESS, World
+from pycls.core.runs.code_version import code_version, package_versions
 from pycls.errors import ConfigError
 
 MEMORY_FORMATS = {"channels_last": torch.channels_last, "contiguous": torch.contiguous_format}

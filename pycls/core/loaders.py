@@ -5,14 +5,13 @@ from pathlib import Path
 import torch
 from yacs.config import CfgNode
 
-from pycls.datasets import open_dataset
-from pycls.datasets.dataset import Dataset
-from pycls.datasets.image_tree import ImageTree, is_image_tree, open_image_tree
-from pycls.datasets.loader import Loader
-from pycls.datasets.locate import list_prepared, resolve_data_dir
-from pycls.datasets.preparation.worker_pool import usable_cores
-from pycls.datasets.store import is_store
-from pycls.datasets.views import list_views
+from pycls.cores import usable_cores
+from pycls.datasets.catalog.views import list_views
+from pycls.datasets.loading.image_tree import ImageTree, is_image_tree, open_image_tree
+from pycls.datasets.loading.loader import Loader
+from pycls.datasets.opening.dataset import Dataset, open_dataset
+from pycls.datasets.opening.locate import list_prepared, resolve_data_dir
+from pycls.datasets.store.store import is_store
 from pycls.errors import ConfigError
 
 # Threads that read and cut for a GPU: more are seldom of use.

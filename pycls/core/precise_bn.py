@@ -6,8 +6,8 @@ from itertools import islice
 import torch
 from torch import nn
 
-from pycls.core.distributed import ONE_PROCESS, World
-from pycls.core.process_group import mean_over
+from pycls.core.processes.group import mean_over
+from pycls.core.processes.world import ONE_PROCESS, World
 
 
 @torch.no_grad()

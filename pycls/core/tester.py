@@ -8,14 +8,14 @@ from torch import nn
 from yacs.config import CfgNode
 
 from pycls.core.env import move_model, run_settings
-from pycls.core.interruption import StopRequest
 from pycls.core.loaders import build_loader
 from pycls.core.meters import Meter, topk_wrong
-from pycls.core.run_log import RunLog
-from pycls.core.weights import load_weights_into, read_weights
-from pycls.datasets.loader import Loader
+from pycls.core.runs.interruption import StopRequest
+from pycls.core.runs.log import RunLog
+from pycls.core.weights.weights import load_weights_into, read_weights
+from pycls.datasets.loading.loader import Loader
 from pycls.errors import ConfigError
-from pycls.models import build_model
+from pycls.models.builders import build_model
 
 _TEST_FIELDS = (
     "epoch",

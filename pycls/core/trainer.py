@@ -15,26 +15,25 @@ import torch
 from torch import nn
 from yacs.config import CfgNode
 
-from pycls.core import checkpoint, resume_point
 from pycls.core.benchmark import epoch_times, measure_iteration
-from pycls.core.checkpoint_paths import checkpoint_dir
-from pycls.core.config import cfg_hash, cfg_to_dict, dump_cfg
-from pycls.core.distributed import ONE_PROCESS, World
+from pycls.core.config.load import cfg_hash, cfg_to_dict, dump_cfg
+from pycls.core.config.trainable import check_trainable
 from pycls.core.env import describe_environment, run_settings
-from pycls.core.events import open_events
-from pycls.core.interruption import StopRequest, stop_requests
 from pycls.core.loaders import build_loader
-from pycls.core.meters import Meter
+from pycls.core.meters import Meter, Spent
 from pycls.core.optimizer import lr_at
 from pycls.core.precise_bn import update_bn_stats
-from pycls.core.process_group import any_over, buffers_from_main, is_peer_lost, wait_for_all
-from pycls.core.run_lease import run_lease
-from pycls.core.run_log import RunLog
-from pycls.core.run_record import failures_of, read_record, utc_now, write_record
-from pycls.core.spent import Spent
-from pycls.core.supported import check_trainable
+from pycls.core.processes.group import any_over, buffers_from_main, is_peer_lost, wait_for_all
+from pycls.core.processes.world import ONE_PROCESS, World
+from pycls.core.runs.events import open_events
+from pycls.core.runs.interruption import StopRequest, stop_requests
+from pycls.core.runs.lease import run_lease
+from pycls.core.runs.log import RunLog
+from pycls.core.runs.paths import checkpoint_dir
+from pycls.core.runs.record import failures_of, read_record, utc_now, write_record
 from pycls.core.tester import evaluate
 from pycls.core.training_run import TrainingRun
+from pycls.core.weights import checkpoint, resume_point
 from pycls.datasets.randomness import make_key
 from pycls.errors import (
     ConfigError,

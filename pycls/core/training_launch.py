@@ -7,9 +7,9 @@ from typing import Any
 from yacs.config import CfgNode
 
 from pycls.core.allocator import keep_freed_memory
-from pycls.core.config import dump_cfg, parse_cfg
-from pycls.core.distributed import ONE_PROCESS, World, find_world
-from pycls.core.launch_local import launch
+from pycls.core.config.load import dump_cfg, parse_cfg
+from pycls.core.processes.launch_local import launch
+from pycls.core.processes.world import ONE_PROCESS, World, find_world
 
 
 def train(cfg: CfgNode, world: World | None = None) -> dict[str, Any]:

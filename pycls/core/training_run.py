@@ -9,23 +9,23 @@ import torch
 from torch import nn
 from yacs.config import CfgNode
 
-from pycls.core.checkpoint import load_weights
-from pycls.core.config import cfg_hash, computing_keys, dump_cfg, parse_cfg
+from pycls.core.config.load import cfg_hash, computing_keys, dump_cfg, parse_cfg
 from pycls.core.cuda_graph import GraphedStep
-from pycls.core.distributed import ONE_PROCESS, World
 from pycls.core.ema import Ema, ema_alpha
 from pycls.core.env import move_model
 from pycls.core.loaders import build_loader
 from pycls.core.meters import Meter
 from pycls.core.optimizer import build_optimizer
 from pycls.core.precision import Precision
-from pycls.core.process_group import wrap
-from pycls.core.resume_point import load_newest, resume_points
-from pycls.core.run_lease import Lease
+from pycls.core.processes.group import wrap
+from pycls.core.processes.world import ONE_PROCESS, World
+from pycls.core.runs.lease import Lease
 from pycls.core.step import TrainStep
-from pycls.core.weights import load_weights_into, read_weights
+from pycls.core.weights.checkpoint import load_weights
+from pycls.core.weights.resume_point import load_newest, resume_points
+from pycls.core.weights.weights import load_weights_into, read_weights
 from pycls.errors import CheckpointError, ConfigError
-from pycls.models import build_model
+from pycls.models.builders import build_model
 
 
 class TrainingRun:

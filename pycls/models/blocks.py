@@ -7,13 +7,7 @@ their order is the order of the keys.
 import torch
 from torch import nn
 
-from pycls.models.layers import (
-    DropConnect,
-    LayerOptions,
-    SelfAttention,
-    SqueezeExcitation,
-    conv2d,
-)
+from pycls.models.layers import DropConnect, LayerOptions, SelfAttention, SqueezeExcitation, conv2d
 from pycls.models.vocabulary import BLOCK_TYPES
 
 

@@ -12,8 +12,8 @@ from typing import Any
 from torch import nn
 from yacs.config import CfgNode
 
-from pycls.core.config import load_cfg
-from pycls.core.weights import load_weights_into, read_weights
+from pycls.core.config.load import load_cfg
+from pycls.core.weights.weights import load_weights_into, read_weights
 from pycls.models.builders import build_model
 from pycls.zoo.catalog import find_model
 

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 from yacs.config import CfgNode
 
-from pycls.core.config import cfg_to_dict
-from pycls.core.defaults import default_cfg
+from pycls.core.config.defaults import default_cfg
+from pycls.core.config.load import cfg_to_dict
 from pycls.models.builders import anynet_spec, build_meta_model, effnet_spec, vit_spec
 from pycls.models.counting import count_layers
 from pycls.models.networks.anynet import AnyNetSpec

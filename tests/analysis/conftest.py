@@ -2,8 +2,8 @@ import pytest
 from synthetic_study import write_study
 from synthetic_sweep import write_sweep_json
 
-from pycls.analysis.style import RC
-from pycls.analysis.sweep_results import load_sweep
+from pycls.analysis.figures.style import RC
+from pycls.analysis.sweep.sweep_json import load_sweep
 
 
 @pytest.fixture(scope="module", autouse=True)

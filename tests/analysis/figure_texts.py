@@ -5,7 +5,7 @@ from itertools import combinations
 import matplotlib as mpl
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from pycls.analysis.style import RC
+from pycls.analysis.figures.style import RC
 
 
 def check_texts(figure):

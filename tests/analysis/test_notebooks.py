@@ -16,7 +16,8 @@ from synthetic_appendix import write_appendix
 from synthetic_spaces import write_spaces
 from synthetic_study import Plan, write_study
 
-from pycls.analysis.results import error_table, load_results, load_study
+from pycls.analysis.inputs.results_csv import error_table, load_results
+from pycls.analysis.inputs.study_json import load_study
 from pycls.analysis.statistics import spearman
 
 pytestmark = pytest.mark.slow

@@ -24,7 +24,7 @@ from pycls.core.benchmark import (
 )
 from pycls.core.config import load_cfg
 from pycls.core.loaders import build_loader
-from pycls.models import build_model
+from pycls.models.builders import build_model
 
 pytestmark = pytest.mark.slow
 

@@ -12,12 +12,12 @@ from pycls.core.optimizer import build_optimizer
 from pycls.core.precision import Precision
 from pycls.core.step import TrainStep
 from pycls.core.trainer import train_model
-from pycls.datasets import open_dataset
-from pycls.datasets.loader import Loader
 from pycls.datasets.loading.held import HeldImages
+from pycls.datasets.loading.loader import Loader
 from pycls.datasets.loading.streamed import StreamedImages
-from pycls.datasets.store_writer import SetFacts, write_store
-from pycls.models import build_model
+from pycls.datasets.opening.dataset import open_dataset
+from pycls.datasets.store.writer import SetFacts, write_store
+from pycls.models.builders import build_model
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU on this machine")
 

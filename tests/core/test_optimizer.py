@@ -7,8 +7,7 @@ import torch
 
 from pycls.core.config import load_cfg
 from pycls.core.optimizer import build_optimizer, lr_at, parameter_groups, set_lr
-from pycls.models import build_model
-from pycls.models.builders import build_meta_model
+from pycls.models.builders import build_meta_model, build_model
 
 ROOT = Path(__file__).parents[2]
 

@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from pycls.core import checkpoint, checkpoint_paths
-from pycls.core.run_lease import run_lease
-from pycls.core.run_record import read_record, write_record
+from pycls.core.runs import paths as checkpoint_paths
+from pycls.core.runs.lease import run_lease
+from pycls.core.runs.record import read_record, write_record
 from pycls.core.tester import test_model as measure_errors
 from pycls.core.trainer import train_model
+from pycls.core.weights import checkpoint
 from pycls.errors import CheckpointError, ConfigError, DataError, LeaseHeldError, RunError
-from pycls.sweep.collect import parse_log
+from pycls.results.log_records import parse_log
 
 
 def weights(cfg, epoch=None):
@@ -189,7 +190,7 @@ def test_training_starts_from_given_weights(digits_cfg, tmp_path):
 
 
 def test_other_data_do_not_mix_into_a_run(digits_cfg, tmp_path):
-    from pycls.datasets.prepare import prepare
+    from pycls.datasets.preparation.prepare import prepare
 
     train_model(digits_cfg("OPTIM.MAX_EPOCH", 1))
     prepare("digits", tmp_path / "other", seed=2)

@@ -3,9 +3,10 @@
 import pytest
 import torch
 
-from pycls.core import checkpoint, checkpoint_paths
+from pycls.core.runs import paths
 from pycls.core.tester import test_model as measure_errors
 from pycls.core.trainer import train_model
+from pycls.core.weights import checkpoint
 
 pytestmark = pytest.mark.slow
 
@@ -29,7 +30,7 @@ NETWORKS = {
 
 
 def last_state(cfg):
-    return checkpoint.load_checkpoint(checkpoint_paths.last_checkpoint(cfg.OUT_DIR))
+    return checkpoint.load_checkpoint(paths.last_checkpoint(cfg.OUT_DIR))
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -48,13 +49,13 @@ def test_network_trains_and_resumes_to_the_same_bits(name, digits_cfg, digits_di
     resumed = digits_cfg(*overrides, "OUT_DIR", str(tmp_path / "resumed"))
     train_model(resumed)
     for epoch in (2, 3):  # as killed in the third epoch
-        checkpoint_paths.checkpoint_path(resumed.OUT_DIR, epoch).unlink()
+        paths.checkpoint_path(resumed.OUT_DIR, epoch).unlink()
     (tmp_path / "resumed" / "run.json").unlink()
     train_model(resumed)
     a, b = last_state(whole), last_state(resumed)
     assert all(torch.equal(v, b["model_state"][k]) for k, v in a["model_state"].items())
 
     errors = measure_errors(
-        digits_cfg(*overrides, "TEST.WEIGHTS", str(checkpoint_paths.last_checkpoint(whole.OUT_DIR)))
+        digits_cfg(*overrides, "TEST.WEIGHTS", str(paths.last_checkpoint(whole.OUT_DIR)))
     )
     assert errors["top1_err"] == pytest.approx(record["result"]["final_top1_err"])

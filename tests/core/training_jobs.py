@@ -44,7 +44,7 @@ def train_in_process(world, text):
     It makes a file `in_step` beside OUT_DIR when it is there, in the second epoch.
     """
     from pycls.core import training_launch
-    from pycls.core.config import parse_cfg
+    from pycls.core.config.load import parse_cfg
 
     reached = Path(parse_cfg(text, "configuration").OUT_DIR).with_name("in_step")
 
@@ -85,7 +85,8 @@ def main():
 
     import training_jobs  # the launcher's children know it by this name
 
-    from pycls.core import launch_local, training_launch
+    from pycls.core import training_launch
+    from pycls.core.processes import launch_local
 
     launch_local.SETTLE_S = launch_local.SETTLE_AFTER_SIGNAL_S = math.inf
     del sys.argv[0]

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pycls.datasets.store_writer import SetFacts, write_store
+from pycls.datasets.store.writer import SetFacts, write_store
 
 
 def make_facts(name: str) -> SetFacts:

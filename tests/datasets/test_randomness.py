@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from pycls.datasets import randomness as r
-from pycls.datasets.lighting import sample_lighting
+from pycls.datasets.loading.augment import sample_lighting
 
 N = 100_000
 POSITIONS = np.arange(N)

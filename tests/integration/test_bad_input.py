@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pycls.sweep.launch.snapshot import snapshot_code
+from pycls.launch.snapshot import snapshot_code
 
 ROOT = Path(__file__).resolve().parents[2]
 CFG = ROOT / "configs" / "embedded" / "digits_anynet.yaml"
@@ -145,7 +145,7 @@ def small_disk(folder, kilobytes):
 
 def assert_nothing_half_written(folder):
     """Check that every file is whole: logs end in a newline, checkpoints open."""
-    from pycls.core.checkpoint import load_checkpoint
+    from pycls.core.weights.checkpoint import load_checkpoint
 
     assert not list(folder.rglob("*.partial"))
     for path in folder.rglob("*.pyth"):

@@ -6,8 +6,7 @@ import pytest
 import torch
 
 from pycls.core.config import load_cfg
-from pycls.models import build_model
-from pycls.models.builders import regnet_spec
+from pycls.models.builders import build_model, regnet_spec
 from pycls.zoo.export_counterparts import build_torchvision
 
 ROOT = Path(__file__).resolve().parents[2]

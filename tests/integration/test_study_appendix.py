@@ -7,7 +7,7 @@ import shutil
 import pytest
 import yaml
 
-from pycls.core.run_record import read_record
+from pycls.core.runs.record import read_record
 
 CONTROLS = {
     "name": "controls",

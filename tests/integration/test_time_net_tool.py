@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from pycls.sweep.design_space import AnyNetX
+from pycls.spaces.anynet import AnyNetX
 
 ROOT = Path(__file__).resolve().parents[2]
 NET = """\

@@ -5,7 +5,7 @@ import torch
 
 from pycls.core.config import load_cfg
 from pycls.errors import ConfigError
-from pycls.models import build_model
+from pycls.models.builders import build_model
 
 
 def small_cfg(*overrides):

@@ -3,7 +3,7 @@
 import torch
 
 from pycls.core.config import load_cfg
-from pycls.models import build_model
+from pycls.models.builders import build_model
 from pycls.models.layers import DropConnect
 
 

@@ -8,7 +8,8 @@ import torch.nn.functional as F
 from golden_fill import fill
 
 from pycls.core.config import load_cfg
-from pycls.models import build_model, complexity
+from pycls.models.builders import build_model
+from pycls.models.counting import complexity
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = (

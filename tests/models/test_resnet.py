@@ -5,8 +5,8 @@ import torch
 
 from pycls.core.config import load_cfg
 from pycls.errors import ConfigError
-from pycls.models import build_model, complexity
-from pycls.models.builders import build_meta_model
+from pycls.models.builders import build_meta_model, build_model
+from pycls.models.counting import complexity
 from pycls.models.networks.resnet import cifar_resnet, imagenet_resnet
 
 

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pycls.core.config import dump_cfg, load_cfg, parse_cfg
+from pycls.core.config import load_cfg
+from pycls.core.config.load import dump_cfg, parse_cfg
 from pycls.errors import ConfigError
-from pycls.models import complexity
+from pycls.models.counting import complexity
 from pycls.models.scaler import round_group_w, scale_cfg, scaling_factors
 
 ROOT = Path(__file__).parents[2]

@@ -7,7 +7,8 @@ from torch import nn
 
 from pycls.core.config import load_cfg
 from pycls.errors import ConfigError
-from pycls.models import build_model, complexity
+from pycls.models.builders import build_model
+from pycls.models.counting import complexity
 from pycls.models.layers import SelfAttention
 
 

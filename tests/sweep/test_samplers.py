@@ -5,9 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pycls.errors import ConfigError
-from pycls.sweep.design_space import AnyNetX
-from pycls.sweep.marginal import Marginal
-from pycls.sweep.parameter_samplers import build_sampler, draw_rows
+from pycls.spaces.anynet import AnyNetX
+from pycls.spaces.marginal import Marginal
+from pycls.sweep.samplers import build_sampler, draw_rows
 
 DRAWS = 1_000_000
 # As in pycls's sweep files.

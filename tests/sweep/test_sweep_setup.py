@@ -9,22 +9,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sweep_files import NETS, OURS, PYCLS, RATES, per_stage, write
 
-from pycls.core.config import cfg_to_dict, dump_cfg, load_cfg
+from pycls.core.config import load_cfg
+from pycls.core.config.load import cfg_to_dict, dump_cfg
+from pycls.core.config.template import CfgTemplate
 from pycls.errors import ConfigError, PyclsError
 from pycls.files import exclusive_lock
-from pycls.models import complexity
+from pycls.models.counting import complexity
 from pycls.models.scaler import round_group_w
 from pycls.models.widths import make_compatible
+from pycls.spaces.population_csv import read_population
 from pycls.strict_yaml import dump_yaml
-from pycls.sweep import sweep_draw
-from pycls.sweep.cfg_template import CfgTemplate
-from pycls.sweep.parameter_samplers import draw_rows
-from pycls.sweep.population import Population
-from pycls.sweep.sweep_cfg import load_sweep_cfg
-from pycls.sweep.sweep_fit import fit_lists, round_group_ws
-from pycls.sweep.sweep_population import to_population
-from pycls.sweep.sweep_samplers import build_samplers
-from pycls.sweep.sweep_setup import plan_sweep, write_sweep
+from pycls.sweep import draw
+from pycls.sweep.as_population import to_population
+from pycls.sweep.draw import fit_lists, round_group_ws
+from pycls.sweep.file import load_sweep_cfg
+from pycls.sweep.samplers import build_samplers, draw_rows
+from pycls.sweep.setup import plan_sweep, write_sweep
 
 SETUP = ("SETUP",)
 SAMPLERS = ("SETUP", "SAMPLERS")
@@ -174,7 +174,7 @@ def test_neither_chunks_nor_processes_nor_the_number_wanted_change_a_draw(plan, 
     assert plan(NETS, {(*SETUP, "NUM_CONFIGS"): 7}).draws.rows == rows[:7]
     assert plan(NETS, {(*SETUP, "CHUNK_SIZE"): 3, ("NUM_PROC",): 5}).draws.rows == rows
     for chunk in (1, 7, 1000):
-        monkeypatch.setattr(sweep_draw, "_CHUNK", chunk)
+        monkeypatch.setattr(draw, "_CHUNK", chunk)
         assert plan(NETS).draws.rows == rows
     assert plan(NETS, {(*SETUP, "RNG_SEED"): 1}).draws.rows != rows
 
@@ -273,7 +273,7 @@ def test_regnets_as_a_population(plan, tmp_path):
     changes = {(*SETUP, "NUM_CONFIGS"): 12, **KINDS["regnet"], **stages, (*BASE, "REGNET"): {}}
     made = plan(NETS, changes)
     to_population(made).to_csv(tmp_path / "p.csv")
-    population = Population.read_csv(tmp_path / "p.csv")  # which counts the rows anew
+    population = read_population(tmp_path / "p.csv")  # which counts the rows anew
     assert population.flops.tolist() == made.draws.counts["flops"].tolist()
     with pytest.raises(ConfigError, match="squeeze-and-excitation"):
         to_population(plan(NETS, changes | {(*BASE, "REGNET"): {"SE_ON": True}}))

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from pycls.errors import ConfigError
-from pycls.models import list_models
-from pycls.zoo.catalog import MODELS, find_model
+from pycls.zoo.catalog import MODELS, find_model, list_models
 
 ROOT = Path(__file__).parents[2]
 

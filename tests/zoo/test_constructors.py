@@ -8,8 +8,8 @@ import torch
 from file_server import FileServer
 
 from pycls import models
-from pycls.core.config import dump_cfg
-from pycls.core.download import cached_file
+from pycls.core.config.load import dump_cfg
+from pycls.core.weights.download import cached_file
 from pycls.errors import CheckpointError, ConfigError, DownloadError
 from pycls.zoo.catalog import MODELS
 from pycls.zoo.constructors import zoo_cfg

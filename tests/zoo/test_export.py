@@ -9,8 +9,7 @@ from random_weights import largest_difference, randomise
 
 from pycls.core.config import load_cfg
 from pycls.errors import ConfigError, PyclsError
-from pycls.models import build_model
-from pycls.models.builders import anynet_spec, regnet_spec
+from pycls.models.builders import anynet_spec, build_model, regnet_spec
 from pycls.zoo.export import ExportCheck, export_onnx, export_program, export_state
 from pycls.zoo.key_names import from_other
 

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pycls.core.config import flatten_cfg, load_cfg, parse_cfg
-from pycls.models import complexity
+from pycls.core.config import load_cfg
+from pycls.core.config.load import flatten_cfg, parse_cfg
+from pycls.models.counting import complexity
 from pycls.models.scaler import scale_cfg
 from pycls.zoo import info_text
 from pycls.zoo.info import network_info, short_cfg_text

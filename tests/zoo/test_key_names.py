@@ -11,8 +11,7 @@ from random_weights import largest_difference, randomise
 
 from pycls.core.config import load_cfg
 from pycls.errors import CheckpointError, ConfigError
-from pycls.models import build_model
-from pycls.models.builders import anynet_spec, regnet_spec
+from pycls.models.builders import anynet_spec, build_model, regnet_spec
 from pycls.models.networks.anynet import AnyNet, AnyNetSpec
 from pycls.models.networks.regnet import RegNetSpec
 from pycls.zoo.export_counterparts import (

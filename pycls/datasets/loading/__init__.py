@@ -1,0 +1,1 @@
+"""Batches of images: the plan of an epoch, crops, augmentation and prefetching."""

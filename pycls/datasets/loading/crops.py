@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from pycls.datasets import randomness
-from pycls.datasets.store import ImageArray, IntArray
+from pycls.datasets.store.store import ImageArray, IntArray
 
 AREA = (0.08, 1.0)
 ASPECT = (3 / 4, 4 / 3)

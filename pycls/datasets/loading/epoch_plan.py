@@ -6,10 +6,9 @@ import numpy as np
 import numpy.typing as npt
 
 from pycls.datasets import randomness
-from pycls.datasets.augment import Augment, Draws
-from pycls.datasets.lighting import sample_lighting
 from pycls.datasets.loading import crops
-from pycls.datasets.store import IntArray
+from pycls.datasets.loading.augment import Augment, Draws, sample_lighting
+from pycls.datasets.store.store import IntArray
 from pycls.errors import ConfigError
 
 CROPS = ("auto", "padded", "resized")

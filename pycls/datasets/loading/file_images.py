@@ -13,11 +13,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from pycls.datasets import transforms
-from pycls.datasets.image_tree import ImageTree, read_image
-from pycls.datasets.loading import crops
+from pycls.datasets.loading import crops, transforms
 from pycls.datasets.loading.epoch_plan import EpochPlan, TrainTransform
-from pycls.datasets.store import ImageArray, IntArray
+from pycls.datasets.loading.image_tree import ImageTree, read_image
+from pycls.datasets.store.store import ImageArray, IntArray
 from pycls.errors import DataError
 
 _BATCHES_AHEAD = 2  # of each worker
@@ -158,7 +157,7 @@ class _TestBatches(_Batches):
         return np.stack(fitted)
 
     def _fit(self, image: ImageArray) -> ImageArray:
-        from pycls.datasets.decode import fit_image
+        from pycls.datasets.sources.decode import fit_image
 
         side, size = self.centre.test_im_size or self.centre.im_size, self.centre.im_size
         first = (side - size) // 2

@@ -6,13 +6,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pycls.datasets import transforms
-from pycls.datasets.loading import crops
+from pycls.datasets.loading import crops, transforms
 from pycls.datasets.loading.epoch_plan import EpochPlan, TrainTransform
 from pycls.datasets.loading.padded_crops import PaddedCrops
 from pycls.datasets.loading.records import RecordReader
-from pycls.datasets.store import IntArray
-from pycls.datasets.transforms import to_device
+from pycls.datasets.loading.transforms import to_device
+from pycls.datasets.store.store import IntArray
 
 # Read and moved to the device at once.
 _CHUNK_BYTES = 64 << 20

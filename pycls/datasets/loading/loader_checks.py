@@ -1,9 +1,9 @@
 """What a loader cannot do, said before it begins."""
 
-from pycls.datasets.dataset import Dataset
-from pycls.datasets.image_tree import ImageTree
 from pycls.datasets.loading.epoch_plan import TrainTransform, padded_room
-from pycls.datasets.transforms import CentreCrop
+from pycls.datasets.loading.image_tree import ImageTree
+from pycls.datasets.loading.transforms import CentreCrop
+from pycls.datasets.opening.dataset import Dataset
 from pycls.errors import ConfigError
 
 

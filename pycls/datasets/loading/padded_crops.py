@@ -4,9 +4,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pycls.datasets import transforms
+from pycls.datasets.loading import transforms
 from pycls.datasets.loading.epoch_plan import EpochPlan
-from pycls.datasets.transforms import to_device
+from pycls.datasets.loading.transforms import to_device
 
 
 class PaddedCrops:

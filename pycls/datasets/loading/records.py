@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from pycls.datasets.store import ImageArray, IntArray
+from pycls.datasets.store.store import ImageArray, IntArray
 from pycls.errors import DataError
 
 # Buffers that one system call takes (IOV_MAX of Linux).

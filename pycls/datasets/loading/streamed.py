@@ -1,21 +1,24 @@
 """Images of a side that are read batch by batch, ahead of their use."""
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from pycls.datasets import transforms
-from pycls.datasets.loading import crops
+from pycls.datasets.loading import crops, transforms
 from pycls.datasets.loading.buffers import BufferPool
 from pycls.datasets.loading.epoch_plan import EpochPlan, TrainTransform
 from pycls.datasets.loading.memory import memory_limit
 from pycls.datasets.loading.padded_crops import PaddedCrops
-from pycls.datasets.loading.prefetch import prefetch
 from pycls.datasets.loading.records import RecordReader
-from pycls.datasets.store import ImageArray, IntArray
+from pycls.datasets.store.store import ImageArray, IntArray
+
+T = TypeVar("T")
 
 
 class StreamedImages:
@@ -126,3 +129,30 @@ class StreamedImages:
 
     def _to_device(self, batch: Tensor) -> Tensor:
         return batch.to(self._device, non_blocking=True)
+
+
+def prefetch(make: Callable[[int], T], count: int, threads: int) -> Iterator[T]:
+    """Yield ``make(0)``, ``make(1)``, ... in this order, made ahead by threads.
+
+    At most `threads` + 1 results are made or being made and not yet taken. An error in `make`
+    is raised where its result would have come. Closing the iterator early ends the threads, and
+    waits for what they are doing. The threads belong to the iteration: a process that is forked
+    in the midst of one can begin its own.
+
+    Args:
+        make: called with 0 .. count - 1, by several threads at once.
+        count: how many.
+        threads: how many threads, at least 1.
+    """
+    pending: deque[Future[T]] = deque()
+    with ThreadPoolExecutor(threads, thread_name_prefix="pycls-prefetch") as pool:
+        try:
+            for number in range(count):
+                pending.append(pool.submit(make, number))
+                if len(pending) > threads:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
+        finally:
+            for future in pending:
+                future.cancel()

@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pycls.datasets.decode import decode_image, fit_image
-from pycls.datasets.preparation.channel_sums import ChannelSums, sum_image
 from pycls.datasets.preparation.duplicates import compute_digest
 from pycls.datasets.preparation.work_folder import naming
 from pycls.datasets.readers.base import Item
-from pycls.datasets.sources import Member, Source
-from pycls.datasets.store import ImageArray
+from pycls.datasets.sources.byte_stores import Member
+from pycls.datasets.sources.decode import decode_image, fit_image
+from pycls.datasets.sources.sources import Source
+from pycls.datasets.store.channel_sums import ChannelSums, sum_image
+from pycls.datasets.store.store import ImageArray
 from pycls.errors import DataError
 
 # Position of the first, the images, and which of them are on the train side.

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from pycls.datasets.readers.base import Item
-from pycls.datasets.sources import Member
-from pycls.datasets.store import ImageArray, IntArray
+from pycls.datasets.sources.byte_stores import Member
+from pycls.datasets.store.store import ImageArray, IntArray
 
 _DIGEST_BYTES = 16
 

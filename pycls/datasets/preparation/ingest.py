@@ -8,6 +8,7 @@ What is done is entered in journals; the work folder describes them.
 import contextlib
 import shutil
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,13 @@ import numpy as np
 import numpy.typing as npt
 
 from pycls import files
-from pycls.datasets.preparation.channel_sums import ChannelSums
+from pycls.cores import usable_cores
 from pycls.datasets.preparation.decode_work import CopyArrays, DecodeFiles, HashFiles
 from pycls.datasets.preparation.duplicates import (
     find_candidates,
     make_array_keys,
     make_content_keys,
 )
-from pycls.datasets.preparation.execution import Execution
 from pycls.datasets.preparation.plan import Plan, describe_work, make_plan
 from pycls.datasets.preparation.progress import Progress
 from pycls.datasets.preparation.set_report import REPORT_FILE, describe_count
@@ -33,11 +33,12 @@ from pycls.datasets.preparation.work_folder import (
     read_journal,
     sync_file,
 )
-from pycls.datasets.preparation.worker_pool import run_tasks, usable_cores
+from pycls.datasets.preparation.worker_pool import run_tasks
 from pycls.datasets.readers.base import Listing
-from pycls.datasets.sources import Source
-from pycls.datasets.store import ARRAY_FILES, IntArray
-from pycls.datasets.store_writer import SetFacts, count_images, finish_store, start_images
+from pycls.datasets.sources.sources import Source
+from pycls.datasets.store.channel_sums import ChannelSums
+from pycls.datasets.store.store import ARRAY_FILES, IntArray
+from pycls.datasets.store.writer import SetFacts, count_images, finish_store, start_images
 from pycls.errors import DataError
 
 _FILES_A_TASK = 64
@@ -47,6 +48,23 @@ _MOST_TASK_IMAGES = 256
 # Parts of one picture stay in one task, which decodes it once, up to this many times as many.
 _STRETCH = 16
 _MOST_NAMED = 20
+
+
+@dataclass(frozen=True)
+class Execution:
+    """How to work; but for `drop_unreadable`, nothing of it changes the result.
+
+    Attributes:
+        workers: number of processes; None: one for each usable core.
+        progress: is told how far the work is.
+        drop_unreadable: leave out images that cannot be read, instead of failing at the end.
+        lock: descriptor of the set's lock, which workers hold too.
+    """
+
+    workers: int | None
+    progress: Progress
+    drop_unreadable: bool
+    lock: int
 
 
 def ingest(

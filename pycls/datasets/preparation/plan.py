@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pycls.datasets.catalog_entry import CatalogEntry
-from pycls.datasets.decode import ASPECTS
+from pycls.datasets.catalog.entry import CatalogEntry
 from pycls.datasets.preparation.duplicates import resolve_copies
 from pycls.datasets.preparation.group_split import split_groups
 from pycls.datasets.preparation.set_report import SetReport
 from pycls.datasets.readers.base import Item, Listing
-from pycls.datasets.sources import Source
-from pycls.datasets.store import SIDES, ImageArray, IntArray
+from pycls.datasets.sources.decode import ASPECTS
+from pycls.datasets.sources.sources import Source
+from pycls.datasets.store.store import SIDES, ImageArray, IntArray
 from pycls.errors import ConfigError, DataError
 
 # What the pipeline itself does with the options; a reader that names one gets it too.

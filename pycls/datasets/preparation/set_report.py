@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pycls.datasets.preparation.duplicates import Resolution
-from pycls.datasets.store import SIDES
+from pycls.datasets.store.store import SIDES
 
 REPORT_FILE = "report.txt"
 _MOST_NAMES = 1000

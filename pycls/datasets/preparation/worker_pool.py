@@ -33,13 +33,6 @@ _ONE_THREAD = (
 )
 
 
-def usable_cores() -> int:
-    """Return the number of processor cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def run_tasks(
     work: Callable[[Any], Any],
     tasks: Iterable[tuple[int, Any]],

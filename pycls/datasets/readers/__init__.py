@@ -1,0 +1,1 @@
+"""Readers, one for each published layout of a data set."""

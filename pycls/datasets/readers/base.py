@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from pycls.datasets.sources import Member
-from pycls.datasets.store import ImageArray, IntArray
+from pycls.datasets.sources.byte_stores import Member
+from pycls.datasets.store.store import ImageArray, IntArray
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pycls.datasets.catalog import find_entry
+from pycls.datasets.catalog.catalog import find_entry
 from pycls.datasets.readers.base import Item, Listing
 from pycls.datasets.readers.layout import compare_counts, not_found, published_sides
 from pycls.datasets.readers.restricted_pickle import load_pickle
-from pycls.datasets.sources import Member, Source
-from pycls.datasets.store import ImageArray
+from pycls.datasets.sources.byte_stores import Member
+from pycls.datasets.sources.sources import Source
+from pycls.datasets.store.store import ImageArray
 from pycls.errors import DataError
 
 _SIDE = 32

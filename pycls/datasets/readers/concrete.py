@@ -3,17 +3,18 @@
 from collections import Counter
 from pathlib import PurePosixPath
 
-from pycls.datasets.catalog import find_entry
+from pycls.datasets.catalog.catalog import find_entry
 from pycls.datasets.readers.base import Item, Listing
-from pycls.datasets.readers.class_folders import note_strays, refuse_unknown_folders
 from pycls.datasets.readers.layout import (
     compare_counts,
     find_images,
     finish_items,
     group_by_class,
+    note_strays,
+    refuse_unknown_folders,
     require_classes,
 )
-from pycls.datasets.sources import Source
+from pycls.datasets.sources.sources import Source
 
 _EXPECTED = "the folders 'Negative' and 'Positive' of pictures"
 _LEAK = (

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from pycls.datasets.readers.base import RawSet
 from pycls.datasets.readers.patches import PatchOptions, cut_patches
 from pycls.datasets.splits import stratified_split
-from pycls.datasets.store import ImageArray
+from pycls.datasets.store.store import ImageArray
 from pycls.errors import ConfigError, DataError
 
 MONOCHROME = ("camera", "cell", "clock", "coins", "moon")

@@ -12,7 +12,8 @@ from pycls.datasets.readers.layout import (
     path_parts,
     require_both_sides,
 )
-from pycls.datasets.sources import Member, Source
+from pycls.datasets.sources.byte_stores import Member
+from pycls.datasets.sources.sources import Source
 from pycls.errors import ConfigError, DataError
 
 _EXPECTED = (

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
 
-from pycls.datasets.catalog import find_entry
+from pycls.datasets.catalog.catalog import find_entry
 from pycls.datasets.readers.base import Item, Listing
 from pycls.datasets.readers.layout import (
     Row,
@@ -17,7 +17,8 @@ from pycls.datasets.readers.layout import (
     read_table,
     require_classes,
 )
-from pycls.datasets.sources import Member, Source
+from pycls.datasets.sources.byte_stores import Member
+from pycls.datasets.sources.sources import Source
 from pycls.errors import DataError
 
 _EXPECTED = (

@@ -21,7 +21,8 @@ from pycls.datasets.readers.layout import (
     published_sides,
     require_classes,
 )
-from pycls.datasets.sources import Member, Source
+from pycls.datasets.sources.byte_stores import Member
+from pycls.datasets.sources.sources import Source
 from pycls.errors import DataError
 
 _WNID = re.compile(r"n\d{8}")

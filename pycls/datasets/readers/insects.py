@@ -6,18 +6,19 @@ from collections import defaultdict
 from collections.abc import Mapping
 from importlib import resources
 
-from pycls.datasets.catalog import find_entry
+from pycls.datasets.catalog.catalog import find_entry
 from pycls.datasets.readers.base import Item, Listing
-from pycls.datasets.readers.class_folders import note_strays
 from pycls.datasets.readers.layout import (
     compare_counts,
     find_images,
     finish_items,
     name_some,
     not_found,
+    note_strays,
     path_parts,
 )
-from pycls.datasets.sources import Member, Source
+from pycls.datasets.sources.byte_stores import Member
+from pycls.datasets.sources.sources import Source
 from pycls.errors import DataError
 
 _EXPECTED = "folders named by species keys of GBIF ('database/1035167/d001s0001.jpg')"

@@ -6,10 +6,11 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
-from pycls.datasets.archives import UNPACKERS, archive_suffix
-from pycls.datasets.catalog import find_entry
+from pycls.datasets.catalog.catalog import find_entry
 from pycls.datasets.readers.base import Item
-from pycls.datasets.sources import Member, Source
+from pycls.datasets.sources.archives import UNPACKERS, archive_suffix
+from pycls.datasets.sources.byte_stores import Member
+from pycls.datasets.sources.sources import Source
 from pycls.errors import DataError
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".png", ".bmp"})
@@ -271,3 +272,39 @@ def _check_columns(found: Sequence[str], wanted: Sequence[str], where: str) -> N
     repeated = sorted({name for name in found if found.count(name) > 1 and name})
     if repeated:
         raise DataError(f"{where}: the column {_join(repeated)} is there twice")
+
+
+def refuse_unknown_folders(
+    source: Source, members: Iterable[Member], others: Iterable[Member], expected: str
+) -> None:
+    """Check that beside the class folders there is no folder of images that is no class.
+
+    Args:
+        source: the files.
+        members: images in class folders.
+        others: images in none.
+        expected: the classes, for the message.
+
+    Raises:
+        DataError: there is such a folder.
+    """
+    # A class folder is where images lie: its parent is two levels above them.
+    parents = {path_parts(member.name)[:-2] for member in members}
+    on_the_way = {parent[:depth] for parent in parents for depth in range(len(parent) + 1)}
+    unknown = {
+        "/".join(folder[: depth + 1])
+        for folder in (path_parts(member.name)[:-1] for member in others)
+        for depth in range(len(folder))
+        if folder[:depth] in parents and folder[: depth + 1] not in on_the_way
+    }
+    if unknown:
+        raise DataError(
+            f"{source.path}: unknown class folder {name_some(sorted(unknown))}; expected "
+            f"{expected}; remove it, or prepare the folders as 'folder'"
+        )
+
+
+def note_strays(others: Iterable[Member]) -> list[str]:
+    """Return a note on images that lie in no class folder, if there are some."""
+    names = [member.name for member in others]
+    return [f"left out, since it lies in no class folder: {name_some(names)}"] if names else []

@@ -11,18 +11,20 @@ from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
 
 from pycls.datasets.readers.base import Item, Listing
-from pycls.datasets.readers.class_folders import note_strays, refuse_unknown_folders
 from pycls.datasets.readers.layout import (
     find_images,
     finish_items,
     group_by_class,
     name_some,
     not_found,
+    note_strays,
     path_parts,
+    refuse_unknown_folders,
     require_classes,
 )
 from pycls.datasets.readers.mlc_points import has_annotations, read_points
-from pycls.datasets.sources import Member, Source
+from pycls.datasets.sources.byte_stores import Member
+from pycls.datasets.sources.sources import Source
 from pycls.errors import ConfigError, DataError
 
 # In the order of the set's publishers, by the codes of the text files.

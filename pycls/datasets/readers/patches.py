@@ -10,7 +10,7 @@ import numpy.typing as npt
 from pycls.datasets.randomness import make_key, shuffled, text_key
 from pycls.datasets.readers.base import RawSet
 from pycls.datasets.splits import split_areas
-from pycls.datasets.store import SIDES, ImageArray
+from pycls.datasets.store.store import SIDES, ImageArray
 from pycls.errors import ConfigError
 
 TEST_AREAS = 1 / 3

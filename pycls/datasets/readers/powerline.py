@@ -14,7 +14,7 @@ from pycls.datasets.readers.layout import (
     path_parts,
     require_classes,
 )
-from pycls.datasets.sources import Source
+from pycls.datasets.sources.sources import Source
 from pycls.errors import DataError
 
 _EXPECTED = "files named like 'TV_IR_0001.bmp' (TV: power line, TY: none; IR or VL: modality)"

@@ -1,1 +1,1 @@
-"""The networks, one kind a module: what each computes, and the plain values it is built from."""
+"""The networks, one module for each kind."""

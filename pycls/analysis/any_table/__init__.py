@@ -1,0 +1,1 @@
+"""Correlations and figures of tables of errors that come from elsewhere."""

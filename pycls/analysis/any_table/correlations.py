@@ -1,0 +1,241 @@
+"""Correlations of a table from anywhere, and what to know before trusting them."""
+
+import math
+from collections.abc import Sequence
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+
+from pycls.analysis.any_table.read import AnyTable
+from pycls.analysis.statistics.correlation import (
+    Correlation,
+    kendall,
+    pearson,
+    spearman,
+    spearman_p_value,
+)
+from pycls.analysis.statistics.intervals import spearman_interval
+from pycls.analysis.statistics.multiple import adjust_p_values
+from pycls.analysis.statistics.pairs import MIN_PAIRS
+from pycls.analysis.statistics.selection import regret
+from pycls.analysis.wording import MINUS, RHO, count, interval_text, listing, number
+
+CHOSEN = (1, 10)  # how many of the reference's best are taken, for the regret
+FEW = 30
+MAX_TIED = 0.02  # share of pairs of architectures with the same error
+MAX_SHIFT = 0.3  # of rho within groups against rho of all
+_OPPOSITE = -0.5
+_MIN_SHARE = 0.9  # of the smaller side that both sides have
+
+
+def correlation(x: pd.Series, y: pd.Series) -> Correlation:
+    """Return rho with the interval that asks nothing of the distribution, and the exact p.
+
+    See :func:`pycls.analysis.statistics.intervals.spearman_interval` ("influence") and
+    :func:`pycls.analysis.statistics.correlation.spearman_p_value`.
+    """
+    plain = spearman(x, y)
+    low, high = spearman_interval(x, y)
+    return Correlation(plain.rho, plain.n, low, high, spearman_p_value(x, y))
+
+
+def correlation_table(table: AnyTable, chosen: Sequence[int] = CHOSEN) -> pd.DataFrame:
+    """Return how well the reference predicts each target.
+
+    Args:
+        table: as from :func:`pycls.analysis.any_table.read.read_table`.
+        chosen: for how many of the reference's best the regret is given.
+
+    Returns:
+        A row per target: reference, target, n, spearman_rho, ci_low, ci_high (95 %),
+        p_value, p_adjusted (Holm, over the targets), kendall_tau_b, pearson_r,
+        only_reference and only_target (architectures without the other error), and for each
+        k of `chosen` regret_k with its interval (points of error on the target; see
+        :class:`pycls.analysis.statistics.selection.Regret`), regret_k_random (of k drawn at
+        random) and best (the lowest error).
+    """
+    x = table.errors[table.reference]
+    rows = []
+    for key in table.targets:
+        y = table.errors[key]
+        found = correlation(x, y)
+        row: dict[str, object] = {
+            "reference": table.reference,
+            "target": key,
+            "n": found.n,
+            "spearman_rho": found.rho,
+            "ci_low": found.ci_low,
+            "ci_high": found.ci_high,
+            "p_value": found.p_value,
+            "p_adjusted": math.nan,
+            "kendall_tau_b": kendall(x, y).value,
+            "pearson_r": pearson(x, y).value,
+            "only_reference": int((x.notna() & y.isna()).sum()),
+            "only_target": int((x.isna() & y.notna()).sum()),
+        }
+        for k in chosen:
+            lost = regret(x, y, k)
+            row |= {
+                "best": lost.best,
+                f"regret_{k}": lost.regret_best,
+                f"regret_{k}_low": lost.ci_low,
+                f"regret_{k}_high": lost.ci_high,
+                f"regret_{k}_random": lost.random_best - lost.best,
+            }
+        rows.append(row)
+    frame = pd.DataFrame(rows)
+    frame["p_adjusted"] = adjust_p_values(frame["p_value"].to_numpy(dtype=float))
+    return frame
+
+
+def matrix_table(table: AnyTable) -> pd.DataFrame:
+    """Return rho of all pairs of data sets.
+
+    Returns:
+        A row per pair: dataset_a, dataset_b, n, spearman_rho, ci_low, ci_high, p_value,
+        p_adjusted (Benjamini and Hochberg, over the pairs).
+    """
+    rows = []
+    for first, second in combinations(table.errors, 2):
+        found = correlation(table.errors[first], table.errors[second])
+        rows.append(
+            {
+                "dataset_a": str(first),
+                "dataset_b": str(second),
+                "n": found.n,
+                "spearman_rho": found.rho,
+                "ci_low": found.ci_low,
+                "ci_high": found.ci_high,
+                "p_value": found.p_value,
+            }
+        )
+    frame = pd.DataFrame(rows)
+    frame["p_adjusted"] = adjust_p_values(frame["p_value"].to_numpy(dtype=float), "bh")
+    return frame
+
+
+def table_warnings(table: AnyTable, correlations: pd.DataFrame) -> list[str]:
+    """Return what a reader must know before trusting the numbers, in sentences.
+
+    Args:
+        table: as from :func:`pycls.analysis.any_table.read.read_table`.
+        correlations: as from :func:`correlation_table`.
+    """
+    return [
+        *table.warnings,
+        *_size(table, correlations),
+        *_missing(table, correlations),
+        *_flat(table),
+        *_opposite(correlations),
+        *_populations(table, correlations),
+    ]
+
+
+def _size(table: AnyTable, correlations: pd.DataFrame) -> list[str]:
+    if len(table.errors) == 1:
+        return ["There is one architecture only, so there is no ranking to compare."]
+    few = int(correlations["n"].min())
+    if few >= FEW:
+        return []
+    row = correlations.sort_values("n", kind="stable").iloc[0]
+    start = f"Few architectures: {few} {'has' if few == 1 else 'have'} both {table.reference} and "
+    if few < MIN_PAIRS:
+        return [f"{start}{row['target']}; {RHO} needs at least {MIN_PAIRS}."]
+    interval = interval_text(row["ci_low"], row["ci_high"])
+    known = f", with an interval of {interval}" if math.isfinite(row["ci_low"]) else ""
+    return [f"{start}{row['target']}{known}."]
+
+
+def _missing(table: AnyTable, correlations: pd.DataFrame) -> list[str]:
+    sentences = []
+    for key in table.errors:
+        absent = table.errors.index[table.errors[key].isna()]
+        if len(absent):
+            named = [str(name) for name in absent[:5]]
+            more = f" and {len(absent) - 5} more" if len(absent) > 5 else ""
+            names = listing(named) if not more else f"{', '.join(named)}{more}"
+            sentences.append(f"{key}: no value of {count(len(absent), 'architecture')} ({names}).")
+    for row in correlations.to_dict("records"):
+        smaller = min(row["n"] + row["only_reference"], row["n"] + row["only_target"])
+        if row["n"] < _MIN_SHARE * smaller:
+            sentences.append(
+                f"{row['reference']} and {row['target']} are largely of different architectures: "
+                f"{row['n']} have both, {row['only_reference']} only the first and "
+                f"{row['only_target']} only the second. Two populations may be mixed up."
+            )
+    return sentences
+
+
+def _flat(table: AnyTable) -> list[str]:
+    sentences = []
+    for key in table.errors:
+        values = table.errors[key].dropna()
+        tied = _tied_pairs(values)
+        if len(values) > 1 and values.nunique() == 1:
+            sentences.append(
+                f"{key} is constant: all {len(values)} errors are {number(values.iloc[0])} %, so "
+                f"its {RHO} is undefined."
+            )
+        elif tied > MAX_TIED:
+            sentences.append(
+                f"{key}: {number(100 * tied, 0)} % of all pairs of architectures have the same "
+                f"error; ties make its {RHO} coarser."
+            )
+    return sentences
+
+
+def _tied_pairs(values: pd.Series) -> float:
+    """Return the share of pairs with equal values."""
+    times = values.value_counts().to_numpy(dtype=float)
+    n = len(values)
+    return float(np.sum(times * (times - 1))) / (n * (n - 1)) if n > 1 else 0.0
+
+
+def _opposite(correlations: pd.DataFrame) -> list[str]:
+    """Name targets that are ranked the other way round, where others are not."""
+    rho = correlations["spearman_rho"]
+    below = correlations[rho < _OPPOSITE]
+    if below.empty:
+        return []
+    names = listing(
+        [f"{r['target']} ({number(r['spearman_rho'], 2)})" for r in below.to_dict("records")]
+    )
+    return [
+        f"{RHO} below {number(_OPPOSITE, 1)}: {names}. Check that both columns hold errors: "
+        "accuracies among errors look like this."
+    ]
+
+
+def _populations(table: AnyTable, correlations: pd.DataFrame) -> list[str]:
+    """Name text columns within whose groups rho is another one than over all."""
+    sentences = []
+    for row in correlations.to_dict("records"):
+        if not math.isfinite(row["spearman_rho"]):
+            continue
+        pair = table.errors[[table.reference, row["target"]]]
+        for name in table.groups:
+            inside = []
+            for _, group in pair.groupby(table.groups[name]):
+                found = spearman(group[table.reference], group[row["target"]])
+                if math.isfinite(found.rho):
+                    inside.append((found.n, found.rho))
+            if len(inside) < 2:
+                continue
+            sizes, rhos = np.array(inside).T
+            within = float(np.average(rhos, weights=sizes))
+            if abs(within - row["spearman_rho"]) > MAX_SHIFT:
+                sentences.append(
+                    f"{row['target']}: over all architectures {RHO} is "
+                    f"{number(row['spearman_rho'], 2)}, within the groups of '{name}' it is "
+                    f"{number(within, 2)} on average. Are two populations mixed up?"
+                )
+    return sentences
+
+
+def scale_note() -> str:
+    """Return how a rho is to be read, in a sentence."""
+    return (
+        f"{RHO} = 1: the data sets rank the architectures alike; 0: one says nothing about the "
+        f"other; {MINUS}1: they rank them in opposite order."
+    )

@@ -1,0 +1,120 @@
+"""Figures of a table from anywhere: scatter plots with the reference, and the matrix."""
+
+import math
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+
+from pycls.analysis.any_table.read import AnyTable
+from pycls.analysis.figures.panels import add_scatter_legend, highlighted, scatter_panel
+from pycls.analysis.figures.style import (
+    BLUE,
+    INK,
+    PAGE_WIDTH,
+    RC,
+    TEXT_SIZE,
+    is_skewed,
+    panel_grid,
+    use_log_scale,
+    wrap,
+)
+from pycls.analysis.statistics.correlation import Correlation
+from pycls.analysis.wording import RHO, correlation_lines, number
+
+PANELS = 12  # of one figure; more targets make more figures
+_LABEL = 1.3  # inches beside the matrix for names, at most
+_LETTER = 0.065  # inches of a letter of them
+_MOST_NUMBERS = 24  # data sets up to which the matrix has its numbers written in
+_COLOURS = LinearSegmentedColormap.from_list("rho", ["#B35806", "#FFFFFF", BLUE])
+
+
+def scatter_figures(table: AnyTable, correlations: pd.DataFrame) -> list[Figure]:
+    """Return the errors on each target against those on the reference, 12 panels a figure.
+
+    Args:
+        table: as from :func:`pycls.analysis.any_table.read.read_table`.
+        correlations: as from :func:`pycls.analysis.any_table.correlations.correlation_table`; what
+            stands above the panels.
+    """
+    rows = correlations.to_dict("records")
+    return [
+        _scatter_figure(table, rows[start : start + PANELS])
+        for start in range(0, len(rows), PANELS)
+    ]
+
+
+def _scatter_figure(table: AnyTable, rows: list[dict]) -> Figure:
+    errors, reference = table.errors, table.reference
+    grid = panel_grid(len(rows), title_lines=3, legend_entries=3)
+    for axes, row in zip(grid.axes, rows, strict=True):
+        key = row["target"]
+        both = errors[[reference, key]].dropna()
+        scatter_panel(
+            grid,
+            axes,
+            (both[reference].to_numpy(), both[key].to_numpy()),
+            (key, f"error on {reference} (%)", f"error on {key} (%)"),
+            coloured=highlighted(len(errors)),
+        )
+        found = Correlation(
+            row["spearman_rho"], row["n"], row["ci_low"], row["ci_high"], row["p_value"]
+        )
+        with mpl.rc_context(RC):
+            # The panel's own title has Fisher's interval.
+            lines = "\n".join(correlation_lines(found))
+            axes.set_title(lines, loc="left", fontsize=TEXT_SIZE, pad=4, linespacing=1.2)
+            for axis, name in (("x", reference), ("y", key)):
+                if is_skewed(errors[name].dropna().to_numpy()):
+                    use_log_scale(axes, axis)
+    add_scatter_legend(grid, len(errors))
+    return grid.figure
+
+
+def matrix_figure(table: AnyTable, matrix: pd.DataFrame) -> Figure:
+    """Return rho of all pairs of data sets as a matrix of colours and numbers.
+
+    Args:
+        table: for the data sets and their order.
+        matrix: as from :func:`pycls.analysis.any_table.correlations.matrix_table`.
+    """
+    keys = [str(key) for key in table.errors]
+    places = {key: place for place, key in enumerate(keys)}
+    values = np.full((len(keys), len(keys)), math.nan)
+    for row in matrix.to_dict("records"):
+        first, second = places[row["dataset_a"]], places[row["dataset_b"]]
+        values[first, second] = values[second, first] = row["spearman_rho"]
+    label = min(_LABEL, 0.2 + _LETTER * max(len(key) for key in keys))
+    cell = min(0.5, (PAGE_WIDTH - label - 0.7) / len(keys))
+    side = cell * len(keys)
+    width, height = label + side + 0.7, label + side + 0.2
+    with mpl.rc_context(RC):
+        figure = Figure(figsize=(width, height))
+        axes = figure.add_axes((label / width, label / height, side / width, side / height))
+        image = axes.imshow(values, cmap=_COLOURS, vmin=-1, vmax=1, interpolation="nearest")
+        size = min(TEXT_SIZE, cell * 72 * 0.9)
+        names = [wrap(key, label - 0.1, 2 if cell > 0.25 else 1, size) for key in keys]
+        axes.set_yticks(range(len(keys)), names, fontsize=size)
+        axes.set_xticks(range(len(keys)), names, fontsize=size, rotation=90)
+        axes.grid(False)
+        axes.tick_params(length=0)
+        axes.spines[:].set_visible(False)
+        if len(keys) <= _MOST_NUMBERS:
+            _write_numbers(axes, values, min(TEXT_SIZE, cell * 72 * 0.32))
+        bar = figure.add_axes(
+            ((label + side + 0.12) / width, label / height, 0.1 / width, side / height)
+        )
+        figure.colorbar(image, cax=bar, ticks=[-1, -0.5, 0, 0.5, 1])
+        bar.set_title(RHO, fontsize=TEXT_SIZE, pad=3)
+        bar.grid(False)
+    return figure
+
+
+def _write_numbers(axes: mpl.axes.Axes, values: np.ndarray, size: float) -> None:
+    for (row, column), value in np.ndenumerate(values):
+        if math.isfinite(value):
+            colour = "white" if abs(value) > 0.65 else INK
+            text = number(value, 2)
+            axes.text(column, row, text, ha="center", va="center", fontsize=size, color=colour)

@@ -1,0 +1,137 @@
+"""What wide and long tables of errors have in common: rows, names, groups."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from pycls.analysis.any_table.cells import Cells, parse_numbers
+from pycls.analysis.wording import count, listing
+from pycls.errors import ConfigError, DataError
+
+ARCH_NAMES = ("arch", "architecture", "model", "network", "name", "id", "arch_id", "model_name")
+DATASET_NAMES = ("dataset", "data_set", "data set", "test_set", "testset", "benchmark", "task")
+_MAX_GROUPS = 10
+_MIN_GROUP = 8  # architectures of a group for its own rho to say anything
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user says about a table; None or empty is found out.
+
+    Attributes:
+        reference: column or data set that the others are compared with.
+        targets: those that are compared; empty: all that hold errors.
+        kind: "errors" or "accuracies".
+        unit: "percent" or "fraction".
+        layout: "wide" or "long".
+        id_column: of the architectures' names.
+        dataset_column: of the data sets, in a long table.
+        error_column: of the numbers, in a long table.
+    """
+
+    reference: str
+    targets: tuple[str, ...] = ()
+    kind: str | None = None
+    unit: str | None = None
+    layout: str | None = None
+    id_column: str | None = None
+    dataset_column: str | None = None
+    error_column: str | None = None
+
+
+@dataclass(frozen=True)
+class Found:
+    """Numbers as they stand in the file, architectures x data sets."""
+
+    values: pd.DataFrame
+    names: dict[str, str]  # data set -> column its numbers come from
+    groups: pd.DataFrame
+    notes: list[str]
+    warnings: list[str]
+    signed: frozenset[str] = frozenset()  # data sets whose numbers end in "%"
+
+
+def find_column(cells: Cells, told: str | None, names: Sequence[str]) -> str:
+    """Return the column told, or else the first with one of `names`; empty: none."""
+    if told is not None:
+        return told
+    by_name = {str(name).lower(): str(name) for name in reversed(list(cells.frame))}
+    return next((by_name[name] for name in names if name in by_name), "")
+
+
+def number_column(
+    texts: pd.Series, cells: Cells, name: str
+) -> tuple[NDArray[np.float64], list[str]]:
+    """Return a column's numbers, and what is to be said of them.
+
+    Raises:
+        ConfigError: a text stands among them.
+    """
+    numbers = parse_numbers(texts, cells.delimiter)
+    if numbers.wrong:
+        line, text = numbers.wrong[0]
+        more = f" (and {len(numbers.wrong) - 1} more)" if len(numbers.wrong) > 1 else ""
+        raise ConfigError(
+            f"{cells.path}, line {line}, column '{name}': '{text}'{more}, expected a number such "
+            "as 23.4, or nothing where there is none (of a column that holds no errors, name the "
+            "others with --targets)"
+        )
+    said = []
+    if numbers.infinite:
+        said.append(
+            f"{name}: {count(numbers.infinite, 'infinite value')} taken as missing, such as of "
+            "training that diverged."
+        )
+    if numbers.comma:
+        separators = "separators of thousands" if numbers.comma == "thousands" else "decimal commas"
+        said.append(f"{name}: commas in numbers are read as {separators}.")
+    return numbers.values, said
+
+
+def repeated_rows(dropped: pd.DataFrame, id_column: str) -> str:
+    """Return in words that rows were left out because they repeat others."""
+    repeats = "it repeats" if len(dropped) == 1 else "they repeat"
+    return (
+        f"{count(len(dropped), 'row')} left out because {repeats} another one, the first on line "
+        f"{dropped.index[0]} ({dropped.iloc[0][id_column]})."
+    )
+
+
+def refuse_two_rows(frame: pd.DataFrame, columns: list[str], path: Path, expected: str) -> None:
+    """Refuse two rows with the same texts in `columns`.
+
+    Raises:
+        DataError: there are some; the message says which and where they differ.
+    """
+    twice = frame[frame.duplicated(columns, keep=False)]
+    if twice.empty:
+        return
+    rows = twice[(twice[columns] == twice.iloc[0][columns]).all(axis=1)]
+    differing = [str(c) for c in frame if rows[c].nunique() > 1]
+    what = " on ".join(str(rows.iloc[0][column]) for column in columns)
+    lines = listing([str(line) for line in rows.index])
+    raise DataError(
+        f"{path}: {what} has {len(rows)} different rows, lines {lines}, which differ in "
+        f"{listing(differing)}; expected {expected}, or results of one population only"
+    )
+
+
+def group_columns(texts: pd.DataFrame) -> pd.DataFrame:
+    """Return the columns that cut the architectures into a few groups."""
+    kept = [
+        name
+        for name in texts
+        if 2 <= (sizes := texts[name].value_counts()).size <= _MAX_GROUPS
+        and sizes.iloc[1] >= _MIN_GROUP
+    ]
+    return texts[kept]
+
+
+def columns_text(cells: Cells) -> str:
+    """Return in words which columns there are."""
+    names = [str(name) for name in cells.frame]
+    return f"the columns are {listing(names[:40])}{' and more' if len(names) > 40 else ''}"

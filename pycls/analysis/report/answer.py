@@ -1,0 +1,97 @@
+"""The report's answer in words: over all targets, and for each."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from pycls.analysis import wording
+from pycls.analysis.inputs.study_json import Study
+from pycls.analysis.report.control_section import ControlSection, control_summary
+from pycls.analysis.report.space_section import SpaceSection
+from pycls.analysis.statistics.noise import noise_ceiling, repeat_variance
+from pycls.analysis.tables import study_tables
+from pycls.analysis.wording import RHO, count, interval_text, number
+
+
+def answer(
+    study: Study,
+    computed: Mapping[str, pd.DataFrame],
+    spaces: SpaceSection | None,
+    controls: ControlSection | None,
+) -> dict[str, Any]:
+    """Return "summary", a few sentences, and "findings", (title, text) of each target.
+
+    Args:
+        study: whose answer.
+        computed: the report's tables; without "rho" the study ranks nothing.
+        spaces: the section on design spaces, if any.
+        controls: the section on control experiments, if any.
+    """
+    if "rho" not in computed:
+        return {"summary": _unranked_summary(study, spaces, controls), "findings": []}
+    reference = study.dataset_title(study.require_reference())
+    with_members = bool(study.members())
+    correlations, differences, findings = [], [], []
+    average = ""
+    for row in computed["rho"].to_dict("records"):
+        if row["target"] == study_tables.AVERAGE:
+            average = wording.average_text(
+                int(row["num_averaged"]), row["rho_reference"], row["rho_member"], reference
+            )
+            continue
+        correlation = study_tables.correlation_of(row, "_reference")
+        texts = [wording.relation(correlation, reference, row["title"])]
+        correlations.append(correlation)
+        if with_members:
+            member = study.dataset_title(row["closest_member"])
+            difference = study_tables.difference_of(row)
+            differences.append(difference)
+            texts.append(wording.difference_relation(difference, member, reference))
+        findings.append((row["title"], " ".join(texts)))
+    return {
+        "summary": f"{wording.summary(correlations, differences, reference)} {average}".strip(),
+        "findings": findings,
+    }
+
+
+def _unranked_summary(
+    study: Study, spaces: SpaceSection | None, controls: ControlSection | None
+) -> str:
+    """Return what a study without a reference is."""
+    texts = [
+        "The study names no reference, so it does not ask how well one data set predicts the "
+        "ranking of architectures on others."
+    ]
+    if spaces:
+        texts.append(spaces.summary)
+    if controls:
+        texts.append(control_summary(controls, study))
+    return " ".join(texts)
+
+
+def noise_sentences(errors: pd.DataFrame, repeats: pd.DataFrame, study: Study) -> list[str]:
+    """Return, per data set with repeats, the rho that two trainings on it would have.
+
+    Args:
+        errors: architectures x data sets, in percent.
+        repeats: as from :func:`pycls.analysis.inputs.results_csv.repeat_runs`.
+        study: for names.
+    """
+    sentences = []
+    for key, runs in repeats.groupby("dataset", sort=False):
+        trained = [group["error"] for _, group in runs.groupby(["sweep", "arch"])]
+        noise = repeat_variance(trained)
+        if not math.isfinite(noise.variance) or key not in errors:
+            continue
+        found = noise_ceiling(errors[key], errors[key], noise, noise)
+        if not math.isfinite(found.ceiling):
+            continue
+        sentences.append(
+            f"By the repeats on {study.dataset_title(str(key))}, {RHO} between two trainings of "
+            f"this population there would be {number(found.ceiling, 2)} "
+            f"{interval_text(found.ceiling_low, found.ceiling_high)} and not 1, if the noise of "
+            f"{count(len(trained), 'architecture')} is that of all."
+        )
+    return sentences

@@ -1,0 +1,172 @@
+"""The report's section on control experiments: tables, figures and texts."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from pycls.analysis.controls.controls import EXPERIMENTS, appendix_table, sweep_table
+from pycls.analysis.figures.controls import class_figure, experiment_caption, experiment_figure
+from pycls.analysis.inputs.evidence import Evidence, Experiment, load_evidence
+from pycls.analysis.inputs.study_json import Study
+from pycls.analysis.report.html_tables import HtmlTable, plain
+from pycls.analysis.wording import DASH, RHO, count, interval_text, number
+
+PREFIX = "appendix"
+
+
+@dataclass(frozen=True)
+class ControlSection:
+    """What the page shows of the control experiments.
+
+    Attributes:
+        intro: what they stand beside, in a sentence.
+        sweeps: the sweeps as a table; None where the study has none of its own.
+        summary: the findings as a table; None where there are none.
+        parts: experiments with data: title, question, names of figures, paths of tables.
+        missing: title and reason of the others.
+        tables: name -> table, to be written as CSV.
+        figures: name -> title, caption and how to draw it.
+    """
+
+    intro: str
+    sweeps: HtmlTable | None
+    summary: HtmlTable | None
+    parts: list[tuple[str, str, list[str], list[str]]]
+    missing: list[tuple[str, str]]
+    tables: dict[str, pd.DataFrame]
+    figures: dict[str, tuple[str, str, Callable[[], Figure]]]
+
+
+def control_section(folder: str | os.PathLike[str], study: Study) -> ControlSection | None:
+    """Return the section on control experiments; None where none belong to the study.
+
+    Raises:
+        ConfigError: a table is missing or damaged.
+        DataError: the study and its base are of different populations.
+    """
+    if not study.has_controls():
+        return None
+    evidence = load_evidence(folder, study)
+    experiments = [ask(evidence) for ask in EXPERIMENTS]
+    tables = {PREFIX: appendix_table(experiments)}
+    sweeps = sweep_table(evidence)
+    if len(sweeps):
+        tables[f"{PREFIX}_sweeps"] = sweeps
+    figures: dict[str, tuple[str, str, Callable[[], Figure]]] = {}
+    parts = []
+    for experiment in experiments:
+        if experiment.reason:
+            continue
+        own = {f"{PREFIX}_{name}": table for name, table in experiment.tables.items()}
+        drawn = _plan_figures(experiment, evidence)
+        paths = [f"tables/{name}.csv" for name in own]
+        parts.append((experiment.title, experiment.question, list(drawn), paths))
+        tables |= own
+        figures |= drawn
+    return ControlSection(
+        intro=_intro(study),
+        sweeps=_sweeps_html(sweeps) if len(sweeps) else None,
+        summary=_summary_html(experiments),
+        parts=parts,
+        missing=[(e.title, e.reason) for e in experiments if e.reason],
+        tables=tables,
+        figures=figures,
+    )
+
+
+def control_summary(section: ControlSection, study: Study) -> str:
+    """Return in a sentence or two what a study of control experiments is."""
+    total, sweeps = len(section.parts) + len(section.missing), len(study.control_sweeps())
+    base = f"the study '{study.base.name}'" if study.base else ""
+    if sweeps:
+        what = f"It holds {count(sweeps, 'sweep')} of control experiments"
+        what += f" beside {base}" if base else ""
+    else:
+        what = f"It looks at runs of {base} and has none of its own"
+    return (
+        f"{what}; of {total} questions asked of such runs, {len(section.parts)} can be answered "
+        "from what has finished."
+    )
+
+
+def _intro(study: Study) -> str:
+    text = "Would the results be others if the networks had been trained or tested otherwise?"
+    base = study.base
+    if base is None:
+        return text
+    if all(each.has_results() for each in study.bases()):
+        return f"{text} Compared with the runs of the study '{base.name}'."
+    return (
+        f"{text} They belong beside the study '{base.name}', whose results were not found, so "
+        "comparisons with it are missing."
+    )
+
+
+def _plan_figures(
+    experiment: Experiment, evidence: Evidence
+) -> dict[str, tuple[str, str, Callable[[], Figure]]]:
+    planned: dict[str, tuple[str, str, Callable[[], Figure]]] = {}
+    classes = experiment.tables.get("classes")
+    if classes is not None and (classes["side"] == "train").any():
+        planned[f"{PREFIX}_classes"] = (
+            "Class distributions",
+            "Training images of each class, the 20 most frequent at most.",
+            partial(class_figure, classes),
+        )
+    figure = experiment_figure(experiment, evidence)
+    if figure is not None:
+        planned[f"{PREFIX}_{experiment.name}"] = (
+            experiment.title,
+            experiment_caption(experiment),
+            lambda: figure,
+        )
+    return planned
+
+
+def _sweeps_html(table: pd.DataFrame) -> HtmlTable:
+    rows = [
+        [
+            *(row["sweep"], row["title"], row["control"], row["title_of"] or DASH),
+            *(row["regime"] or DASH, plain(row["epochs"]), f"{row['done']} of {row['planned']}"),
+        ]
+        for row in table.to_dict("records")
+    ]
+    return HtmlTable(
+        caption="Sweeps of control experiments, and what each is compared with.",
+        headers=["sweep", "data set", "control", "compared with", "regime", "epochs", "runs done"],
+        rows=rows,
+        csv=f"tables/{PREFIX}_sweeps.csv",
+        text_columns=(0, 1, 2, 3, 4),
+    )
+
+
+def _summary_html(experiments: list[Experiment]) -> HtmlTable | None:
+    rows = []
+    for experiment in experiments:
+        for place, found in enumerate(experiment.findings):
+            interval = interval_text(found.ci_low, found.ci_high)
+            value = number(found.rho, 2)
+            rows.append(
+                [
+                    experiment.title if place == 0 else "",
+                    found.what,
+                    f"{value} {interval}" if interval != DASH else DASH,
+                    str(found.n),
+                    found.note,
+                ]
+            )
+    if not rows:
+        return None
+    return HtmlTable(
+        caption=f"What the control experiments show. {RHO} is Spearman's, between the errors of "
+        "the same architectures unless another measure is named; n counts architectures, or runs "
+        "of one.",
+        headers=["experiment", "compared", f"{RHO} [95 %]", "n", "more"],
+        rows=rows,
+        csv=f"tables/{PREFIX}.csv",
+        text_columns=(0, 1, 4),
+    )

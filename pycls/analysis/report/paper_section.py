@@ -1,0 +1,110 @@
+"""The report's section on the outputs of the paper."""
+
+import csv
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from pycls.analysis.paper.write import Written, write_outputs
+from pycls.analysis.report.html_tables import HtmlTable
+from pycls.analysis.report.page import Picture, data_url, svg_pixels, svg_url
+from pycls.analysis.wording import RHO
+
+FOLDER = "paper"  # of the outputs' files, within the report
+_NUMBER = re.compile(r"[-+]?[\d.,]+(e[-+]?\d+)?")
+
+
+@dataclass(frozen=True)
+class PaperOutput:
+    """One output on the page: a figure or a table.
+
+    Attributes:
+        key: its short name.
+        title: what it is called.
+        picture: the figure.
+        table: the table.
+        data: paths of the figure's numbers, relative to the page.
+    """
+
+    key: str
+    title: str
+    picture: Picture | None = None
+    table: HtmlTable | None = None
+    data: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class PaperSection:
+    """The outputs on the page.
+
+    Attributes:
+        made: in the paper's order.
+        missing: titles of the others, and why they are missing.
+        paths: every file written.
+        links: path of a table's file, relative to the page -> what a link to it leads to.
+    """
+
+    made: list[PaperOutput]
+    missing: list[tuple[str, str]]
+    paths: list[Path]
+    links: dict[str, str]
+
+
+def paper_section(study_folder: Path, report: Path) -> PaperSection | None:
+    """Write the paper's outputs beside the report and return them; None where none can be made.
+
+    Args:
+        study_folder: of a finished or unfinished study.
+        report: the report's folder; the files go to `paper/` in it.
+
+    Raises:
+        ConfigError: a file of the study is missing or damaged.
+        DataError: results of two populations are mixed up.
+    """
+    # A PDF takes most of the time, for its fonts; tools/figures.py makes them where wanted.
+    outputs = write_outputs(study_folder, report / FOLDER, formats=("svg",))
+    made = [_output(each) for each in outputs if not each.reason]
+    if not made:
+        return None
+    links = {
+        output.table.csv: data_url((report / output.table.csv).read_bytes(), "text/csv")
+        for output in made
+        if output.table
+    }
+    return PaperSection(
+        made=made,
+        missing=[(each.title, each.reason) for each in outputs if each.reason],
+        paths=[path for each in outputs for path in each.paths],
+        links=links,
+    )
+
+
+def _output(written: Written) -> PaperOutput:
+    key, title, caption = written.key, written.title, written.caption
+    tables = [path for path in written.paths if path.suffix == ".csv"]
+    svg = next((path for path in written.paths if path.suffix == ".svg"), None)
+    if svg is None:
+        return PaperOutput(key, title, table=_table(tables[0], caption))
+    content = svg.read_bytes()
+    picture = Picture(
+        key, title, caption, *svg_pixels(content), svg_url(content), FOLDER, formats=("svg",)
+    )
+    return PaperOutput(key, title, picture, data=tuple(f"{FOLDER}/{path.name}" for path in tables))
+
+
+def _table(path: Path, caption: str) -> HtmlTable:
+    with path.open(encoding="utf-8", newline="") as file:
+        headers, *rows = csv.reader(file)
+    words = [
+        place
+        for place in range(len(headers))
+        if not all(_NUMBER.fullmatch(row[place]) for row in rows if row[place])
+    ]
+    headers = [_header(name) for name in headers]
+    return HtmlTable(caption, headers, rows, f"{FOLDER}/{path.name}", text_columns=words)
+
+
+def _header(column: str) -> str:
+    """Return the name of a table's column for people, such as "ci_low_member"."""
+    words = column.replace("ci_low", "95 % from").replace("ci_high", "95 % to")
+    return re.sub(r"\brho\b", RHO, words.replace("_", " "))

@@ -1,0 +1,301 @@
+"""The report: one page with a study's answer, its figures and its tables."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from pycls.analysis import wording
+from pycls.analysis.figures.style import save_figure
+from pycls.analysis.inputs.curves_csv import MAX_EPOCHS, Curves, load_curves
+from pycls.analysis.inputs.results_csv import (
+    architecture_table,
+    error_table,
+    load_results,
+    population_runs,
+    repeat_runs,
+)
+from pycls.analysis.inputs.study_json import Study, load_status, load_study, load_trained_with
+from pycls.analysis.report import html_tables as show
+from pycls.analysis.report.answer import answer, noise_sentences
+from pycls.analysis.report.control_section import ControlSection, control_section
+from pycls.analysis.report.figures import Plan, plan_population_figures
+from pycls.analysis.report.html_tables import best_html, choice_html
+from pycls.analysis.report.page import Picture, csv_links, picture, render_page
+from pycls.analysis.report.page_data import json_text, page_data
+from pycls.analysis.report.paper_section import PaperSection, paper_section
+from pycls.analysis.report.space_section import SpaceSection, space_section
+from pycls.analysis.report.warnings import study_warnings, undone_runs
+from pycls.analysis.statistics.pairs import MIN_PAIRS
+from pycls.analysis.tables import study_tables as tables
+from pycls.analysis.tables.best import best_table
+from pycls.analysis.tables.choice import choice_table
+from pycls.analysis.tables.heat import (
+    driver_heat,
+    driver_table,
+    matrix_heat,
+    parameter_values,
+    stage_parameters,
+)
+from pycls.analysis.wording import number
+from pycls.errors import ConfigError
+from pycls.files import remove_partials, write_text
+
+
+@dataclass(frozen=True)
+class _Analysis:
+    """All that the page is made of."""
+
+    study: Study
+    results: pd.DataFrame
+    errors: pd.DataFrame
+    architectures: pd.DataFrame
+    repeats: pd.DataFrame
+    stages: pd.DataFrame
+    parameters: pd.DataFrame
+    curves: Mapping[str, Curves]
+    tables: dict[str, pd.DataFrame]
+    spaces: SpaceSection | None
+    controls: ControlSection | None
+
+
+def write_report(study_folder: str | os.PathLike[str]) -> Path:
+    """Write `report/` of a study: index.html, which needs no other file, and files to take.
+
+    Beside the page are `figures/` (SVG, PDF), `tables/` (CSV) and `paper/` (the outputs of the
+    paper). A study without a population of its own (control experiments only) or without a
+    reference gets the parts that apply to it.
+
+    The same inputs give the same bytes. Of an earlier report, files that no longer apply are
+    removed.
+
+    Args:
+        study_folder: holds results.csv and study.json, and may hold status.json (why runs
+            failed), timings.csv and curves.csv.
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        ConfigError: an input is missing or cannot be used; the message says which and why.
+        DataError: the study and its base are of different populations.
+    """
+    folder = Path(study_folder)
+    study = load_study(folder)
+    analysis = _analyse(folder, study)
+    context = {
+        **_facts(analysis, folder),
+        **answer(study, analysis.tables, analysis.spaces, analysis.controls),
+        "study": study,
+        "warnings": study_warnings(analysis.results, study, analysis.tables),
+        "failed": load_status(folder),
+        "trained_with": load_trained_with(folder),
+        "html": _html_tables(analysis),
+        "heat": _heat_tables(analysis),
+        "noise_texts": noise_sentences(analysis.errors, analysis.repeats, study),
+        "data": _embedded_data(analysis),
+        "spaces": analysis.spaces,
+        "controls": analysis.controls,
+    }
+    report = folder / "report"
+    written = [
+        tables.write_table(table, report / "tables" / f"{name}.csv")
+        for name, table in analysis.tables.items()
+    ]
+    pictures = _write_figures(analysis, report, written)
+    paper = _paper(analysis, folder, report)
+    written += paper.paths if paper else []
+    links = csv_links(analysis.tables) | (paper.links if paper else {})
+    page = render_page(
+        "report.html", {**context, "figures": pictures, "paper": paper, "csv": links}
+    )
+    write_text(report / "index.html", page)
+    _remove_stale(report, written)
+    return report / "index.html"
+
+
+def _analyse(folder: Path, study: Study) -> _Analysis:
+    results = load_results(folder)
+    errors = error_table(results, study)
+    parameters = parameter_values(results, study, errors.index)
+    repeats = repeat_runs(results, study)
+    analysis = _Analysis(
+        study=study,
+        results=results,
+        errors=errors,
+        architectures=architecture_table(results, study),
+        repeats=repeats,
+        stages=stage_parameters(results, study, errors.index),
+        parameters=parameters,
+        curves=load_curves(folder, study, errors.index),
+        tables={},
+        spaces=space_section(results, study),
+        controls=control_section(folder, study),
+    )
+    if study.sweeps_of_role("main"):
+        analysis.tables.update(_population_tables(analysis))
+    for section in (analysis.spaces, analysis.controls):
+        analysis.tables.update(section.tables if section else {})
+    return analysis
+
+
+def _population_tables(analysis: _Analysis) -> dict[str, pd.DataFrame]:
+    study, errors = analysis.study, analysis.errors
+    computed: dict[str, pd.DataFrame] = {}
+    if study.reference:
+        computed["rho"] = tables.rho_table(errors, study)
+        if study.targets:
+            computed["choice"] = choice_table(errors, study)
+    return computed | {
+        "structure": tables.structure_table(errors, analysis.architectures, study),
+        "drivers": driver_table(errors, analysis.parameters, study),
+        "pairs": tables.pair_table(errors, study),
+        "best": best_table(errors, analysis.stages, study),
+        "datasets": tables.dataset_table(analysis.results, study),
+        "noise": tables.noise_table(errors, analysis.repeats, study),
+    }
+
+
+def _plan_figures(analysis: _Analysis) -> Plan:
+    """Return name -> title, caption and how to draw it, for the figures there is data for."""
+    planned = plan_population_figures(
+        analysis.errors, analysis.architectures, analysis.repeats, analysis.curves, analysis.study
+    )
+    for section in (analysis.spaces, analysis.controls):
+        planned |= section.figures if section else {}
+    return planned
+
+
+def _write_figures(analysis: _Analysis, report: Path, written: list[Path]) -> dict[str, Picture]:
+    """Draw and write the figures; the paths are added to `written`."""
+    spaces = analysis.spaces.figures if analysis.spaces else {}
+    pictures = {}
+    for name, (title, caption, draw) in _plan_figures(analysis).items():
+        figure = draw()
+        formats = ("svg", "pdf", "png") if name in spaces else ("svg", "pdf")
+        paths = save_figure(figure, report / "figures" / name, formats)
+        pictures[name] = picture(paths[0], title, caption, figure)
+        written += paths
+    return pictures
+
+
+def _paper(analysis: _Analysis, folder: Path, report: Path) -> PaperSection | None:
+    """Write the paper's outputs, where there is something to make them from."""
+    if analysis.errors.empty or not analysis.study.reference:
+        return None
+    return paper_section(folder, report)
+
+
+def _embedded_data(analysis: _Analysis) -> str | None:
+    """Return the JSON of the interactive part; None where there is nothing to show."""
+    if analysis.errors.empty:
+        return None
+    data = page_data(
+        analysis.errors,
+        analysis.stages,
+        analysis.parameters,
+        analysis.tables,
+        analysis.curves,
+        analysis.study,
+    )
+    return json_text(data)
+
+
+def _heat_tables(analysis: _Analysis) -> dict[str, Any]:
+    if "pairs" not in analysis.tables:
+        return {"pairs": None, "drivers": None}
+    study, data = analysis.study, analysis.tables
+    return {
+        "pairs": matrix_heat(data["pairs"], study, "tables/pairs.csv"),
+        "drivers": driver_heat(data["drivers"], study, "tables/drivers.csv"),
+    }
+
+
+def _html_tables(analysis: _Analysis) -> dict[str, show.HtmlTable | None]:
+    study, data = analysis.study, analysis.tables
+    regimes = show.regimes_html(study)
+    if not study.sweeps_of_role("main"):
+        names = ("rho", "choice", "structure", "pairs", "best", "errors", "datasets", "noise")
+        return {**dict.fromkeys(names), "regimes": regimes}
+    lost = None
+    if "choice" in data:
+        choices = data["choice"].query("role == 'reference' and k == 1").to_dict("records")
+        lost = {row["target"]: number(row["lost"], 2) for row in choices}
+    return {
+        "rho": show.rho_html(data["rho"], study, "tables/rho.csv", lost) if lost else None,
+        "choice": choice_html(data["choice"], study, "tables/choice.csv") if lost else None,
+        "structure": show.structure_html(data["structure"], "tables/structure.csv"),
+        "pairs": show.pairs_html(data["pairs"], study, "tables/pairs.csv"),
+        "best": best_html(data["best"], study, "tables/best.csv"),
+        "errors": show.errors_html(data["datasets"], "tables/datasets.csv"),
+        "datasets": show.datasets_html(data["datasets"], study),
+        "noise": (
+            show.noise_html(data["noise"], "tables/noise.csv") if len(data["noise"]) else None
+        ),
+        "regimes": regimes,
+    }
+
+
+def _facts(analysis: _Analysis, folder: Path) -> dict[str, Any]:
+    study, results = analysis.study, analysis.results
+    return {
+        "reference": study.dataset_title(study.reference) if study.reference else None,
+        "has_population": bool(study.sweeps_of_role("main")),
+        "members": [study.dataset_title(key) for key in study.members()],
+        "targets": [study.dataset_title(key) for key in study.targets],
+        "has_curves": bool(analysis.curves) and not analysis.errors.empty,
+        "num_architectures": len(analysis.errors),
+        "counts": show.run_counts(results),
+        "undone": undone_runs(results),
+        "dataset_notes": show.dataset_notes(study),
+        "population": show.population_facts(study),
+        "seeds": _seeds(study, results),
+        "seconds": _total_seconds(folder),
+        "listing": wording.listing,
+        "count": wording.count,
+        "min_pairs": MIN_PAIRS,
+        "n_boot": tables.N_BOOT,
+        "max_epochs": MAX_EPOCHS,
+    }
+
+
+def _seeds(study: Study, results: pd.DataFrame) -> list[tuple[str, str]]:
+    """Return which runs had which training seeds, as (runs, seeds)."""
+    population = population_runs(results, study)
+    repeats = results[results["sweep"].isin(study.sweeps_of_role("repeats"))]
+    controls = results[results["sweep"].isin(study.control_sweeps())]
+    rows = [("population", population), ("repeats", repeats)]
+    if len(controls):
+        rows = [row for row in rows if len(row[1])] + [("control experiments", controls)]
+    return [(label, show.seeds_text(runs)) for label, runs in rows]
+
+
+def _total_seconds(folder: Path) -> float | None:
+    """Return the sum of the runs' times in seconds, or None where none were recorded."""
+    path = folder / "timings.csv"
+    if not path.exists():
+        return None
+    try:
+        seconds = pd.to_numeric(pd.read_csv(path)["seconds"], errors="coerce")
+    except (KeyError, pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError):
+        raise ConfigError(
+            f"{path}: expected a CSV table with a column 'seconds'; repair or remove it"
+        ) from None
+    return float(seconds.sum()) or None
+
+
+def _remove_stale(report: Path, written: list[Path]) -> None:
+    """Remove what an earlier report left and this one does not link."""
+    for name, suffixes in (
+        ("figures", (".svg", ".pdf", ".png")),
+        ("tables", (".csv",)),
+        ("paper", (".svg", ".pdf", ".csv", ".tex")),
+    ):
+        remove_partials(report / name)
+        for path in (report / name).glob("*"):
+            if path.suffix in suffixes and path not in written:
+                path.unlink()
+    remove_partials(report)

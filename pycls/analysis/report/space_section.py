@@ -1,0 +1,190 @@
+"""The report's section on design spaces: tables, figures and texts."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from pycls.analysis.figures.spaces import (
+    drawn_parameters,
+    parameter_label,
+    ranges_figure,
+    space_edf_figure,
+)
+from pycls.analysis.inputs.results_csv import population_runs
+from pycls.analysis.inputs.study_json import Study
+from pycls.analysis.report.html_tables import HtmlTable
+from pycls.analysis.statistics.design_spaces import (
+    edf_table,
+    parameter_ranges,
+    parameter_table,
+    space_table,
+)
+from pycls.analysis.wording import DASH, count, interval_text, listing, number
+
+
+@dataclass(frozen=True)
+class SpaceSection:
+    """What the page shows of the design spaces.
+
+    Attributes:
+        spaces: how good each space is, as a table.
+        ranges: where good parameters lie, as a table; None where no run has finished.
+        tables: name -> table, to be written as CSV.
+        figures: name -> title, caption and how to draw it.
+        summary: what was compared, in a sentence or two.
+    """
+
+    spaces: HtmlTable
+    ranges: HtmlTable | None
+    tables: dict[str, pd.DataFrame]
+    figures: dict[str, tuple[str, str, Callable[[], Figure]]]
+    summary: str
+
+
+def space_models(results: pd.DataFrame, study: Study) -> dict[str, pd.DataFrame]:
+    """Return the models of the study's design spaces for each data set.
+
+    Returns:
+        data set -> a row per planned run of the population: space, arch, error (percent, NaN
+        where the run is not done), and the columns of
+        :func:`pycls.analysis.statistics.design_spaces.parameter_table`. Architectures of no
+        space are left out.
+    """
+    space_of = {arch: space for space, archs in study.spaces().items() for arch in archs}
+    runs = population_runs(results, study)
+    runs = runs.assign(space=runs["arch"].map(space_of)).dropna(subset=["space"])
+    runs["error"] = runs["error"].where(runs["status"] == "done")
+    models = {}
+    for key in study.dataset_keys():
+        rows = runs[runs["dataset"] == key]
+        if len(rows):
+            named = rows[["space", "arch", "error"]]
+            models[key] = pd.concat([named, parameter_table(rows)], axis=1)
+    return models
+
+
+def space_section(results: pd.DataFrame, study: Study) -> SpaceSection | None:
+    """Return the section on design spaces; None where the study compares none."""
+    models = space_models(results, study) if study.spaces() else {}
+    if not models:
+        return None
+    spaces, edfs, ranges = {}, {}, {}
+    for key, table in models.items():
+        named = ("space", "arch", "error")
+        parameters = [str(name) for name in table.columns if name not in named]
+        spaces[key] = space_table(table)
+        edfs[key] = edf_table(table)
+        ranges[key] = parameter_ranges(table, parameters)
+    tables = {
+        name: pd.concat(
+            [table.assign(dataset=key) for key, table in group.items()], ignore_index=True
+        )
+        for name, group in (("spaces", spaces), ("edf", edfs), ("ranges", ranges))
+    }
+    tables = {
+        name: table[["dataset", *(column for column in table if column != "dataset")]]
+        for name, table in tables.items()
+    }
+    finished = any(len(table) for table in edfs.values())
+    return SpaceSection(
+        spaces=_spaces_html(tables["spaces"], study),
+        ranges=_ranges_html(tables["ranges"], study) if finished else None,
+        tables=tables,
+        figures=_plan_figures(edfs, ranges, study) if finished else {},
+        summary=_summary(tables["spaces"], study),
+    )
+
+
+def _plan_figures(
+    edfs: dict[str, pd.DataFrame], ranges: dict[str, pd.DataFrame], study: Study
+) -> dict[str, tuple[str, str, Callable[[], Figure]]]:
+    titles = {study.dataset_title(key): table for key, table in edfs.items()}
+    labels = {study.dataset_title(key): study.error_label(key) for key in edfs}
+    planned: dict[str, tuple[str, str, Callable[[], Figure]]] = {
+        "edf": (
+            "Error distributions of the design spaces",
+            "Fraction of a space's architectures whose test error is at most the value on the "
+            "horizontal axis: the further up and to the left, the better the space. Bands: 95 % "
+            "bootstrap over architectures, for each error by itself.",
+            lambda: space_edf_figure(titles, labels),
+        )
+    }
+    for key, table in ranges.items():
+        parameters = drawn_parameters(table)
+        if parameters:
+            name = "ranges" if len(ranges) == 1 else f"ranges_{key}"
+            planned[name] = (
+                f"Good parameters on {study.dataset_title(key)}",
+                "Where the architecture with the lowest error of a random quarter lies: median "
+                "and 2.5th to 97.5th percentile (point and thin line), with the same "
+                "percentiles of all architectures of the space (broad and pale).",
+                partial(ranges_figure, table, parameters),
+            )
+    return planned
+
+
+def _spaces_html(table: pd.DataFrame, study: Study) -> HtmlTable:
+    rows = []
+    for row in table.to_dict("records"):
+        cells = [study.dataset_title(row["dataset"]), row["space"]]
+        cells += [f"{row['n']} of {row['planned']}", number(row["best"], 2)]
+        for name in ("median", "mean"):
+            interval = interval_text(row[f"ci_low_{name}"], row[f"ci_high_{name}"])
+            value = number(row[name], 2)
+            cells.append(f"{value} {interval}" if interval != DASH else value)
+        rows.append(cells)
+    return HtmlTable(
+        caption="Test errors of the architectures of each design space, in percent, with "
+        "95 % bootstrap intervals over architectures.",
+        headers=["data set", "space", "runs done", "best", "median [95 %]", "mean [95 %]"],
+        rows=rows,
+        csv="tables/spaces.csv",
+        text_columns=(0, 1),
+    )
+
+
+def _ranges_html(table: pd.DataFrame, study: Study) -> HtmlTable:
+    shown = set(drawn_parameters(table))
+    rows = []
+    for row in table[table["parameter"].isin(shown)].to_dict("records"):
+        best = [number(row[name]) for name in ("median", "low", "high")]
+        everyone = [number(row[f"{name}_all"]) for name in ("median", "low", "high")]
+        mode = DASH
+        if pd.notna(row["mode"]):
+            mode = f"{number(row['mode'])} ({number(100 * row['mode_share'], 0)} %)"
+        rows.append(
+            [
+                *(study.dataset_title(row["dataset"]), row["space"]),
+                *(parameter_label(row["parameter"]), str(row["n"])),
+                f"{best[0]} ({best[1]} to {best[2]})",
+                mode,
+                f"{everyone[0]} ({everyone[1]} to {everyone[2]})",
+            ]
+        )
+    return HtmlTable(
+        caption="Parameters of the best of a random quarter of a space's architectures: median "
+        "(2.5th to 97.5th percentile), and the most frequent value of those with few; beside "
+        "them those of all architectures. The file has all parameters.",
+        headers=["data set", "space", "parameter", "n", "of the best", "most often", "of all"],
+        rows=rows,
+        csv="tables/ranges.csv",
+        text_columns=(0, 1, 2),
+    )
+
+
+def _summary(table: pd.DataFrame, study: Study) -> str:
+    names = list(dict.fromkeys(table["space"]))
+    text = f"It compares {count(len(names), 'design space')}: {listing(names)}."
+    for key, rows in table.groupby("dataset", sort=False):
+        known = rows.dropna(subset=["median"])
+        if len(known):
+            best = known.sort_values("median", kind="stable").iloc[0]
+            interval = interval_text(best["ci_low_median"], best["ci_high_median"])
+            text += (
+                f" On {study.dataset_title(str(key))} the median error is lowest in "
+                f"{best['space']}, {number(best['median'], 2)} % (95 % interval {interval})."
+            )
+    return text

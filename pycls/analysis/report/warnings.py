@@ -1,0 +1,202 @@
+"""What a reader must know before trusting a study's numbers, in sentences."""
+
+import math
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import pandas as pd
+
+from pycls.analysis.inputs.results_csv import population_runs
+from pycls.analysis.inputs.study_json import Study
+from pycls.analysis.statistics.intervals import fisher_interval
+from pycls.analysis.statistics.pairs import MIN_PAIRS
+from pycls.analysis.tables.study_tables import AVERAGE
+from pycls.analysis.wording import MINUS, RHO, count, interval_text, listing, number
+
+FEW_ARCHITECTURES = 30
+MAX_SATURATED = 0.1  # fraction of errors at zero from which a set is reported
+MAX_TIED = 1 / 3  # fraction of architectures that share an error from which a set is reported
+MIN_NOISE_RATIO = 2.0
+MAX_NAMES = 40  # of architectures in a row; the others are counted
+GUESSING_MARGIN = 1.0  # points of error above guessing from which a set is reported
+
+
+def study_warnings(
+    results: pd.DataFrame, study: Study, tables: Mapping[str, pd.DataFrame]
+) -> list[str]:
+    """Return the warnings of a report, most general first.
+
+    Args:
+        results: as from :func:`pycls.analysis.inputs.results_csv.load_results`.
+        study: as from :func:`pycls.analysis.inputs.study_json.load_study`.
+        tables: of :mod:`pycls.analysis.tables.study_tables`: "datasets", "noise" and, where
+            there is a reference, "rho"; none where the study has no population of its own.
+
+    Returns:
+        Sentences; empty where there is nothing to warn of.
+    """
+    if not study.sweeps_of_role("main"):
+        return _undone(results)
+    datasets = tables["datasets"]
+    if not datasets["n"].any():
+        return ["No run of the population has finished, so there is nothing to compare yet."]
+    return [
+        *_incomplete(results, datasets),
+        *_few(datasets),
+        *_unequal_epochs(population_runs(results, study), study),
+        *_worse_than_guessing(datasets),
+        *(_degenerate(tables["rho"]) if "rho" in tables else []),
+        *_saturated(datasets),
+        *_near_noise(tables["noise"]),
+    ]
+
+
+def undone_runs(results: pd.DataFrame) -> list[tuple[str, str]]:
+    """Return each sweep that has failed or missing runs, with the names of their architectures."""
+    undone = results[results["status"] != "done"]
+    listed = []
+    for sweep, runs in undone.groupby("sweep", sort=False):
+        texts = []
+        for status, group in runs.groupby("status"):
+            names = [
+                f"{row.arch} (seed {row.seed})" if several else str(row.arch)
+                for row, several in zip(
+                    group.itertuples(), group["arch"].duplicated(keep=False), strict=True
+                )
+            ]
+            more = len(names) - MAX_NAMES
+            texts.append(
+                f"{status}: {', '.join(names[:MAX_NAMES])}"
+                + (f" and {count(more, 'other')}" if more > 0 else "")
+            )
+        listed.append((str(sweep), "; ".join(texts)))
+    return listed
+
+
+def _undone(results: pd.DataFrame) -> list[str]:
+    undone = int((results["status"] != "done").sum())
+    if not undone:
+        return []
+    return [
+        f"The study is incomplete: {count(undone, 'run')} of {len(results):,} "
+        f"{'has' if undone == 1 else 'have'} failed or "
+        f"{'is' if undone == 1 else 'are'} missing. Each {RHO} is computed over the "
+        "architectures that have both errors, so n may differ between them."
+    ]
+
+
+def _incomplete(results: pd.DataFrame, datasets: pd.DataFrame) -> list[str]:
+    warnings = _undone(results)
+    for row in datasets.to_dict("records"):
+        if row["planned"] == 0:
+            warnings.append(f"{row['title']}: no run of the population is planned.")
+        elif row["n"] < row["done"]:
+            lost = row["done"] - row["n"]
+            warnings.append(
+                f"{row['title']}: {count(lost, 'finished run')} without a finite error left out."
+            )
+        if row["done"] < row["planned"]:
+            warnings.append(
+                f"{row['title']}: {row['done']} of {count(row['planned'], 'architecture')} done."
+            )
+    return warnings
+
+
+def _few(datasets: pd.DataFrame) -> list[str]:
+    row = min(datasets.to_dict("records"), key=lambda record: record["n"])
+    few, title = int(row["n"]), row["title"]
+    if few >= FEW_ARCHITECTURES:
+        return []
+    least = f"Few architectures: {title} has only {count(few, 'error')}"
+    if few < MIN_PAIRS:
+        return [f"{least}, and {RHO} needs at least {MIN_PAIRS}."]
+    interval = interval_text(*fisher_interval(0.5, few))
+    return [f"{least}. At n = {few} the 95 % interval of a {RHO} of 0.50 is {interval}."]
+
+
+def _unequal_epochs(population: pd.DataFrame, study: Study) -> list[str]:
+    warnings = []
+    done = population[population["status"] == "done"]
+    for key, runs in done.groupby("dataset", sort=False):
+        epochs, title = runs["epochs"].dropna(), study.dataset_title(str(key))
+        if epochs.nunique() > 1:
+            warnings.append(
+                f"{title}: its architectures were trained for {epochs.min()} to {epochs.max()} "
+                "epochs; their errors differ by that too."
+            )
+    by_set = done.groupby("dataset")["epochs"].max().dropna()
+    if not warnings and by_set.nunique() > 1:
+        warnings.append(
+            f"Data sets were trained for different numbers of epochs ({by_set.min()} to "
+            f"{by_set.max()}), so two of them differ in more than their images."
+        )
+    return warnings
+
+
+def _worse_than_guessing(datasets: pd.DataFrame) -> list[str]:
+    return [
+        f"{row['title']}: the median error of {number(row['median'], 2)} % is above the "
+        f"{number(100 - 100 / row['num_classes'], 2)} % of guessing among "
+        f"{count(row['num_classes'], 'class', 'classes')} of one size. Training failed there, one "
+        "class is far more frequent on one side, or the numbers are accuracies and not errors."
+        for row in datasets[datasets["error_metric"] == "top1"].to_dict("records")
+        if row["median"] > 100 - 100 / row["num_classes"] + GUESSING_MARGIN
+    ]
+
+
+def _degenerate(rho: pd.DataFrame) -> list[str]:
+    targets = rho[rho["target"] != AVERAGE]
+    for suffix in ("_reference", "_member"):
+        if (targets[f"rho{suffix}"].abs() >= 1).any():
+            return [
+                f"A {RHO} of exactly 1 or {MINUS}1 has an interval of no width and a p-value of 0 "
+                "by the formulas used; with few architectures that says little."
+            ]
+    return []
+
+
+def _saturated(datasets: pd.DataFrame) -> list[str]:
+    warnings, tied = [], []
+    for row in datasets[datasets["n"] > 0].to_dict("records"):
+        if row["n"] > 1 and row["best"] == row["worst"]:
+            warnings.append(
+                f"{row['title']}: all {row['n']} errors are {number(row['best'], 2)} %, so "
+                f"architectures cannot be ranked, and every {RHO} with it is undefined."
+            )
+        elif row["zero"] > MAX_SATURATED * row["n"]:
+            warnings.append(
+                f"{row['title']} is saturated: {row['zero']} of {count(row['n'], 'error')} are 0, "
+                "and the architectures behind them cannot be ranked."
+            )
+        elif row["tied"] > MAX_TIED * row["n"]:
+            tied.append(row)
+    return [*warnings, *([_ties(tied)] if tied else [])]
+
+
+def _ties(rows: list[dict[Hashable, Any]]) -> str:
+    """Return which sets have many equal errors, and how coarse the coarsest errors are."""
+    shares = [f"{row['tied']} of {row['n']} on {row['title']}" for row in rows]
+    text = (
+        f"Architectures that share their error with another one: {listing(shares)}. Ties make "
+        f"each {RHO} with these sets coarser."
+    )
+    known = [row for row in rows if row["test_images"] and not pd.isna(row["test_images"])]
+    if not known:
+        return text
+    row = min(known, key=lambda each: each["test_images"])
+    return (
+        f"{text} One of the {row['test_images']:,} test images of {row['title']} is "
+        f"{number(100 / row['test_images'])} points of error."
+    )
+
+
+def _near_noise(noise: pd.DataFrame) -> list[str]:
+    warnings = []
+    for row in noise.to_dict("records"):
+        if math.isfinite(row["ratio"]) and row["ratio"] < MIN_NOISE_RATIO:
+            warnings.append(
+                f"{row['title']}: the population's spread is only {number(row['ratio'], 2)} times "
+                f"that of one architecture retrained under {row['n_seeds']} seeds; training noise "
+                f"lowers every {RHO} with this set."
+            )
+    return warnings

@@ -1,0 +1,1 @@
+"""The analysis of a sweep, as pycls has it."""

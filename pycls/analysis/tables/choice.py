@@ -1,0 +1,53 @@
+"""What choosing an architecture on another data set costs, for the report."""
+
+from typing import Any
+
+import pandas as pd
+
+from pycls.analysis.inputs.study_json import Study
+from pycls.analysis.statistics.proxies import closest_member
+from pycls.analysis.statistics.selection import regret
+from pycls.analysis.wording import DASH, interval_text, number
+
+TAKEN = (1, 10)  # architectures that are taken and trained on the target
+
+
+def choice_table(errors: pd.DataFrame, study: Study) -> pd.DataFrame:
+    """Return what is lost on each target by taking the best architectures of a proxy.
+
+    Args:
+        errors: architectures x data sets, in percent.
+        study: which sets are reference, members and targets.
+
+    Returns:
+        A row per target, proxy (the reference, then the closest member) and k of 1 and 10:
+        target, proxy, role ("reference" or "member"), k, n, best (lowest error), chosen
+        (lowest error of the proxy's best k), lost (chosen less best, in points) with
+        ci_low_lost and ci_high_lost, and random_lost (by k drawn at random).
+    """
+    members, reference = study.members(), study.require_reference()
+    names = ["target", "proxy", "role", "k", "n", "best", "chosen", "lost"]
+    names += ["ci_low_lost", "ci_high_lost", "random_lost"]
+    rows = []
+    for key in study.targets:
+        proxies = [(reference, "reference")]
+        if members:
+            proxies.append((closest_member(study.num_classes(key), members), "member"))
+        for proxy, role in proxies:
+            for k in TAKEN:
+                found = regret(errors[proxy], errors[key], k=k)
+                rows.append(
+                    (
+                        *(key, proxy, role, k, found.n, found.best, found.chosen_best),
+                        *(found.regret_best, found.ci_low, found.ci_high),
+                        found.random_best - found.best,
+                    )
+                )
+    return pd.DataFrame(rows, columns=names)
+
+
+def _lost_text(row: Any) -> str:
+    """Return the points lost with their interval."""
+    interval = interval_text(row["ci_low_lost"], row["ci_high_lost"])
+    value = number(row["lost"], 2)
+    return f"{value} {interval}" if interval != DASH else value

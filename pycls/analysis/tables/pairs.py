@@ -1,0 +1,109 @@
+"""Tables of a study that say more of pairs of data sets than rho: noise, and drivers."""
+
+from collections.abc import Iterable, Sequence
+
+import pandas as pd
+
+from pycls.analysis.statistics.correlation import spearman
+from pycls.analysis.statistics.noise import NO_NOISE, NoiseVariance, noise_ceiling, repeat_variance
+from pycls.analysis.statistics.partial import partial_spearman
+from pycls.analysis.tables.study_tables import correlation_columns
+from pycls.errors import ConfigError
+
+_CEILING = (
+    *("n", "rho", "ceiling", "ceiling_low", "ceiling_high", "reliability_x", "reliability_y"),
+    *("corrected", "corrected_low", "corrected_high"),
+)
+
+
+def dataset_noise(repeats: pd.DataFrame) -> dict[str, NoiseVariance]:
+    """Return the variance of the error over seeds per data set, pooled over architectures.
+
+    Args:
+        repeats: as from :func:`pycls.analysis.inputs.results_csv.repeat_runs`.
+
+    Returns:
+        Data set -> variance, for those where an architecture has two errors or more.
+    """
+    found = {}
+    for key, runs in repeats.groupby("dataset"):
+        noise = repeat_variance(group["error"] for _, group in runs.groupby(["sweep", "arch"]))
+        if noise.degrees:
+            found[str(key)] = noise
+    return found
+
+
+def ceiling_table(
+    errors: pd.DataFrame, repeats: pd.DataFrame, pairs: Iterable[tuple[str, str]]
+) -> pd.DataFrame:
+    """Return how high rho can be in pairs of data sets, given training noise.
+
+    The quantity behind Fig. A3 of the paper; see
+    :func:`pycls.analysis.statistics.noise.noise_ceiling`.
+
+    Args:
+        errors: architectures x data sets, in percent.
+        repeats: as from :func:`pycls.analysis.inputs.results_csv.repeat_runs`.
+        pairs: data sets x and y; those without repeats of either are left out.
+
+    Returns:
+        A row per pair: dataset_x, dataset_y, n, rho, ceiling, ceiling_low, ceiling_high,
+        reliability_x, reliability_y, corrected, corrected_low, corrected_high, and unknown:
+        the side ("x", "y") without repeats, whose noise is not counted, so that the ceiling is
+        too high and the corrected rho too low; empty where both are known.
+    """
+    noise = dataset_noise(repeats)
+    rows = []
+    for x, y in pairs:
+        if x not in noise and y not in noise:
+            continue
+        found = noise_ceiling(errors[x], errors[y], noise.get(x, NO_NOISE), noise.get(y, NO_NOISE))
+        unknown = "" if x in noise and y in noise else ("y" if x in noise else "x")
+        values = {name: getattr(found, name) for name in _CEILING}
+        rows.append({"dataset_x": x, "dataset_y": y, **values, "unknown": unknown})
+    return pd.DataFrame(rows, columns=["dataset_x", "dataset_y", *_CEILING, "unknown"])
+
+
+def partial_table(
+    errors: pd.DataFrame,
+    properties: pd.DataFrame,
+    pairs: Iterable[tuple[str, str]],
+    given: Sequence[str] = ("cum_depth", "cum_width", "flops"),
+) -> pd.DataFrame:
+    """Return rho of pairs of data sets, plain and with properties held fixed.
+
+    Args:
+        errors: architectures x data sets, in percent.
+        properties: architectures x numbers, such as those of
+            :func:`pycls.analysis.inputs.results_csv.architecture_table`.
+        pairs: data sets x and y.
+        given: columns of `properties` to hold fixed; those it does not have are left out.
+
+    Returns:
+        A row per pair: dataset_x, dataset_y, given (the columns, with commas), rho, n,
+        ci_low, ci_high, p, and the same with the suffix _partial.
+
+    Raises:
+        ConfigError: none of the columns is there.
+    """
+    used = [name for name in given if name in properties]
+    if not used:
+        raise ConfigError(
+            f"there is no property {', '.join(given)} to hold fixed (there are "
+            f"{', '.join(map(str, properties))})"
+        )
+    fixed = properties[used].reindex(errors.index).to_numpy(dtype=float)
+    rows = []
+    for x, y in pairs:
+        plain = spearman(errors[x], errors[y])
+        partial = partial_spearman(errors[x], errors[y], fixed)
+        rows.append(
+            {
+                "dataset_x": x,
+                "dataset_y": y,
+                "given": ", ".join(used),
+                **correlation_columns(plain),
+                **correlation_columns(partial, "_partial"),
+            }
+        )
+    return pd.DataFrame(rows)

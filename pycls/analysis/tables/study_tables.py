@@ -1,0 +1,261 @@
+"""Tables of a study: each function returns a DataFrame with plain column names.
+
+Errors and spreads are in percent. Every rho comes with the number of architectures it was
+computed over, its 95 % interval and its p-value; where it is undefined, all are NaN.
+"""
+
+import math
+import os
+from collections.abc import Sequence
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pycls.analysis.inputs.results_csv import population_runs
+from pycls.analysis.inputs.study_json import Study
+from pycls.analysis.statistics.correlation import Correlation, spearman
+from pycls.analysis.statistics.dependent import Difference, rho_difference
+from pycls.analysis.statistics.distribution import edf, spread
+from pycls.analysis.statistics.proxies import closest_member
+from pycls.files import write_text
+
+AVERAGE = "average"
+N_BOOT = 2000  # resamples behind the interval of a difference
+
+
+def rho_table(errors: pd.DataFrame, study: Study, n_boot: int = N_BOOT) -> pd.DataFrame:
+    """Return how well reference and closest member predict each target (paper, Table 3).
+
+    Args:
+        errors: architectures x data sets, in percent.
+        study: which sets are reference, members and targets.
+        n_boot: resamples behind the interval of the difference.
+
+    Returns:
+        A row per target: target, title, num_classes, then with the reference rho_reference,
+        n_reference, ci_low_reference, ci_high_reference, p_reference; closest_member and
+        the same with it (..._member; without a family they are empty); difference
+        (member less reference, on architectures with all three errors), n_difference,
+        ci_low_difference, ci_high_difference. A last row "average" holds the means over
+        the targets where both rhos are defined (only the reference's without a family)
+        and in num_averaged their number.
+    """
+    members, reference = study.members(), study.require_reference()
+    rows = []
+    for key in study.targets:
+        with_reference = spearman(errors[reference], errors[key])
+        member = closest_member(study.num_classes(key), members) if members else None
+        with_member = Correlation(math.nan, 0, math.nan, math.nan, math.nan)
+        difference = Difference(math.nan, 0, math.nan, math.nan)
+        if member:
+            with_member = spearman(errors[member], errors[key])
+            difference = rho_difference(
+                errors[reference], errors[member], errors[key], n_boot=n_boot
+            )
+        rows.append(
+            {
+                "target": key,
+                "title": study.dataset_title(key),
+                "num_classes": study.num_classes(key),
+                **correlation_columns(with_reference, "_reference"),
+                "closest_member": member or "",
+                **correlation_columns(with_member, "_member"),
+                "difference": difference.difference,
+                "n_difference": difference.n,
+                "ci_low_difference": difference.ci_low,
+                "ci_high_difference": difference.ci_high,
+                "num_averaged": None,
+            }
+        )
+    return _with_average(rows, bool(members))
+
+
+def structure_table(
+    errors: pd.DataFrame, architectures: pd.DataFrame, study: Study
+) -> pd.DataFrame:
+    """Return rho of the error with cumulative depth and width (paper, Table 4, Fig. 7).
+
+    Args:
+        errors: architectures x data sets, in percent.
+        architectures: as from :func:`pycls.analysis.inputs.results_csv.architecture_table`.
+        study: for names and order.
+
+    Returns:
+        A row per data set: dataset, title, then rho, n, ci_low, ci_high, p with the
+        suffixes _cum_depth and _cum_width. A negative rho: more of it, less error.
+    """
+    values = architectures.reindex(errors.index)
+    return pd.DataFrame(
+        [
+            {
+                "dataset": key,
+                "title": study.dataset_title(key),
+                **correlation_columns(spearman(values["cum_depth"], errors[key]), "_cum_depth"),
+                **correlation_columns(spearman(values["cum_width"], errors[key]), "_cum_width"),
+            }
+            for key in study.dataset_keys()
+        ]
+    )
+
+
+def pair_table(errors: pd.DataFrame, study: Study) -> pd.DataFrame:
+    """Return rho of every pair of data sets: dataset_a, dataset_b, rho, n, interval, p."""
+    rows = [
+        {"dataset_a": a, "dataset_b": b, **correlation_columns(spearman(errors[a], errors[b]), "")}
+        for a, b in combinations(study.dataset_keys(), 2)
+    ]
+    names = ["dataset_a", "dataset_b", "rho", "n", "ci_low", "ci_high", "p"]
+    return pd.DataFrame(rows, columns=names)
+
+
+def dataset_table(results: pd.DataFrame, study: Study) -> pd.DataFrame:
+    """Return what each data set is and how the population did on it.
+
+    Returns:
+        A row per data set: dataset, title, num_classes, train_images, test_images,
+        im_size, epochs, regime, error_metric, planned and done (runs of the population),
+        then of the n finite errors median, best, worst and spread (90th less 10th
+        percentile), zero (how many are 0) and tied (how many architectures share theirs).
+    """
+    population = population_runs(results, study)
+    rows = []
+    for key in study.dataset_keys():
+        runs = population[population["dataset"] == key]
+        done = runs[runs["status"] == "done"]
+        values, _ = edf(done["error"])
+        facts = study.datasets[key]
+        rows.append(
+            {
+                "dataset": key,
+                "title": study.dataset_title(key),
+                "num_classes": study.num_classes(key),
+                **{name: facts.get(name) for name in ("train_images", "test_images", "im_size")},
+                "epochs": int(runs["epochs"].iloc[0]) if len(runs) else None,
+                "regime": runs["regime"].iloc[0] if len(runs) else "",
+                "error_metric": facts["error_metric"],
+                "planned": len(runs),
+                "done": len(done),
+                "n": len(values),
+                "median": float(np.median(values)) if len(values) else math.nan,
+                "best": values.min(initial=math.inf) if len(values) else math.nan,
+                "worst": values.max(initial=-math.inf) if len(values) else math.nan,
+                "spread": spread(values),
+                "zero": int((values == 0).sum()),
+                "tied": _tied(values),
+            }
+        )
+    counts = ("train_images", "test_images", "im_size", "epochs")
+    return pd.DataFrame(rows).astype(dict.fromkeys(counts, "Int64"))
+
+
+def noise_table(errors: pd.DataFrame, repeats: pd.DataFrame, study: Study) -> pd.DataFrame:
+    """Return the spread of retrained architectures beside the population's.
+
+    Args:
+        errors: architectures x data sets, in percent.
+        repeats: as from :func:`pycls.analysis.inputs.results_csv.repeat_runs`.
+        study: for names.
+
+    Returns:
+        A row per sweep of repeats and architecture: sweep, dataset, title, arch, n_seeds,
+        median_repeats, spread_repeats, n_population, median_population, spread_population
+        and ratio (population to repeats; NaN with fewer than two seeds or no spread at all).
+    """
+    names = ["sweep", "dataset", "title", "arch", "n_seeds", "median_repeats"]
+    names += ["spread_repeats", "n_population", "median_population", "spread_population", "ratio"]
+    rows = []
+    for group, runs in repeats.groupby(["sweep", "arch", "dataset"]):
+        sweep, arch, key = (str(part) for part in group)
+        of_repeats, of_population = spread(runs["error"]), spread(errors[key])
+        measurable = len(runs) > 1 and of_repeats > 0
+        rows.append(
+            (
+                *(sweep, key, study.dataset_title(key), arch, len(runs)),
+                *(float(runs["error"].median()), of_repeats if len(runs) > 1 else math.nan),
+                *(int(errors[key].notna().sum()), float(errors[key].median()), of_population),
+                of_population / of_repeats if measurable else math.nan,
+            )
+        )
+    return pd.DataFrame(rows, columns=names)
+
+
+def correlation_of(row: Any, suffix: str = "") -> Correlation:
+    """Return the correlation that a table's row holds in the columns with `suffix`."""
+    rho, n, low, high, p_value = (
+        row[f"{name}{suffix}"] for name in ("rho", "n", "ci_low", "ci_high", "p")
+    )
+    return Correlation(float(rho), int(n), float(low), float(high), float(p_value))
+
+
+def difference_of(row: Any) -> Difference:
+    """Return the difference that a row of :func:`rho_table` holds."""
+    return Difference(
+        float(row["difference"]),
+        int(row["n_difference"]),
+        float(row["ci_low_difference"]),
+        float(row["ci_high_difference"]),
+    )
+
+
+def table_text(table: pd.DataFrame) -> str:
+    """Return a table as CSV with fixed formats, so that equal tables are equal bytes.
+
+    Percentages and rhos have four decimals, p-values four significant digits; what is
+    missing is empty.
+    """
+    columns = {}
+    for name in table.columns:
+        template = "{:.3e}" if name == "p" or name.startswith("p_") else "{:.4f}"
+        if pd.api.types.is_float_dtype(table[name]):
+            columns[name] = [
+                "" if pd.isna(value) else template.format(value + 0.0) for value in table[name]
+            ]
+        else:
+            columns[name] = ["" if pd.isna(value) else str(value) for value in table[name]]
+    return pd.DataFrame(columns).to_csv(index=False, lineterminator="\n")
+
+
+def write_table(table: pd.DataFrame, path: str | os.PathLike[str]) -> Path:
+    """Write a table as CSV, atomically; see :func:`table_text`."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_text(path, table_text(table))
+    return path
+
+
+def correlation_columns(correlation: Correlation, suffix: str = "") -> dict[str, Any]:
+    """Return a correlation as the columns of a table: the inverse of `correlation_of`."""
+    return {
+        f"rho{suffix}": correlation.rho,
+        f"n{suffix}": correlation.n,
+        f"ci_low{suffix}": correlation.ci_low,
+        f"ci_high{suffix}": correlation.ci_high,
+        f"p{suffix}": correlation.p_value,
+    }
+
+
+def _with_average(rows: Sequence[dict[str, Any]], with_members: bool) -> pd.DataFrame:
+    """Append the average row: over the same targets for every column, so that they agree."""
+    used = [
+        row
+        for row in rows
+        if math.isfinite(row["rho_reference"])
+        and (not with_members or math.isfinite(row["difference"]))
+    ]
+    average: dict[str, Any] = {"target": AVERAGE, "title": "Average", "num_averaged": len(used)}
+    for name in ("rho_reference", "rho_member", "difference"):
+        values = [row[name] for row in used]
+        average[name] = float(np.mean(values)) if values else math.nan
+    average["closest_member"] = ""
+    table = pd.DataFrame([*rows, average])
+    counts = ("num_classes", "n_reference", "n_member", "n_difference", "num_averaged")
+    return table.astype({name: "Int64" for name in counts if name in table})
+
+
+def _tied(values: np.ndarray) -> int:
+    """Return how many values occur more than once (each occurrence counted)."""
+    _, counts = np.unique(values, return_counts=True)
+    return int(counts[counts > 1].sum())

@@ -1,0 +1,1 @@
+"""Several processes of one training: who they are and how they start and end."""

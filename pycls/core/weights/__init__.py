@@ -1,0 +1,1 @@
+"""Checkpoints, downloaded weights, and their transfer to another network."""

@@ -1,0 +1,213 @@
+"""Checkpoints in pycls's file layout, written whole or not at all, verified when read."""
+
+import io
+import os
+import re
+import shutil
+import warnings
+import zipfile
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import numpy
+import torch
+from torch import nn
+
+from pycls.core.runs.paths import EPOCH_NAME, checkpoint_dir, checkpoint_path
+from pycls.errors import CheckpointError
+from pycls.files import atomic_path, write_bytes
+
+_scalar = numpy._core.multiarray.scalar  # type: ignore[attr-defined]
+
+# pycls's cosine schedule leaves a NumPy scalar in the optimizer's state. NumPy 1 called the
+# function that reads it by another name.
+_SAFE_GLOBALS: list[Any] = [
+    _scalar,
+    (_scalar, "numpy.core.multiarray.scalar"),
+    (_scalar, "numpy._core.multiarray.scalar"),
+    numpy.dtype,
+    numpy.dtypes.Float64DType,
+    numpy.dtypes.Float32DType,
+    numpy.dtypes.Int64DType,
+]
+
+_ARCHIVE = b"PK\x03\x04"
+# How files of PyTorch before 1.6 begin: a pickle of its magic number.
+_OLD_FORMAT = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19."
+
+_RESUMING = "delete it, and the run goes on from the checkpoint before it or from the beginning"
+_REFUSED_NAME = re.compile(r"GLOBAL ([\w.]+)|function (.+)")
+
+
+def save_checkpoint(
+    out_dir: str | os.PathLike[str], state: dict[str, Any], *, keep: str, is_best: bool
+) -> Path:
+    """Write the checkpoint of state["epoch"], then apply the keeping rule.
+
+    Args:
+        out_dir: the run's folder.
+        state: what to save; tensors, numbers, texts, and lists and dicts of them.
+        keep: "all" epochs; "last" or "none": only the newest (for resuming).
+        is_best: the test error is the lowest so far: the file becomes model.pyth too
+            (not with keep "none").
+    """
+    path = checkpoint_path(out_dir, state["epoch"])
+    write_state(path, state)
+    if is_best and keep != "none":
+        _replace_by_copy(path, Path(out_dir) / "model.pyth")
+    if keep != "all":
+        for other in path.parent.iterdir():
+            if other != path and EPOCH_NAME.fullmatch(other.name):
+                other.unlink()
+    return path
+
+
+def write_state(path: Path, state: dict[str, Any]) -> None:
+    """Write a checkpoint's file whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Through memory: PyTorch's own file writer hides a full disk in an error of its own.
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    write_bytes(path, buffer.getvalue())
+
+
+def remove_checkpoints(out_dir: str | os.PathLike[str]) -> None:
+    """Remove all checkpoints of a run."""
+    shutil.rmtree(checkpoint_dir(out_dir), ignore_errors=True)
+
+
+def load_checkpoint(
+    path: str | os.PathLike[str],
+    *,
+    where: str = "",
+    remedy: str = _RESUMING,
+    accept_bare: bool = False,
+) -> dict[str, Any]:
+    """Read a checkpoint onto the CPU, running nothing in it.
+
+    Archives (PyTorch 1.6 and later) are read after every byte was compared with its checksum;
+    files of the older format have none.
+
+    Args:
+        path: the file.
+        where: what to call it in messages; empty: its path.
+        remedy: what messages advise where it is damaged.
+        accept_bare: a file that holds weights only (name -> tensor) is taken too, and returned
+            as {"model_state": weights}.
+
+    Raises:
+        CheckpointError: the file is missing, cut short, damaged, or holds more than data.
+    """
+    path = Path(path)
+    where = where or str(path)
+    if not path.is_file():
+        raise CheckpointError(f"{where}: no such checkpoint file")
+    _verify_format(path, where, remedy)
+    try:
+        with torch.serialization.safe_globals(_SAFE_GLOBALS), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError:
+        raise
+    except Exception as error:  # a damaged pickle can raise whatever its operations can
+        raise CheckpointError(_describe_failure(error, where, remedy)) from None
+    if accept_bare and state and is_state_dict(state):
+        return {"model_state": state}
+    if not isinstance(state, dict) or not is_state_dict(state.get("model_state")):
+        raise CheckpointError(
+            f"{where}: not a checkpoint (it has no entry 'model_state' of names and tensors)"
+        )
+    return state
+
+
+def is_state_dict(value: object) -> bool:
+    """Say whether a value maps names to plain tensors, as a network's weights do."""
+    return isinstance(value, dict) and all(
+        isinstance(name, str)
+        and isinstance(tensor, torch.Tensor)
+        and tensor.layout == torch.strided
+        and not (tensor.is_meta or tensor.is_quantized or tensor.is_nested)
+        for name, tensor in value.items()
+    )
+
+
+def load_weights(model: nn.Module, weights: dict[str, Any], where: str) -> None:
+    """Copy a checkpoint's weights into a network of the same architecture.
+
+    Raises:
+        CheckpointError: names or shapes differ; the message lists the first of them.
+    """
+    own = model.state_dict()
+    missing = [name for name in own if name not in weights]
+    unknown = [name for name in weights if name not in own]
+    other = [name for name in own if name in weights and weights[name].shape != own[name].shape]
+    if missing or unknown or other:
+        shapes = [
+            f"{name} {tuple(weights[name].shape)} instead of {tuple(own[name].shape)}"
+            for name in other
+        ]
+        parts = [
+            f"{title}: {', '.join(names[:4])}{', ...' if len(names) > 4 else ''} ({len(names)})"
+            for title, names in (("missing", missing), ("unknown", unknown), ("shape", shapes))
+            if names
+        ]
+        keys = "MODEL.TYPE and the keys of the network's own section (ANYNET, REGNET, ...)"
+        if not (missing or unknown) and all(is_classifier(name) for name in other):
+            keys = "MODEL.NUM_CLASSES"
+        raise CheckpointError(
+            f"{where}: its weights are of another network; {'; '.join(parts)}; check {keys}"
+        )
+    model.load_state_dict(weights)
+
+
+def is_classifier(name: str) -> bool:
+    """Say whether a weight is one of the last linear layer, which has an output a class."""
+    return name.startswith(("head.fc.", "head.head_fc."))
+
+
+def _verify_format(path: Path, where: str, remedy: str) -> None:
+    """Check that the file is one of PyTorch's, and where it is an archive, its checksums."""
+    with path.open("rb") as file:
+        beginning = file.read(len(_OLD_FORMAT))
+    if beginning == _OLD_FORMAT:
+        return
+    if not beginning.startswith(_ARCHIVE):
+        raise CheckpointError(
+            f"{where}: not a checkpoint file, or its beginning is damaged; {remedy}"
+        )
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+    except Exception as error:  # damage in the directory can ask for anything zipfile knows
+        raise CheckpointError(f"{where}: the checkpoint is cut short ({error}); {remedy}") from None
+    if damaged:
+        raise CheckpointError(f"{where}: the checkpoint is damaged (in {damaged}); {remedy}")
+
+
+def _describe_failure(error: Exception, where: str, remedy: str) -> str:
+    """Return the message for what PyTorch's loader raised.
+
+    Its own message explains how to run what the file holds: nothing to pass on.
+    """
+    refused = _REFUSED_NAME.search(str(error)) if isinstance(error, UnpicklingError) else None
+    if refused:
+        return (
+            f"{where}: refused, it holds more than tensors and plain values "
+            f"({refused[1] or refused[2]}); nothing in it was run"
+        )
+    reason = (str(error) or type(error).__name__).splitlines()[0]
+    if isinstance(error, UnpicklingError):
+        reason = "it is not what PyTorch writes"
+    return (
+        f"{where}: cannot be read as a checkpoint, it is cut short or damaged ({reason}); {remedy}"
+    )
+
+
+def _replace_by_copy(source: Path, target: Path) -> None:
+    """Make `target` the same file content as `source`, atomically, as a link if possible."""
+    with atomic_path(target) as temporary:
+        try:
+            os.link(source, temporary)
+        except OSError:
+            shutil.copyfile(source, temporary)

@@ -1,0 +1,1 @@
+"""The data sets that are known by name, and views on their prepared sets."""

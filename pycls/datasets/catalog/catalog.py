@@ -1,0 +1,32 @@
+"""The data sets known by name: what they are and which reader makes them."""
+
+from collections.abc import Mapping
+
+from pycls.datasets.catalog.embedded import EMBEDDED
+from pycls.datasets.catalog.entry import CatalogEntry
+from pycls.datasets.catalog.published import OWN, PUBLISHED
+from pycls.datasets.catalog.views import VIEWS
+from pycls.errors import ConfigError
+from pycls.yaml_sections import near_miss
+
+__all__ = ["CATALOG", "CatalogEntry", "find_entry"]
+
+CATALOG: Mapping[str, CatalogEntry] = {entry.key: entry for entry in (*EMBEDDED, *PUBLISHED, *OWN)}
+
+
+def find_entry(key: str) -> CatalogEntry:
+    """Return the entry of a data set.
+
+    Raises:
+        ConfigError: there is none of that name.
+    """
+    if key in CATALOG:
+        return CATALOG[key]
+    if key in VIEWS:
+        raise ConfigError(
+            f"'{key}' is a view of '{VIEWS[key].of}' and is not prepared itself; prepare "
+            f"'{VIEWS[key].of}', then '{key}' opens"
+        )
+    raise ConfigError(
+        f"unknown data set '{key}'; {near_miss(key, CATALOG)}known are {', '.join(CATALOG)}"
+    )

@@ -1,0 +1,225 @@
+"""Image files in class folders, to train on without preparing them."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from pycls.datasets.store.store import ImageArray, IntArray
+from pycls.errors import ConfigError, DataError
+
+STATISTICS_FILE = "statistics.json"
+
+# Of ImageNet's training images in 0..1, as nearly all published networks were trained with.
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+# Folders that may hold a split, the first one there is taken.
+_FOLDERS = {"train": ("train",), "val": ("val", "test"), "test": ("test", "val")}
+_SHOWN = 5
+
+
+class ImageTree:
+    """One side of a tree of image files; has what a loader asks of a prepared set's side.
+
+    Attributes:
+        path: the tree.
+        name: what to call it in messages.
+        split: "train" or "test".
+        folder: the folder of this side.
+        files: N, paths of the images below `folder`, sorted.
+        labels: int64, N, positions in `class_names`.
+        class_names: the names of the class folders, sorted.
+        mean, std: of the channels, in 0..1.
+        statistics: where mean and std come from, in words.
+        fingerprint: identifies names and sizes of the files (not their contents) and classes.
+        im_size: None: the images differ in size.
+        mirror: True: a mirrored image is taken to show its class.
+    """
+
+    im_size = None
+    mirror = True
+
+    def __init__(
+        self,
+        path: Path,
+        folder: Path,
+        split: str,
+        files: Sequence[tuple[str, int, int]],
+        class_names: Sequence[str],
+    ) -> None:
+        """Take the files as (path below the folder, label, bytes), sorted."""
+        self.path = path
+        self.name = str(path)
+        self.split = split
+        self.folder = folder
+        self.files = tuple(file for file, _, _ in files)
+        self.labels: IntArray = np.array([label for _, label, _ in files], dtype=np.int64)
+        self.class_names = tuple(class_names)
+        self.mean, self.std, self.statistics = _read_statistics(path)
+        self.fingerprint = _fingerprint(files, self.class_names)
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes, at least 2."""
+        return len(self.class_names)
+
+    @property
+    def indices(self) -> IntArray:
+        """int64, N: places in `files`, which random draws belong to."""
+        return np.arange(len(self.files), dtype=np.int64)
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, index: int) -> tuple[ImageArray, int]:
+        """Return one image (uint8, H x W x 3, of any size) and its label.
+
+        Raises:
+            DataError: it cannot be read or decoded.
+        """
+        return read_image(self.folder / self.files[index]), int(self.labels[index])
+
+    def __repr__(self) -> str:
+        return (
+            f"ImageTree({self.name!r}, {self.split!r}, {len(self)} images, "
+            f"{self.num_classes} classes)"
+        )
+
+
+def is_image_tree(path: str | os.PathLike[str]) -> bool:
+    """Say whether a folder looks like a tree of class folders: it has `train` with folders."""
+    return any(_class_folders(Path(path) / "train"))
+
+
+def open_image_tree(
+    path: str | os.PathLike[str], split: str, classes: Sequence[str] = ()
+) -> ImageTree:
+    """List one side of a tree `<path>/train/<class>/...`, `<path>/val (or test)/<class>/...`.
+
+    Args:
+        path: the tree.
+        split: "train", "val" or "test"; of the latter two the other one is taken where it is
+            the only one there.
+        classes: names of the classes to keep (at least 2); all where empty.
+
+    Raises:
+        ConfigError: unknown split or class, or fewer than 2 classes.
+        DataError: a folder is missing or holds no image, or the sides differ in classes.
+    """
+    path = Path(path)
+    if split not in _FOLDERS:
+        raise ConfigError(f"split '{split}': expected one of {', '.join(_FOLDERS)}")
+    folder = next((path / n for n in _FOLDERS[split] if (path / n).is_dir()), None)
+    if folder is None:
+        raise DataError(
+            f"{path}: no folder {' or '.join(_FOLDERS[split])}; expected class folders of images "
+            f"in {path}/train and {path}/val (or test)"
+        )
+    names = sorted(entry.name for entry in _class_folders(path / "train"))
+    _check_classes(path, folder, names, classes)
+    kept = [name for name in names if name in classes] if classes else names
+    files = [
+        (f"{name}/{file}", label, size)
+        for label, name in enumerate(kept)
+        for file, size in sorted(_image_files(folder / name))
+    ]
+    empty = sorted(set(range(len(kept))) - {label for _, label, _ in files})
+    if empty:
+        shown = ", ".join(kept[label] for label in empty[:_SHOWN])
+        raise DataError(
+            f"{folder}: no image in {len(empty)} of {len(kept)} class folders ({shown}); expected "
+            "files such as .jpg, .png or .bmp in each"
+        )
+    return ImageTree(path, folder, "train" if split == "train" else "test", files, kept)
+
+
+def read_image(path: Path) -> ImageArray:
+    """Decode an image file: uint8, H x W x 3, RGB.
+
+    Raises:
+        DataError: it is missing, unreadable, damaged or no image.
+    """
+    from pycls.datasets.sources.decode import decode_image
+
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from None
+    return decode_image(data, str(path))
+
+
+def _class_folders(folder: Path) -> Iterator["os.DirEntry[str]"]:
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.is_dir() and not entry.name.startswith((".", "__MACOSX")):
+                    yield entry
+    except (FileNotFoundError, NotADirectoryError):
+        return
+
+
+def _image_files(folder: Path) -> Iterator[tuple[str, int]]:
+    """Yield the path below a class folder, and the bytes, of each image in it."""
+    from pycls.datasets.readers.layout import is_image
+
+    for where, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith((".", "__MACOSX"))]
+        for name in names:
+            if is_image(name) and not name.startswith("."):
+                full = os.path.join(where, name)  # noqa: PTH118 (a million times)
+                yield os.path.relpath(full, folder), os.stat(full).st_size  # noqa: PTH116
+
+
+def _check_classes(path: Path, folder: Path, names: Sequence[str], classes: Sequence[str]) -> None:
+    if len(names) < 2:
+        found = f"one class folder, '{names[0]}'" if names else "no class folder"
+        raise DataError(f"{path / 'train'}: {found}; expected a folder a class, at least two")
+    unknown = [name for name in classes if name not in names]
+    if unknown:
+        raise ConfigError(
+            f"{path} has no class {', '.join(map(repr, unknown[:_SHOWN]))}; its classes are "
+            f"{', '.join(names[:30])}{' ...' if len(names) > 30 else ''}"
+        )
+    if len(set(classes)) == 1:
+        raise ConfigError(f"classes {list(classes)}: expected at least 2")
+    here = {entry.name for entry in _class_folders(folder)}
+    for wrong, what in ((set(names) - here, "lacks"), (here - set(names), "has besides")):
+        if wrong:
+            raise DataError(
+                f"{folder} {what} the class folders {', '.join(sorted(wrong)[:_SHOWN])}"
+                f"{' ...' if len(wrong) > _SHOWN else ''}; expected those of {path / 'train'}"
+            )
+
+
+def _read_statistics(
+    path: Path,
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], str]:
+    file = path / STATISTICS_FILE
+    if not file.exists():
+        return (
+            np.array(IMAGENET_MEAN),
+            np.array(IMAGENET_STD),
+            f"ImageNet's (there is no {file})",
+        )
+    expected = 'expected {"mean": [r, g, b], "std": [r, g, b]} with numbers from 0 to 1'
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+        mean, std = (np.array(found[key], dtype=np.float64) for key in ("mean", "std"))
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{file}: cannot be read ({error}); {expected}") from None
+    values = np.concatenate((mean.ravel(), std.ravel()))
+    if mean.shape != (3,) or std.shape != (3,) or not ((values >= 0) & (values <= 1)).all():
+        raise DataError(f"{file}: {expected}; in it are {found}")
+    return mean, std, f"those of {file}"
+
+
+def _fingerprint(files: Sequence[tuple[str, int, int]], class_names: Sequence[str]) -> str:
+    digest = hashlib.sha256(json.dumps(list(class_names)).encode())
+    for file, _, size in files:
+        digest.update(os.fsencode(f"{file}\0{size}\0"))
+    return digest.hexdigest()

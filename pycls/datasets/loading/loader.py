@@ -1,0 +1,338 @@
+"""Batches of one side of a data set, cut, mirrored and normalised on the device."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from pycls.datasets import randomness
+from pycls.datasets.loading import transforms
+from pycls.datasets.loading.augment import Augment, apply_draws
+from pycls.datasets.loading.crops import AREA, ASPECT
+from pycls.datasets.loading.epoch_plan import (
+    EpochPlan,
+    TrainTransform,
+    crops_resized,
+    padded_room,
+    plan_epoch,
+)
+from pycls.datasets.loading.file_images import FileImages
+from pycls.datasets.loading.held import HeldImages
+from pycls.datasets.loading.image_tree import ImageTree
+from pycls.datasets.loading.loader_checks import check_loader
+from pycls.datasets.loading.records import RecordReader
+from pycls.datasets.loading.streamed import StreamedImages
+from pycls.datasets.opening.dataset import Dataset
+
+# A side of padded images that a process keeps for itself on the CPU, in bytes; larger ones are
+# read through the page cache, which processes share.
+MAX_HELD_BYTES = 512 << 20
+# Share of a GPU's memory that a side may take.
+GPU_SHARE = 0.4
+
+Batch = tuple[Tensor, Tensor]
+
+
+class Loader:
+    """Iterates over a data set's batches, epoch by epoch.
+
+    Training: a new order every epoch; a random square, either out of the image with zero padding
+    (in mean colour, 0 after normalisation) or a box of random area and aspect, resized; a random
+    flip, augmentation and lighting; the last partial batch is dropped. What happens to an image
+    depends on seed, epoch and the image alone.
+    Testing: stored order, resized to `test_im_size` and centre-cropped to `im_size`; every
+    image once, the last batch may be smaller.
+
+    Several processes share the images. Training: each takes its part of every batch, so that
+    together they go through what one process would. Testing: each takes a part of the side.
+
+    Where the images come from changes nothing in the batches (but see `max_held_bytes`): a side
+    that fits is held on the device as one tensor (in testing the process's share of it); a
+    larger one is read batch by batch in threads, through the page cache; a tree of files is
+    decoded by worker processes.
+
+    Args:
+        dataset: what to read.
+        batch_size: images in a batch, of all processes together.
+        im_size: side of the square images that come out, in pixels.
+        train: training or testing, see above.
+        seed: seed of order and augmentation.
+        device: where the batches shall be.
+        crop: "padded", "resized", or "auto": resized for stored images above 64 pixels.
+        pad: pixels of padding on each side before a padded crop (training). An augmented
+            image has its padding in the mean colour rounded to 8 bits, as a part of it.
+        area, aspect: ranges of the resized boxes' share of the image and width / height.
+        flip: mirror a random half of the images (training).
+        augment: "", "AutoAugment" or "RandAugment" with its parts, see
+            :class:`pycls.datasets.loading.augment.Augment` (training).
+        lighting: standard deviation of the draws along the colour axes of ImageNet (training).
+        test_im_size: shorter side after resizing (testing); None leaves the stored size, and
+            means `im_size` for images of a tree.
+        max_resident_bytes: largest side to hold on the device, in bytes of pixels. None:
+            `gpu_share` of a GPU's memory; on the CPU 512 MiB. On the CPU images that are resized
+            are never held. A GPU resizes the crops of images that it holds with other rounding:
+            one step of 255 at most.
+        gpu_share: see there.
+        rank: number of this process, from 0.
+        world_size: number of processes.
+        channels_last: memory format of the images; else contiguous.
+        threads: threads that read what is not held.
+        workers: processes that decode the files of a tree; 0: this one does.
+
+    Raises:
+        ConfigError: an impossible batch size, padding, image size, augmentation or share, or
+            fewer training images than a batch holds.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset | ImageTree,
+        *,
+        batch_size: int,
+        im_size: int,
+        train: bool,
+        seed: int,
+        device: torch.device | str = "cpu",
+        crop: str = "auto",
+        pad: int = 0,
+        area: tuple[float, float] = AREA,
+        aspect: tuple[float, float] = ASPECT,
+        flip: bool = True,
+        augment: str = "",
+        lighting: float = 0.0,
+        test_im_size: int | None = None,
+        max_resident_bytes: int | None = None,
+        gpu_share: float = GPU_SHARE,
+        rank: int = 0,
+        world_size: int = 1,
+        channels_last: bool = True,
+        threads: int = 1,
+        workers: int = 0,
+    ) -> None:
+        self.dataset = dataset
+        self._channels_last = channels_last
+        self.batch_size = batch_size
+        self.im_size = im_size
+        self.train = train
+        self.seed = seed
+        self.device = torch.device(device)
+        self.rank = rank
+        self.world_size = world_size
+        resized = crops_resized(crop, dataset.im_size, dataset.name)
+        self.transform = TrainTransform(
+            im_size=im_size,
+            resized=resized,
+            pad=pad if train and not resized else 0,
+            area=area,
+            aspect=aspect,
+            flip=flip,
+            augment=Augment(augment) if augment and train else None,
+            lighting=lighting if train else 0.0,
+        )
+        self._centre = transforms.CentreCrop(im_size, test_im_size)
+        check_loader(dataset, batch_size, train, self.transform, self._centre, rank, world_size)
+        self._normalize = transforms.Normalizer(dataset.mean, dataset.std, im_size, self.device)
+        if self.transform.pad and dataset.im_size is not None:
+            self._inside_rows, columns = (
+                transforms.inside_table(length, self.transform.pad, im_size).to(self.device)
+                for length in dataset.im_size
+            )
+            # Below them those of mirrored images.
+            self._inside_columns = torch.cat((columns, columns.flip(1)))
+        # In training any image may come to any process.
+        self._own = slice(0, len(dataset)) if train else self._part(len(dataset))
+        self._labels = transforms.to_device(dataset.labels[self._own], self.device)
+        if max_resident_bytes is None:
+            max_resident_bytes = self._default_limit(gpu_share)
+        self._images = self._open_images(threads, workers, max_resident_bytes)
+
+    def __len__(self) -> int:
+        """Number of this process's batches in an epoch."""
+        if self.train:
+            return len(self.dataset) // self.batch_size
+        return -(-len(self._labels) // self._share)
+
+    @property
+    def num_images(self) -> int:
+        """Images that this process goes through in one epoch."""
+        return len(self) * self._share if self.train else len(self._labels)
+
+    @property
+    def total_images(self) -> int:
+        """Images that all processes together go through in one epoch."""
+        return len(self) * self.batch_size if self.train else len(self.dataset)
+
+    def describe(self) -> str:
+        """Return a sentence for the log: what is read, and where it is."""
+        dataset = self.dataset
+        text = f"{dataset.split} side of {dataset.name}: {len(dataset):,} images, "
+        if isinstance(dataset, ImageTree):
+            text += f"decoded from files; mean and deviation are {dataset.statistics}"
+        elif isinstance(self._images, HeldImages):
+            text += f"held in memory ({self.device})"
+        else:
+            text += "read through the page cache"
+        if self.train:
+            text += f"; {'resized' if self.transform.resized else 'padded'} crops"
+        return text
+
+    @property
+    def lighting(self) -> float:
+        """Standard deviation of the draws along the colour axes."""
+        return self.transform.lighting
+
+    @property
+    def _share(self) -> int:
+        """Images in this process's batch."""
+        return max(1, self.batch_size // self.world_size)
+
+    def _part(self, count: int) -> slice:
+        """Return this process's part of a count."""
+        first, last = (count * rank // self.world_size for rank in (self.rank, self.rank + 1))
+        return slice(first, last)
+
+    def epoch(self, epoch: int = 0, start: int = 0) -> Iterator[Batch]:
+        """Iterate over the batches of an epoch.
+
+        Args:
+            epoch: 0-based; without meaning for testing.
+            start: the batch to begin with, 0-based; they are those of the whole epoch.
+
+        Yields:
+            Images, float32 N x 3 x S x S in channels-last memory format, and labels, int64
+            N, both on the device.
+
+        Raises:
+            ValueError: `start` is not in the epoch or just after it.
+        """
+        self._check_start(start)
+        return self._train_batches(epoch, start) if self.train else self._test_batches(start)
+
+    def pixels(self, epoch: int = 0, start: int = 0) -> Iterator[Batch]:
+        """Iterate over the batches of an epoch as they are before lighting and normalisation.
+
+        Args:
+            epoch: 0-based; without meaning for testing.
+            start: the batch to begin with, 0-based.
+
+        Yields:
+            Images, uint8 N x S x S x 3, cut, mirrored and augmented, and labels, int64 N, both
+            on the device.
+
+        Raises:
+            ValueError: `start` is not in the epoch or just after it.
+        """
+        self._check_start(start)
+        if self.train:
+            plan = self._plan_epoch(epoch, start)
+            return zip(self._train_pixels(plan), self._plan_labels(plan), strict=True)
+        parts = self._test_parts(start)
+        # Of images that are held they would be a view.
+        squares = (images.clone() for images in self._images.test_batches(parts, self._centre))
+        return zip(squares, (self._labels[part] for part in parts), strict=True)
+
+    def _check_start(self, start: int) -> None:
+        if not 0 <= start <= len(self):
+            raise ValueError(f"start is {start}; expected 0 to {len(self)}")
+
+    def _train_batches(self, epoch: int, start: int) -> Iterator[Batch]:
+        plan = self._plan_epoch(epoch, start)
+        light = None if plan.light is None else transforms.to_device(plan.light, self.device)
+        inside = self._inside(plan)
+        batches = zip(self._train_pixels(plan), self._plan_labels(plan), strict=True)
+        for number, (images, labels) in enumerate(batches):
+            part = plan.part(number)
+            lit = None if light is None else light[part]
+            if inside is None:
+                normalised = self._normalize(images, lit)
+            else:
+                rows, columns = self._inside_rows[inside[0][part]], inside[1][part]
+                normalised = self._normalize.padded(
+                    images, rows, self._inside_columns[columns], lit
+                )
+            yield self._lay_out(normalised), labels
+
+    def _train_pixels(self, plan: EpochPlan) -> Iterator[Tensor]:
+        for number, images in enumerate(self._images.train_batches(plan, self.transform)):
+            if plan.draws is not None:
+                apply_draws(images, plan.draws[plan.part(number)])
+            yield images
+
+    def _plan_epoch(self, epoch: int, start: int) -> EpochPlan:
+        """Draw all that happens in an epoch: per batch there is only slicing left."""
+        indices = self.dataset.indices
+        order = randomness.epoch_order(self.seed, epoch, indices)
+        batches = order[: self.total_images].reshape(len(self), self.batch_size)
+        rows = batches[start:, self._part(self.batch_size)].ravel()
+        return plan_epoch(
+            self.transform, self.dataset.im_size, self.seed, epoch, rows, indices[rows], self._share
+        )
+
+    def _plan_labels(self, plan: EpochPlan) -> Iterator[Tensor]:
+        labels = self._labels[transforms.to_device(plan.rows, self.device)]
+        return (labels[plan.part(number)] for number in range(len(plan)))
+
+    def _inside(self, plan: EpochPlan) -> tuple[Tensor, Tensor] | None:
+        """Return the crops' places in the tables of what is image; None where all of it is."""
+        if not self.transform.pad or plan.draws is not None or plan.offsets is None:
+            return None
+        assert self.dataset.im_size is not None
+        room = padded_room(self.dataset.im_size, self.transform)[1]
+        rows, columns = plan.offsets.T
+        mirrored = columns + (room + 1) * plan.flips
+        return (
+            transforms.to_device(rows, self.device),
+            transforms.to_device(mirrored, self.device),
+        )
+
+    def _test_batches(self, start: int) -> Iterator[Batch]:
+        parts = self._test_parts(start)
+        for part, images in zip(parts, self._images.test_batches(parts, self._centre), strict=True):
+            yield self._lay_out(self._normalize(images)), self._labels[part]
+
+    def _test_parts(self, start: int) -> list[slice]:
+        """Return which of this process's images each batch takes."""
+        share = self._share
+        return [
+            slice(first, first + share) for first in range(start * share, len(self._labels), share)
+        ]
+
+    def _lay_out(self, images: Tensor) -> Tensor:
+        """Return N x H x W x 3 images as N x 3 x H x W, in the memory format asked for."""
+        images = images.permute(0, 3, 1, 2)
+        return images if self._channels_last else images.contiguous()
+
+    def _open_images(
+        self, threads: int, workers: int, max_resident_bytes: int
+    ) -> HeldImages | StreamedImages | FileImages:
+        if isinstance(self.dataset, ImageTree):
+            return FileImages(self.dataset, self._own, self.device, workers)
+        reader = RecordReader(self.dataset.images)
+        positions = self.dataset.indices[self._own]
+        border = (self.transform.pad, self._border_colour())
+        # The CPU cuts what is resized where it is read: holding it would cost memory only.
+        can_hold = self.device.type != "cpu" or not self.transform.resized
+        if can_hold and self._bytes() <= max_resident_bytes:
+            try:
+                return HeldImages(reader, positions, self.device, *border)
+            except torch.OutOfMemoryError:
+                # Others use the GPU too: it can be done without.
+                torch.cuda.empty_cache()
+        return StreamedImages(reader, positions, self.device, threads, *border)
+
+    def _default_limit(self, gpu_share: float) -> int:
+        """Return up to how many bytes a side is held on the device."""
+        if self.device.type == "cpu":
+            return MAX_HELD_BYTES
+        return int(gpu_share * torch.cuda.get_device_properties(self.device).total_memory)
+
+    def _bytes(self) -> int:
+        assert self.dataset.im_size is not None
+        height, width = (length + 2 * self.transform.pad for length in self.dataset.im_size)
+        return len(self._labels) * height * width * 3
+
+    def _border_colour(self) -> Tensor | None:
+        if not self.transform.augment:
+            return None
+        mean = torch.from_numpy(self.dataset.mean * 255)
+        return mean.round().to(torch.uint8).to(self.device)

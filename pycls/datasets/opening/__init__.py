@@ -1,0 +1,1 @@
+"""Finding and opening prepared sets, their subsets, and what a set will hold."""

@@ -1,0 +1,243 @@
+"""Preparation: from a data set's name to a complete prepared set, once."""
+
+import functools
+import math
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pycls.datasets.catalog.catalog import find_entry
+from pycls.datasets.catalog.entry import CatalogEntry
+from pycls.datasets.opening.locate import resolve_data_dir
+from pycls.datasets.preparation.ingest import Execution
+from pycls.datasets.preparation.progress import Progress
+from pycls.datasets.preparation.work_folder import WorkFolder, naming
+from pycls.datasets.store.store import is_store, open_store
+from pycls.datasets.store.writer import SetFacts, remove_stale_partials, write_store
+from pycls.errors import ConfigError, DataError
+from pycls.files import exclusive_lock
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+
+
+def prepare(
+    key: str,
+    out_dir: str | os.PathLike[str] | None = None,
+    *,
+    raw: str | os.PathLike[str] | None = None,
+    name: str | None = None,
+    replace: bool = False,
+    workers: int | None = None,
+    progress: Progress | None = None,
+    drop_unreadable: bool = False,
+    **options: Any,
+) -> Path:
+    """Make a prepared set, or leave it as it is where it is complete already.
+
+    Several processes may ask for the same set at the same time: one makes it. One that is
+    interrupted goes on where it was when it is asked again.
+
+    Args:
+        key: a data set of the catalogue.
+        out_dir: folder of the prepared sets; by default PYCLS_DATA, or else `data`.
+        raw: the download of a set that needs one: a folder, an archive or a file.
+        name: what to call the prepared set; by default `key`.
+        replace: make it again where it is damaged or was made with other options.
+        workers: processes that decode images; by default one for each usable core. The result
+            does not depend on it.
+        progress: is told how far the work is; silent by default.
+        drop_unreadable: leave out images that cannot be read and list them in the set's
+            report, instead of failing when the others are done.
+        **options: options of the set that differ from the catalogue's.
+
+    Returns:
+        The prepared set's folder.
+
+    Raises:
+        ConfigError: unknown set or option, an option's value of a wrong type, a bad name, no
+            `raw` for a set that needs it.
+        DataError: something else is in its place, it is damaged, or was prepared with
+            other options; `raw` is not the set's download, damaged or incomplete.
+        OSError: it could not be written, for example on a full disk.
+    """
+    entry = find_entry(key)
+    recipe = {
+        "key": key,
+        "version": entry.version,
+        "options": _complete_options(entry, options),
+    }
+    _check_arguments(entry, raw, name, workers)
+    name = name or key
+    if not _NAME.fullmatch(name):
+        raise ConfigError(
+            f"name '{name}' for a prepared set: expected letters, digits, '_' and '-'"
+        )
+    path = resolve_data_dir(out_dir) / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # One writer at a time; the others wait for it and find the set complete.
+    lock_path = path.with_name(f".{path.name}.lock")
+    with exclusive_lock(lock_path, f"preparing {path}", wait_s=math.inf) as lock, naming(path):
+        remove_stale_partials(path)
+        if not entry.raw:
+            if not path.exists() or _is_outdated(path, recipe, replace):
+                _write(path, name, entry, recipe)
+            return path
+        execution = Execution(workers, progress or Progress(), drop_unreadable, lock)
+        _prepare_raw(path, name, entry, recipe, raw, replace, execution)
+    return path
+
+
+def _check_arguments(
+    entry: CatalogEntry,
+    raw: str | os.PathLike[str] | None,
+    name: str | None,
+    workers: int | None,
+) -> None:
+    if raw is not None and not entry.raw:
+        raise ConfigError(
+            f"data set '{entry.key}' comes inside an installed package; leave --raw out"
+        )
+    if entry.raw and not entry.num_classes and name is None:
+        raise ConfigError(f"data set '{entry.key}': give the set of your own a name with --name")
+    if workers is not None and workers < 1:
+        raise ConfigError(f"workers {workers}: expected at least 1")
+
+
+def _prepare_raw(
+    path: Path,
+    name: str,
+    entry: CatalogEntry,
+    recipe: dict[str, Any],
+    raw: str | os.PathLike[str] | None,
+    replace: bool,
+    execution: Execution,
+) -> None:
+    """Prepare a downloaded set, unless it is there."""
+    from pycls.datasets.preparation.plan import (
+        check_pipeline_options,
+        compute_listing_digest,
+        read_listing,
+    )
+    from pycls.datasets.sources.sources import open_source
+
+    check_pipeline_options(recipe["options"])
+    source = listing = None
+    if raw is not None and not entry.num_classes:
+        # Anything may be behind this key, so what it was made of is part of the recipe.
+        source = open_source(raw)
+        listing = read_listing(entry, source, recipe["options"])
+        recipe["source"] = compute_listing_digest(listing)
+    if path.exists() and not _is_outdated(path, recipe, replace):
+        _remove_finished_work(path, recipe)
+        return
+    if raw is None:
+        kind, what = ("a download", "Download") if entry.num_classes else ("your files", "Expected")
+        raise ConfigError(
+            f"data set '{entry.key}' is made from {kind}; say where with --raw PATH. {what}: "
+            f"{entry.download}"
+        )
+    from pycls.datasets.preparation.ingest import ingest
+
+    if source is None or listing is None:
+        execution.progress.say(f"listing {raw}")
+        source = open_source(raw)
+        listing = read_listing(entry, source, recipe["options"])
+    facts = functools.partial(_make_facts, name, entry, recipe)
+    ingest(path, source, listing, facts, recipe, {"citation": entry.citation}, execution)
+
+
+def _remove_finished_work(path: Path, recipe: Mapping[str, Any]) -> None:
+    """Remove what a process killed after it had put the set in its place left."""
+    work = WorkFolder(path)
+    plan = work.read_plan()
+    if isinstance(plan, Mapping) and plan.get("recipe") == recipe:
+        work.remove()
+
+
+def _write(path: Path, name: str, entry: CatalogEntry, recipe: Mapping[str, Any]) -> Path:
+    raw = entry.load_reader()(**recipe["options"])
+    facts = _make_facts(name, entry, recipe, raw.split_rule)
+    return write_store(path, raw.images, raw.labels, raw.split, raw.class_names, facts)
+
+
+def _make_facts(
+    name: str, entry: CatalogEntry, recipe: Mapping[str, Any], split_rule: str
+) -> SetFacts:
+    return SetFacts(
+        name=name,
+        title=entry.title if entry.num_classes else name,
+        description=entry.description,
+        source=entry.source,
+        licence=entry.licence,
+        split_rule=split_rule,
+        error_metric=entry.error_metric,
+        seed=recipe["options"].get("seed"),
+        mirror=entry.mirror,
+        recipe=recipe,
+    )
+
+
+def _is_outdated(path: Path, recipe: Mapping[str, Any], replace: bool) -> bool:
+    """Say whether what is at `path` has to be made again; refuse to without `replace`."""
+    if not is_store(path):
+        if path.is_dir() and not any(path.iterdir()):
+            return True
+        raise DataError(f"{path}: is there and is not a prepared set; choose another --out")
+    try:
+        found = open_store(path).meta.get("recipe")
+    except DataError as error:
+        if replace:
+            return True
+        raise DataError(f"{error}, or use --replace") from None
+    if isinstance(found, dict) and "source" not in recipe:
+        # Asked for without naming the source again.
+        found.pop("source", None)
+    if found == recipe:
+        return False
+    if replace:
+        return True
+    raise DataError(
+        f"{path}: was prepared otherwise: {_describe_difference(found, recipe)}; use --replace to "
+        "make it again, or give another --name"
+    )
+
+
+def _describe_difference(found: Any, asked: Mapping[str, Any]) -> str:
+    """Say which parts of two recipes differ, for a message."""
+    before, now = _flatten(found), _flatten(asked)
+    return ", ".join(
+        f"{part} was {before.get(part, 'not there')}, now {now.get(part, 'not there')}"
+        for part in sorted(before.keys() | now.keys())
+        if before.get(part) != now.get(part)
+    )
+
+
+def _flatten(recipe: Any) -> dict[str, Any]:
+    if not isinstance(recipe, Mapping):
+        return {"recipe": recipe}
+    options = recipe.get("options")
+    rest = {part: value for part, value in recipe.items() if part != "options"}
+    return {**rest, **(options if isinstance(options, Mapping) else {})}
+
+
+def _complete_options(entry: CatalogEntry, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Fill in the catalogue's defaults and check names and types."""
+    for option, value in given.items():
+        if option not in entry.options:
+            raise ConfigError(
+                f"data set '{entry.key}' has no option '{option}'; its options are "
+                f"{', '.join(entry.options)}"
+            )
+        default = entry.options[option]
+        fits = type(value) is type(default) or (type(default) is float and type(value) is int)
+        if not fits:
+            raise ConfigError(
+                f"data set '{entry.key}', option {option}: {value!r} is not "
+                f"{_KINDS[type(default)]} like the default {default!r}"
+            )
+    return {**entry.options, **given}
+
+
+_KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}

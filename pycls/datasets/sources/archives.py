@@ -1,0 +1,222 @@
+"""What is in a zip or tar file, archives within it included."""
+
+import functools
+import io
+import os
+import struct
+import tarfile
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import IO
+
+from pycls.datasets.sources.byte_stores import (
+    BZIP2,
+    DEFLATED,
+    STORED,
+    Member,
+    Span,
+    Store,
+    Unpacked,
+    damaged,
+    find_data,
+    iter_decompressed,
+    iter_member,
+)
+from pycls.errors import DataError
+
+_KINDS = {
+    ".zip": "zip",
+    ".tar": "tar",
+    ".tar.gz": "gz",
+    ".tgz": "gz",
+    ".tar.bz2": "bz2",
+    ".tbz2": "bz2",
+    ".tar.xz": "xz",
+    ".txz": "xz",
+}
+# Formats that nothing we depend on reads, with the programs that unpack them.
+UNPACKERS = {".rar": "unrar, unar or 7z", ".7z": "7z"}
+_MOST_LEVELS = 5
+_JUNK = frozenset({".ds_store", "__macosx", "thumbs.db", "desktop.ini"})
+
+
+def archive_suffix(name: str) -> str:
+    """Return the suffix that makes a file an archive we read (".zip", ".tar.gz"), or ""."""
+    lower = name.lower()
+    return next((suffix for suffix in _KINDS if lower.endswith(suffix)), "")
+
+
+def kind_of(name: str) -> str:
+    """Return an archive's kind by its name: "zip", "tar", "gz", "bz2", "xz", or ""."""
+    return _KINDS.get(archive_suffix(name), "")
+
+
+def is_junk(name: str) -> bool:
+    """Say whether a path names what systems leave behind, not the set's publisher."""
+    parts = name.lower().split("/")
+    return any(part in _JUNK or part.startswith("._") for part in parts)
+
+
+@dataclass(frozen=True)
+class Location:
+    """Where an archive is.
+
+    Attributes:
+        store: position, in the source's list of stores, of the one it lies in.
+        start: offset of its first byte there.
+        size: its bytes.
+        kind: see `kind_of`.
+        prefix: what the names of its members begin with: "" or its own path and "/".
+        where: what to call it in messages.
+        level: how many archives it lies in, itself included.
+    """
+
+    store: int
+    start: int
+    size: int
+    kind: str
+    prefix: str
+    where: str
+    level: int = 1
+
+
+def list_archive(stores: list[Store], archive: Location) -> Iterator[Member]:
+    """Yield the files in an archive, those of archives within it under their paths.
+
+    Args:
+        stores: the source's stores; archives that must be unpacked to be read add theirs.
+        archive: where it is.
+
+    Raises:
+        DataError: the archive is damaged, cut short, encrypted, packed by a method nothing
+            here reads, or names a file outside itself.
+    """
+    if archive.level > _MOST_LEVELS:
+        raise DataError(
+            f"{archive.where}: more than {_MOST_LEVELS} archives within each other; unpack it"
+        )
+    if archive.kind in ("gz", "bz2", "xz"):
+        archive = _decompress(stores, archive)
+    walk = _walk_zip if archive.kind == "zip" else _walk_tar
+    # By name: of a file that was added again, the later one counts, as when unpacking.
+    found: dict[str, Member] = {}
+    with stores[archive.store].opened() as descriptor:
+        file: IO[bytes] = io.BufferedReader(Span(descriptor, archive.start, archive.size))
+        for member in walk(file, archive):
+            found[member.name] = member
+    for member in found.values():
+        if kind := kind_of(member.name):
+            yield from list_archive(stores, _locate(stores, member, kind, archive))
+        else:
+            yield member
+
+
+def _decompress(stores: list[Store], archive: Location) -> Location:
+    """Add the store with the tar file that is in a compressed one."""
+    unpack = functools.partial(
+        iter_decompressed,
+        stores[archive.store],
+        archive.start,
+        archive.size,
+        archive.kind,
+        archive.where,
+    )
+    stores.append(Unpacked(unpack))
+    with stores[-1].opened() as descriptor:
+        size = os.fstat(descriptor).st_size
+    return replace(archive, store=len(stores) - 1, start=0, size=size, kind="tar")
+
+
+def _locate(stores: list[Store], member: Member, kind: str, outer: Location) -> Location:
+    """Say where an archive in an archive is, unpacking it if it is deflated there."""
+    where = f"{outer.where}: {member.name.removeprefix(outer.prefix)}"
+    store, start = member._store, 0
+    if member._method == STORED:
+        start = find_data(stores[store], member, where)
+    else:
+        stores.append(Unpacked(functools.partial(iter_member, stores[store], member, where)))
+        store = len(stores) - 1
+    return Location(store, start, member.size, kind, f"{member.name}/", where, outer.level + 1)
+
+
+def _walk_zip(file: IO[bytes], archive: Location) -> Iterator[Member]:
+    where = archive.where
+    try:
+        with zipfile.ZipFile(file) as opened:
+            entries = opened.infolist()
+    except (zipfile.BadZipFile, struct.error, ValueError, OverflowError) as error:
+        raise damaged(where, str(error)) from None
+    except NotImplementedError as error:
+        raise DataError(f"{where}: {error}; unpack it and give the folder") from None
+    for entry in entries:
+        # Some packers of Windows write its separator.
+        name = _check_name(entry.filename.replace("\\", "/"), where)
+        if entry.is_dir() or is_junk(name):
+            continue
+        problem = ""
+        if entry.flag_bits & 0x1:
+            problem = "encrypted"
+        elif entry.compress_type not in (STORED, DEFLATED, BZIP2):
+            problem = f"packed by the method {entry.compress_type}, which Python does not read"
+        if problem:
+            raise DataError(f"{where}: '{name}' is {problem}; unpack it and give the folder")
+        yield Member(
+            archive.prefix + name,
+            entry.file_size,
+            archive.store,
+            archive.start + entry.header_offset,
+            entry.compress_size,
+            entry.compress_type,
+            entry.CRC,
+        )
+
+
+def _walk_tar(file: IO[bytes], archive: Location) -> Iterator[Member]:
+    where = archive.where
+    # Offset and size by name, for hard links.
+    places: dict[str, tuple[int, int]] = {}
+    try:
+        with tarfile.open(fileobj=file, mode="r:") as opened:
+            while (entry := opened.next()) is not None:
+                # The list it keeps would take a kilobyte a file.
+                opened.members.clear()  # type: ignore[attr-defined]
+                name = _check_name(entry.name, where)
+                if entry.isdir() or is_junk(name):
+                    continue
+                if entry.isreg() and not entry.issparse():
+                    place = entry.offset_data, entry.size
+                elif entry.islnk() and entry.linkname in places:
+                    place = places[entry.linkname]
+                else:
+                    raise DataError(
+                        f"{where}: '{name}' is a link or special file; unpack the archive and "
+                        "give the folder"
+                    )
+                places[entry.name] = place
+                offset, size = place
+                yield Member(archive.prefix + name, size, archive.store, archive.start + offset)
+            end = opened.offset
+    except tarfile.TarError as error:
+        raise damaged(where, str(error)) from None
+    file.seek(end)
+    if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+        raise damaged(where, "it does not end as a tar file does")
+
+
+def _check_name(name: str, where: str) -> str:
+    """Return a member's path without "." and empty parts; refuse one that leads outside."""
+    parts = name.split("/")
+    if name.startswith("/") or ".." in parts or parts[0].endswith(":"):
+        raise DataError(
+            f"{where}: refused, since it names a file outside itself: '{name}'; a data set's "
+            "archive does not, so take it from its publisher"
+        )
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise DataError(
+            f"{where}: the file name {name!r} is not UTF-8; unpack the archive, rename the file "
+            "and give the folder"
+        ) from None
+    return "/".join(part for part in parts if part not in ("", "."))

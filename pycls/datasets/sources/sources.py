@@ -1,0 +1,186 @@
+"""A tree of files that sees through archives: a data set as it was downloaded.
+
+A source is a folder, an archive or one file. An archive found in it counts as a folder, so
+that readers of data sets see one tree however the download is packed. Zip and tar files are
+read in place. What is compressed as a whole (`.tar.gz`, an archive deflated within a zip) goes
+through a temporary file that vanishes with the process.
+"""
+
+import errno
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pycls.datasets.sources.archives import UNPACKERS, Location, is_junk, kind_of, list_archive
+from pycls.datasets.sources.byte_stores import DiskFile, Member, Store, read_member
+from pycls.errors import DataError
+
+__all__ = ["Member", "Source", "open_source"]
+
+
+class Source:
+    """The files of a folder or archive; :func:`open_source` makes one.
+
+    It can be pickled. The copy carries where the files' bytes are, not the list of files: a
+    worker that is handed members can read them, one that asks for `members` lists anew.
+
+    Attributes:
+        path: as the user gave it.
+    """
+
+    def __init__(self, path: Path, kind: str):
+        self.path = path
+        self._kind = kind
+        self._root = path.parent if kind == "file" else path
+        self._stores: list[Store] = []
+        self._members: tuple[Member, ...] | None = None
+        self._by_name: dict[str, Member] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_members": None, "_by_name": {}}
+
+    @property
+    def members(self) -> tuple[Member, ...]:
+        """All files, what systems leave behind left out, sorted by name."""
+        if self._members is None:
+            # Built aside, so that members handed out before go on pointing where they did.
+            stores: list[Store] = []
+            self._members = tuple(sorted(self._list(stores), key=lambda member: member.name))
+            self._stores = stores
+        return self._members
+
+    def read(self, member: Member) -> bytes:
+        """Return the bytes of a member.
+
+        Raises:
+            DataError: it is gone, changed, damaged or cut short; names source and member.
+        """
+        where = f"{self.path}: {member.name}"
+        try:
+            if member._store >= 0:
+                return read_member(self._stores[member._store], member, where)
+            data = (self._root / member.name).read_bytes()
+        except OSError as error:
+            raise _unreadable(where, error) from None
+        if len(data) != member.size:
+            raise DataError(
+                f"{where}: {len(data)} bytes, {member.size} when it was listed; leave the files "
+                "alone while they are read"
+            )
+        return data
+
+    def at(self, name: str) -> Member | None:
+        """Return the file of that path below the root, or None.
+
+        A source that is one file finds the files beside it too.
+        """
+        if self._kind == "file":
+            path = self._root / name
+            inside = not Path(name).is_absolute() and ".." not in Path(name).parts
+            return Member(name, path.stat().st_size) if inside and path.is_file() else None
+        if not self._by_name:
+            self._by_name = {member.name: member for member in self.members}
+        return self._by_name.get(name)
+
+    def describe(self) -> str:
+        """Return what it is and how much is in it, for messages."""
+        kind = {"folder": "folder", "file": "file"}.get(self._kind, "archive")
+        count = f" of {len(self.members):,} files" if self._kind != "file" else ""
+        return f"{self.path} ({kind}{count})"
+
+    def _list(self, stores: list[Store]) -> Iterator[Member]:
+        if self._kind == "file":
+            yield Member(self.path.name, self.path.stat().st_size)
+        elif self._kind == "folder":
+            yield from _list_folder(self.path, stores)
+        else:
+            yield from _list_file(self.path, self._kind, stores)
+
+
+def open_source(path: str | os.PathLike[str]) -> Source:
+    """List the files of a folder, an archive (zip, tar, compressed tar) or one file.
+
+    Raises:
+        DataError: there is nothing at `path` or nothing in it, it cannot be read, an archive
+            is damaged or cut short, or of a format that must be unpacked first.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise DataError(f"{path}: there is no such file or folder; give the data set's download")
+    try:
+        source = Source(path, "folder" if path.is_dir() else _sniff(path))
+        if not source.members:
+            raise DataError(f"{path}: there is no file in it; give the data set's download")
+    except OSError as error:
+        raise _unreadable(str(path), error) from None
+    return source
+
+
+def _sniff(path: Path) -> str:
+    """Return the kind of a file: by its name, then, since downloads get renamed, by content."""
+    with path.open("rb") as file:
+        head = file.read(512)
+    suffix = path.suffix.lower()
+    if suffix in UNPACKERS or head.startswith((b"Rar!", b"7z\xbc\xaf")):
+        suffix = ".7z" if suffix == ".7z" or head.startswith(b"7z") else ".rar"
+        raise DataError(
+            f"{path}: a {suffix} file must be unpacked first, with {UNPACKERS[suffix]}; then give "
+            "the unpacked folder"
+        )
+    if not head:
+        raise DataError(f"{path}: the file is empty; download it again")
+    if kind := kind_of(path.name):
+        return kind
+    if head.startswith(b"PK\x03\x04"):
+        return "zip"
+    if head.startswith(b"\x1f\x8b"):
+        return "gz"
+    return "tar" if head[257:262] == b"ustar" else "file"
+
+
+def _list_file(path: Path, kind: str, stores: list[Store], prefix: str = "") -> Iterator[Member]:
+    stores.append(DiskFile(path))
+    size = path.stat().st_size
+    return list_archive(stores, Location(len(stores) - 1, 0, size, kind, prefix, str(path)))
+
+
+def _list_folder(root: Path, stores: list[Store]) -> Iterator[Member]:
+    for name, size in _walk(root, "", (os.path.realpath(root),)):
+        if kind := kind_of(name):
+            yield from _list_file(root / name, kind, stores, f"{name}/")
+        else:
+            yield Member(name, size)
+
+
+def _walk(folder: Path, prefix: str, above: tuple[str, ...]) -> Iterator[tuple[str, int]]:
+    """Yield path and size of all files, links followed."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            name = prefix + entry.name
+            if is_junk(entry.name):
+                continue
+            if entry.is_dir():
+                real = os.path.realpath(entry.path)
+                if real in above:
+                    raise DataError(f"{entry.path}: a link to a folder it lies in; remove it")
+                yield from _walk(Path(entry.path), f"{name}/", (*above, real))
+            elif entry.is_file():
+                _check_encoding(name, folder)
+                yield name, entry.stat().st_size
+            elif entry.is_symlink():
+                raise DataError(f"{entry.path}: a link to a file that is not there; mend it")
+
+
+def _check_encoding(name: str, folder: Path) -> None:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise DataError(f"{folder}: the file name {name!r} is not UTF-8; rename the file") from None
+
+
+def _unreadable(where: str, error: OSError) -> Exception:
+    """Return the error that says a file cannot be read; a full disk's stays what it is."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return error
+    return DataError(f"{where}: cannot be read: {error.strerror or error}; check it and its owner")

@@ -1,0 +1,1 @@
+"""Prepared sets on disk: how they are read and written."""

@@ -1,0 +1,359 @@
+"""Writing a prepared set: all of it or nothing.
+
+A set is written to a hidden folder beside its place, flushed to disk and renamed: a kill or
+a full disk leaves nothing that opens. :func:`write_store` does it from images that come one
+after the other; :func:`finish_store` completes a folder whose images are written already.
+"""
+
+import hashlib
+import io
+import os
+import shutil
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+from pycls import files
+from pycls.datasets.store.channel_sums import ChannelSums, sum_histogram
+from pycls.datasets.store.store import (
+    ARRAY_FILES,
+    FORMAT_VERSION,
+    META_FILE,
+    SIDES,
+    ImageArray,
+    IntArray,
+    compute_fingerprint,
+)
+from pycls.errors import DataError
+
+_BLOCK_BYTES = 1 << 22
+
+
+@dataclass(frozen=True)
+class SetFacts:
+    """What a prepared set says about itself, beside what is computed from its arrays."""
+
+    name: str
+    title: str
+    description: str
+    source: str
+    licence: str
+    split_rule: str
+    error_metric: str = "top1"
+    seed: int | None = None
+    mirror: bool = True
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+
+
+class _HashingWriter:
+    """A binary file that keeps the SHA-256 and the number of the bytes written to it."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._hash = hashlib.sha256()
+        self._bytes = 0
+
+    def write(self, data: Any) -> int:
+        self._hash.update(data)
+        self._bytes += memoryview(data).nbytes
+        return self._file.write(data)
+
+    def record(self) -> dict[str, Any]:
+        return {"bytes": self._bytes, "sha256": self._hash.hexdigest()}
+
+
+def write_store(
+    path: str | os.PathLike[str],
+    images: ImageArray | Iterable[ImageArray],
+    labels: npt.ArrayLike,
+    split: npt.ArrayLike,
+    class_names: Sequence[str],
+    facts: SetFacts,
+) -> Path:
+    """Write a prepared set; on success it takes the place of what is at `path`.
+
+    For one writer of `path` at a time (:func:`pycls.datasets.preparation.prepare.prepare` holds a
+    lock): what killed writers of the same set left behind is removed first.
+
+    Args:
+        path: the set's folder.
+        images: uint8, N x H x W x 3, or any iterable of N images of one size, which are
+            written as they come and never held together.
+        labels: N integers, positions in `class_names`.
+        split: N values, 0 for train and 1 for test.
+        class_names: distinct names in label order.
+        facts: what the set says about itself.
+
+    Returns:
+        `path`.
+
+    Raises:
+        DataError: the parts do not fit together (sizes, types, label range, an empty class
+            or side).
+        OSError: it could not be written; nothing is left behind then.
+    """
+    path = Path(path)
+    labels = np.ascontiguousarray(labels, dtype=np.int64)
+    split = np.ascontiguousarray(split, dtype=np.uint8)
+    check_labels(facts.name, labels, split, class_names)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    remove_stale_partials(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}{files.PARTIAL_SUFFIX}")
+    try:
+        temporary.mkdir()
+        record, im_size, sums = _write_images(temporary / ARRAY_FILES[0], images, split, facts.name)
+        _complete(temporary, path, record, im_size, sums, labels, split, class_names, facts)
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
+        raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return path
+
+
+def start_images(path: Path, count: int, im_size: tuple[int, int]) -> int:
+    """Make an `images.npy` of its full size, to be filled in any order.
+
+    A file that is there is kept, but for its header and what lies behind the images.
+
+    Args:
+        path: the file.
+        count: number of images.
+        im_size: height and width, in pixels.
+
+    Returns:
+        Where the first image begins, in bytes; the others follow without gaps.
+    """
+    header = io.BytesIO()
+    _write_header(header, (count, *im_size, 3), np.dtype(np.uint8))
+    offset = header.tell()
+    with path.open("r+b" if path.exists() else "w+b") as file:
+        file.write(header.getvalue())
+        file.truncate(offset + count * im_size[0] * im_size[1] * 3)
+        _flush(file)
+    return offset
+
+
+def finish_store(
+    folder: Path,
+    path: Path,
+    im_size: tuple[int, int],
+    sums: ChannelSums,
+    labels: npt.ArrayLike,
+    split: npt.ArrayLike,
+    class_names: Sequence[str],
+    facts: SetFacts,
+    extra: Mapping[str, Any],
+    advance: Callable[[int], None],
+) -> None:
+    """Complete a folder that holds `images.npy`; it then takes the place of what is at `path`.
+
+    May be repeated after a kill at any point.
+
+    Args:
+        folder: holds the images, on the file system of `path`.
+        path: the set's folder.
+        im_size: height and width of the images, in pixels.
+        sums: over the train side.
+        labels: N integers, positions in `class_names`.
+        split: N values, 0 for train and 1 for test.
+        class_names: distinct names in label order.
+        facts: what the set says about itself.
+        extra: more of that, entered into `meta.json` beside the facts.
+        advance: told the number of bytes read, as the images are read once for their checksum.
+
+    Raises:
+        DataError: as :func:`write_store`.
+        OSError: it could not be written.
+    """
+    labels = np.ascontiguousarray(labels, dtype=np.int64)
+    split = np.ascontiguousarray(split, dtype=np.uint8)
+    check_labels(facts.name, labels, split, class_names)
+    record = _hash_file(folder / ARRAY_FILES[0], advance)
+    _complete(folder, path, record, list(im_size), sums, labels, split, class_names, facts, extra)
+
+
+def _complete(
+    folder: Path,
+    path: Path,
+    images_record: dict[str, Any],
+    im_size: list[int],
+    sums: ChannelSums,
+    labels: IntArray,
+    split: npt.NDArray[np.uint8],
+    class_names: Sequence[str],
+    facts: SetFacts,
+    extra: Mapping[str, Any] | None = None,
+) -> None:
+    """Write what belongs beside the images, the meta file last, and move the folder."""
+    arrays = {
+        ARRAY_FILES[0]: images_record,
+        ARRAY_FILES[1]: _write_array(folder / ARRAY_FILES[1], labels),
+        ARRAY_FILES[2]: _write_array(folder / ARRAY_FILES[2], split),
+    }
+    mean, std = sums.compute_statistics()
+    meta = {
+        **asdict(facts),
+        **(extra or {}),
+        "format": FORMAT_VERSION,
+        "arrays": arrays,
+        "class_names": list(class_names),
+        "num_classes": len(class_names),
+        "counts": count_images(labels, split, class_names),
+        "num_images": len(labels),
+        "im_size": im_size,
+        "mean": mean,
+        "std": std,
+        "fingerprint": compute_fingerprint(arrays, class_names),
+    }
+    files.write_json(folder / META_FILE, meta)
+    _sync_folder(folder)
+    _replace_folder(folder, path)
+
+
+def remove_stale_partials(path: Path) -> None:
+    """Remove what killed writers of the set at `path` left beside it."""
+    for left in path.parent.glob(f".{path.name}.*{files.PARTIAL_SUFFIX}"):
+        # Not the folder of a set whose name only begins alike.
+        if left.name.removeprefix(f".{path.name}.").split(".")[0].isdigit():
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def check_labels(
+    name: str, labels: IntArray, split: npt.NDArray[np.uint8], class_names: Sequence[str]
+) -> None:
+    """Check that labels (N), split (N) and class names fit together.
+
+    Raises:
+        DataError: lengths, label range, a class name twice, a class empty on a side.
+    """
+    if labels.ndim != 1 or labels.shape != split.shape or not len(labels):
+        raise DataError(
+            f"{name}: labels of shape {labels.shape} and split of shape {split.shape}; "
+            "expected two lists of one length, at least 1"
+        )
+    if len(set(class_names)) != len(class_names):
+        raise DataError(f"{name}: a class name occurs twice in {list(class_names)}")
+    if labels.min() < 0 or labels.max() >= len(class_names):
+        raise DataError(
+            f"{name}: labels from {labels.min()} to {labels.max()}, expected 0 to "
+            f"{len(class_names) - 1}"
+        )
+    if split.max() > 1:
+        raise DataError(f"{name}: split holds {split.max()}; expected 0 (train) or 1 (test)")
+    for side, counts in count_images(labels, split, class_names).items():
+        empty = [label for label, count in counts.items() if not count]
+        if empty:
+            raise DataError(f"{name}: no image on the {side} side of class {', '.join(empty)}")
+
+
+def count_images(
+    labels: IntArray, split: npt.NDArray[np.uint8], class_names: Sequence[str]
+) -> dict[str, dict[str, int]]:
+    """Return {side: {class: number of images}}."""
+    counts = {}
+    for value, side in enumerate(SIDES):
+        found = np.bincount(labels[split == value], minlength=len(class_names))
+        counts[side] = dict(zip(class_names, found.tolist(), strict=True))
+    return counts
+
+
+def _write_images(
+    path: Path, images: Iterable[ImageArray], split: npt.NDArray[np.uint8], name: str
+) -> tuple[dict[str, Any], list[int], ChannelSums]:
+    """Write the images one by one; return record, size and sums over the train side."""
+    histogram = np.zeros((3, 256), dtype=np.int64)
+    shape: tuple[int, ...] = ()
+    count = 0
+    with path.open("wb") as file:
+        writer = _HashingWriter(file)
+        for count, image in enumerate(images, start=1):
+            if count == 1:
+                shape = image.shape
+                _write_header(writer, (len(split), *shape), image.dtype)
+            _check_image(name, count - 1, image, shape, len(split))
+            writer.write(np.ascontiguousarray(image).data)
+            if split[count - 1] == 0:
+                for channel in range(3):
+                    histogram[channel] += np.bincount(image[..., channel].ravel(), minlength=256)
+        _flush(file)
+    if count != len(split):
+        raise DataError(f"{name}: {count} images for {len(split)} labels")
+    return writer.record(), [int(side) for side in shape[:2]], sum_histogram(histogram)
+
+
+def _check_image(
+    name: str, index: int, image: ImageArray, shape: tuple[int, ...], total: int
+) -> None:
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        raise DataError(
+            f"{name}: image {index} is {image.dtype} of shape {image.shape}; expected uint8, "
+            "height x width x 3"
+        )
+    if image.shape != shape:
+        raise DataError(f"{name}: image {index} is of shape {image.shape}, the first of {shape}")
+    if index >= total:
+        raise DataError(f"{name}: more images than the {total} labels")
+
+
+def _write_header(writer: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+    header = {
+        "descr": np.lib.format.dtype_to_descr(dtype),
+        "fortran_order": False,
+        "shape": shape,
+    }
+    np.lib.format.write_array_header_1_0(writer, header)
+
+
+def _write_array(path: Path, array: npt.NDArray[Any]) -> dict[str, Any]:
+    with path.open("wb") as file:
+        writer = _HashingWriter(file)
+        _write_header(writer, array.shape, array.dtype)
+        writer.write(array.data)
+        _flush(file)
+    return writer.record()
+
+
+def _hash_file(path: Path, advance: Callable[[int], None]) -> dict[str, Any]:
+    digest, total = hashlib.sha256(), 0
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK_BYTES):
+            digest.update(block)
+            total += len(block)
+            advance(len(block))
+    return {"bytes": total, "sha256": digest.hexdigest()}
+
+
+def _flush(file: BinaryIO) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _sync_folder(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _replace_folder(temporary: Path, path: Path) -> None:
+    """Put the finished folder in its place; what stood there is moved away first."""
+    replaced = None
+    if path.exists():
+        replaced = path.with_name(f".{path.name}.{os.getpid()}.old{files.PARTIAL_SUFFIX}")
+        path.replace(replaced)
+    try:
+        temporary.replace(path)
+    except OSError:
+        if replaced is not None:
+            replaced.replace(path)
+        raise
+    _sync_folder(path.parent)
+    if replaced is not None:
+        shutil.rmtree(replaced, ignore_errors=True)

@@ -1,0 +1,156 @@
+"""What the command lines of tools/study.py and tools/sweep_launch.py do alike."""
+
+import argparse
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from pycls.core.cli import positive_int
+from pycls.errors import ConfigError, PyclsError
+from pycls.launch.here import train_here
+from pycls.launch.ledger import Ledger
+from pycls.launch.status_table import show
+from pycls.launch.submit import Launcher, cancel, last_launch
+from pycls.launch.target import Target
+from pycls.pool.progress import count
+from pycls.pool.seats import default_workers
+from pycls.slurm.client import Slurm
+from pycls.slurm.options import LaunchOptions, override
+
+LAUNCH_COMMANDS = {
+    "launch": "submit to Slurm what is missing, or train it here with LAUNCH.MODE local",
+    "status": "say how far each run is",
+    "cancel": "take all jobs out of the queue; what runs is saved first",
+    "resume": "submit what was cancelled or lost, as it was launched last",
+    "retry": "try failed runs again, and submit what else is missing",
+}
+_DEFAULT_WATCH_S = 10.0
+
+
+def add_launch_arguments(parser: argparse.ArgumentParser, command: str) -> None:
+    """Add the options of one of LAUNCH_COMMANDS; "overrides" is added by the tool."""
+    if command in ("launch", "cancel", "resume", "retry"):
+        parser.add_argument("--yes", action="store_true", help="do not ask")
+    if command in ("launch", "resume", "retry"):
+        parser.add_argument(
+            "--dry-run", action="store_true",
+            help="print the batch scripts that would be submitted; change nothing",
+        )  # fmt: skip
+        parser.add_argument(
+            "--workers", type=positive_int, metavar="N",
+            help="with LAUNCH.MODE local: runs at a time (default: one a GPU, else one a core)",
+        )  # fmt: skip
+    if command == "retry":
+        parser.add_argument(
+            "--runs", nargs="+", default=[], metavar="RUN", help="only these (default: all failed)"
+        )
+    if command == "status":
+        parser.add_argument("--json", action="store_true", help="everything, as JSON")
+        parser.add_argument(
+            "--watch", nargs="?", type=float, const=_DEFAULT_WATCH_S, metavar="SECONDS",
+            help=f"again and again (default: every {_DEFAULT_WATCH_S:g} s) until all is settled",
+        )  # fmt: skip
+
+
+def carry_out(command: str, target: Target, args: argparse.Namespace) -> int:
+    """Do one of LAUNCH_COMMANDS; return the exit code.
+
+    Raises:
+        PyclsError: it cannot be done.
+    """
+    if command == "status":
+        return show(target, find_slurm(target), args.json, args.watch)
+    if command == "cancel":
+        return _cancel(target, args.yes)
+    if target.options.is_local:
+        return _launch_here(command, target, args)
+    return _launch_on_slurm(command, target, args)
+
+
+def find_slurm(target: Target) -> Slurm | None:
+    """Return Slurm where it has or may have jobs of a target, else None."""
+    if not Ledger(target.folder).submissions() or shutil.which("sbatch") is None:
+        return None
+    return Slurm(patience_s=5.0, connect=False)
+
+
+def _launch_on_slurm(command: str, target: Target, args: argparse.Namespace) -> int:
+    slurm = Slurm()
+    launcher = _resuming(target, slurm) if command == "resume" else Launcher(target, slurm)
+    target.check()
+    again = args.runs if command == "retry" else None
+    if args.dry_run:
+        print(launcher.dry_run(again=again))
+        return 0
+    for line in target.prepare():
+        print(f"  {line}", flush=True)
+    launcher.launch(_asker(args.yes), again=again)
+    return 0
+
+
+def _resuming(target: Target, slurm: Slurm) -> Launcher:
+    """Return what launches with the options and the code of the last launch."""
+    plan = last_launch(Ledger(target.folder)).plan
+    code = Path(plan["code"])
+    if not code.is_dir():
+        raise PyclsError(
+            f"{code}: the code of the last launch is gone; '{target.command('launch')}' goes on "
+            "with the present code"
+        )
+    given = target.reference()["overrides"]
+    pairs = zip(given[::2], given[1::2], strict=True)
+    words = [word for key, value in pairs if key.startswith("LAUNCH.") for word in (key, value)]
+    options = override(LaunchOptions.from_dict(plan["options"]), words)
+    return Launcher(target, slurm, options=options, code=code, task=plan["task"])
+
+
+def _launch_here(command: str, target: Target, args: argparse.Namespace) -> int:
+    if args.dry_run:
+        raise ConfigError("--dry-run prints batch scripts; LAUNCH.MODE local has none")
+    if command == "retry" and args.runs:
+        raise ConfigError("--runs: with LAUNCH.MODE local all failed runs are tried again")
+    target.check()
+    gpus = target.options.num_gpus
+    workers = args.workers or default_workers(gpus)
+    failed = train_here(target, workers=workers, gpus_each=gpus)
+    if failed:
+        print(f"failed: {', '.join(failed)}; '{target.command('status')}' says why")
+    return 1 if failed else 0
+
+
+def _cancel(target: Target, yes: bool) -> int:
+    ledger = Ledger(target.folder)
+    if not ledger.submissions():
+        raise PyclsError(
+            f"{target.folder}: nothing was launched here on Slurm; what is trained on this machine "
+            "is stopped with Ctrl-C"
+        )
+    slurm = Slurm()
+    if not _asker(yes)(f"{target.title}: cancel all of its jobs"):
+        print("nothing was cancelled")
+        return 0
+    jobs = cancel(ledger, slurm)
+    if not jobs:
+        print(f"{target.title}: no job of it is in Slurm")
+        return 0
+    print(f"{target.title}: cancelled {count(jobs, 'job')}; '{target.command('resume')}' goes on")
+    return 0
+
+
+def _asker(yes: bool) -> Callable[[str], bool]:
+    """Return a function that shows what is to be done and asks for leave."""
+
+    def ask(description: str) -> bool:
+        print(description, flush=True)
+        if yes:
+            return True
+        if not sys.stdin.isatty():
+            raise PyclsError("standard input is no terminal, so nobody can be asked; add --yes")
+        try:
+            return input("go on? [y/N] ").strip().lower() in ("y", "yes")
+        except EOFError:  # Ctrl-D
+            print()
+            return False
+
+    return ask

@@ -1,0 +1,55 @@
+"""The job that looks after a launch: when its arrays have ended, it submits what is left.
+
+Started by a batch script as ``python -m pycls.launch.follow_up FOLDER NUMBER``. What is
+left: runs of jobs that Slurm lost, runs that found no room in the queue, and runs that only now
+can begin, as others gave them weights or were to decide which architectures they train. Where
+nothing is left, it collects the results and is the last one. What somebody cancelled stays so.
+"""
+
+import sys
+from pathlib import Path
+
+from pycls.errors import PyclsError, run_tool
+from pycls.launch.ledger import Ledger
+from pycls.launch.submit import TARGET, Launcher
+from pycls.launch.target import load_target
+from pycls.slurm.client import Slurm
+from pycls.slurm.options import LaunchOptions
+
+
+def main() -> int:
+    """Look after the launch that the command line names."""
+    folder, number = sys.argv[1:]
+    ledger = Ledger(folder)
+    submission = ledger.submission(int(number))
+    if submission.void:
+        print(f"nothing to do: {submission.void}")
+        return 0
+    plan = submission.plan
+    target = load_target(ledger.root / TARGET)
+    launcher = Launcher(
+        target,
+        Slurm(),
+        options=LaunchOptions.from_dict(plan["launch_options"]),
+        code=Path(plan["code"]),
+        task=plan["task"],
+        own_number=submission.number,
+        lock_wait_s=600.0,
+    )
+    try:
+        target.collect()
+    except PyclsError as error:
+        print(f"the results were not collected: {error}", flush=True)
+    target.look_again()
+    launcher.launch(_agree, spare_cancelled=True)
+    launcher.rebalance()
+    return 0
+
+
+def _agree(description: str) -> bool:
+    print(description, flush=True)
+    return True
+
+
+if __name__ == "__main__":
+    run_tool(main)

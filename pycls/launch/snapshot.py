@@ -1,0 +1,101 @@
+"""A copy of the running package, so that jobs run the code as it was when they were launched."""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pycls
+from pycls import files
+from pycls.core.runs.code_version import SNAPSHOT_FILE, code_version
+from pycls.errors import ConfigError
+
+PACKAGE = "pycls"
+_LEFT_OUT_FOLDERS = ("__pycache__",)
+_LEFT_OUT_SUFFIXES = (".pyc", ".pyo", "~", ".swp", ".orig", ".rej", files.PARTIAL_SUFFIX)
+_DIGITS = 16  # of the digest, in the folder's name
+_READ_ONLY = 0o444
+
+
+def snapshot_code(folder: str | os.PathLike[str]) -> Path:
+    """Copy the running package, unless the same code is there already.
+
+    Jobs run the copy when its folder stands first in PYTHONPATH, and PYTHONSAFEPATH is set: else
+    ``python -m`` would prefer a checkout that it happens to be started in.
+
+    Args:
+        folder: where copies are kept, each in a folder named after a digest of its contents.
+
+    Returns:
+        The folder that holds the package ``pycls``, for PYTHONPATH.
+
+    Raises:
+        ConfigError: `folder` cannot be in PYTHONPATH.
+    """
+    folder = Path(folder)
+    if os.pathsep in str(folder.absolute()):
+        raise ConfigError(
+            f"{folder.absolute()}: a folder of code cannot have '{os.pathsep}' in its name, as "
+            "Python takes it for two; choose another folder"
+        )
+    contents = dict(_read_package(Path(pycls.__file__).resolve().parent))
+    commit, dirty = code_version()
+    version = json.dumps({"commit": commit, "dirty": dirty}, sort_keys=True)
+    target = folder / _digest(contents, version)
+    if target.is_dir():
+        return target
+    folder.mkdir(parents=True, exist_ok=True)
+    partial = folder / f".{target.name}.{os.getpid()}{files.PARTIAL_SUFFIX}"
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        _write(partial, contents, version)
+        partial.rename(target)
+    except OSError:
+        if not target.is_dir():  # else another process was faster, with the same contents
+            raise
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return target
+
+
+def snapshot_dir_of_running_code() -> Path | None:
+    """Return the copy that this process runs from, for PYTHONPATH; None: it is no copy."""
+    root = Path(pycls.__file__).resolve().parent.parent
+    return root if (root / SNAPSHOT_FILE).is_file() else None
+
+
+def _read_package(package: Path) -> Iterator[tuple[str, bytes]]:
+    """Yield the relative path and content of each file that belongs to the package."""
+    for parent, folders, names in os.walk(package):
+        folders[:] = sorted(f for f in folders if not f.startswith(".") and _is_kept(f))
+        for name in sorted(names):
+            path = Path(parent, name)
+            if not name.startswith(".") and _is_kept(name) and path.is_file():
+                yield path.relative_to(package).as_posix(), path.read_bytes()
+
+
+def _is_kept(name: str) -> bool:
+    return name not in _LEFT_OUT_FOLDERS and not name.endswith(_LEFT_OUT_SUFFIXES)
+
+
+def _digest(contents: dict[str, bytes], version: str) -> str:
+    digest = hashlib.sha256(version.encode())
+    for name, content in sorted(contents.items()):
+        digest.update(f"\n{name}\n{len(content)}\n".encode())
+        digest.update(content)
+    return digest.hexdigest()[:_DIGITS]
+
+
+def _write(partial: Path, contents: dict[str, bytes], version: str) -> None:
+    for name, content in contents.items():
+        path = partial / PACKAGE / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        # Nobody shall change it by mistake. Folders stay writable: for Python's own cache of
+        # compiled modules, and to be removed.
+        path.chmod(_READ_ONLY)
+    (partial / SNAPSHOT_FILE).write_text(version + "\n", encoding="utf-8")
+    (partial / SNAPSHOT_FILE).chmod(_READ_ONLY)
+    os.sync()  # one flush for all, before the rename makes it valid

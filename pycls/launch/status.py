@@ -1,0 +1,336 @@
+"""How far a launched study or sweep is: from its runs' own files, and from one look at Slurm."""
+
+import math
+import statistics
+from collections import Counter
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from pycls.core.runs.record import failures_of, utc_now
+from pycls.errors import PyclsError
+from pycls.launch.ledger import JobState, Ledger
+from pycls.launch.run_states import (
+    STATES,
+    LiveJob,
+    RunState,
+    find_live_jobs,
+    find_states,
+    jobs_by_run,
+)
+from pycls.launch.target import Target
+from pycls.pool.progress import count
+from pycls.results.run_progress import read_progress, seconds_of_epochs
+from pycls.slurm.client import Slurm
+from pycls.slurm.records import QueuedJob
+
+# Runs in these states are not settled: something is to come of them without anybody's doing.
+_UNSETTLED = ("planned", "queued", "running")
+_TO_COME = ("planned", "queued", "running", "stopped")
+_LONGEST_WATCH_S = 86_400.0
+# Slurm's states of jobs that wait.
+_WAITING = ("PENDING", "REQUEUED", "REQUEUE_HOLD", "SPECIAL_EXIT")
+
+
+@dataclass(frozen=True)
+class RunStatus:
+    """How far a run is; what is not known is "" or None.
+
+    Attributes:
+        run: its name.
+        sweep: that it belongs to.
+        state: one of STATES.
+        reason: why it failed, stopped, or waits.
+        job: the Slurm job that has it, or that it failed in last.
+        host: the machine that trains it, or that it failed on last.
+        epoch: where it is, 1-based; of running ones.
+        epochs: of the whole run; of running ones.
+        images_per_second: training images; of running ones.
+        seconds_left: an estimate; of running ones.
+        failures: how often it failed.
+        out_dir: its folder.
+    """
+
+    run: str
+    sweep: str
+    state: str
+    reason: str
+    job: str
+    host: str
+    epoch: int | None
+    epochs: int | None
+    images_per_second: float | None
+    seconds_left: float | None
+    failures: int
+    out_dir: str
+
+
+@dataclass(frozen=True)
+class PendingJobs:
+    """Jobs that wait for one reason.
+
+    Attributes:
+        reason: in Slurm's words.
+        count: how many.
+        first: the first of them, "123_4".
+    """
+
+    reason: str
+    count: int
+    first: str
+
+
+@dataclass(frozen=True)
+class QueueStatus:
+    """What Slurm has of a launch.
+
+    Attributes:
+        asked: whether it was asked, and answered.
+        problem: why it could not be asked; "" where it was, or has nothing of this.
+        jobs: {Slurm's state: number of jobs}.
+        pending: jobs that wait, by reason.
+    """
+
+    asked: bool = False
+    problem: str = ""
+    jobs: Mapping[str, int] | None = None
+    pending: Sequence[PendingJobs] = ()
+
+
+@dataclass(frozen=True)
+class TimeLeft:
+    """An estimate for the whole, from what finished and running runs take.
+
+    Attributes:
+        seconds: until all is done, with as many runs at a time as now; None: nobody knows.
+        training_seconds: the same for one run at a time.
+        at_once: runs that go on now.
+        runs: unfinished runs that it counts.
+        unknown: unfinished runs that nothing is known of.
+    """
+
+    seconds: float | None
+    training_seconds: float
+    at_once: int
+    runs: int
+    unknown: int
+
+
+@dataclass(frozen=True)
+class Status:
+    """How far a study or sweep is.
+
+    Attributes:
+        title: its name.
+        folder: where it is.
+        when: the moment of this look; ISO 8601, UTC.
+        slurm: what Slurm has.
+        waiting: {sweep: why its runs are not known yet}.
+        runs: all runs that are known, in order.
+        left: the time left.
+        advice: what to do next: (why, command or "").
+    """
+
+    title: str
+    folder: str
+    when: str
+    slurm: QueueStatus
+    waiting: Mapping[str, str]
+    runs: Sequence[RunStatus]
+    left: TimeLeft
+    advice: Sequence[tuple[str, str]] = ()
+
+    @property
+    def sweeps(self) -> dict[str, dict[str, int]]:
+        """Return {sweep: {state: number of runs}}."""
+        found: dict[str, dict[str, int]] = {}
+        for run in self.runs:
+            found.setdefault(run.sweep, dict.fromkeys(STATES, 0))[run.state] += 1
+        return found
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Return {state: number of runs}."""
+        every = Counter(run.state for run in self.runs)
+        return {state: every[state] for state in STATES}
+
+    @property
+    def is_settled(self) -> bool:
+        """Say whether nothing will change any more unless somebody does something."""
+        counts = self.counts
+        return not any(counts[state] for state in _UNSETTLED) and not self.slurm.jobs
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as plain values, for JSON."""
+        slurm = asdict(self.slurm)
+        return {
+            "title": self.title,
+            "folder": self.folder,
+            "when": self.when,
+            "slurm": {**slurm, "jobs": slurm["jobs"] or {}},
+            "counts": self.counts,
+            "sweeps": self.sweeps,
+            "waiting": dict(self.waiting),
+            "left": vars(self.left),
+            "next": [{"why": why, "command": command} for why, command in self.advice],
+            "runs": [vars(run) for run in self.runs],
+        }
+
+
+def find_status(target: Target, slurm: Slurm | None) -> Status:
+    """Look how far a study or sweep is; nothing is written.
+
+    Args:
+        target: the study or sweep.
+        slurm: Slurm; None: there is none here, or nothing was launched there.
+    """
+    ledger = Ledger(target.folder)
+    # Of these the queue, read next, must have the jobs: others may be submitted meanwhile.
+    submitted = {s.number for s in ledger.submissions() if s.job_id is not None}
+    queue, problem = _ask(ledger, slurm)
+    live = find_live_jobs(ledger, queue)
+    states = find_states(target.runs(), jobs_by_run(live), target.options.max_retry)
+    slurm_status = _queue_status(live, slurm is not None and not problem, problem)
+    reasons = _find_job_reasons(ledger, states, submitted if slurm_status.asked else set())
+    runs = [_run_status(state, reasons.get(state.run.id, "")) for state in states]
+    left = _time_left(states, runs)
+    advice = _advise(target, states, live, slurm_status)
+    return Status(
+        target.title, str(target.folder), utc_now(), slurm_status, dict(target.waiting()), runs,
+        left, advice,
+    )  # fmt: skip
+
+
+def _ask(ledger: Ledger, slurm: Slurm | None) -> tuple[list[QueuedJob], str]:
+    """Return the jobs that Slurm has, and why it could not be asked."""
+    if slurm is None:
+        was_launched = any(s.job_id is not None and not s.void for s in ledger.submissions())
+        return [], "there is no squeue on the PATH of this machine" if was_launched else ""
+    try:
+        return list(slurm.jobs()), ""
+    except PyclsError as error:
+        return [], str(error)
+
+
+def _queue_status(live: Sequence[LiveJob], asked: bool, problem: str) -> QueueStatus:
+    waiting: dict[str, list[str]] = {}
+    for job in live:
+        if job.queued.state in _WAITING:
+            waiting.setdefault(job.queued.reason, []).append(job.queued.job_name)
+    pending = [PendingJobs(reason, len(names), names[0]) for reason, names in waiting.items()]
+    pending.sort(key=lambda jobs: -jobs.count)
+    return QueueStatus(asked, problem, dict(Counter(j.queued.state for j in live)), pending)
+
+
+# ------------------------------------------------------------ single runs
+def _run_status(state: RunState, job_reason: str) -> RunStatus:
+    failures = failures_of(dict(state.record))
+    last = failures[-1] if failures and state.state == "failed" else {}
+    job, host = state.job or str(last.get("job", "")), str(last.get("host", ""))
+    epoch = epochs = rate = left = None
+    if state.owner is not None:
+        job, host = state.job or state.owner.job, state.owner.host
+        progress = read_progress(state.run.out_dir, state.record)
+        epoch, epochs = progress.epoch, progress.epochs
+        rate, left = progress.images_per_second, progress.seconds_left
+    return RunStatus(
+        state.run.id, state.run.group, state.state,
+        "; ".join(filter(None, [state.reason, job_reason])), job, host, epoch, epochs, rate, left,
+        len(failures), str(state.run.out_dir),
+    )  # fmt: skip
+
+
+def _find_job_reasons(
+    ledger: Ledger, states: Sequence[RunState], submitted: Set[int]
+) -> dict[str, str]:
+    """Return, for runs that nobody has, what became of the last job that had them.
+
+    Args:
+        ledger: the ledger.
+        states: how far the runs are.
+        submitted: arrays whose jobs Slurm would have named, did it still have them.
+    """
+    wanted = {s.run.id for s in states if s.state in ("planned", "stopped")}
+    reasons: dict[str, str] = {}
+    for submission in reversed(ledger.submissions()):
+        if not wanted:
+            break
+        if submission.kind != "runs":
+            continue
+        for index, chunk in enumerate(submission.chunks):
+            names = wanted.intersection(run["id"] for run in chunk)
+            if not names:
+                continue
+            wanted -= names
+            reason = f"its job is {submission.void}" if submission.was_cancelled else ""
+            if not submission.void:
+                reason = _job_reason(submission.job_state(index), submission.number in submitted)
+            reasons |= dict.fromkeys(names, reason)
+    return reasons
+
+
+def _job_reason(job: JobState | None, is_gone: bool) -> str:
+    if job is None:
+        return "its job is not in Slurm any more, and never began" if is_gone else ""
+    if job.state in ("running", "requeued"):
+        return f"its job {job.job} is not in Slurm any more" if is_gone else ""
+    return job.reason
+
+
+# ------------------------------------------------------------ the whole
+def _time_left(states: Sequence[RunState], runs: Sequence[RunStatus]) -> TimeLeft:
+    """Estimate the time left from what runs of the same group take."""
+    took: dict[str, list[float]] = {}
+    for state in states:
+        seconds = sum(seconds_of_epochs(state.record)) if state.state == "done" else 0.0
+        if seconds:
+            took.setdefault(state.run.group, []).append(seconds)
+    under_way: dict[str, list[float]] = {}
+    for state, run in zip(states, runs, strict=True):
+        if run.seconds_left is not None and state.run.group not in took:
+            whole = sum(seconds_of_epochs(state.record)) + run.seconds_left
+            under_way.setdefault(state.run.group, []).append(whole)
+    means = {group: statistics.fmean(values) for group, values in {**under_way, **took}.items()}
+    left: list[float] = []
+    unknown = 0
+    for state, run in zip(states, runs, strict=True):
+        if state.state not in _TO_COME:
+            continue
+        mean = means.get(state.run.group)
+        if run.seconds_left is not None:
+            left.append(run.seconds_left)
+        elif mean is not None:
+            left.append(max(0.0, mean - sum(seconds_of_epochs(state.record))))
+        else:
+            unknown += 1
+    at_once = sum(run.state == "running" for run in runs)
+    total = math.fsum(left)
+    until = round(max(total / at_once, *left)) if left and at_once else None
+    return TimeLeft(until, round(total), at_once, len(left), unknown)
+
+
+def _advise(
+    target: Target, states: Sequence[RunState], live: Sequence[LiveJob], slurm: QueueStatus
+) -> list[tuple[str, str]]:
+    """Return what to do next: why, and the command."""
+    advice = []
+    failed = sum(state.state == "failed" for state in states)
+    if failed:
+        verb = "is" if failed == 1 else "are"
+        why = f"{count(failed, 'failed run')} {verb} tried again by"
+        advice.append((why, target.command("retry")))
+    if slurm.problem:
+        return advice
+    open_runs = [s for s in states if s.state in ("planned", "stopped")]
+    ready = sum(state.ready for state in open_runs)
+    is_running = any(state.state == "running" for state in states)
+    # A follow-up job, or the process that trains here, comes to them by itself.
+    is_cared_for = any(job.submission.kind == "follow-up" for job in live)
+    if ready and not is_cared_for and (live or not is_running):
+        verb = "is" if ready == 1 else "are"
+        why = f"{count(ready, 'run')} that no job has {verb} launched by"
+        advice.append((why, target.command("launch")))
+    if len(open_runs) > ready:
+        reason = next(state.reason for state in open_runs if not state.ready)
+        advice.append((f"{len(open_runs) - ready:,} runs wait for others: {reason}", ""))
+    return advice

@@ -1,0 +1,337 @@
+"""Many runs at once: worker processes, each in its seat, fed from one queue.
+
+One thread looks after all: it gives jobs out, hears answers, and tells the workers to stop. What
+a run's failures cost it is in its own record, so that tries are counted over drivers and nodes.
+"""
+
+import os
+import selectors
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, TextIO
+
+from pycls import errors
+from pycls.core.runs.lease import find_owner
+from pycls.core.runs.process_identity import this_process
+from pycls.core.runs.record import add_failure, failures_of, has_failed_for_good, read_record
+from pycls.errors import RunInterruptedError
+from pycls.pool.progress import Progress
+from pycls.pool.seats import Seat
+from pycls.pool.signals import StopSwitch
+from pycls.pool.worker_process import TRAIN, Job, WorkerProcess, describe_exit, environment_with
+
+__all__ = ["TRAIN", "Job", "Outcome", "run_jobs"]
+
+BUSY_RETRY_S = 5.0
+
+_OWN_CODE = Path(errors.__file__).parents[1]
+_LOOK_S = 0.2
+_STOPPED = RunInterruptedError.exit_code
+_ENDS = ("done", "failed", "again", "busy", "left")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of the jobs of a pool, by their ids.
+
+    Attributes:
+        done: they have their result.
+        failed: they failed for good.
+        again: they failed and have tries left.
+        busy: another process has them.
+        left: they were stopped, their state saved where there was time, or never begun.
+        stopped_by: what asked the pool to stop first (the name of a signal); "" where nothing did.
+        fatal: what all runs would have failed of; "" where nothing came up.
+    """
+
+    done: list[str]
+    failed: list[str]
+    again: list[str]
+    busy: list[str]
+    left: list[str]
+    stopped_by: str = ""
+    fatal: str = ""
+
+
+def run_jobs(
+    jobs: Sequence[Job],
+    seats: Sequence[Seat],
+    *,
+    max_retry: int = 0,
+    retry_here: bool = True,
+    task: str = TRAIN,
+    environment: Mapping[str, str] | None = None,
+    inherit: Sequence[int] = (),
+    done_before: int = 0,
+    stop_with_parent: bool = False,
+    stop: StopSwitch | None = None,
+    grace_s: float = 60.0,
+    busy_wait_s: float = 150.0,
+    note_at_work: Callable[[Sequence[str]], None] | None = None,
+    stream: TextIO | None = None,
+) -> Outcome:
+    """Do all jobs, as many at a time as there are seats.
+
+    Told to stop, it has the workers save what they are at and leave, and returns. A run that
+    another process has is put behind the others, and left to that process where it keeps it.
+
+    Args:
+        jobs: what to do, in this order; their ids differ.
+        seats: the workers' shares of the machine, one or more.
+        max_retry: how many failures in its record a run may have and be tried again. A run that
+            has more when its turn comes has failed.
+        retry_here: whether failed runs are tried again here, after the others.
+        task: "module:function", called with each job's configuration; what it does not raise is
+            done. Anything but training leaves run folders alone (but for failures in the record).
+        environment: environment variables of the workers, which find this project's code as these
+            say; None: those, and the code, of this process.
+        inherit: file descriptors that workers keep open (locks that shall outlive us).
+        done_before: runs finished earlier, for the count shown.
+        stop_with_parent: stop when the process that started this one is gone.
+        stop: what tells to stop; None: SIGINT, SIGTERM, SIGUSR1 and SIGUSR2 do, which needs the
+            main thread.
+        grace_s: how long workers may take to save and leave, in seconds, before they are killed.
+            A second Ctrl-C kills at once.
+        busy_wait_s: how long to wait for runs of other processes when there are no others and
+            nothing changes, in seconds.
+        note_at_work: told what workers are at, by ids, before one is given something: of a run
+            that takes its worker, driver and all down with it, nothing else tells.
+        stream: where progress is shown; None: standard output.
+    """
+    switch = StopSwitch() if stop is None else stop
+    at_once = max(1, min(len(seats), len(jobs)))
+    progress = Progress(dict(Counter(job.group for job in jobs)), done_before, at_once, stream)
+    rules = _Rules(max_retry, retry_here, task, grace_s, busy_wait_s, note_at_work)
+    start = partial(
+        WorkerProcess,
+        environment=environment_with(_OWN_CODE) if environment is None else environment,
+        inherit=inherit,
+    )
+    pool = _Pool(jobs, seats, rules, start, switch, progress)
+    parent = os.getppid() if stop_with_parent else None
+    with switch.signals_taken() if stop is None else nullcontext():
+        try:
+            while not pool.is_over():
+                if parent is not None and os.getppid() != parent and not switch:
+                    switch.press("the end of what started it")
+                pool.turn()
+        finally:
+            pool.close()
+            progress.close()
+    return pool.outcome()
+
+
+@dataclass(frozen=True)
+class _Rules:
+    """See :func:`run_jobs`."""
+
+    max_retry: int
+    retry_here: bool
+    task: str
+    grace_s: float
+    busy_wait_s: float
+    note_at_work: Callable[[Sequence[str]], None] | None
+
+
+class _Pool:
+    """The queue of jobs, the workers, and what became of the jobs so far."""
+
+    def __init__(
+        self,
+        jobs: Sequence[Job],
+        seats: Sequence[Seat],
+        rules: _Rules,
+        start: Callable[[Seat], WorkerProcess],
+        switch: StopSwitch,
+        progress: Progress,
+    ) -> None:
+        self._jobs, self._seats, self._rules = jobs, seats, rules
+        self._start, self._switch, self._progress = start, switch, progress
+        self._workers: list[WorkerProcess | None] = [None] * len(seats)
+        self._selector = selectors.DefaultSelector()
+        self._waiting = deque(jobs)
+        self._busy: deque[tuple[float, Job]] = deque()  # with the time to try again
+        self._seen_busy: set[str] = set()
+        self._failures: Counter[str] = Counter()  # here, of jobs by id
+        self._ends: dict[str, str] = {}  # {id: which list of the outcome}
+        self._fatal = ""
+        self._deadline: float | None = None  # of workers that were told to stop
+        self._changed = time.monotonic()
+
+    def outcome(self) -> Outcome:
+        """Return what became of the jobs, in their order."""
+        ids: dict[str, list[str]] = {end: [] for end in _ENDS}
+        for job in self._jobs:
+            ids[self._ends.get(job.id, "left")].append(job.id)
+        stopped_by = self._switch.names[0] if self._switch else ""
+        return Outcome(**ids, stopped_by=stopped_by, fatal=self._fatal)
+
+    def is_over(self) -> bool:
+        """Say whether there is nothing left to do, or to wait for."""
+        if any(worker is not None and worker.job is not None for worker in self._workers):
+            return False
+        if self._deadline is not None:
+            return True
+        if self._waiting:
+            return False
+        if time.monotonic() > self._changed + self._rules.busy_wait_s:
+            self._ends |= {job.id: "busy" for _, job in self._busy}
+            self._busy.clear()
+        return not self._busy
+
+    def turn(self) -> None:
+        """Give out jobs, or stop workers; then hear what comes within a moment."""
+        try:
+            if self._deadline is not None:
+                if self._switch.at_once or time.monotonic() > self._deadline:
+                    for late in self._at_work():
+                        late.kill()
+            elif self._switch or self._fatal:
+                self._begin_to_stop()
+            else:
+                self._give_out()
+            self._selector.select(_LOOK_S)
+            for place, worker in enumerate(self._workers):
+                if worker is not None:
+                    self._hear(place, worker)
+        except OSError as error:
+            # A record that cannot be read, a process that cannot be started.
+            self._fatal = self._fatal or errors.explain_os_error(error) or str(error)
+
+    def close(self) -> None:
+        """See to it that no worker is left."""
+        workers = [worker for worker in self._workers if worker is not None]
+        for worker in workers:
+            if worker.job is None:
+                worker.dismiss()
+            else:
+                worker.kill()
+        for worker in workers:
+            worker.close()
+        self._selector.close()
+
+    def _at_work(self) -> list[WorkerProcess]:
+        return [worker for worker in self._workers if worker is not None and worker.job is not None]
+
+    def _begin_to_stop(self) -> None:
+        self._deadline = time.monotonic() + self._rules.grace_s
+        at_work = self._at_work()
+        for worker in at_work:
+            worker.ask_to_stop()
+        if self._switch:
+            hint = "; Ctrl-C again stops at once" if self._switch.names == ["SIGINT"] else ""
+            self._progress.note(
+                f"stopping ({self._switch.names[0]}): {len(at_work)} runs save their state{hint}"
+            )
+
+    # ------------------------------------------------------------ jobs
+
+    def _give_out(self) -> None:
+        for place, seat in enumerate(self._seats):
+            worker = self._workers[place]
+            if worker is not None and (worker.job is not None or worker.retired):
+                continue
+            job = self._next_job()
+            if job is None:
+                return
+            if worker is None:
+                worker = self._workers[place] = self._start(seat)
+                self._selector.register(worker, selectors.EVENT_READ)
+            if self._rules.note_at_work is not None:
+                at_work = [each.job.id for each in self._workers if each and each.job]
+                self._rules.note_at_work([*at_work, job.id])
+            worker.give(job, self._rules.task)
+
+    def _next_job(self) -> Job | None:
+        """Return what to do next: runs that others have come after all others."""
+        while self._waiting:
+            job = self._waiting.popleft()
+            record = read_record(job.out_dir)
+            if not has_failed_for_good(record, self._rules.max_retry):
+                return job
+            failures = failures_of(record)
+            reason = failures[-1]["reason"].splitlines()[0]
+            self._finish(job, "failed", f"FAILED {len(failures)} times before ({reason})")
+        for _ in range(len(self._busy)):
+            if self._busy[0][0] > time.monotonic():
+                return None
+            _, job = self._busy.popleft()
+            if (read_record(job.out_dir) or {}).get("status") == "done":
+                self._finish(job, "done", "done by another process")
+            elif find_owner(job.out_dir) is None:
+                return job
+            else:
+                self._put_off(job)
+        return None
+
+    def _put_off(self, job: Job) -> None:
+        self._busy.append((time.monotonic() + BUSY_RETRY_S, job))
+
+    def _finish(self, job: Job, end: str, words: str, seconds: float | None = None) -> None:
+        self._ends[job.id] = end
+        self._changed = time.monotonic()
+        self._progress.finished(job.group, job.id, seconds, words)
+
+    # ------------------------------------------------------------ answers
+
+    def _hear(self, place: int, worker: WorkerProcess) -> None:
+        """Act on what a worker says, and on its end."""
+        code = worker.exit_code  # before its answers: of a dead one all are read
+        for answer in worker.answers():
+            if answer["state"] == "ready":
+                worker.ready = True
+            elif worker.job is not None:
+                job, worker.job = worker.job, None
+                self._settle(job, answer, time.monotonic() - worker.since)
+                if answer.get("fresh"):
+                    worker.kill()
+        if code is not None:
+            self._workers[place] = None
+            self._selector.unregister(worker)
+            worker.close()
+            if worker.job is not None:
+                self._settle_dead(worker.job, worker, code)
+
+    def _settle(self, job: Job, answer: dict[str, Any], seconds: float) -> None:
+        state, reason = answer["state"], answer.get("reason", "")
+        if state == "done":
+            self._finish(job, "done", "done", seconds)
+        elif state == "fatal":
+            self._fatal = self._fatal or reason
+        elif state == "busy":
+            if job.id not in self._seen_busy:
+                self._seen_busy.add(job.id)
+                self._progress.note(f"{job.id}: {reason}; it is tried again after the others")
+            self._put_off(job)
+        elif self._deadline is None:
+            self._fail(job, reason, seconds)
+        # Else it failed while, and perhaps because, it was told to stop: it is left.
+
+    def _settle_dead(self, job: Job, worker: WorkerProcess, code: int) -> None:
+        if self._deadline is not None:
+            return
+        if code == _STOPPED:
+            self._progress.note(f"{job.id}: stopped by a signal, state saved; it goes on later")
+            self._waiting.append(job)
+        elif code > 0 and not worker.ready:
+            # Not of the run's doing, and it would cost every run its tries.
+            self._fatal = f"worker processes do not start (exit code {code}, see above)"
+        else:
+            self._fail(job, describe_exit(code), time.monotonic() - worker.since)
+
+    def _fail(self, job: Job, reason: str, seconds: float) -> None:
+        self._failures[job.id] += 1
+        recorded = add_failure(job.out_dir, reason, this_process().job)
+        words = reason.splitlines()[0] if reason else "no reason given"
+        if max(recorded, self._failures[job.id]) > self._rules.max_retry:
+            self._finish(job, "failed", f"FAILED ({words})", seconds)
+        elif self._rules.retry_here:
+            self._progress.note(f"{job.id}: {words}; trying again")
+            self._waiting.append(job)
+        else:
+            self._finish(job, "again", f"failed, to be tried again ({words})", seconds)

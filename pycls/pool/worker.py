@@ -1,0 +1,164 @@
+"""A worker process: trains the runs it is told, one after another.
+
+Started by :mod:`pycls.pool.worker_process` as ``python -m pycls.pool.worker``.
+Each line on standard input is a JSON object, one job. Standard output has {"state": "ready"}
+once, and then one line a job: "done", "failed" (with "reason", and "fresh" where the process
+should not be used again), "busy" (another process has the run) or "fatal" (all runs would fail
+of it). A signal to stop ends the process with exit code 75, what it was at being saved. So does
+the end of standard input, with exit code 0, wherever it is: the driver is gone then (what is
+being written is written atomically, so nothing is lost).
+"""
+
+import contextlib
+import importlib
+import json
+import os
+import queue
+import sys
+import threading
+import traceback
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, TextIO
+
+from pycls.errors import (
+    LeaseHeldError,
+    LeaseLostError,
+    PyclsError,
+    RunInterruptedError,
+    explain_os_error,
+    find_environment_error,
+)
+from pycls.pool.failure_reason import describe_failure
+from pycls.pool.signals import EarlySignals, leave
+from pycls.pool.srun_step import STDERR_LOG, SrunStep
+from pycls.pool.worker_process import CORES_VARIABLE, TRAIN
+
+
+def main() -> None:
+    """Answer jobs until standard input ends."""
+    _take_cores()  # before there are threads, which are bound as the one that starts them
+    early = EarlySignals()
+    early.take()
+    answers = _take_standard_output()
+    jobs: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+    step = SrunStep(early)
+    threading.Thread(target=_read_jobs, args=(jobs, step), daemon=True).start()
+    warnings.formatwarning = lambda message, *args, **kwargs: f"warning: {message}\n"
+    _answer(answers, {"state": "ready"})
+    while True:
+        with early.leaving():
+            job = jobs.get()
+        _answer(answers, _run_job(job, early, step))
+
+
+def _take_cores() -> None:
+    named = os.environ.get(CORES_VARIABLE)
+    if named and hasattr(os, "sched_setaffinity"):
+        # A core may have been taken from the machine since; a run is right on any.
+        with contextlib.suppress(OSError):
+            os.sched_setaffinity(0, {int(core) for core in named.split(",")})
+
+
+def _take_standard_output() -> TextIO:
+    """Keep standard output for answers; whatever else prints goes to standard error."""
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    return answers
+
+
+def _answer(answers: TextIO, answer: dict[str, Any]) -> None:
+    try:
+        answers.write(json.dumps(answer) + "\n")
+        answers.flush()
+    except OSError:
+        os._exit(0)  # the driver is gone
+
+
+def _read_jobs(jobs: "queue.SimpleQueue[dict[str, Any]]", step: SrunStep) -> None:
+    for line in sys.stdin:
+        jobs.put(json.loads(line))
+    step.terminate()
+    os._exit(0)
+
+
+def _run_job(job: dict[str, Any], early: EarlySignals, step: SrunStep) -> dict[str, Any]:
+    """Do a job and say what came of it."""
+    try:
+        with _errors_to_log(job):
+            if job["srun"]:
+                step.train(job)
+            else:
+                _call_task(job, early)
+    except BaseException as error:
+        return _judge(error, early)
+    return {"state": "done"}
+
+
+def _call_task(job: Mapping[str, Any], early: EarlySignals) -> None:
+    from pycls.core.config.load import load_cfg
+
+    module, _, name = job["task"].partition(":")
+    task = getattr(importlib.import_module(module), name)
+    cfg = load_cfg(job["cfg"], job["overrides"])
+    if early.name:
+        leave()
+    task(cfg)
+
+
+def _judge(error: BaseException, early: EarlySignals) -> dict[str, Any]:
+    """Return the answer to a job that raised an error; leave where that was a signal's doing."""
+    cause = find_environment_error(error) if not isinstance(error, PyclsError) else None
+    if cause is not None:
+        # A full disk or a missing permission concerns every run, not this one.
+        return {"state": "fatal", "reason": explain_os_error(cause)}
+    if isinstance(error, LeaseHeldError | LeaseLostError):
+        return {"state": "busy", "reason": str(error)}
+    code = getattr(error, "code", 1) if isinstance(error, SystemExit) else None
+    stopped = RunInterruptedError.exit_code
+    # After a signal, processes of a training end in many ways.
+    if isinstance(error, RunInterruptedError) or code == stopped or early.name:
+        leave()
+    reason = f"it left with exit code {code}" if code is not None else describe_failure(error)
+    # Other errors than ours may leave PyTorch, or a GPU, unusable.
+    return {"state": "failed", "reason": reason, "fresh": not isinstance(error, PyclsError)}
+
+
+@contextlib.contextmanager
+def _errors_to_log(job: Mapping[str, Any]) -> Iterator[None]:
+    """Send standard error, of C libraries too, to the run's own log; with the traceback.
+
+    Only trainings have a folder of ours; other tasks write what they like where they like.
+    """
+    if job["task"] != TRAIN and not job["srun"]:
+        with _traceback_printed():
+            yield
+        return
+    out_dir = Path(job["out_dir"])
+    out_dir.mkdir(parents=True, exist_ok=True)
+    sys.stderr.flush()
+    saved = os.dup(2)
+    with (out_dir / STDERR_LOG).open("a") as file:
+        os.dup2(file.fileno(), 2)
+    try:
+        with _traceback_printed():
+            yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(saved, 2)
+        os.close(saved)
+
+
+@contextlib.contextmanager
+def _traceback_printed() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        if not isinstance(error, PyclsError):
+            traceback.print_exc()
+        raise
+
+
+if __name__ == "__main__":
+    main()

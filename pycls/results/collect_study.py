@@ -1,0 +1,189 @@
+"""From the runs' logs to tables: results.csv, curves.csv, timings.csv and status.json."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pycls import files
+from pycls.cores import usable_cores
+from pycls.errors import ConfigError
+from pycls.files import _csv_text
+from pycls.results.log_cache import CACHE, LogCache
+from pycls.results.log_records import LogData
+from pycls.results.run_states import run_status
+from pycls.spaces.population import STAGE_COLUMNS, Architecture
+from pycls.study.runs import Run
+from pycls.study.study import Study
+
+__all__ = ["LogData", "collect", "log_tail", "run_status"]
+
+LOG_TAIL_LINES = 15
+SUMMARY = "status.json"
+_ERROR_COLUMNS = (
+    "final_top1_err",
+    "min_top1_err",
+    "final_topk_err",
+    "min_topk_err",
+    "final_train_top1_err",
+    "final_train_topk_err",
+    "full_train_top1_err",
+    "full_train_topk_err",
+)
+
+_CURVE_COLUMNS = (
+    "run", "sweep", "arch", "seed", "epoch", "test_top1_err", "test_topk_err", "train_top1_err",
+    "train_topk_err",
+)  # fmt: skip
+
+
+def collect(study: Study) -> dict[str, Any]:
+    """Write results.csv, curves.csv, timings.csv and status.json into the study's folder.
+
+    Needs the folder as :meth:`pycls.study.study.Study.write` left it, but no data sets.
+
+    Results hold no times and no machine names: the same runs give the same bytes. A run
+    that is not done has empty error columns.
+
+    Returns:
+        What status.json holds: planned, done, failed (run, reason, log_tail), missing, and
+        trained_with (code, PyTorch and device of the finished runs, each once).
+    """
+    results, timings, failed = [], [], []
+    curves: list[list[Any]] = []
+    stages = study.population.num_stages
+    trained_with: set[str] = set()
+    described = json.loads((study.folder / "study.json").read_text(encoding="utf-8"))
+    _require_known(study, described)
+    states = [(run, *run_status(study, run)) for run in study.runs]
+    cache = _read_logs(study, [run for run, status, _ in states if status == "done"])
+    for run, status, record in states:
+        log = cache.entries[run.id].data() if run.id in cache.entries else LogData()
+        dataset = described["datasets"][run.dataset]
+        facts = {
+            "num_classes": dataset["num_classes"],
+            "epochs": described["sweeps"][run.sweep]["epochs"],
+            "error_metric": dataset["error_metric"],
+            "topk": min(5, dataset["num_classes"]),
+        }
+        if status == "done" and facts["epochs"] not in log.test:
+            status, record = "failed", {"reason": "its log has no record of the last epoch"}
+        results.append(_result_row(run, status, facts, log, stages))
+        if status == "done":
+            timings.append([run.id, record.get("started"), record.get("seconds")])
+            curves += _curve_rows(run, log)
+            trained_with.add(_describe_code(record))
+        elif status == "failed":
+            reason = record.get("reason", "no reason was recorded")
+            failed.append(
+                {"run": run.id, "reason": reason, "log_tail": log_tail(study.out_dir(run))}
+            )
+    files.write_text_if_changed(study.folder / "results.csv", _csv_text(_columns(stages), results))
+    files.write_text_if_changed(study.folder / "curves.csv", _csv_text(_CURVE_COLUMNS, curves))
+    files.write_text_if_changed(
+        study.folder / "timings.csv", _csv_text(["run", "started", "seconds"], timings)
+    )
+    summary = {
+        "planned": len(study.runs),
+        "done": len(timings),
+        "failed": failed,
+        "missing": len(study.runs) - len(timings) - len(failed),
+        "trained_with": sorted(trained_with),
+    }
+    files.write_json(study.folder / SUMMARY, summary)
+    return summary
+
+
+def _read_logs(study: Study, runs: Sequence[Run]) -> LogCache:
+    """Return the logs of runs, by their names; only what is new in them is read."""
+    cache = LogCache(study.folder / CACHE, owner="study", with_cfg=False)
+    cache.load()
+    cache.read({run.id: study.out_dir(run) / "stdout.log" for run in runs}, usable_cores())
+    cache.save()
+    return cache
+
+
+def log_tail(out_dir: Path, lines: int = LOG_TAIL_LINES) -> str:
+    """Return the last lines of a run's logs, its errors last."""
+    parts: list[str] = []
+    for name in ("stdout.log", "stderr.log"):
+        path = out_dir / name
+        if path.is_file():
+            text = path.read_text(encoding="utf-8", errors="replace")
+            parts.extend(line[:500] for line in text.splitlines()[-lines:])
+    return "\n".join(parts[-lines:])
+
+
+def _describe_code(record: dict[str, Any]) -> str:
+    """Return which code a run was trained by, and on what kind of device."""
+    environment = record.get("environment", {})
+    commit = environment.get("commit") or "unknown commit"
+    changed = " with uncommitted changes" if environment.get("dirty") else ""
+    return (
+        f"pycls {environment.get('pycls', '?')} ({commit}{changed}), PyTorch "
+        f"{environment.get('torch', '?')}, {environment.get('device', '?')}"
+    )
+
+
+def _require_known(study: Study, described: dict[str, Any]) -> None:
+    new = sorted({run.sweep for run in study.runs} - set(described["sweeps"]))
+    if new:
+        raise ConfigError(
+            f"{study.spec.path}: the sweep {new[0]} is not in {study.folder} yet; "
+            f"'tools/study.py run {study.spec.path}' adds it"
+        )
+
+
+def _columns(stages: int) -> list[str]:
+    return [
+        "run", "sweep", "dataset", "regime", "arch", "seed", "status", "num_classes", "epochs",
+        "error_metric", "error", "topk", *_ERROR_COLUMNS, "flops", "params", "acts", "cum_depth",
+        "cum_width", *(f"{name}_{i + 1}" for name in STAGE_COLUMNS for i in range(stages)),
+    ]  # fmt: skip
+
+
+def _curve_rows(run: Run, log: LogData) -> list[list[Any]]:
+    """Return one row an epoch, with the errors that the log has of it."""
+    return [
+        [
+            run.id, run.sweep, run.arch.arch, run.seed, epoch,
+            *(test.get(name, "") for name in ("top1_err", "top5_err")),
+            *(log.train.get(epoch, {}).get(name, "") for name in ("top1_err", "top5_err")),
+        ]
+        for epoch, test in sorted(log.test.items())
+    ]  # fmt: skip
+
+
+def _result_row(
+    run: Run, status: str, facts: dict[str, Any], log: LogData, stages: int
+) -> list[Any]:
+    arch = run.arch
+    described: list[Any] = [""] * (2 + len(STAGE_COLUMNS) * stages)
+    if isinstance(arch, Architecture):
+        described = [
+            arch.cum_depth, arch.cum_width,
+            *arch.depths, *arch.widths, *arch.bot_muls, *arch.group_ws,
+        ]  # fmt: skip
+    errors: dict[str, Any] = dict.fromkeys(_ERROR_COLUMNS, "")
+    error: Any = ""
+    if status == "done":
+        test, train = log.test[facts["epochs"]], log.train.get(facts["epochs"], {})
+        errors = {
+            "final_top1_err": test.get("top1_err", ""),
+            "min_top1_err": test.get("min_top1_err", ""),
+            "final_topk_err": test.get("top5_err", ""),
+            "min_topk_err": test.get("min_top5_err", ""),
+            "final_train_top1_err": train.get("top1_err", ""),
+            "final_train_topk_err": train.get("top5_err", ""),
+            "full_train_top1_err": log.full.get("top1_err", ""),
+            "full_train_topk_err": log.full.get("top5_err", ""),
+        }
+        error = errors["final_top1_err" if facts["error_metric"] == "top1" else "final_topk_err"]
+    return [
+        run.id, run.sweep, run.dataset, run.regime, arch.arch, run.seed,
+        "missing" if status in ("running", "stopped") else status,
+        facts["num_classes"], facts["epochs"], facts["error_metric"], error, facts["topk"],
+        *errors.values(),
+        *(log.complexity.get(name, "") for name in ("flops", "params", "acts")),
+        *described,
+    ]  # fmt: skip

@@ -1,0 +1,249 @@
+"""The records of a run's log, ours or pycls's, and what they say of each epoch.
+
+Only the records that are wanted are parsed; iteration records, most of a log, are passed over
+as bytes. Lines cut short by a kill, also those that the next start wrote on, and bytes that
+are no text do no harm: what is not a whole record is not there.
+
+A log holds one start of the run after another. A start begins with a `cfg` record, with a
+second `complexity` record where the `cfg` line is lost, and, where both are, with an epoch
+that is not above the one before. The rules:
+
+* The records of an epoch (training, test, test of the average) all come from one start.
+* Of an epoch that occurs in two starts, the later start's counts, from its `test_epoch` record
+  on; until then the earlier one stands, whole.
+* Epochs that a later start has not come to again stay.
+"""
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pycls.core.runs.log import STATS_TAG
+
+Record = dict[str, Any]
+
+ONCE = ("cfg", "complexity", "iter_times", "epoch_times")
+EPOCH_KINDS = ("train_epoch", "test_epoch", "test_ema_epoch")
+FULL = "train_full_epoch"
+_KINDS = frozenset((*ONCE, *EPOCH_KINDS, FULL))
+
+_TAG = STATS_TAG.encode()
+# Keys are sorted, so that `_type` comes first in all but `cfg`, whose keys are upper case.
+_WANTED = "|".join(sorted(_KINDS - {"cfg"})).encode()
+_CANDIDATE = re.compile(_TAG + rb'(\{(?:"_type": "(?:' + _WANTED + rb')"|"(?!_type"))[^\r\n]*)')
+_MOST_CUTS = 20  # in one line
+_NUMBERS = (int, float)
+_TEXTS = ("epoch", "eta")  # of an epoch's record; all else are numbers
+_EPOCH = re.compile(r"([0-9]{1,9})/([0-9]{1,9})")
+
+
+def find_records(data: bytes) -> Iterator[tuple[str, Record]]:
+    """Yield kind and fields of every whole record in a part of a log, iterations left out.
+
+    Args:
+        data: lines of a log; the last one may lack its end.
+    """
+    for match in _CANDIDATE.finditer(data):
+        record = _parse(match[1]) or _parse_behind_cuts(match[1])
+        if record is None:
+            continue
+        kind = record.pop("_type")
+        if _is_sound(kind, record):
+            yield kind, record
+
+
+def _parse_behind_cuts(text: bytes) -> Record | None:
+    """Return the record that another start wrote on the end of a line that was cut."""
+    for _ in range(_MOST_CUTS):
+        _, tag, text = text.partition(_TAG)
+        record = _parse(text) if tag else None
+        if record is not None or not tag:
+            return record
+    return None
+
+
+def _parse(text: bytes) -> Record | None:
+    """Return the JSON object that a line ends in; None where it is not whole."""
+    try:
+        record = json.loads(text.decode("utf-8", "replace"))
+    except (ValueError, RecursionError):
+        return None
+    return record if isinstance(record, dict) and isinstance(record.get("_type"), str) else None
+
+
+def _is_sound(kind: str, record: Record) -> bool:
+    """Say whether a record is of a kind that is wanted, and holds what that kind holds."""
+    if kind == "cfg" or kind not in _KINDS:
+        return kind == "cfg"
+    if kind not in ONCE:
+        match = _EPOCH.fullmatch(str(record.get("epoch")))
+        if match is None or int(match[1]) == 0:
+            return False
+    for name, value in record.items():
+        if not isinstance(value, _NUMBERS) and (kind in ONCE or name not in _TEXTS):
+            return False
+    return True
+
+
+def epoch_of(record: Record) -> tuple[int, int]:
+    """Return the epoch of a record (1-based) and the epochs of its run."""
+    epoch, last = record["epoch"].split("/")
+    return int(epoch), int(last)
+
+
+@dataclass
+class LogData:
+    """What a run's log says, by the rules at the top of this module.
+
+    Attributes:
+        first: {kind: record} of `cfg`, `complexity`, `iter_times` and `epoch_times`, the first
+            of each.
+        last: the same, the last of each.
+        rows: {epoch (1-based): {kind: record}}, the kinds `train_epoch`, `test_epoch` and
+            `test_ema_epoch`, all of one start.
+        full_by_epoch: {epoch: train_full_epoch record}; measured on the weights after it.
+    """
+
+    first: dict[str, Record] = field(default_factory=dict)
+    last: dict[str, Record] = field(default_factory=dict)
+    rows: dict[int, dict[str, Record]] = field(default_factory=dict)
+    full_by_epoch: dict[int, Record] = field(default_factory=dict)
+    # The present start: its epochs that are in `rows`, those that an earlier start's tested row
+    # still stands for, the last epoch of each kind, and the kinds of ONCE that it has.
+    _own: set[int] = field(default_factory=set)
+    _pending: dict[int, dict[str, Record]] = field(default_factory=dict)
+    _reached: dict[str, int] = field(default_factory=dict)
+    _opened: set[str] = field(default_factory=set)
+
+    @property
+    def complexity(self) -> Record:
+        """Return {"flops", "params", "acts"} of the last start; empty where it is missing."""
+        return self.last.get("complexity", {})
+
+    @property
+    def train(self) -> dict[int, Record]:
+        """Return {epoch: train_epoch record}."""
+        return self.by_epoch("train_epoch")
+
+    @property
+    def test(self) -> dict[int, Record]:
+        """Return {epoch: test_epoch record}."""
+        return self.by_epoch("test_epoch")
+
+    @property
+    def full(self) -> Record:
+        """Return the train_full_epoch record of the highest epoch; empty where there is none."""
+        return self.full_by_epoch[max(self.full_by_epoch)] if self.full_by_epoch else {}
+
+    def by_epoch(self, kind: str) -> dict[int, Record]:
+        """Return {epoch: record} of one kind, in the order of epochs."""
+        if kind == FULL:
+            return dict(sorted(self.full_by_epoch.items()))
+        return {epoch: row[kind] for epoch, row in sorted(self.rows.items()) if kind in row}
+
+    def add(self, kind: str, record: Record) -> None:
+        """Take in the log's next record."""
+        if kind in ONCE:
+            if kind == "cfg" or (kind == "complexity" and (self._reached or kind in self._opened)):
+                self._begin_start()
+            self._opened.add(kind)
+            self.first.setdefault(kind, record)
+            self.last[kind] = record
+        elif kind == FULL:
+            self.full_by_epoch[epoch_of(record)[0]] = record
+        else:
+            self._add_to_row(kind, epoch_of(record)[0], record)
+
+    def _begin_start(self) -> None:
+        self._own.clear()
+        self._pending.clear()
+        self._reached.clear()
+        self._opened.clear()
+
+    def _add_to_row(self, kind: str, epoch: int, record: Record) -> None:
+        if epoch <= self._reached.get(kind, 0):
+            self._begin_start()
+        self._reached[kind] = epoch
+        if epoch in self._own:
+            self.rows[epoch][kind] = record
+            return
+        row = self._pending.setdefault(epoch, {})
+        row[kind] = record
+        if kind == "test_epoch" or "test_epoch" not in self.rows.get(epoch, {}):
+            self.rows[epoch] = self._pending.pop(epoch)
+            self._own.add(epoch)
+
+    def start_state(self) -> dict[str, Any]:
+        """Return, for JSON, what :meth:`add` needs beside :func:`to_columns` to go on."""
+        return {
+            "last": {k: r for k, r in self.last.items() if r != self.first[k]},
+            "own": sorted(self._own),
+            "pending": list(self._pending.items()),
+            "reached": self._reached,
+            "opened": sorted(self._opened),
+        }
+
+    def restore_start(self, state: dict[str, Any]) -> None:
+        """Take over what :meth:`start_state` returned."""
+        self.last = {**self.first, **state["last"]}
+        self._own = set(state["own"])
+        self._pending = dict(state["pending"])
+        self._reached = dict(state["reached"])
+        self._opened = set(state["opened"])
+
+
+def parse_log(path: str | os.PathLike[str]) -> LogData:
+    """Read a run's log; an empty one where there is no file."""
+    data = LogData()
+    try:
+        content = Path(path).read_bytes()
+    except FileNotFoundError:
+        return data
+    for kind, record in find_records(content):
+        data.add(kind, record)
+    return data
+
+
+def to_columns(data: LogData) -> dict[str, Any]:
+    """Return a log as a job of pycls's `sweep.json` has it.
+
+    Returns:
+        {kind: record} of `cfg`, `complexity`, `iter_times` and `epoch_times` (the first of
+        each), and {kind: {metric: [value by epoch]}} of the others, with `epoch_ind` and
+        `epoch_max`. A metric that some epochs lack is None there.
+    """
+    job: dict[str, Any] = dict(data.first)
+    for kind in (*EPOCH_KINDS, FULL):
+        records = list(data.by_epoch(kind).values())
+        if not records:
+            continue
+        names = sorted(set().union(*records))
+        columns = {name: [record.get(name) for record in records] for name in names}
+        ends = [epoch_of(record) for record in records]
+        columns["epoch_ind"] = [epoch for epoch, _ in ends]
+        columns["epoch_max"] = [last for _, last in ends]
+        job[kind] = columns
+    return job
+
+
+def from_columns(job: dict[str, Any]) -> LogData:
+    """Return the log that :func:`to_columns` made a job of."""
+    data = LogData()
+    for kind in ONCE:
+        if kind in job:
+            data.first[kind] = data.last[kind] = job[kind]
+    for kind in (*EPOCH_KINDS, FULL):
+        columns = dict(job.get(kind, {}))
+        epochs = columns.pop("epoch_ind", [])
+        columns.pop("epoch_max", None)
+        for i, epoch in enumerate(epochs):
+            record = {name: values[i] for name, values in columns.items() if values[i] is not None}
+            if kind == FULL:
+                data.full_by_epoch[epoch] = record
+            else:
+                data.rows.setdefault(epoch, {})[kind] = record
+    return data

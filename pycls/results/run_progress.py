@@ -1,0 +1,193 @@
+"""How far a run under way is, from the end of its log and from its record."""
+
+import json
+import math
+import os
+import re
+import statistics
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from pycls.core.runs.log import STATS_TAG
+
+LOG_FILE = "stdout.log"
+CFG_FILE = "config.yaml"
+
+_TAIL_BYTES = 16 << 10
+_TAG = re.escape(STATS_TAG.encode())
+# The keys of a `cfg` record, which opens a start of the run, are upper case.
+_RECORD = re.compile(
+    _TAG + rb'(?:(?P<cfg>\{"[A-Z])|'
+    rb'(?P<record>\{"_type": "(?:train|test|test_ema|train_full)_(?:iter|epoch)"[^\r\n]*\}))'
+)
+_PAIR = re.compile(r"([0-9]{1,9})/([0-9]{1,9})")
+_ETA = re.compile(r"([0-9]+),([0-9]{2}):([0-9]{2}):([0-9]{2})")
+# Our configurations are dumped with sorted keys, each section in one style or the other.
+_BATCH_SIZE = re.compile(r"^TRAIN:.*?\bBATCH_SIZE: ([0-9]+)", re.MULTILINE | re.DOTALL)
+_MAX_EPOCH = re.compile(r"^OPTIM:.*?\bMAX_EPOCH: ([0-9]+)", re.MULTILINE | re.DOTALL)
+# Records hold four decimals: below this, an iteration's time is mostly rounding.
+_SHORTEST_ITERATION_S = 0.001
+_EPOCHS_LOOKED_AT = 5
+
+
+@dataclass(frozen=True)
+class RunProgress:
+    """How far a run is; what is not known is None.
+
+    Attributes:
+        epoch: the present one, 1-based.
+        epochs: those of the whole run.
+        images_per_second: training images.
+        seconds_left: an estimate.
+    """
+
+    epoch: int | None = None
+    epochs: int | None = None
+    images_per_second: float | None = None
+    seconds_left: float | None = None
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a log's end is.
+
+    Attributes:
+        epoch: 1-based; 0: not known.
+        epochs: those of the whole run; 0: not known.
+        share: of the epoch's training that is done, from 0 to 1.
+        time_avg: seconds of a training iteration; None where this start has logged none.
+        eta: seconds of training left by the log's own word; None as before.
+        is_fresh: whether this start of the run has logged where it is.
+    """
+
+    epoch: int = 0
+    epochs: int = 0
+    share: float = 0.0
+    time_avg: float | None = None
+    eta: float | None = None
+    is_fresh: bool = False
+
+
+def read_progress(out_dir: str | os.PathLike[str], record: Mapping[str, Any]) -> RunProgress:
+    """Return how far a run under way is.
+
+    Time left is by what its epochs took so far, tests and checkpoints included; before the
+    first has ended, by the log's own estimate, which is of training only.
+
+    Args:
+        out_dir: its folder.
+        record: its record.
+    """
+    batch_size, epochs = _read_cfg(Path(out_dir) / CFG_FILE)
+    tail, age_s = _read_tail(Path(out_dir) / LOG_FILE)
+    place = _find_place(tail)
+    ended = record.get("epochs") or []
+    if not place.epoch and ended:
+        place = replace(place, epoch=ended[-1]["epoch"] + 1)
+    epochs = place.epochs or epochs
+    if not place.epoch:
+        return RunProgress(epochs=epochs)
+    epoch = min(place.epoch, epochs) if epochs else place.epoch
+    rate = None
+    if batch_size and place.time_avg is not None and place.time_avg >= _SHORTEST_ITERATION_S:
+        rate = round(batch_size / place.time_avg, 1)
+    left = _seconds_left(replace(place, epochs=epochs or 0), ended, age_s)
+    return RunProgress(epoch, epochs, rate, None if left is None else round(left, 1))
+
+
+def seconds_of_epochs(record: Mapping[str, Any]) -> list[float]:
+    """Return what each epoch of a run's record took, in seconds."""
+    return [
+        sum(value for name, value in entry.items() if name != "epoch")
+        for entry in record.get("epochs") or []
+    ]
+
+
+def _seconds_left(place: _Place, ended: list[dict[str, Any]], age_s: float) -> float | None:
+    took = seconds_of_epochs({"epochs": ended[-_EPOCHS_LOOKED_AT:]})
+    if not took or not place.epochs:
+        return None if place.eta is None else max(0.0, place.eta - age_s)
+    whole = statistics.median(took)
+    other = statistics.median(
+        sum(entry.get(name, 0.0) for name in ("evaluation", "checkpoint"))
+        for entry in ended[-_EPOCHS_LOOKED_AT:]
+    )
+    begun = place.share * max(0.0, whole - other)
+    if place.is_fresh:
+        # What has passed since the log's last line; clocks of machines differ.
+        begun = min(whole, begun + age_s)
+    return max(0.0, whole * (place.epochs - place.epoch + 1) - begun)
+
+
+def _find_place(tail: bytes) -> _Place:
+    """Return where a log ends, from its last bytes."""
+    place = _Place()
+    for match in _RECORD.finditer(tail):
+        if match["cfg"]:
+            # An earlier start may have been on another machine.
+            place = replace(place, share=0.0, time_avg=None, eta=None, is_fresh=False)
+            continue
+        try:
+            record = json.loads(match["record"])
+        except ValueError:
+            continue  # a line that a kill cut short
+        place = _follow(place, record)
+    return place
+
+
+def _follow(place: _Place, record: Mapping[str, Any]) -> _Place:
+    """Return the place that the log's next record tells."""
+    kind = str(record["_type"])
+    epoch = _PAIR.fullmatch(str(record.get("epoch")))
+    if epoch is None or (kind.startswith("test_ema") and int(epoch[1]) == place.epoch - 1):
+        return place  # the average is tested after the network, which ended the epoch
+    # What is tested after training is a later part of the same epoch.
+    share = 1.0
+    if kind == "train_iter":
+        iteration = _PAIR.fullmatch(str(record.get("iter")))
+        if iteration is not None and int(iteration[2]):
+            share = min(1.0, int(iteration[1]) / int(iteration[2]))
+    ends = {"epoch": int(epoch[1]), "epochs": int(epoch[2])}
+    place = replace(place, **ends, share=share, is_fresh=True)
+    if kind == "test_epoch" and place.epoch < place.epochs:
+        place = replace(place, epoch=place.epoch + 1, share=0.0)
+    if not kind.startswith("train_") or kind.startswith("train_full"):
+        return place
+    average = record.get("time_avg")
+    if isinstance(average, int | float) and math.isfinite(average):
+        place = replace(place, time_avg=float(average))
+    return replace(place, eta=_parse_eta(record.get("eta")))
+
+
+def _parse_eta(text: Any) -> float | None:
+    """Return the seconds of pycls's DD,HH:MM:SS."""
+    match = _ETA.fullmatch(str(text))
+    if match is None:
+        return None
+    days, hours, minutes, seconds = map(int, match.groups())
+    return float(((24 * days + hours) * 60 + minutes) * 60 + seconds)
+
+
+def _read_tail(path: Path) -> tuple[bytes, float]:
+    """Return the end of a log, and the seconds since it was written; b"" where it is not."""
+    try:
+        with path.open("rb") as file:
+            stat = os.fstat(file.fileno())
+            file.seek(max(0, stat.st_size - _TAIL_BYTES))
+            return file.read(_TAIL_BYTES), max(0.0, time.time() - stat.st_mtime)
+    except (FileNotFoundError, NotADirectoryError):
+        return b"", 0.0
+
+
+def _read_cfg(path: Path) -> tuple[int | None, int | None]:
+    """Return batch size and epochs of a run's configuration, without parsing all of it."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (FileNotFoundError, NotADirectoryError, UnicodeDecodeError):
+        return None, None
+    found = [pattern.search(text) for pattern in (_BATCH_SIZE, _MAX_EPOCH)]
+    batch_size, epochs = (int(match[1]) if match else None for match in found)
+    return batch_size, epochs

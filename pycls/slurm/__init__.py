@@ -1,0 +1,1 @@
+"""Slurm: options of jobs, the client for its commands, its records, and batch scripts."""

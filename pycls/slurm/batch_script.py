@@ -1,0 +1,150 @@
+"""The batch script of an array of jobs, written with submitit.
+
+Submitting, asking and requeueing are this project's own (:mod:`pycls.slurm.client`):
+submitit's jobs are pickles that must be renamed after `sbatch` has answered, so that a crash in
+between loses them, and it waits for each job by itself.
+"""
+
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pycls.errors import ConfigError
+from pycls.slurm.options import LaunchOptions
+
+# To the batch process only: it tells its workers, who would be told twice otherwise.
+_SIGNAL = "B:USR2"
+# Until Python takes them: they would end a job that has hardly begun, which Slurm then does not
+# requeue. Told in vain, it is told again at its end, by SIGTERM.
+_UNTOLD = "trap '' USR1 USR2"
+_OUTPUT = {"array": "%A_%a.log", "single": "%j.log"}
+
+
+def script_text(
+    options: LaunchOptions,
+    *,
+    folder: Path,
+    job_name: str,
+    module: str,
+    arguments: Sequence[str] = (),
+    count: int | None,
+    throttle: int = 0,
+    dependency: str | None = None,
+    code: Path | None = None,
+) -> str:
+    """Return the script of an array of jobs, or of a single one.
+
+    Args:
+        options: what a job is given.
+        folder: where jobs write what they print: ``<array>_<index>.log``, or ``<job>.log``.
+        job_name: their name in Slurm.
+        module: what each job runs, as ``python -m MODULE ARGUMENTS``.
+        arguments: of the module.
+        count: number of jobs of the array; None: a single job without an index.
+        throttle: jobs of the array that run at a time; 0: any number.
+        dependency: what must have ended before, such as "afterany:123:124".
+        code: a snapshot of the package, which jobs run instead of what is installed.
+
+    Raises:
+        ConfigError: a name or path holds what a script cannot.
+    """
+    # Imported here: who only looks at a launch needs no submitit.
+    from pycls.slurm.script_writer import ScriptWriter
+
+    for text in (str(folder), job_name, *arguments, str(code or "")):
+        if not text.isprintable():
+            raise ConfigError(
+                f"{text!r} holds a line break or another control character, which a batch script "
+                "cannot; choose another folder or name"
+            )
+    if "\\" in str(folder):
+        raise ConfigError(
+            f"{folder}: sbatch gives a backslash in the path of a log a meaning of its own; choose "
+            "another folder"
+        )
+    output = _OUTPUT["single" if count is None else "array"]
+    further = {
+        **{name: _plain(value) for name, value in options.sbatch.items()},
+        "signal": f"{_SIGNAL}@{options.signal_before_s}",
+        "requeue": True,
+        "output": f"{_escaped(_plain(str(folder)), '%')}/{output}",
+    }
+    writer = ScriptWriter(folder)
+    writer.update_parameters(
+        **{name: value for name, value in _parameters(options).items() if value not in (None, "")},
+        job_name=_plain(job_name),
+        dependency=dependency,
+        setup=[_UNTOLD, *options.setup, *_environment(code)],
+        additional_parameters=further,
+        stderr_to_stdout=True,
+        use_srun=False,
+        wckey=None,  # submitit's own would be refused where keys are checked
+    )
+    command = f"exec {python_command(options)} -m {module} {shlex.join(arguments)}".rstrip()
+    return writer.text(command, count, throttle or count or 1)
+
+
+def _parameters(options: LaunchOptions) -> Mapping[str, Any]:
+    """Return what a job is given, by submitit's names; None or "": not asked for."""
+    several = options.nodes > 1
+    gpus = options.gpus_of_node if options.gpus_of_node and not options.gres else None
+    return {
+        "nodes": options.nodes,
+        "ntasks_per_node": options.gpus_of_node if several else 1,
+        "cpus_per_task": options.cpus_per_gpu if several else options.cpus_of_node,
+        "gpus_per_node": gpus,
+        "gres": options.gres,
+        "mem": f"{round(options.mem_of_node * 1024)}M" if options.mem_of_node else None,
+        "time": options.time_limit,
+        "constraint": _plain(options.gpu_type),
+        "partition": _plain(options.partition),
+        "account": _plain(options.account),
+        "qos": _plain(options.qos),
+        "comment": _plain(options.comment),
+    }
+
+
+def python_command(options: LaunchOptions) -> str:
+    """Return what starts Python in a job, as the shell reads it.
+
+    Raises:
+        ConfigError: LAUNCH.CONDA_ENV is no environment's folder.
+    """
+    if options.python:
+        return options.python
+    if not options.conda_env:
+        return shlex.quote(sys.executable)
+    python = Path(options.conda_env).expanduser().absolute() / "bin" / "python"
+    if not python.exists():
+        raise ConfigError(
+            f"{options.where('LAUNCH', 'CONDA_ENV')} is '{options.conda_env}', but there is no "
+            f"{python}; expected the environment's folder, as 'conda env list' shows it"
+        )
+    return shlex.quote(str(python))
+
+
+def _environment(code: Path | None) -> list[str]:
+    """Return commands that put a snapshot before all other code."""
+    if code is None:
+        return []
+    if ":" in str(code):
+        raise ConfigError(
+            f"{code}: a folder of code cannot have ':' in its name, as Python takes it for two; "
+            "choose another folder"
+        )
+    # Without the first, `python -m` prefers the folder it is started in: often a checkout.
+    return [
+        "export PYTHONSAFEPATH=1",
+        f'export PYTHONPATH={shlex.quote(str(code))}"${{PYTHONPATH:+:$PYTHONPATH}}"',
+    ]
+
+
+def _plain(value: Any) -> Any:
+    """Return a value in whose place sbatch reads it as it is: it drops single backslashes."""
+    return _escaped(value, "\\") if isinstance(value, str) else value
+
+
+def _escaped(text: str, character: str) -> str:
+    return text.replace(character, 2 * character)

@@ -1,0 +1,1 @@
+"""Study files: what they say, which runs follow from them, and the files of a study."""

@@ -1,0 +1,76 @@
+"""The configuration that the runs of a study share, layer by layer."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from yacs.config import CfgNode
+
+from pycls.core.config.load import layer_cfg
+from pycls.errors import ConfigError
+from pycls.study.data import StudyData
+from pycls.study.runs import HandWrittenNetwork, Network
+from pycls.study.spec import DatasetSpec, StudySpec
+
+
+def base_cfg(
+    spec: StudySpec, data_sets: StudyData, dataset: DatasetSpec, network: Network
+) -> CfgNode:
+    """Return the checked configuration of a sweep's runs, with one of its networks.
+
+    Later layers win: the study's `config`, a hand-written network's file, the regime, the
+    architecture, the data set's own `config`, and what says which data are read.
+
+    Raises:
+        ConfigError: a key or a value is wrong.
+    """
+    facts = data_sets.facts(dataset)
+    # The stored size, unless the study says otherwise.
+    sizes = {"TRAIN": {"IM_SIZE": facts.im_size}, "TEST": {"IM_SIZE": facts.im_size}}
+    layers: list[tuple[str, Any]] = [("sizes", sizes), *spec.config]
+    if isinstance(network, HandWrittenNetwork):
+        layers.append((str(network.path), network.keys))
+    layers += spec.regimes[dataset.regime]
+    layers.append(("population", nest(network.overrides())))
+    layers += dataset.config
+    # Of a set that is not there yet, a drawn subset's classes are not known.
+    classes = data_sets.classes(dataset) if facts.prepared else dataset.classes
+    data = [
+        "MODEL.NUM_CLASSES", facts.num_classes,
+        "TRAIN.DATASET", dataset.prepared, "TRAIN.SPLIT", "train",
+        "TEST.DATASET", dataset.prepared, "TEST.SPLIT", "test",
+        "DATA.DIR", str(data_sets.data_dir), "DATA.CLASSES", list(classes),
+        "DATA.PER_CLASS", dataset.per_class or 0, "DATA.BALANCE", dataset.balance,
+        "LOG_DEST", "file",
+    ]  # fmt: skip
+    if dataset.per_class or dataset.balance:
+        data += ["DATA.VIEW_SEED", spec.class_seed]
+    return layer_cfg(layers, data)
+
+
+def nest(overrides: Sequence[Any]) -> dict[str, dict[str, Any]]:
+    """Return dotted keys and values, alternating, as sections."""
+    sections: dict[str, dict[str, Any]] = {}
+    for key, value in zip(overrides[::2], overrides[1::2], strict=True):
+        section, leaf = key.split(".")
+        sections.setdefault(section, {})[leaf] = value
+    return sections
+
+
+def epochs_of(
+    spec: StudySpec, data_sets: StudyData, dataset: DatasetSpec, networks: Sequence[Network]
+) -> int:
+    """Return the epochs of a sweep's runs.
+
+    Raises:
+        ConfigError: hand-written networks ask for different numbers.
+    """
+    if not dataset.networks:
+        return int(base_cfg(spec, data_sets, dataset, networks[0]).OPTIM.MAX_EPOCH)
+    epochs = {n.arch: base_cfg(spec, data_sets, dataset, n).OPTIM.MAX_EPOCH for n in networks}
+    if len(set(epochs.values())) > 1:
+        told = ", ".join(f"{name} {count}" for name, count in epochs.items())
+        raise ConfigError(
+            f"{spec.where('datasets', dataset.key, 'networks')}: the networks train for "
+            f"different numbers of epochs ({told}); give the sweep a regime with OPTIM.MAX_EPOCH"
+        )
+    return int(next(iter(epochs.values())))

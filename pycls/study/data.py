@@ -1,0 +1,215 @@
+"""The data sets of a study: opened where they are prepared, expected where they are not."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from pycls.datasets.catalog.catalog import CATALOG
+from pycls.datasets.catalog.views import ViewSpec, list_views
+from pycls.datasets.opening.dataset import Dataset, open_dataset
+from pycls.datasets.opening.expected import ExpectedFacts, expected_facts, expected_view_facts
+from pycls.datasets.opening.locate import resolve_data_dir
+from pycls.datasets.opening.subsets import draw_classes
+from pycls.datasets.preparation.prepare import prepare
+from pycls.errors import ConfigError, DataError
+from pycls.study.spec import DatasetSpec, StudySpec
+from pycls.yaml_sections import near_miss
+
+
+@dataclass(frozen=True)
+class DataFacts:
+    """What a study needs to know of a data set to plan for it.
+
+    Attributes:
+        title: name in reports.
+        num_classes: number of classes.
+        train_images: images on the training side.
+        test_images: images on the test side.
+        im_size: shorter side of the stored images, in pixels.
+        error_metric: "top1" or "top5".
+        prepared: whether all this was read from the prepared set, or is expected of it.
+        exact: whether the counts are more than estimates.
+    """
+
+    title: str
+    num_classes: int
+    train_images: int
+    test_images: int
+    im_size: int
+    error_metric: str
+    prepared: bool
+    exact: bool
+
+
+class StudyData:
+    """Opens the data sets of a study, each once.
+
+    Args:
+        spec: the study.
+        data_dir: folder of the prepared sets; None: PYCLS_DATA, or else `data`.
+    """
+
+    def __init__(self, spec: StudySpec, data_dir: str | os.PathLike[str] | None = None) -> None:
+        self.spec = spec
+        self.data_dir = resolve_data_dir(data_dir)
+        self._opened: dict[tuple[str, str], Dataset] = {}
+        self._facts: dict[str, DataFacts] = {}
+
+    def check(self, dataset: DatasetSpec) -> None:
+        """Check that a data set is known and that its options are of use.
+
+        Raises:
+            ConfigError: neither prepared nor in the catalogue, or options for a set that is
+                not prepared on the way.
+        """
+        embedded = [key for key, entry in CATALOG.items() if not entry.raw]
+        if dataset.options and dataset.prepared not in embedded:
+            raise ConfigError(
+                f"{self._where(dataset, 'options')}: options are for sets that are prepared on the "
+                f"way ({', '.join(embedded)}); this one has to be there as it is"
+            )
+        self.facts(dataset)
+
+    def facts(self, dataset: DatasetSpec) -> DataFacts:
+        """Return what is known of a data set, prepared or not."""
+        if dataset.key not in self._facts:
+            self._facts[dataset.key] = self._find_facts(dataset)
+        return self._facts[dataset.key]
+
+    def is_missing(self, dataset: DatasetSpec) -> bool:
+        """Say whether a data set has to be prepared by its user before it can be trained on."""
+        entry = CATALOG.get(dataset.prepared)
+        on_the_way = entry is not None and not entry.raw
+        return not on_the_way and not self.facts(dataset).prepared
+
+    def open(self, dataset: DatasetSpec, split: str) -> Dataset:
+        """Open one side of a data set.
+
+        Raises:
+            ConfigError: the view cannot be made.
+            DataError: the set is not prepared or damaged.
+        """
+        key = (dataset.key, split)
+        if key not in self._opened:
+            try:
+                self._opened[key] = open_dataset(
+                    dataset.prepared,
+                    split,
+                    self.data_dir,
+                    self.classes(dataset),
+                    per_class=dataset.per_class or 0,
+                    balance=dataset.balance,
+                    view_seed=self.spec.class_seed,
+                )
+            except (DataError, ConfigError) as error:
+                raise type(error)(f"{self._where(dataset)}: {error}") from None
+        return self._opened[key]
+
+    def require_classes(self, dataset: DatasetSpec) -> None:
+        """Refuse to go on without the names that a study's own class draw is made from.
+
+        Raises:
+            DataError: the set whose classes are drawn is not prepared.
+        """
+        if dataset.num_classes is not None and not self.facts(dataset).prepared:
+            self.open(dataset, "train")
+
+    def classes(self, dataset: DatasetSpec) -> tuple[str, ...]:
+        """Return the classes that a data set is restricted to; (): all of the prepared set's."""
+        if dataset.classes or dataset.num_classes is None:
+            return dataset.classes
+        whole = open_dataset(dataset.prepared, "train", self.data_dir)
+        return tuple(draw_classes(whole.class_names, dataset.num_classes, self.spec.class_seed))
+
+    def prepare(self) -> Iterator[str]:
+        """Prepare what comes inside packages and open all other sets; yield a line about each.
+
+        Raises:
+            DataError: a set is missing or damaged.
+        """
+        for dataset in self._distinct():
+            entry = CATALOG.get(dataset.prepared)
+            if entry is not None and not entry.raw:
+                prepare(dataset.prepared, self.data_dir, **dataset.options)
+        self._facts.clear()
+        for dataset in self.spec.datasets.values():
+            train, test = self.open(dataset, "train"), self.open(dataset, "test")
+            yield (
+                f"{dataset.key}: {train.num_classes} classes, {len(train)} training and "
+                f"{len(test)} test images of {train.im_size[0]} x {train.im_size[1]} pixels"
+            )
+
+    def missing_bytes(self) -> dict[str, int]:
+        """Return {set: bytes of its images} of the sets that have yet to be prepared."""
+        missing, views = {}, list_views(self.data_dir)
+        for dataset in self.spec.datasets.values():
+            if self.is_missing(dataset):
+                name = dataset.prepared
+                while name in views:
+                    name = views[name].of
+                whole = expected_facts(name, self.data_dir)
+                images = whole.train_images + whole.test_images
+                missing[name] = images * whole.im_size**2 * 3
+        return missing
+
+    def _distinct(self) -> list[DatasetSpec]:
+        """Return one data set of the study for each prepared set."""
+        return list({dataset.prepared: dataset for dataset in self.spec.datasets.values()}.values())
+
+    def _try_open(self, dataset: DatasetSpec, split: str) -> Dataset | None:
+        try:
+            return self.open(dataset, split)
+        except DataError:
+            return None
+
+    def _find_facts(self, dataset: DatasetSpec) -> DataFacts:
+        train, test = self._try_open(dataset, "train"), self._try_open(dataset, "test")
+        if train is not None and test is not None:
+            return DataFacts(
+                title=train.title,
+                num_classes=train.num_classes,
+                train_images=len(train),
+                test_images=len(test),
+                im_size=min(train.im_size),
+                error_metric=train.error_metric,
+                prepared=True,
+                exact=True,
+            )
+        known = [*CATALOG, *list_views(self.data_dir)]
+        if dataset.prepared not in known:
+            raise ConfigError(
+                f"{self._where(dataset)}: no data set '{dataset.prepared}' is known or prepared in "
+                f"{self.data_dir}; {near_miss(dataset.prepared, known)}'tools/prepare_data.py "
+                "list' shows the known sets, and its 'prepare folder' and 'prepare csv' make your "
+                f"own (with --name {dataset.prepared})"
+            )
+        try:
+            expected = self._expect(dataset)
+        except ConfigError as error:
+            raise ConfigError(f"{self._where(dataset)}: {error}") from None
+        return DataFacts(
+            title=expected.title,
+            num_classes=expected.num_classes,
+            train_images=expected.train_images,
+            test_images=expected.test_images,
+            im_size=expected.im_size,
+            error_metric=expected.error_metric,
+            prepared=False,
+            exact=expected.exact,
+        )
+
+    def _expect(self, dataset: DatasetSpec) -> ExpectedFacts:
+        if not dataset.is_view:
+            return expected_facts(dataset.prepared, self.data_dir)
+        view = ViewSpec(
+            of=dataset.prepared,
+            classes=dataset.classes,
+            num_classes=dataset.num_classes,
+            balance=dataset.balance,
+            per_class=dataset.per_class,
+            seed=self.spec.class_seed,
+        )
+        return expected_view_facts(view, self.data_dir)
+
+    def _where(self, dataset: DatasetSpec, *keys: str) -> str:
+        return self.spec.where("datasets", dataset.key, *keys)

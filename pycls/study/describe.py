@@ -1,0 +1,152 @@
+"""What a report needs to know of a study: the content of study.json."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from pycls.core.config.load import layer_cfg
+from pycls.core.runs.code_version import code_version, package_versions
+from pycls.datasets.opening.dataset import Dataset
+from pycls.study.spec import DatasetSpec
+from pycls.study.study import Study
+
+
+def describe_study(study: Study) -> dict[str, Any]:
+    """Return what a report needs to know of the study, as plain values."""
+    spec = study.spec
+    commit, dirty = code_version()
+    described = {
+        "name": spec.name,
+        "title": spec.title,
+        "description": spec.description,
+        "reference": spec.reference,
+        "family": list(spec.family),
+        "targets": list(spec.targets),
+        "sweeps": _describe_sweeps(study),
+        "datasets": {d.key: _describe_dataset(study, d) for d in spec.datasets.values()},
+        "regimes": {key: _describe_regime(study, key) for key in spec.regimes},
+        "population": _describe_population(study),
+        "versions": package_versions(),
+        "commit": f"{commit} with uncommitted changes" if commit and dirty else commit,
+    }
+    if study.base is not None:
+        described["base"] = _describe_base(study.base)
+        described["uses"] = list(spec.uses)
+    return described
+
+
+def _describe_base(base: Study) -> dict[str, Any]:
+    path = base.folder / "study.json"
+    study = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    return {"name": base.spec.name, "folder": str(base.folder), "study": study}
+
+
+def _describe_sweeps(study: Study) -> dict[str, Any]:
+    spec = study.spec
+    repeats = {repeat.sweep: repeat.dataset for repeat in spec.repeats}
+    sweeps: dict[str, Any] = {}
+    for sweep, runs in study.planned().items():
+        dataset = spec.datasets[repeats.get(sweep, sweep)]
+        control = dataset.control if sweep not in repeats else None
+        sweeps[sweep] = {
+            "dataset": dataset.key,
+            "regime": dataset.regime,
+            "role": "repeats" if sweep in repeats else "control" if control else "main",
+            "runs": runs,
+            "epochs": study.epochs(dataset),
+        }
+        if control:
+            sweeps[sweep] |= {"control": control, "of": dataset.of}
+        if sweep in study.waiting:
+            sweeps[sweep]["waiting"] = study.waiting[sweep]
+    return sweeps
+
+
+def _describe_dataset(study: Study, dataset: DatasetSpec) -> dict[str, Any]:
+    facts = study.data.facts(dataset)
+    described: dict[str, Any] = {
+        "title": dataset.title or facts.title,
+        "num_classes": facts.num_classes,
+        "train_images": facts.train_images,
+        "test_images": facts.test_images,
+        "im_size": facts.im_size,
+        "error_metric": dataset.metric or facts.error_metric,
+        "view_of": dataset.prepared if dataset.num_classes or dataset.classes else None,
+        "prepared": facts.prepared,
+    }
+    if not facts.prepared:
+        return described
+    train, test = study.data.open(dataset, "train"), study.data.open(dataset, "test")
+    meta = train.meta
+    return described | {
+        "description": meta.get("description", ""),
+        "source": meta.get("source", ""),
+        "licence": meta.get("licence", ""),
+        "split_rule": meta.get("split_rule", ""),
+        "mirror": train.mirror,
+        "classes": list(train.class_names),
+        "class_counts": {"train": _count_classes(train), "test": _count_classes(test)},
+        "fingerprint": train.fingerprint,
+    }
+
+
+def _count_classes(side: Dataset) -> dict[str, int]:
+    counts = np.bincount(side.labels, minlength=side.num_classes)
+    return dict(zip(side.class_names, counts.tolist(), strict=True))
+
+
+def _describe_regime(study: Study, name: str) -> dict[str, Any]:
+    cfg = layer_cfg([*study.spec.config, *study.spec.regimes[name]])
+    return {
+        "epochs": cfg.OPTIM.MAX_EPOCH,
+        "batch_size": cfg.TRAIN.BATCH_SIZE,
+        "optimizer": cfg.OPTIM.OPTIMIZER,
+        "base_lr": cfg.OPTIM.BASE_LR,
+        "lr_policy": cfg.OPTIM.LR_POLICY,
+        "warmup_epochs": cfg.OPTIM.WARMUP_EPOCHS,
+        "momentum": cfg.OPTIM.MOMENTUM,
+        "weight_decay": cfg.OPTIM.WEIGHT_DECAY,
+        "label_smoothing": cfg.TRAIN.LABEL_SMOOTHING,
+        "pad": cfg.DATA.PAD,
+        "flip": "where it keeps the class" if cfg.DATA.FLIP else "no",
+    }
+
+
+def _describe_population(study: Study) -> dict[str, Any]:
+    population, spec = study.population, study.spec.population
+    names = [name for name in spec.spaces if name]
+    kind = next(iter(spec.spaces.values()), {}).get("type", "AnyNetX")
+    described: dict[str, Any] = {
+        "size": len(population),
+        "stages": population.num_stages,
+        "space": ", ".join(names) or (f"read from {spec.csv.name}" if spec.csv else kind),
+        "regime": _describe_bounds(spec.bounds),
+        **{key: value for key, value in asdict(population.frame).items() if key != "strides"},
+        "strides": list(population.frame.strides),
+    }
+    if spec.conditions:
+        described["conditions"] = list(spec.conditions)
+    if names:
+        described["spaces"] = {
+            name: [arch for arch in population.ids if arch.startswith(f"{name}-")] for name in names
+        }
+    if population.provenance is not None:
+        origin = population.provenance
+        space = asdict(origin.space)
+        ranges = ("depth", "width", "bot_mul", "group_w")
+        described.update(
+            seed=origin.seed,
+            drawn=origin.drawn,
+            accepted=origin.accepted,
+            **{key: list(space[key]) for key in ranges if key in space},
+        )
+    return described
+
+
+def _describe_bounds(bounds: Mapping[str, tuple[float, float]]) -> str:
+    if not bounds:
+        return "no bounds"
+    return ", ".join(f"{low:,.0f} to {high:,.0f} {name}" for name, (low, high) in bounds.items())

@@ -1,0 +1,201 @@
+"""What a study would cost and what it lacks, before anything is trained."""
+
+import csv
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pycls.core.runs.record import read_record
+from pycls.study.configs import base_cfg
+from pycls.study.spec import DatasetSpec
+
+if TYPE_CHECKING:
+    from pycls.study.study import Study
+
+# The published study took 85 GPU-days on Tesla V100. The images of Table 1 and the epochs of
+# Table 2 make 22.9 million an architecture, test images as below; 500 of them in that time:
+PUBLISHED_IMAGES_PER_SECOND = 1560.0
+# Testing has no backward pass, which costs about twice the forward pass.
+TEST_SHARE = 1 / 3
+_BYTES_PER_RECORD = 250
+_CFG_BYTES = 4096
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Training images a second on one GPU, and where the figure is from."""
+
+    images_per_second: float
+    source: str
+
+
+@dataclass(frozen=True)
+class SweepPlan:
+    """What a sweep takes.
+
+    Attributes:
+        sweep: its name.
+        dataset: the data set that its runs read.
+        runs: runs in the end.
+        epochs: epochs of each.
+        train_images: images on the training side.
+        test_images: images on the test side.
+        images: all images read in all runs: runs x epochs x (training + test side).
+        gpu_hours: at `speed`, a test image at a third of a training image.
+        disk_bytes: of configurations, logs and kept checkpoints.
+        speed: training images a second, and where the figure is from.
+        exact: whether the numbers of images are more than estimates.
+        missing: what has to be there before its runs can start, in words.
+    """
+
+    sweep: str
+    dataset: str
+    runs: int
+    epochs: int
+    train_images: int
+    test_images: int
+    images: int
+    gpu_hours: float
+    disk_bytes: int
+    speed: Speed
+    exact: bool
+    missing: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as plain values, for JSON."""
+        return {
+            "sweep": self.sweep,
+            "dataset": self.dataset,
+            "runs": self.runs,
+            "epochs": self.epochs,
+            "train_images": self.train_images,
+            "test_images": self.test_images,
+            "images": self.images,
+            "gpu_hours": round(self.gpu_hours, 4),
+            "disk_bytes": self.disk_bytes,
+            "images_per_second": self.speed.images_per_second,
+            "images_per_second_from": self.speed.source,
+            "exact": self.exact,
+            "missing": list(self.missing),
+        }
+
+
+def plan_study(study: "Study", images_per_second: float | None = None) -> list[SweepPlan]:
+    """Return what each sweep of a study takes, in the file's order.
+
+    Args:
+        study: the study; nothing of it need be prepared or written.
+        images_per_second: training images a second on one GPU; None: what this study's
+            finished runs took, or else its file's `images_per_second`, or else the published
+            study's.
+    """
+    planned = study.planned()
+    repeats = {repeat.sweep: repeat.dataset for repeat in study.spec.repeats}
+    speed_of = speed_finder(study, images_per_second)
+    plans = []
+    for sweep, runs in planned.items():
+        dataset = study.spec.datasets[repeats.get(sweep, sweep)]
+        plans.append(_plan_sweep(study, sweep, dataset, runs, speed_of(dataset)))
+    return plans
+
+
+def speed_finder(
+    study: "Study", images_per_second: float | None = None
+) -> Callable[[DatasetSpec], Speed]:
+    """Return a function from a data set to the speed of its runs; see :func:`plan_study`."""
+    measured = {} if images_per_second else measured_speeds(study)
+    return lambda dataset: measured.get(dataset.key) or _given_speed(study, images_per_second)
+
+
+def run_seconds(study: "Study", dataset: DatasetSpec, speed: Speed) -> float:
+    """Return how long a run takes, in seconds."""
+    return study.epochs(dataset) * _images_of_work(study, dataset) / speed.images_per_second
+
+
+def _images_of_work(study: "Study", dataset: DatasetSpec) -> float:
+    """Return the training images that an epoch takes as long as."""
+    facts = study.data.facts(dataset)
+    return facts.train_images + TEST_SHARE * facts.test_images
+
+
+def _plan_sweep(
+    study: "Study", sweep: str, dataset: DatasetSpec, runs: int, speed: Speed
+) -> SweepPlan:
+    facts, epochs = study.data.facts(dataset), study.epochs(dataset)
+    passes = runs * epochs
+    missing = []
+    if study.data.is_missing(dataset):
+        missing.append(f"data set {dataset.prepared} is not prepared")
+    if sweep in study.waiting:
+        missing.append(f"{sweep} {study.waiting[sweep]}")
+    if sweep == dataset.key:
+        lacking = count_missing_weights(study, dataset)
+        if lacking:
+            missing.append(
+                f"{lacking} of {runs} runs of {sweep} start from weights of {dataset.weights_from} "
+                "that are not there yet"
+            )
+    return SweepPlan(
+        sweep=sweep,
+        dataset=dataset.prepared,
+        runs=runs,
+        epochs=epochs,
+        train_images=facts.train_images,
+        test_images=facts.test_images,
+        images=passes * (facts.train_images + facts.test_images),
+        gpu_hours=runs * run_seconds(study, dataset, speed) / 3600,
+        disk_bytes=runs * _run_bytes(study, dataset, epochs, facts.train_images),
+        speed=speed,
+        exact=facts.exact,
+        missing=tuple(missing),
+    )
+
+
+def count_missing_weights(study: "Study", dataset: DatasetSpec) -> int:
+    """Return how many runs of a sweep wait for the end of the run that gives them weights."""
+    if dataset.weights_from is None or dataset.key in study.waiting:
+        return 0
+    sources = [study.source_dir(run) for run in study.runs if run.sweep == dataset.key]
+    records = [read_record(source) for source in sources if source is not None]
+    return sum(record is None or record.get("status") != "done" for record in records)
+
+
+def _given_speed(study: "Study", images_per_second: float | None) -> Speed:
+    if images_per_second:
+        return Speed(images_per_second, "given")
+    if study.spec.images_per_second:
+        return Speed(study.spec.images_per_second, "the study file")
+    return Speed(PUBLISHED_IMAGES_PER_SECOND, "the published study, Tesla V100")
+
+
+def measured_speeds(study: "Study") -> dict[str, Speed]:
+    """Return the speed of each data set's runs that are finished and collected."""
+    try:
+        with (study.folder / "timings.csv").open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+    except FileNotFoundError:
+        return {}
+    seconds: dict[str, list[float]] = {}
+    for row in rows:
+        sweep = row["run"].rpartition("/")[0]
+        if sweep in study.spec.datasets and row["seconds"]:
+            seconds.setdefault(sweep, []).append(float(row["seconds"]))
+    speeds = {}
+    for key, values in seconds.items():
+        dataset = study.spec.datasets[key]
+        work = study.epochs(dataset) * _images_of_work(study, dataset)
+        rate = len(values) * work / sum(values)
+        speeds[key] = Speed(rate, f"{len(values)} finished runs")
+    return speeds
+
+
+def _run_bytes(study: "Study", dataset: DatasetSpec, epochs: int, train_images: int) -> int:
+    """Estimate what a run leaves on disk: its configurations, log and checkpoints."""
+    networks = study.networks.get(dataset.key) or [study.population.row(0)]
+    cfg = base_cfg(study.spec, study.data, dataset, networks[0])
+    # Weights, and what the optimizer and the average keep of each.
+    copies = 2 + (cfg.OPTIM.EMA_UPDATE_PERIOD > 0)
+    kept = {"all": epochs + 1, "last": 2, "none": 1}[cfg.CHECKPOINT.KEEP]
+    checkpoints = int(study.population.params.mean()) * 4 * copies * kept
+    records = epochs * (2 + train_images // cfg.TRAIN.BATCH_SIZE // cfg.LOG_PERIOD)
+    return 2 * _CFG_BYTES + checkpoints + records * _BYTES_PER_RECORD

@@ -1,0 +1,265 @@
+"""A study's folder: population, data, and one configuration a run.
+
+Layout::
+
+    FOLDER/study.yaml, study.json, population.csv
+    FOLDER/SWEEP/cfgs/000000.yaml ...      one a run
+    FOLDER/SWEEP/logs/000000/ ...          what each run writes
+    FOLDER/results.csv, timings.csv, curves.csv, status.json, report/
+"""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from pycls.core.config.load import layer_cfg
+from pycls.core.runs.paths import checkpoint_path
+from pycls.errors import ConfigError
+from pycls.spaces.by_name import make_space
+from pycls.spaces.population import Population
+from pycls.spaces.population_csv import read_population
+from pycls.study.configs import base_cfg, epochs_of
+from pycls.study.data import StudyData
+from pycls.study.runs import (
+    Network,
+    Run,
+    count_runs,
+    list_runs,
+    read_errors,
+    read_network,
+    select_by_error,
+    select_by_name,
+)
+from pycls.study.spec import DatasetSpec, Selection, StudySpec
+
+SELECTIONS = "selections.json"
+
+
+class Study:
+    """A study file and the folder it is carried out in.
+
+    Args:
+        spec: the study file.
+        folder: where it is carried out.
+        data_dir: folder of the prepared sets; None: PYCLS_DATA, or else `data`.
+        base_folder: folder of its base study; None: beside `folder`, by the base's name.
+    """
+
+    def __init__(
+        self,
+        spec: StudySpec,
+        folder: str | os.PathLike[str],
+        data_dir: str | os.PathLike[str] | None = None,
+        base_folder: str | os.PathLike[str] | None = None,
+    ) -> None:
+        self.spec = spec
+        self.folder = Path(folder)
+        self.data = StudyData(spec, data_dir)
+        self.base: Study | None = None
+        if spec.base is not None:
+            where = Path(base_folder) if base_folder else self.folder.parent / spec.base.name
+            self.base = Study(spec.base, where, data_dir)
+        self._waiting: dict[str, str] = {}
+        self._epochs: dict[str, int] = {}
+
+    @cached_property
+    def population(self) -> Population:
+        """The population, read or drawn."""
+        spec = self.spec.population
+        if self.base is not None and spec is self.base.spec.population:
+            return self.base.population
+        stored = read_population(spec.csv) if spec.csv is not None else None
+        if stored is not None and not spec.spaces:
+            return stored
+        parts = {name: self._draw(name, space) for name, space in spec.spaces.items()}
+        drawn = parts[""] if "" in parts else Population.concatenate(parts)
+        if stored is not None and stored.to_csv_text() != drawn.to_csv_text():
+            raise ConfigError(
+                f"{self.spec.where('population', 'csv')}: {spec.csv} does not hold the population "
+                "that the other keys draw; leave them out to take the file as it is, or 'csv' to "
+                "draw anew"
+            )
+        return drawn
+
+    def _draw(self, name: str, arguments: Mapping[str, Any]) -> Population:
+        spec = self.spec.population
+        where = self.spec.where("population", *(("spaces", name) if name else ("space",)))
+        kind = arguments.get("type", "AnyNetX")
+        try:
+            space = make_space(kind, **{k: v for k, v in arguments.items() if k != "type"})
+            return space.sample(
+                spec.size, spec.seed, **dict[str, Any](spec.bounds), where=spec.conditions
+            )
+        except ConfigError as error:
+            raise ConfigError(f"{where}: {error}") from None
+
+    @cached_property
+    def runs(self) -> list[Run]:
+        """All runs that are known by name; `waiting` says why others are not yet."""
+        return list(list_runs(self.spec, self.population, self.networks))
+
+    @property
+    def waiting(self) -> dict[str, str]:
+        """{sweep: why its architectures are not known yet}."""
+        _ = self.networks
+        return self._waiting
+
+    @cached_property
+    def networks(self) -> dict[str, Sequence[Network]]:
+        """{data set: networks to train on it}; those of sweeps in `waiting` are not there."""
+        chosen: dict[str, Sequence[Network]] = {}
+        self._waiting.clear()
+        stored = self._stored_selections()
+        for key, dataset in self.spec.datasets.items():
+            if dataset.networks:
+                chosen[key] = [read_network(*named) for named in dataset.networks.items()]
+                continue
+            selection = dataset.selection
+            if selection is None or not selection.by:
+                where = self.spec.where("datasets", key, "archs")
+                names = select_by_name(self.population, selection, where)
+            elif stored.get(key, {}).get("selection") == repr(selection):
+                names = stored[key]["archs"]
+            else:
+                names = self._select(dataset, selection)
+            if names:
+                chosen[key] = [self.population.row(self.places[name]) for name in names]
+        return chosen
+
+    def _select(self, dataset: DatasetSpec, selection: Selection) -> list[str]:
+        """Return a selection by error, empty (and noted in `waiting`) before all are known."""
+        owner = self._owner(selection.by)
+        errors = read_errors(owner.folder, selection.by)
+        planned = len(owner.population)
+        if len(errors) < planned:
+            self._waiting[dataset.key] = (
+                f"is chosen by the errors of {selection.by}, of whose {planned} runs {len(errors)} "
+                f"are finished and collected in {owner.folder}"
+            )
+            return []
+        if selection.size > planned:
+            raise ConfigError(
+                f"{self.spec.where('datasets', dataset.key, 'archs')}: asks for {selection.size} "
+                f"of {planned} architectures; ask for fewer"
+            )
+        return select_by_error(selection, errors)
+
+    def look_again(self) -> bool:
+        """Look whether sweeps that were waiting are known now; say whether there are any."""
+        before = set(self.waiting)
+        if before:
+            for known in ("networks", "runs"):
+                self.__dict__.pop(known, None)
+        return set(self.waiting) != before
+
+    def planned(self) -> dict[str, int]:
+        """Return the runs that each sweep has in the end."""
+        return count_runs(self.spec, self.population)
+
+    def cfg_path(self, run: Run) -> Path:
+        """Return a run's configuration file."""
+        return self.folder / run.sweep / "cfgs" / f"{run.index:06d}.yaml"
+
+    def out_dir(self, run: Run) -> Path:
+        """Return the folder a run writes to."""
+        return self.sweep_out_dir(run.sweep, run.index)
+
+    def sweep_out_dir(self, sweep: str, index: int) -> Path:
+        """Return the folder that a sweep's run of some number writes to."""
+        return self.folder / sweep / "logs" / f"{index:06d}"
+
+    def epochs(self, dataset: DatasetSpec) -> int:
+        """Return the epochs of a sweep's runs."""
+        if dataset.key not in self._epochs:
+            networks = self.networks.get(dataset.key) or [self.population.row(0)]
+            self._epochs[dataset.key] = epochs_of(self.spec, self.data, dataset, networks)
+        return self._epochs[dataset.key]
+
+    def source_dir(self, run: Run) -> Path | None:
+        """Return the folder of the run that gives a run its first weights; None for none."""
+        source = self.spec.datasets[run.dataset].weights_from
+        if source is None or run.role == "repeats":
+            return None
+        owner = self._owner(source)
+        seeds = owner.spec.datasets[source].seeds
+        return owner.sweep_out_dir(source, owner.places[run.arch.arch] * max(1, len(seeds)))
+
+    def weights_path(self, run: Run) -> Path | None:
+        """Return the file of a run's first weights; None: it starts from chance."""
+        folder = self.source_dir(run)
+        if folder is None:
+            return None
+        source = str(self.spec.datasets[run.dataset].weights_from)
+        owner = self._owner(source)
+        return checkpoint_path(folder, owner.epochs(owner.spec.datasets[source]) - 1)
+
+    @cached_property
+    def places(self) -> dict[str, int]:
+        """{architecture: its number in the population}."""
+        return {name: i for i, name in enumerate(self.population.ids)}
+
+    def _owner(self, sweep: str) -> "Study":
+        """Return the study, this one or its base, that a sweep belongs to."""
+        if sweep in self.spec.datasets or self.base is None:
+            return self
+        return self.base._owner(sweep)
+
+    def check(self) -> None:
+        """Check all that can be checked before anything is prepared or written.
+
+        Raises:
+            ConfigError: the population cannot be drawn, a data set is unknown, a family member
+                has more classes than the reference, a repeat names no architecture, or a
+                configuration key or value is wrong.
+        """
+        _ = self.runs
+        for dataset in self.spec.datasets.values():
+            layer_cfg([*self.spec.config, *self.spec.regimes[dataset.regime], *dataset.config])
+            self.data.check(dataset)
+            self._check_source(dataset)
+        self._check_family()
+
+    def _check_family(self) -> None:
+        if self.spec.reference is None:
+            return
+        whole = self.data.facts(self.spec.datasets[self.spec.reference])
+        for member in self.spec.family:
+            facts = self.data.facts(self.spec.datasets[member])
+            if facts.num_classes > whole.num_classes:
+                raise ConfigError(
+                    f"{self.spec.where('family')}: {member} has {facts.num_classes} classes, more "
+                    f"than the reference {self.spec.reference} ({whole.num_classes}); a family "
+                    "holds subsets of the reference, so take it out or name another reference"
+                )
+
+    def _check_source(self, dataset: DatasetSpec) -> None:
+        """Check that first weights can come from where they shall."""
+        names = [dataset.weights_from, dataset.selection.by if dataset.selection else ""]
+        for name in filter(None, names):
+            owner = self._owner(name)
+            if owner.population is not self.population:
+                raise ConfigError(
+                    f"{self.spec.where('population')}: {dataset.key} builds on the runs of {name} "
+                    f"in {owner.spec.path}, which are of another population; leave 'population' "
+                    "out to take that one"
+                )
+        if dataset.weights_from is not None:
+            owner = self._owner(dataset.weights_from)
+            source = owner.spec.datasets[dataset.weights_from]
+            keep = base_cfg(owner.spec, owner.data, source, owner.population.row(0)).CHECKPOINT.KEEP
+            if keep == "none":
+                raise ConfigError(
+                    f"{self.spec.where('datasets', dataset.key, 'weights_from')}: the runs of "
+                    f"{source.key} keep no checkpoint (CHECKPOINT.KEEP none); set it to 'last' "
+                    "there"
+                )
+
+    def _stored_selections(self) -> dict[str, Any]:
+        try:
+            stored = json.loads((self.folder / SELECTIONS).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return {}
+        return dict(stored)

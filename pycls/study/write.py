@@ -1,0 +1,152 @@
+"""Write the files of a study: its description, its population, and one configuration a run."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from pycls import files
+from pycls.core.config.load import cfg_to_dict, computing_keys, parse_cfg
+from pycls.core.config.template import CfgTemplate
+from pycls.core.runs.record import read_record, record_path
+from pycls.errors import ConfigError
+from pycls.study.configs import base_cfg
+from pycls.study.describe import describe_study
+from pycls.study.runs import HandWrittenNetwork, Run
+from pycls.study.spec import DatasetSpec
+from pycls.study.study import SELECTIONS, Study
+
+
+def write_study(study: Study) -> None:
+    """Write the study's files and one configuration a run.
+
+    Files that are as they should be stay untouched; what has been trained is never
+    altered. For the holder of the folder's lock: what killed writers left is removed.
+
+    Raises:
+        ConfigError: the folder holds another study, or runs of other configurations.
+        DataError: classes are to be drawn from a set that is not prepared.
+    """
+    _refuse_other_study(study)
+    for dataset in study.spec.datasets.values():
+        study.data.require_classes(dataset)
+    writer = _ConfigWriter(study)
+    texts = {run.id: writer.text(run) for run in study.runs}
+    _refuse_changes(study, texts)
+    _refuse_other_data(study)
+    study.folder.mkdir(parents=True, exist_ok=True)
+    files.write_text_if_changed(study.folder / "study.yaml", study.spec.place.text)
+    files.write_text_if_changed(study.folder / "population.csv", study.population.to_csv_text())
+    files.remove_partials(study.folder)
+    _store_selections(study)
+    by_folder: dict[Path, dict[str, str]] = {}
+    for run in study.runs:
+        path = study.cfg_path(run)
+        by_folder.setdefault(path.parent, {})[path.name] = texts[run.id]
+    for folder, content in by_folder.items():
+        folder.mkdir(parents=True, exist_ok=True)
+        files.remove_partials(folder)
+        files.write_texts(folder, content)
+    files.write_json(study.folder / "study.json", describe_study(study))
+
+
+def _store_selections(study: Study) -> None:
+    """Keep what was chosen by error: later results shall not change what is trained."""
+    chosen = {}
+    for key, dataset in study.spec.datasets.items():
+        if dataset.selection is not None and dataset.selection.by and key in study.networks:
+            archs = [network.arch for network in study.networks[key]]
+            described = repr(dataset.selection)
+            chosen[key] = {"archs": archs, "selection": described}
+    if chosen:
+        files.write_json(study.folder / SELECTIONS, chosen)
+
+
+def _refuse_other_study(study: Study) -> None:
+    path = study.folder / "study.json"
+    if path.is_file():
+        name = json.loads(path.read_text(encoding="utf-8")).get("name")
+        if name != study.spec.name:
+            raise ConfigError(
+                f"{study.folder} holds the study '{name}', not '{study.spec.name}' of "
+                f"{study.spec.path}; choose another folder with --out"
+            )
+
+
+def _refuse_changes(study: Study, texts: Mapping[str, str]) -> None:
+    """Refuse a study file that would alter the configuration of runs that have begun."""
+    for run in study.runs:
+        path = study.cfg_path(run)
+        if not record_path(study.out_dir(run)).is_file() or not path.is_file():
+            continue
+        old_text, new_text = path.read_text(encoding="utf-8"), texts[run.id]
+        if old_text == new_text:
+            continue
+        old = computing_keys(parse_cfg(old_text, str(path)))
+        new = computing_keys(parse_cfg(new_text, str(study.spec.path)))
+        changed = [f"{k} {old[k]!r} -> {new[k]!r}" for k in new if old.get(k) != new[k]]
+        if changed:
+            raise ConfigError(
+                f"{study.spec.path}: would change the run {run.id} in {study.folder}, which has "
+                f"been trained already: {'; '.join(changed[:3])}. Take the change back, or "
+                "choose another folder with --out"
+            )
+
+
+def _refuse_other_data(study: Study) -> None:
+    """Refuse to go on with other images than those that runs have been trained on."""
+    now = {
+        dataset.key: {
+            side: study.data.open(dataset, side).fingerprint for side in ("train", "test")
+        }
+        for dataset in study.spec.datasets.values()
+        if study.data.facts(dataset).prepared
+    }
+    for run in study.runs:
+        record = read_record(study.out_dir(run)) if run.dataset in now else None
+        if record is not None and record.get("data", now[run.dataset]) != now[run.dataset]:
+            raise ConfigError(
+                f"{study.spec.where('datasets', run.dataset)}: the run {run.id} in "
+                f"{study.folder} was trained on other images or another split than "
+                f"{study.data.data_dir} holds now; restore them, or choose another folder with "
+                "--out"
+            )
+
+
+class _ConfigWriter:
+    """Makes the text of each run's configuration.
+
+    One configuration a sweep is built and checked; those of its runs differ from it in the
+    architecture, the seed, the weights and the folder.
+    """
+
+    def __init__(self, study: Study) -> None:
+        self._study = study
+        self._templates: dict[tuple[str, str], CfgTemplate] = {}
+        self._pinned = {key: _pinned_keys(d) for key, d in study.spec.datasets.items()}
+
+    def text(self, run: Run) -> str:
+        """Return a run's configuration as YAML."""
+        base = (run.dataset, run.arch.arch if isinstance(run.arch, HandWrittenNetwork) else "")
+        if base not in self._templates:
+            dataset = self._study.spec.datasets[run.dataset]
+            values = cfg_to_dict(base_cfg(self._study.spec, self._study.data, dataset, run.arch))
+            self._templates[base] = CfgTemplate(values)
+        keys = iter(run.arch.overrides())
+        pinned = self._pinned[run.dataset]
+        changes = {key: value for key, value in zip(keys, keys, strict=True) if key not in pinned}
+        changes |= {"OUT_DIR": str(self._study.out_dir(run)), "RNG_SEED": run.seed}
+        weights = self._study.weights_path(run)
+        if weights is not None:
+            changes["TRAIN.WEIGHTS"] = str(weights)
+        return self._templates[base].text(changes)
+
+
+def _pinned_keys(dataset: DatasetSpec) -> frozenset[str]:
+    """Return the keys that a data set's own `config` sets over the architecture."""
+    return frozenset(
+        f"{section}.{key}"
+        for _, layer in dataset.config
+        for section, content in layer.items()
+        if isinstance(content, Mapping)
+        for key in content
+    )

@@ -1,0 +1,90 @@
+"""The networks of a sweep as a population, so that other sweeps and studies train the same."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from pycls.errors import ConfigError
+from pycls.models.widths import regnet_layout
+from pycls.spaces.anynet_count import AnyNetFrame
+from pycls.spaces.population import Population
+from pycls.sweep.setup import SweepPlan
+
+_SHARED = ("STEM_TYPE", "STEM_W", "BLOCK_TYPE", "HEAD_W")
+
+
+def to_population(plan: SweepPlan) -> Population:
+    """Return the networks of a sweep, one row a run.
+
+    Args:
+        plan: a sweep of AnyNets, or of RegNets, that differ in their stages only.
+
+    Raises:
+        ConfigError: the sweep has other networks, or they differ in what a population shares.
+    """
+    place = plan.sweep.where("SETUP")
+    kind = plan.base.flat["MODEL.TYPE"]
+    networks = [{**plan.base.flat, **row} for row in plan.draws.rows]
+    if any(network["MODEL.TYPE"] != kind for network in networks) or kind not in _STAGES:
+        raise ConfigError(
+            f"{place}: a population is of AnyNets or of RegNets; MODEL.TYPE is {kind!r} here"
+        )
+    frames = [_frame(network, kind, place) for network in networks]
+    for run, frame in enumerate(frames):
+        if frame != frames[0]:
+            raise ConfigError(
+                f"{place}: networks of one population share stem, blocks, strides, head, image "
+                f"size and classes, but runs 0 and {run} have {frames[0]} and {frame}; give "
+                "the networks a sweep for each (for RegNets, CONSTRAINTS.REGNET.NUM_STAGES [4, 4])"
+            )
+    stages = [_STAGES[kind](network) for network in networks]
+    depths, widths, bot_muls, group_ws = (np.array(values) for values in zip(*stages, strict=True))
+    if not frames[0].has_groups:
+        bot_muls, group_ws = np.ones(depths.shape), np.ones(depths.shape, dtype=np.int64)
+    labels = plan.draws.labels if plan.sweep.setup["POPULATION"] else ()
+    return Population(
+        depths=depths,
+        widths=widths,
+        bot_muls=bot_muls.astype(np.float64),
+        group_ws=group_ws,
+        flops=plan.draws.counts["flops"],
+        params=plan.draws.counts["params"],
+        acts=plan.draws.counts["acts"],
+        frame=frames[0],
+        ids=tuple(labels) if len(set(labels)) == len(networks) else (),
+    )
+
+
+def _anynet_stages(cfg: Mapping[str, Any]) -> tuple[list, list, list, list]:
+    """Return depths, widths, bottleneck multipliers and group widths."""
+    depths, widths = cfg["ANYNET.DEPTHS"], cfg["ANYNET.WIDTHS"]
+    ones = [1] * len(depths)
+    return depths, widths, cfg["ANYNET.BOT_MULS"] or ones, cfg["ANYNET.GROUP_WS"] or ones
+
+
+def _regnet_stages(cfg: Mapping[str, Any]) -> tuple[list, list, list, list]:
+    names = ("WA", "W0", "WM", "DEPTH", "BOT_MUL", "GROUP_W")
+    widths, depths, group_ws = regnet_layout(*(cfg[f"REGNET.{name}"] for name in names))
+    return depths, widths, [cfg["REGNET.BOT_MUL"]] * len(depths), group_ws
+
+
+_STAGES = {"anynet": _anynet_stages, "regnet": _regnet_stages}
+
+
+def _frame(cfg: Mapping[str, Any], kind: str, place: str) -> AnyNetFrame:
+    section = kind.upper()
+    if cfg[f"{section}.SE_ON"]:
+        raise ConfigError(
+            f"{place}: networks with squeeze-and-excitation ({section}.SE_ON) cannot be listed as "
+            "a population, which has no column for it; leave --population-out away"
+        )
+    strides = cfg["ANYNET.STRIDES"]
+    if kind == "regnet":
+        strides = [cfg["REGNET.STRIDE"]] * len(_regnet_stages(cfg)[0])
+    return AnyNetFrame(
+        strides=tuple(strides),
+        resolution=cfg["TRAIN.IM_SIZE"],
+        num_classes=cfg["MODEL.NUM_CLASSES"],
+        **{name.lower(): cfg[f"{section}.{name}"] for name in _SHARED},
+    )

@@ -1,0 +1,186 @@
+"""Anyone's table of images: delimiters, groups, splits, and errors with their line."""
+
+import csv
+import io
+
+import pytest
+from archives import PACKINGS, make_image, pack, pack_as, wrap, write_tree
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pycls.datasets.readers.csv_table import read_csv
+from pycls.datasets.sources.sources import open_source
+from pycls.errors import ConfigError, DataError
+
+IMAGES = {f"images/{number}.jpg": make_image(number) for number in range(1, 5)}
+HEADER = "path,label\n"
+ROWS = "images/1.jpg,cat\nimages/2.jpg,dog\nimages/3.jpg,cat\nimages/4.jpg,dog\n"
+
+
+def read(folder, text, raw="", images=IMAGES, table="labels.csv", **options):
+    write_tree(folder, {**images, table: text if isinstance(text, bytes) else text.encode()})
+    source = open_source(folder / raw if raw else folder)
+    listing = read_csv(source, **options)
+    return source, listing
+
+
+def labels(listing):
+    return {item.name: listing.class_names[item.label] for item in listing.items}
+
+
+EXPECTED = {
+    "images/1.jpg": "cat",
+    "images/2.jpg": "dog",
+    "images/3.jpg": "cat",
+    "images/4.jpg": "dog",
+}
+
+
+@pytest.mark.parametrize("raw", ["", "labels.csv"])
+@pytest.mark.parametrize("delimiter", [",", "\t", ";", "|"])
+def test_whatever_separates_the_columns(tmp_path, raw, delimiter):
+    text = ("\ufeff" + HEADER + ROWS).replace(",", delimiter).replace("\n", "\r\n")
+    source, listing = read(tmp_path, text, raw)
+    assert labels(listing) == EXPECTED
+    assert {item.side for item in listing.items} == {None}
+    assert {item.group for item in listing.items} == {None}
+    for item in listing.items:
+        assert source.read(item.member) == IMAGES[item.name]
+
+
+@pytest.mark.parametrize("way", PACKINGS)
+def test_table_and_images_in_every_packing(tmp_path, way):
+    tree = {**IMAGES, "labels.csv": (HEADER + ROWS).encode()}
+    source = open_source(write_tree(tmp_path, pack_as(way, tree)))
+    listing = read_csv(source)
+    assert labels(listing) == EXPECTED
+    for item in listing.items:
+        assert source.read(item.member) == IMAGES[item.name]
+
+
+def test_images_in_an_archive_beside_the_table(tmp_path):
+    inner = {name.removeprefix("images/"): data for name, data in IMAGES.items()}
+    for way, tree in {"flat": inner, "wrapped": wrap("images", inner)}.items():
+        packed = {"images.zip": pack("zip", tree)}
+        source, listing = read(tmp_path / way, HEADER + ROWS, images=packed)
+        assert labels(listing) == EXPECTED
+        assert all(source.read(item.member) for item in listing.items)
+
+
+def test_paths_from_the_tables_folder_or_the_top(tmp_path):
+    rows = "../images/1.jpg,a\nimages/2.jpg,b\n./../images/3.jpg,a\n"
+    listing = read(tmp_path, HEADER + rows, table="tables/labels.csv")[1]
+    assert [item.member.name for item in listing.items] == [f"images/{n}.jpg" for n in (1, 3, 2)]
+
+
+def test_groups_and_split(tmp_path):
+    text = (
+        "split,label,Group,path,comment\n"
+        "train,cat,p1,images/1.jpg,\n"
+        'Train,dog,,images/2.jpg,"said, she"\n'
+        "\n"
+        "val,cat,p2,images/3.jpg\n"
+        "val,dog,p2,images/4.jpg,\n"
+    )
+    listing = read(tmp_path, text)[1]
+    assert [(item.side, item.group) for item in listing.items] == [
+        (0, "p1"),
+        (0, None),
+        (1, "p2"),
+        (1, "p2"),
+    ]
+    assert "'val' is the test side" in listing.official_split
+
+
+def test_of_test_and_val_rows_the_test_rows_count(tmp_path):
+    text = "path,label,split\n" + "".join(
+        f"images/{n}.jpg,{label},{split}\n"
+        for n, label, split in [
+            (1, "a", "train"),
+            (2, "b", "train"),
+            (3, "a", "test"),
+            (4, "b", "test"),
+        ]
+    )
+    extra = {f"images/{n}.jpg": make_image(n) for n in (8, 9)}
+    text += "images/8.jpg,a,val\nimages/9.jpg,b,val\n"
+    listing = read(tmp_path, text, images={**IMAGES, **extra})[1]
+    assert len(listing.items) == 4
+    assert listing.notes == ("2 images of split val are left out: the test side is 'test'",)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("file,class\na,b\n", r"no column 'path', 'label'; its first line names 'file', 'class'"),
+        (HEADER, "the table has no row"),
+        (
+            HEADER + "images/1.jpg,cat\nimages/9.jpg,dog\n",
+            r"line 3: there is no file 'images/9\.jpg'",
+        ),
+        (HEADER + "images/1.jpg,cat\nimages/2.jpg,\n", "line 3: the column 'label' is empty"),
+        (HEADER + ",cat\n", "line 2: the column 'path' is empty"),
+        (HEADER + "images/1.jpg,cat,more\n", "line 2: 3 cells for 2 columns"),
+        (HEADER + "images/1.jpg,cat\nimages/2.jpg,cat\n", "a single class, 'cat'"),
+        (
+            HEADER + ROWS + "images//1.jpg,cat\n",
+            r"line 6: 'images/1\.jpg' was already named in line 2",
+        ),
+        (HEADER + "images/1.jpg,a\n/etc/passwd,b\n", "line 3: '/etc/passwd' leads outside"),
+        (HEADER + "images/1.jpg,a\n../../x.jpg,b\n", "line 3: .* leads outside"),
+        (HEADER + 'images/1.jpg,"cat\n', "line 2: unexpected end of data"),
+        ((HEADER + "images/1.jpg,\xe4\n").encode("latin1"), "not UTF-8 text"),
+        ("path,label,label\nimages/1.jpg,a,b\n", "the column 'label' is there twice"),
+        ("path,label,split\nimages/1.jpg,a,hold\n", "line 2: split 'hold'; expected one of train"),
+        ("path,label,split\nimages/1.jpg,a,train\nimages/2.jpg,b,\n", "line 3: split ''"),
+        ("path,label,split\nimages/1.jpg,a,train\nimages/2.jpg,b,train\n", "no image for the test"),
+        (
+            "path,label,split\nimages/1.jpg,a,train\nimages/2.jpg,b,train\nimages/3.jpg,a,test\n",
+            "no image on the test side of class 'b'",
+        ),
+        (
+            "path,label,split,group\nimages/1.jpg,a,train,p\nimages/2.jpg,b,train,q\n"
+            "images/3.jpg,a,test,r\nimages/4.jpg,b,test,q\n",
+            "line 5: group 'q' is on both sides; line 3 puts it on the other",
+        ),
+    ],
+)
+def test_what_is_wrong_is_named_with_its_line(tmp_path, text, message):
+    with pytest.raises(DataError, match=message):
+        read(tmp_path, text)
+
+
+def test_it_must_be_clear_which_table(tmp_path):
+    text = HEADER + ROWS
+    with pytest.raises(ConfigError, match=r"several tables: 'labels\.csv', 'more\.tsv'"):
+        read(tmp_path, text, images={**IMAGES, "more.tsv": b"x"})
+    assert labels(read_csv(open_source(tmp_path), table="labels.csv")) == EXPECTED
+    with pytest.raises(ConfigError, match=r"'other\.csv': there is no such file"):
+        read_csv(open_source(tmp_path), table="other.csv")
+    with pytest.raises(DataError, match="no table"):
+        read_csv(open_source(tmp_path / "images"))
+
+
+@settings(max_examples=40)
+@given(
+    cells=st.lists(
+        st.text(
+            st.characters(codec="utf-8", exclude_categories=["C"], exclude_characters="\u2028"),
+            min_size=1,
+        ).filter(lambda text: text.strip()),
+        min_size=4,
+        max_size=4,
+        unique_by=lambda text: text.strip(),
+    ),
+    delimiter=st.sampled_from(",\t;|"),
+)
+def test_any_label_survives(tmp_path_factory, cells, delimiter):
+    file = io.StringIO()
+    writer = csv.writer(file, delimiter=delimiter)
+    writer.writerow(["path", "label"])
+    for number, cell in enumerate(cells, start=1):
+        writer.writerow([f"images/{number}.jpg", cell])
+    listing = read(tmp_path_factory.mktemp("any"), file.getvalue())[1]
+    expected = {f"images/{n}.jpg": cell.strip() for n, cell in enumerate(cells, start=1)}
+    assert labels(listing) == expected
+    assert listing.class_names == tuple(sorted(cell.strip() for cell in cells))

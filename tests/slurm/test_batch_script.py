@@ -1,0 +1,192 @@
+"""Batch scripts: what each LAUNCH key becomes, and that a shell reads it as meant."""
+
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from sweep_files import PYCLS
+
+from pycls.errors import ConfigError
+from pycls.slurm.batch_script import script_text
+from pycls.slurm.commands import submission_environment
+from pycls.slurm.options import LaunchOptions, override, read_options
+from pycls.sweep.file import load_sweep_cfg
+
+FOLDER = Path("/study/launch/0001")
+ODD = 'it\'s a \\ "b"; $HOME `id` #c %j'
+
+
+def script(options, **arguments):
+    given = {"folder": FOLDER, "job_name": "a", "module": "a.b", "count": 3, **arguments}
+    return script_text(options, **given)
+
+
+def sbatch_options(text):
+    """Return {option: value} as a shell would read them; True where there is no value."""
+    found = {}
+    for line in text.splitlines():
+        if line.startswith("#SBATCH "):
+            (word,) = shlex.split(line.removeprefix("#SBATCH "))
+            name, is_given, value = word.removeprefix("--").partition("=")
+            found[name] = value if is_given else True
+    return found
+
+
+def given(**launch):
+    return override(LaunchOptions.from_dict(launch))
+
+
+ALWAYS = {
+    "array": "0-2%3", "job-name": "a", "nodes": "1", "ntasks-per-node": "1",
+    "open-mode": "append", "requeue": True, "output": f"{FOLDER}/%A_%a.log",
+}  # fmt: skip
+
+
+def test_a_script_says_what_the_defaults_mean_and_no_more():
+    assert sbatch_options(script(given())) == ALWAYS | {
+        "cpus-per-task": "10", "gpus-per-node": "1", "mem": "61440M", "time": "4200",
+        "signal": "B:USR2@120",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("path", PYCLS, ids=lambda path: path.stem)
+def test_pycls_sweeps_give_the_options_that_their_keys_mean(path):
+    sweep = load_sweep_cfg(path)
+    launch = sweep.values["LAUNCH"]
+    options = read_options(launch, sweep.where)
+    text = script(options, count=32, throttle=options.parallel_jobs)
+    assert sbatch_options(text) == ALWAYS | {
+        "array": f"0-31%{min(32, launch['PARALLEL_JOBS'])}", "partition": "devlab",
+        "cpus-per-task": "10", "gpus-per-node": "1", "mem": f"{60 * 1024}M",
+        "time": str(launch["TIME_LIMIT"]), "signal": "B:USR2@120",
+    }  # fmt: skip
+    assert (
+        launch["TIME_LIMIT"]
+        == {"cifar_best": 180, "cifar_optim": 60, "cifar_regnet": 60}[path.stem]
+    )
+
+
+@pytest.mark.parametrize(
+    ("launch", "expected"),
+    [
+        ({"PARTITION": "debug"}, {"partition": "debug"}),
+        ({"ACCOUNT": "me", "QOS": "low"}, {"account": "me", "qos": "low"}),
+        ({"GPU_TYPE": "volta&nvlink"}, {"constraint": "volta&nvlink"}),
+        ({"GRES": "gpu:a100:1"}, {"gres": "gpu:a100:1", "gpus-per-node": None}),
+        ({"NUM_GPUS": 0}, {"gpus-per-node": None, "cpus-per-task": "10", "mem": "61440M"}),
+        ({"NUM_GPUS": 4}, {"gpus-per-node": "4", "cpus-per-task": "40", "mem": "245760M"}),
+        (
+            {"NUM_GPUS": 16},
+            {"nodes": "2", "ntasks-per-node": "8", "gpus-per-node": "8", "cpus-per-task": "10",
+             "mem": "491520M"},
+        ),
+        ({"NUM_GPUS": 4, "GPUS_PER_NODE": 2}, {"nodes": "2", "ntasks-per-node": "2"}),
+        ({"RUNS_PER_GPU": 4}, {"gpus-per-node": "1", "cpus-per-task": "10"}),
+        ({"CPUS_PER_GPU": 3, "MEM_PER_GPU": 0.5}, {"cpus-per-task": "3", "mem": "512M"}),
+        ({"MEM_PER_GPU": 0}, {"mem": None}),
+        ({"TIME_LIMIT": 2}, {"time": "2", "signal": "B:USR2@30"}),
+        ({"SIGNAL_BEFORE": 300}, {"signal": "B:USR2@300"}),
+        ({"SBATCH": {"nice": 5, "exclusive": True}}, {"nice": "5", "exclusive": True}),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_each_key_becomes_its_option(launch, expected):
+    options = sbatch_options(script(given(**launch)))
+    assert {name: options.get(name) for name in expected} == expected
+
+
+def test_a_single_job_and_a_dependency():
+    text = script(given(), count=None, dependency="afterany:12:13")
+    options = sbatch_options(text)
+    assert "array" not in options
+    assert (options["output"], options["dependency"]) == (f"{FOLDER}/%j.log", "afterany:12:13")
+
+
+def run_script(text, tmp_path, **environment):
+    """Run a script as Slurm does; return what it writes."""
+    path = tmp_path / "script.sh"
+    path.write_text(text)
+    assert subprocess.run(["bash", "-n", path], check=False).returncode == 0
+    environment = {"PATH": os.environ["PATH"], **environment}
+    command = ["bash", path]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+
+
+def test_a_shell_hands_names_on_as_they_are(tmp_path):
+    code = tmp_path / ODD.replace("\\", "")
+    module = tmp_path / "look.py"
+    module.write_text("import os, sys; print(sys.argv[1:], os.environ['PYTHONPATH'], os.getppid())")
+    options = given(SETUP=["export A=1", "B=$A"], COMMENT=ODD)
+    text = script(options, module="look", arguments=[ODD, "3", ""], code=code, job_name=ODD)
+    out = run_script(text, tmp_path, PYTHONPATH=str(tmp_path)).stdout
+    assert out == f"{[ODD, '3', '']} {code}:{tmp_path} {os.getpid()}\n"  # no shell in between
+
+
+def test_without_other_code_only_the_copy_is_named(tmp_path):
+    options = given(PYTHON='echo "$PYTHONPATH" "$PYTHONSAFEPATH"')
+    assert run_script(script(options, code=Path("/c")), tmp_path).stdout == "/c 1 -m a.b\n"
+
+
+def test_what_setup_sets_is_there_for_python(tmp_path):
+    options = given(SETUP=["f() { echo mine; }", 'A="$(f)"'], PYTHON='echo "$A"')
+    assert run_script(script(options), tmp_path).stdout == "mine -m a.b\n"
+
+
+def test_the_python_of_an_environment(tmp_path):
+    (tmp_path / "my env" / "bin").mkdir(parents=True)
+    python = tmp_path / "my env" / "bin" / "python"
+    python.symlink_to(sys.executable)
+    text = script(given(CONDA_ENV=str(tmp_path / "my env")))
+    assert text.rstrip().endswith(f"exec {shlex.quote(str(python))} -m a.b")
+    with pytest.raises(ConfigError, match=r"LAUNCH.CONDA_ENV is 'pycls', but there is no .*conda"):
+        script(given(CONDA_ENV="pycls"))
+
+
+def test_by_default_the_interpreter_is_this_one():
+    assert f"exec {shlex.quote(sys.executable)} -m a.b" in script(given())
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [{"job_name": "a\n#SBATCH --wrap"}, {"folder": Path("/a\nb")}, {"arguments": ["\x1b"]},
+     {"code": Path("/a:b")}, {"folder": Path("/a\\b")}],
+    ids=str,
+)  # fmt: skip
+def test_what_a_script_cannot_hold_is_refused(arguments):
+    with pytest.raises(ConfigError, match="choose another folder"):
+        script(given(), **arguments)
+
+
+def test_a_percent_sign_in_a_folder_is_none_of_slurms():
+    options = sbatch_options(script(given(), folder=Path("/100%j/x")))
+    assert options["output"] == "/100%%j/x/%A_%a.log"
+
+
+def test_keys_that_submitit_adds_of_its_own_are_left_out():
+    assert "wckey" not in script(given())  # refused where a cluster checks them
+
+
+def test_variables_that_stand_above_a_script_are_taken_away():
+    text = script(given(PARTITION="debug", SBATCH={"reservation": "mine"}))
+    environ = {
+        "SBATCH_PARTITION": "other", "SBATCH_ACCOUNT": "me", "SBATCH_RESERVATION": "theirs",
+        "SBATCH_TIMELIMIT": "1", "SBATCH_ARRAY_INX": "1", "SBATCH_MEM_PER_NODE": "1",
+        "SBATCH_WAIT": "1", "SBATCH_CLUSTERS": "x", "SBATCH_NO_REQUEUE": "1", "HOME": "/h",
+        "SLURM_CONF": "/c", "CUDA_VISIBLE_DEVICES": "3", "SLURM_X": "1",
+    }  # fmt: skip
+    assert submission_environment(environ, text) == {
+        "SBATCH_ACCOUNT": "me", "HOME": "/h", "SLURM_CONF": "/c", "CUDA_VISIBLE_DEVICES": "3",
+        "SLURM_X": "1",
+    }  # fmt: skip
+
+
+def test_a_job_that_submits_hands_on_nothing_of_its_own():
+    environ = {
+        "SLURM_JOB_ID": "5", "SLURM_MEM_PER_NODE": "100", "SLURMD_NODENAME": "n",
+        "CUDA_VISIBLE_DEVICES": "", "SLURM_CONF": "/c", "PYTHONPATH": "/a:/b:/a:/b",
+    }  # fmt: skip
+    expected = {"SLURM_CONF": "/c", "PYTHONPATH": "/a:/b"}
+    assert submission_environment(environ, script(given())) == expected
