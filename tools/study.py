@@ -19,7 +19,8 @@ from pycls.launch.here import train_here
 from pycls.launch.target import StudyTarget
 from pycls.pool.progress import format_duration
 from pycls.pool.seats import default_workers
-from pycls.results.collect_study import SUMMARY, collect
+from pycls.results.collect_study import collect
+from pycls.schema import STATUS_JSON, STUDY_JSON
 from pycls.study.file import load_study_file
 from pycls.study.plan import SweepPlan, plan_study
 from pycls.study.study import Study
@@ -217,14 +218,14 @@ def _run(study: Study, args: argparse.Namespace) -> int:
         print(f"report: {path} ({format_duration(time.monotonic() - start)})")
     for sweep, reason in study.waiting.items():
         print(f"not trained: {sweep} {reason}")
-    return _tell_failures(json.loads((study.folder / SUMMARY).read_text(encoding="utf-8")))
+    return _tell_failures(json.loads((study.folder / STATUS_JSON).read_text(encoding="utf-8")))
 
 
 # ---------------------------------------------------------------- report
 
 
 def _report(study: Study, args: argparse.Namespace) -> int:
-    if not (study.folder / "study.json").is_file():
+    if not (study.folder / STUDY_JSON).is_file():
         raise PyclsError(
             f"{study.folder}: no study there yet; start it with 'tools/study.py run "
             f"{study.spec.path}'"

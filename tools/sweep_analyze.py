@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 from pycls.analysis.sweep.sweep_json import DEFAULT_ERROR, ERRORS, SweepRuns, load_sweep
 from pycls.errors import ConfigError, run_tool
+from pycls.schema import SWEEP_JSON
 from pycls.sweep.file import SweepCfg, add_overrides, add_root_dir, dump_sweep_cfg, load_sweep_cfg
 from pycls.sweep.folder import SweepFolder, run_name
 
 if TYPE_CHECKING:
     from pycls.analysis.sweep.networks import SweepNetwork
 PAGE = "analysis.html"
-RESULTS = "sweep.json"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -93,7 +93,7 @@ def _load(sweep: SweepCfg, error: str) -> list[SweepRuns]:
     sweeps = []
     for name, title in zip(names, shown, strict=True):
         planned = [run_name(run) for run in SweepFolder(root / name).runs()]
-        sweeps.append(load_sweep(root / name / RESULTS, title, error, planned))
+        sweeps.append(load_sweep(root / name / SWEEP_JSON, title, error, planned))
     return sweeps
 
 

@@ -44,8 +44,7 @@ from pycls.errors import (
 )
 from pycls.files import remove_partials, write_text_if_changed
 from pycls.models.counting import complexity
-
-LOG_FILE = "stdout.log"
+from pycls.schema import LOG_FILE
 
 _ERRORS = ("top1_err", "top5_err")
 _SECONDS_BETWEEN_RECORDS = 10.0

@@ -16,8 +16,7 @@ from pycls.core.runs.record import read_record
 from pycls.errors import LeaseHeldError, RunError, RunInterruptedError
 from pycls.pool.failure_reason import explain_output
 from pycls.pool.signals import EarlySignals
-
-STDERR_LOG = "stderr.log"
+from pycls.schema import ERR_FILE
 
 _LOOK_S = 0.2
 # srun passes SIGUSR2 on to tasks, and loses one that comes before it has any.
@@ -53,7 +52,7 @@ class SrunStep:
             str(job["cfg"]), *map(str, job["overrides"]),
         ]  # fmt: skip
         out_dir = Path(job["out_dir"])
-        before, said_before = read_record(out_dir), _size(out_dir / STDERR_LOG)
+        before, said_before = read_record(out_dir), _size(out_dir / ERR_FILE)
         try:
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=2)
         except FileNotFoundError:
@@ -62,7 +61,7 @@ class SrunStep:
         self._process = None
         if code:
             record = read_record(out_dir) or {}
-            said = _lines_from(out_dir / STDERR_LOG, said_before)
+            said = _lines_from(out_dir / ERR_FILE, said_before)
             _raise_for(out_dir, code, record if record != before else {}, said)
 
     def _wait(self, process: "subprocess.Popen[bytes]") -> int:

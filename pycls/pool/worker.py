@@ -32,8 +32,9 @@ from pycls.errors import (
 )
 from pycls.pool.failure_reason import describe_failure
 from pycls.pool.signals import EarlySignals, leave
-from pycls.pool.srun_step import STDERR_LOG, SrunStep
+from pycls.pool.srun_step import SrunStep
 from pycls.pool.worker_process import CORES_VARIABLE, TRAIN
+from pycls.schema import ERR_FILE
 
 
 def main() -> None:
@@ -139,7 +140,7 @@ def _errors_to_log(job: Mapping[str, Any]) -> Iterator[None]:
     out_dir.mkdir(parents=True, exist_ok=True)
     sys.stderr.flush()
     saved = os.dup(2)
-    with (out_dir / STDERR_LOG).open("a") as file:
+    with (out_dir / ERR_FILE).open("a") as file:
         os.dup2(file.fileno(), 2)
     try:
         with _traceback_printed():

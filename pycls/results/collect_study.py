@@ -12,6 +12,15 @@ from pycls.files import _csv_text
 from pycls.results.log_cache import CACHE, LogCache
 from pycls.results.log_records import LogData
 from pycls.results.run_states import run_status
+from pycls.schema import (
+    CURVES_CSV,
+    ERR_FILE,
+    LOG_FILE,
+    RESULTS_CSV,
+    STATUS_JSON,
+    STUDY_JSON,
+    TIMINGS_CSV,
+)
 from pycls.spaces.population import STAGE_COLUMNS, Architecture
 from pycls.study.runs import Run
 from pycls.study.study import Study
@@ -19,7 +28,6 @@ from pycls.study.study import Study
 __all__ = ["LogData", "collect", "log_tail", "run_status"]
 
 LOG_TAIL_LINES = 15
-SUMMARY = "status.json"
 _ERROR_COLUMNS = (
     "final_top1_err",
     "min_top1_err",
@@ -53,7 +61,7 @@ def collect(study: Study) -> dict[str, Any]:
     curves: list[list[Any]] = []
     stages = study.population.num_stages
     trained_with: set[str] = set()
-    described = json.loads((study.folder / "study.json").read_text(encoding="utf-8"))
+    described = json.loads((study.folder / STUDY_JSON).read_text(encoding="utf-8"))
     _require_known(study, described)
     states = [(run, *run_status(study, run)) for run in study.runs]
     cache = _read_logs(study, [run for run, status, _ in states if status == "done"])
@@ -78,10 +86,10 @@ def collect(study: Study) -> dict[str, Any]:
             failed.append(
                 {"run": run.id, "reason": reason, "log_tail": log_tail(study.out_dir(run))}
             )
-    files.write_text_if_changed(study.folder / "results.csv", _csv_text(_columns(stages), results))
-    files.write_text_if_changed(study.folder / "curves.csv", _csv_text(_CURVE_COLUMNS, curves))
+    files.write_text_if_changed(study.folder / RESULTS_CSV, _csv_text(_columns(stages), results))
+    files.write_text_if_changed(study.folder / CURVES_CSV, _csv_text(_CURVE_COLUMNS, curves))
     files.write_text_if_changed(
-        study.folder / "timings.csv", _csv_text(["run", "started", "seconds"], timings)
+        study.folder / TIMINGS_CSV, _csv_text(["run", "started", "seconds"], timings)
     )
     summary = {
         "planned": len(study.runs),
@@ -90,7 +98,7 @@ def collect(study: Study) -> dict[str, Any]:
         "missing": len(study.runs) - len(timings) - len(failed),
         "trained_with": sorted(trained_with),
     }
-    files.write_json(study.folder / SUMMARY, summary)
+    files.write_json(study.folder / STATUS_JSON, summary)
     return summary
 
 
@@ -98,7 +106,7 @@ def _read_logs(study: Study, runs: Sequence[Run]) -> LogCache:
     """Return the logs of runs, by their names; only what is new in them is read."""
     cache = LogCache(study.folder / CACHE, owner="study", with_cfg=False)
     cache.load()
-    cache.read({run.id: study.out_dir(run) / "stdout.log" for run in runs}, usable_cores())
+    cache.read({run.id: study.out_dir(run) / LOG_FILE for run in runs}, usable_cores())
     cache.save()
     return cache
 
@@ -106,7 +114,7 @@ def _read_logs(study: Study, runs: Sequence[Run]) -> LogCache:
 def log_tail(out_dir: Path, lines: int = LOG_TAIL_LINES) -> str:
     """Return the last lines of a run's logs, its errors last."""
     parts: list[str] = []
-    for name in ("stdout.log", "stderr.log"):
+    for name in (LOG_FILE, ERR_FILE):
         path = out_dir / name
         if path.is_file():
             text = path.read_text(encoding="utf-8", errors="replace")

@@ -14,12 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from pycls import files
-from pycls.core.runs.record import FILE_NAME
 from pycls.errors import ConfigError
 from pycls.results.checkpoint_cleanup import Freed, remove_checkpoints
 from pycls.results.log_cache import CACHE, LogCache, LogEntry, Reading, Signature, signature_of
 from pycls.results.run_states import (
-    ERR_FILE,
     STATES,
     Records,
     RunStatus,
@@ -35,18 +33,15 @@ from pycls.results.sweep_rows import (
     result_columns,
     result_row,
 )
+from pycls.schema import CURVES_CSV, ERR_FILE, LOG_FILE, RECORD_FILE, RESULTS_CSV, SWEEP_JSON
 from pycls.spaces.bounds import METRICS
 from pycls.strict_yaml import load_yaml
 from pycls.sweep.folder import CFGS, LOGS, Drawn, SweepFolder, read_summary
 
-LOG_FILE = "stdout.log"
-SWEEP_JSON = "sweep.json"
-RESULTS = "results.csv"
-CURVES = "curves.csv"
-OUTPUTS = (SWEEP_JSON, RESULTS, CURVES)
+OUTPUTS = (SWEEP_JSON, RESULTS_CSV, CURVES_CSV)
 LOCK = ".collect.lock"
 _LONGEST_WAIT_S = 60.0
-_INPUTS = (LOG_FILE, ERR_FILE, FILE_NAME)
+_INPUTS = (LOG_FILE, ERR_FILE, RECORD_FILE)
 
 
 @dataclass(frozen=True)
@@ -279,9 +274,9 @@ def _write(
 ) -> None:
     jobs = [_job(str(folder.logs), run, entry, errors[run]) for run, entry in cache.entries.items()]
     files.write_text_if_changed(out_dir / SWEEP_JSON, "[\n" + ",\n".join(jobs) + "\n]\n")
-    files.write_text_if_changed(out_dir / RESULTS, results)
+    files.write_text_if_changed(out_dir / RESULTS_CSV, results)
     curves = [entry.derived["curves"] for entry in cache.entries.values()]
-    files.write_text_if_changed(out_dir / CURVES, csv_text([CURVE_COLUMNS]) + "".join(curves))
+    files.write_text_if_changed(out_dir / CURVES_CSV, csv_text([CURVE_COLUMNS]) + "".join(curves))
 
 
 def _job(logs: str, run: str, entry: LogEntry, errors: str) -> str:

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from pycls.core.runs.log import STATS_TAG
+from pycls.schema import LOG_FILE
 
-LOG_FILE = "stdout.log"
 CFG_FILE = "config.yaml"
 
 _TAIL_BYTES = 16 << 10

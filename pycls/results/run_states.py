@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from pycls.core.runs.lease import find_owner
-from pycls.core.runs.record import FILE_NAME, read_record
+from pycls.core.runs.record import read_record
 from pycls.results.log_cache import signature_of
+from pycls.schema import ERR_FILE, RECORD_FILE
 from pycls.study.runs import Run
 from pycls.study.study import Study
 
 STATES = ("done", "running", "stopped", "failed", "missing")
-ERR_FILE = "stderr.log"
 _MOST_ERR_BYTES = 64 << 10
 _LONGEST_REASON = 300
 _SPEAKS_OF_ERROR = re.compile(r"Traceback|Error|Exception|error:|Killed|Segmentation|CANCELLED")
@@ -59,7 +59,7 @@ class Records:
 
     def read(self, name: str, out_dir: str) -> dict[str, str] | None:
         """Return status, reason and started of a run's record; None where it has none."""
-        signature = signature_of(f"{out_dir}/{FILE_NAME}")
+        signature = signature_of(f"{out_dir}/{RECORD_FILE}")
         if signature is None:
             return None
         entry = self._before.get(name)

@@ -10,6 +10,7 @@ import numpy as np
 from pycls.core.config.load import layer_cfg
 from pycls.core.runs.code_version import code_version, package_versions
 from pycls.datasets.opening.dataset import Dataset
+from pycls.schema import STUDY_JSON
 from pycls.study.spec import DatasetSpec
 from pycls.study.study import Study
 
@@ -39,7 +40,7 @@ def describe_study(study: Study) -> dict[str, Any]:
 
 
 def _describe_base(base: Study) -> dict[str, Any]:
-    path = base.folder / "study.json"
+    path = base.folder / STUDY_JSON
     study = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
     return {"name": base.spec.name, "folder": str(base.folder), "study": study}
 

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from pycls.errors import ConfigError
+from pycls.schema import CONTROLS
 from pycls.slurm.options import LaunchOptions, read_options
 from pycls.study.checks import check_study
 from pycls.study.spec import (
-    CONTROLS,
     METRICS,
     DatasetSpec,
     PopulationSpec,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pycls.core.runs.record import read_record
+from pycls.schema import TIMINGS_CSV
 from pycls.study.configs import base_cfg
 from pycls.study.spec import DatasetSpec
 
@@ -171,7 +172,7 @@ def _given_speed(study: "Study", images_per_second: float | None) -> Speed:
 def measured_speeds(study: "Study") -> dict[str, Speed]:
     """Return the speed of each data set's runs that are finished and collected."""
     try:
-        with (study.folder / "timings.csv").open(encoding="utf-8", newline="") as file:
+        with (study.folder / TIMINGS_CSV).open(encoding="utf-8", newline="") as file:
             rows = list(csv.DictReader(file))
     except FileNotFoundError:
         return {}

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from pycls.errors import ConfigError
+from pycls.schema import RESULTS_CSV
 from pycls.spaces.population import Population
 from pycls.strict_yaml import load_yaml
 from pycls.study.spec import Selection, StudySpec
@@ -136,7 +137,7 @@ def select_by_error(selection: Selection, errors: Mapping[str, float]) -> list[s
 def read_errors(folder: Path, sweep: str) -> dict[str, float]:
     """Return the errors of a sweep's finished runs from a study's results.csv; empty without."""
     try:
-        with (folder / "results.csv").open(encoding="utf-8", newline="") as file:
+        with (folder / RESULTS_CSV).open(encoding="utf-8", newline="") as file:
             rows = [row for row in csv.DictReader(file) if row["sweep"] == sweep]
     except FileNotFoundError:
         return {}

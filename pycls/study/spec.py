@@ -9,16 +9,6 @@ from pycls.slurm.options import LaunchOptions
 from pycls.yaml_sections import Place
 
 METRICS = ("top1", "top5")
-# What a sweep beside the population's own asks, by the appendix of the paper that asked it.
-CONTROLS: Mapping[str, str] = {
-    "stem": "another stem (Figure A1)",
-    "duration": "longer training from the start (Figures A1 and A2A)",
-    "networks": "published networks under their own recipe (Table A1)",
-    "continued": "finished runs trained further (Figure A2B)",
-    "repeats": "the same architectures under many seeds (Figure A3)",
-    "balanced": "classes of more even size (Figure A5)",
-    "pretrained": "training from weights of another set (Figure A6)",
-}
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from pycls.core.config.load import cfg_to_dict, computing_keys, parse_cfg
 from pycls.core.config.template import CfgTemplate
 from pycls.core.runs.record import read_record, record_path
 from pycls.errors import ConfigError
+from pycls.schema import STUDY_JSON
 from pycls.study.configs import base_cfg
 from pycls.study.describe import describe_study
 from pycls.study.runs import HandWrittenNetwork, Run
@@ -46,7 +47,7 @@ def write_study(study: Study) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         files.remove_partials(folder)
         files.write_texts(folder, content)
-    files.write_json(study.folder / "study.json", describe_study(study))
+    files.write_json(study.folder / STUDY_JSON, describe_study(study))
 
 
 def _store_selections(study: Study) -> None:
@@ -62,7 +63,7 @@ def _store_selections(study: Study) -> None:
 
 
 def _refuse_other_study(study: Study) -> None:
-    path = study.folder / "study.json"
+    path = study.folder / STUDY_JSON
     if path.is_file():
         name = json.loads(path.read_text(encoding="utf-8")).get("name")
         if name != study.spec.name:

@@ -22,6 +22,7 @@ from pycls.analysis.inputs.study_json import Base, Study, load_study
 from pycls.analysis.statistics.correlation import spearman
 from pycls.analysis.statistics.proxies import closest_member
 from pycls.errors import ConfigError, DataError
+from pycls.schema import RESULTS_CSV
 
 __all__ = ["Collection", "MissingRuns", "load_collection"]
 
@@ -216,7 +217,7 @@ def _load_controls(folder: Path, evidence: Evidence, results: pd.DataFrame) -> t
     """Return the studies beside a folder that stand on its study, those nearest to it first."""
     study, others = evidence.study, []
     for path in sorted(folder.resolve().parent.iterdir()):
-        if path == folder.resolve() or not (path / "results.csv").is_file():
+        if path == folder.resolve() or not (path / RESULTS_CSV).is_file():
             continue
         try:
             other = load_study(path)
@@ -238,7 +239,7 @@ def _load_controls(folder: Path, evidence: Evidence, results: pd.DataFrame) -> t
             continue
         own = load_evidence(path, replace(other, base=None)).sweeps
         if own:
-            places = [folder / "results.csv", path / "results.csv"]
+            places = [folder / RESULTS_CSV, path / RESULTS_CSV]
             require_one_population(
                 [results, pd.concat([each.runs for each in own.values()])], places
             )

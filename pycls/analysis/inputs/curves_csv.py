@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from pycls.analysis.inputs.study_json import Study
 from pycls.errors import ConfigError
+from pycls.schema import CURVES_CSV
 
 MAX_EPOCHS = 60  # of a run that are kept for drawing; more cannot be told apart on a page
 _KEYS = ["sweep", "arch", "epoch"]
@@ -47,7 +48,7 @@ def load_curves(
     Raises:
         ConfigError: the file is no table of curves.
     """
-    path = Path(folder) / "curves.csv"
+    path = Path(folder) / CURVES_CSV
     if not path.exists():
         return {}
     table = _read(path)

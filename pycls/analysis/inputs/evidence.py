@@ -20,6 +20,7 @@ from pycls.analysis.inputs.study_json import Study
 from pycls.analysis.statistics.correlation import Correlation
 from pycls.analysis.statistics.proxies import closest_member
 from pycls.errors import ConfigError, DataError
+from pycls.schema import CURVES_CSV, RESULTS_CSV
 
 CURVE_KEY = ["sweep", "arch", "seed", "epoch"]
 _CURVE_ERRORS = ["test_top1_err", "test_topk_err", "train_top1_err", "train_topk_err"]
@@ -282,7 +283,7 @@ def load_evidence(folder: str | os.PathLike[str], study: Study) -> Evidence:
         if base.study is not None and base.folder is not None and base.has_results():
             described.append((base.study, base.folder))
     results = [load_results(place) for _, place in described]
-    require_one_population(results, [place / "results.csv" for _, place in described])
+    require_one_population(results, [place / RESULTS_CSV for _, place in described])
     own, *bases = (
         _sweeps(each, rows, load_curves(place))
         for (each, place), rows in zip(described, results, strict=True)
@@ -307,7 +308,7 @@ def load_curves(folder: str | os.PathLike[str]) -> pd.DataFrame:
     Raises:
         ConfigError: the file is no such table.
     """
-    path = Path(folder) / "curves.csv"
+    path = Path(folder) / CURVES_CSV
     columns = [*CURVE_KEY, *_CURVE_ERRORS]
     types: dict[str, Any] = {"sweep": str, "arch": str, "seed": "int64", "epoch": "int64"}
     types |= dict.fromkeys(_CURVE_ERRORS, "float64")

@@ -11,6 +11,7 @@ import pandas as pd
 
 from pycls.analysis.inputs.study_json import Study
 from pycls.errors import ConfigError, DataError
+from pycls.schema import RESULTS_CSV, STATUSES
 
 __all__ = [
     "architecture_table",
@@ -20,8 +21,6 @@ __all__ = [
     "require_one_population",
     "repeat_runs",
 ]
-
-STATUSES = ("done", "failed", "missing")
 
 _TEXTS = ("run", "sweep", "dataset", "regime", "arch", "status", "error_metric")
 _INTEGERS = ("seed", "num_classes", "epochs", "topk")
@@ -71,7 +70,7 @@ def load_results(
 
 def _results_path(folder_or_csv: str | os.PathLike[str]) -> Path:
     path = Path(folder_or_csv)
-    return path / "results.csv" if path.is_dir() else path
+    return path / RESULTS_CSV if path.is_dir() else path
 
 
 def _load_table(path: Path) -> pd.DataFrame:

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from pycls.errors import ConfigError
+from pycls.schema import CONTROLS, RESULTS_CSV, ROLES, STATUS_JSON, STUDY_JSON
 
-ROLES = ("main", "repeats", "control")
-CONTROLS = (*("stem", "duration", "networks", "continued", "repeats", "balanced", "pretrained"),)
 _REQUIRED = ("name", "title", "reference", "family", "targets", "sweeps", "datasets")
 
 
@@ -30,7 +29,7 @@ class Base:
 
     def has_results(self) -> bool:
         """Say whether its results are where they are expected."""
-        return self.folder is not None and (self.folder / "results.csv").is_file()
+        return self.folder is not None and (self.folder / RESULTS_CSV).is_file()
 
 
 @dataclass(frozen=True)
@@ -147,7 +146,7 @@ def load_study(folder: str | os.PathLike[str]) -> Study:
         ConfigError: the file is missing or damaged, lacks an entry, or names a data set
             that it does not describe.
     """
-    path = Path(folder) / "study.json"
+    path = Path(folder) / STUDY_JSON
     return _parse_study(_read_json_object(path), path, ())
 
 
@@ -186,8 +185,8 @@ def _parse_base(record: Any, path: Path, above: tuple[Path, ...]) -> Base | None
         raise ConfigError(f"{path}: entry 'base' must be an object with 'name' and 'folder'")
     name, described = str(record["name"]), record.get("study")
     folder, above = _find_base(name, record.get("folder"), path.parent), (*above, path.resolve())
-    if folder is not None and (folder / "study.json").is_file():
-        path = folder / "study.json"
+    if folder is not None and (folder / STUDY_JSON).is_file():
+        path = folder / STUDY_JSON
         if path.resolve() in above:
             raise ConfigError(f"{path}: the study is its own base; set it up again")
         described = _read_json_object(path)
@@ -203,7 +202,7 @@ def _find_base(name: str, folder: Any, beside: Path) -> Path | None:
     """
     said = [beside / str(folder), Path(str(folder))] if folder else []
     places = [*said, beside.parent / name]
-    found = (place for place in places if (place / "study.json").is_file())
+    found = (place for place in places if (place / STUDY_JSON).is_file())
     return next(found, said[0] if said else None)
 
 
@@ -217,7 +216,7 @@ def load_status(folder: str | os.PathLike[str]) -> list[dict[str, str]]:
     Raises:
         ConfigError: the file is damaged.
     """
-    path = Path(folder) / "status.json"
+    path = Path(folder) / STATUS_JSON
     if not path.exists():
         return []
     failed = _read_json_object(path).get("failed") or []
@@ -233,7 +232,7 @@ def load_trained_with(folder: str | os.PathLike[str]) -> list[str]:
     Returns:
         A text for each code and device; empty where nothing was recorded.
     """
-    path = Path(folder) / "status.json"
+    path = Path(folder) / STATUS_JSON
     entries = _read_json_object(path).get("trained_with") if path.exists() else None
     return [str(entry) for entry in entries] if isinstance(entries, list) else []
 

@@ -43,6 +43,7 @@ from pycls.analysis.tables.heat import (
 from pycls.analysis.wording import number
 from pycls.errors import ConfigError
 from pycls.files import remove_partials, write_text
+from pycls.schema import TIMINGS_CSV
 
 
 @dataclass(frozen=True)
@@ -275,7 +276,7 @@ def _seeds(study: Study, results: pd.DataFrame) -> list[tuple[str, str]]:
 
 def _total_seconds(folder: Path) -> float | None:
     """Return the sum of the runs' times in seconds, or None where none were recorded."""
-    path = folder / "timings.csv"
+    path = folder / TIMINGS_CSV
     if not path.exists():
         return None
     try:

@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from pycls.files import write_json
-
-FILE_NAME = "run.json"
+from pycls.schema import RECORD_FILE
 
 
 def record_path(out_dir: str | os.PathLike[str]) -> Path:
     """Return the file of a run's record."""
-    return Path(out_dir) / FILE_NAME
+    return Path(out_dir) / RECORD_FILE
 
 
 def write_record(out_dir: str | os.PathLike[str], record: dict[str, Any]) -> None:
