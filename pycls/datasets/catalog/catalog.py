@@ -1,10 +1,11 @@
-"""The data sets known by name: what they are and which reader makes them."""
+"""The table of all data sets known by name, with the reader that makes each."""
 
 from collections.abc import Mapping
 
 from pycls.datasets.catalog.embedded import EMBEDDED
 from pycls.datasets.catalog.entry import CatalogEntry
-from pycls.datasets.catalog.published import OWN, PUBLISHED
+from pycls.datasets.catalog.own import OWN
+from pycls.datasets.catalog.published import PUBLISHED
 from pycls.datasets.catalog.views import VIEWS
 from pycls.errors import ConfigError
 from pycls.yaml_sections import near_miss

@@ -1,9 +1,11 @@
-"""What is known of a data set before it is prepared."""
+"""The entry of a data set in the catalogue: all that is known before it is prepared."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
+
+_READERS = "pycls.datasets.readers"
 
 
 @dataclass(frozen=True)
@@ -15,27 +17,25 @@ class CatalogEntry:
         title: name in reports.
         description: what is on the images.
         num_classes: number of classes; 0: as many as are found.
-        im_size: side of the images in pixels at the default options (paper, Table 1).
-        error_metric: "top1" or "top5" (paper, Table 2).
         source: where the images come from.
         licence: what the source says about use.
-        reader: "module:function" that reads the set. An embedded set's takes the options as
-            keywords and returns a :class:`~pycls.datasets.readers.base.RawSet`; that of a
-            downloaded one takes a :class:`~pycls.datasets.sources.sources.Source` and its own
-            options and returns a :class:`~pycls.datasets.readers.base.Listing`.
+        reader: "module:function" that reads the set; the module is one of
+            `pycls.datasets.readers`. An embedded set's takes the options as keywords and
+            returns a :class:`~pycls.datasets.readers.base.RawSet`; that of a downloaded one
+            takes a :class:`~pycls.datasets.sources.sources.Source` and its own options and
+            returns a :class:`~pycls.datasets.readers.base.Listing`.
         options: options with their defaults, all recorded in the prepared set.
+        error_metric: "top1" or "top5" (paper, Table 2).
         mirror: whether a mirrored image still shows its class.
         version: of the reader; another one means other images for the same options.
-        raw: whether it is made from a download that the user names.
-        train_images: published or computed size of the train side; None: not known.
-        test_images: the same of the test side.
+        images: published or computed sizes of the train and the test side; None: not known.
         exact: whether these two are counts, and not estimates (a split by groups, a size
             published in round numbers). Preparation may leave out some: see the set's report.
         class_counts: published number of images of each class, both sides together; empty
             where it is not published.
         epochs: training length in the study (paper, Table 2); None: not in the study.
         citation: whom to cite.
-        download: what to download, in words.
+        download: what to download, in words; "" for an embedded set.
         mean: known channel means of the train side in 0..1, to check against; (): not known.
         std: known channel standard deviations of the train side, in 0..1.
     """
@@ -44,17 +44,14 @@ class CatalogEntry:
     title: str
     description: str
     num_classes: int
-    im_size: int
-    error_metric: str
     source: str
     licence: str
     reader: str
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any]
+    error_metric: str = "top1"
     mirror: bool = True
     version: int = 1
-    raw: bool = False
-    train_images: int | None = None
-    test_images: int | None = None
+    images: tuple[int, int] | None = None
     exact: bool = True
     class_counts: Mapping[str, int] = field(default_factory=dict)
     epochs: int | None = None
@@ -63,8 +60,28 @@ class CatalogEntry:
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
 
+    @property
+    def raw(self) -> bool:
+        """Whether it is made from a download that the user names."""
+        return bool(self.download)
+
+    @property
+    def im_size(self) -> int:
+        """Side of the images in pixels at the default options (paper, Table 1)."""
+        return int(self.options["size"])
+
     def load_reader(self) -> Callable[..., Any]:
         """Import the reader; only now are the packages it needs imported."""
         module, function = self.reader.split(":")
-        reader: Callable[..., Any] = getattr(import_module(module), function)
+        reader: Callable[..., Any] = getattr(import_module(f"{_READERS}.{module}"), function)
         return reader
+
+
+def pipeline(size: int, **own: Any) -> dict[str, Any]:
+    """Return the options of a set with an official split; `own` are its reader's."""
+    return {"size": size, "aspect": "crop", "seed": 1, **own}
+
+
+def split_pipeline(size: int, **own: Any) -> dict[str, Any]:
+    """Return the options of a set whose test side is drawn."""
+    return pipeline(size, test_share=0.1, **own)

@@ -1,4 +1,4 @@
-"""Entries of the study's nine data sets, and of a user's own.
+"""Entries of the study's nine data sets.
 
 Classes, image sizes, epochs and error metrics are those of Tables 1 and 2 of the paper
 (Tuggener, Schmidhuber, Stadelmann 2022). Numbers of images are those the sets are published
@@ -7,19 +7,25 @@ with; a test side of 10 % of each class is the study's convention where a set ha
 
 from typing import Any
 
-from pycls.datasets.catalog.entry import CatalogEntry
-
-_READERS = "pycls.datasets.readers"
+from pycls.datasets.catalog.entry import CatalogEntry, pipeline, split_pipeline
 
 
-def _pipeline(size: int, **own: Any) -> dict[str, Any]:
-    """Options of a set with an official split; `own` are its reader's."""
-    return {"size": size, "aspect": "crop", "seed": 1, **own}
-
-
-def _split_pipeline(size: int, **own: Any) -> dict[str, Any]:
-    """Options of a set whose test side is drawn."""
-    return _pipeline(size, test_share=0.1, **own)
+def _cifar(num_classes: int, **own: Any) -> CatalogEntry:
+    return CatalogEntry(
+        key=f"cifar{num_classes}",
+        title=f"Cifar{num_classes}",
+        num_classes=num_classes,
+        source=f"CIFAR-{num_classes}, python version",
+        licence="none stated",
+        reader=f"cifar:read_cifar{num_classes}",
+        options=pipeline(32),
+        images=(50_000, 10_000),
+        epochs=30,
+        citation="A. Krizhevsky: Learning Multiple Layers of Features from Tiny Images. "
+        "Technical report, University of Toronto, 2009",
+        download=f"'cifar-{num_classes}-python.tar.gz' of the CIFAR page",
+        **own,
+    )
 
 
 PUBLISHED: tuple[CatalogEntry, ...] = (
@@ -28,16 +34,12 @@ PUBLISHED: tuple[CatalogEntry, ...] = (
         title="Concrete",
         description="pieces of photographs of concrete surfaces, with cracks and without",
         num_classes=2,
-        im_size=227,
-        error_metric="top1",
         source="Concrete Crack Images for Classification, Mendeley Data, "
         "doi 10.17632/5y9wdsg2zt.2",
         licence="CC BY 4.0",
-        reader=f"{_READERS}.concrete:read_concrete",
-        options=_split_pipeline(227),
-        raw=True,
-        train_images=36_000,
-        test_images=4_000,
+        reader="concrete:read_concrete",
+        options=split_pipeline(227),
+        images=(36_000, 4_000),
         class_counts={"Negative": 20_000, "Positive": 20_000},
         epochs=20,
         citation="C. F. Özgenel, A. Gönenç Sorguç: Performance Comparison of Pretrained "
@@ -51,17 +53,13 @@ PUBLISHED: tuple[CatalogEntry, ...] = (
         title="MLC2008",
         description="pieces of photographs of coral reefs at Moorea, by what covers the ground",
         num_classes=9,
-        im_size=312,
-        error_metric="top1",
         source="Moorea Labeled Corals 2008: pieces, Mendeley Data, doi 10.17632/86y667257h.2; "
         "photographs, MCR LTER, EDI knb-lter-mcr.5006.3",
         licence="CC BY 4.0",
-        reader=f"{_READERS}.mlc2008:read_mlc2008",
-        options=_split_pipeline(312, patch=312),
-        raw=True,
+        reader="mlc2008:read_mlc2008",
+        options=split_pipeline(312, patch=312),
         # Published as "43 thousand"; the labelled photographs give more pieces.
-        train_images=38_700,
-        test_images=4_300,
+        images=(38_700, 4_300),
         exact=False,
         epochs=20,
         citation="A. Shihavuddin, N. Gracias, R. Garcia, A. Gleason, B. Gintert: Image-Based "
@@ -77,15 +75,12 @@ PUBLISHED: tuple[CatalogEntry, ...] = (
         title="ImageNet",
         description="photographs of things, animals and scenes (ILSVRC 2012)",
         num_classes=1000,
-        im_size=256,
         error_metric="top5",
         source="ImageNet Large Scale Visual Recognition Challenge 2012",
         licence="non-commercial research and education; needs an account",
-        reader=f"{_READERS}.imagenet:read_imagenet",
-        options=_pipeline(256, num_classes=1000),
-        raw=True,
-        train_images=1_281_167,
-        test_images=50_000,
+        reader="imagenet:read_imagenet",
+        options=pipeline(256, num_classes=1000),
+        images=(1_281_167, 50_000),
         epochs=10,
         citation="O. Russakovsky et al.: ImageNet Large Scale Visual Recognition Challenge. "
         "International Journal of Computer Vision 115, 2015",
@@ -100,15 +95,11 @@ PUBLISHED: tuple[CatalogEntry, ...] = (
         title="HAM10000",
         description="dermatoscopic photographs of pigmented skin lesions",
         num_classes=7,
-        im_size=296,
-        error_metric="top1",
         source="HAM10000, Harvard Dataverse, doi 10.7910/DVN/DBW86T",
         licence="CC BY-NC 4.0",
-        reader=f"{_READERS}.ham10000:read_ham10000",
-        options=_split_pipeline(296),
-        raw=True,
-        train_images=9_014,
-        test_images=1_001,
+        reader="ham10000:read_ham10000",
+        options=split_pipeline(296),
+        images=(9_014, 1_001),
         # Lesions of several images move whole.
         exact=False,
         class_counts={
@@ -129,16 +120,12 @@ PUBLISHED: tuple[CatalogEntry, ...] = (
         title="Powerline",
         description="aerial pictures with a power line and without, infrared and visible light",
         num_classes=2,
-        im_size=128,
-        error_metric="top1",
         source="Powerline Image Dataset (Infrared-IR and Visible Light-VL), Mendeley Data, "
         "doi 10.17632/n6wrv4ry6v.8",
         licence="MIT",
-        reader=f"{_READERS}.powerline:read_powerline",
-        options=_split_pipeline(128),
-        raw=True,
-        train_images=7_200,
-        test_images=800,
+        reader="powerline:read_powerline",
+        options=split_pipeline(128),
+        images=(7_200, 800),
         epochs=20,
         citation="Ö. E. Yetgin, Ö. N. Gerek: Powerline Image Dataset (Infrared-IR and Visible "
         "Light-VL). Mendeley Data, doi 10.17632/n6wrv4ry6v.8",
@@ -150,16 +137,13 @@ PUBLISHED: tuple[CatalogEntry, ...] = (
         title="Insects",
         description="British ground beetles of a museum's collection, by species",
         num_classes=291,
-        im_size=296,
         error_metric="top5",
         source="British carabids of the Natural History Museum London, Zenodo, "
         "doi 10.5281/zenodo.3549369",
         licence="not known",
-        reader=f"{_READERS}.insects:read_insects",
-        options=_split_pipeline(296),
-        raw=True,
-        train_images=57_028,
-        test_images=6_336,
+        reader="insects:read_insects",
+        options=split_pipeline(296),
+        images=(57_028, 6_336),
         # 10 % of each class, rounded, of classes whose sizes are not published.
         exact=False,
         epochs=20,
@@ -174,15 +158,11 @@ PUBLISHED: tuple[CatalogEntry, ...] = (
         title="Natural",
         description="photographs of buildings, forest, glacier, mountain, sea, street",
         num_classes=6,
-        im_size=150,
-        error_metric="top1",
         source="Intel Image Classification, Kaggle data set puneet6060/intel-image-classification",
         licence="as stated on the data set's page",
-        reader=f"{_READERS}.natural:read_natural",
-        options=_pipeline(150),
-        raw=True,
-        train_images=14_034,
-        test_images=3_000,
+        reader="natural:read_natural",
+        options=pipeline(150),
+        images=(14_034, 3_000),
         class_counts={
             "buildings": 2628, "forest": 2745, "glacier": 2957, "mountain": 3037, "sea": 2784,
             "street": 2883,
@@ -194,79 +174,17 @@ PUBLISHED: tuple[CatalogEntry, ...] = (
         mean=(0.430, 0.458, 0.454),
         std=(0.236, 0.235, 0.243),
     ),
-    CatalogEntry(
-        key="cifar10",
-        title="Cifar10",
+    _cifar(
+        10,
         description="small photographs of animals and vehicles",
-        num_classes=10,
-        im_size=32,
-        error_metric="top1",
-        source="CIFAR-10, python version",
-        licence="none stated",
-        reader=f"{_READERS}.cifar:read_cifar10",
-        options=_pipeline(32),
-        raw=True,
-        train_images=50_000,
-        test_images=10_000,
-        epochs=30,
-        citation="A. Krizhevsky: Learning Multiple Layers of Features from Tiny Images. "
-        "Technical report, University of Toronto, 2009",
-        download="'cifar-10-python.tar.gz' of the CIFAR page",
         mean=(0.4914, 0.4822, 0.4465),
         std=(0.2470, 0.2435, 0.2616),
     ),
-    CatalogEntry(
-        key="cifar100",
-        title="Cifar100",
+    _cifar(
+        100,
         description="small photographs of 100 kinds of things, animals, plants and people",
-        num_classes=100,
-        im_size=32,
         error_metric="top5",
-        source="CIFAR-100, python version",
-        licence="none stated",
-        reader=f"{_READERS}.cifar:read_cifar100",
-        options=_pipeline(32),
-        raw=True,
-        train_images=50_000,
-        test_images=10_000,
-        epochs=30,
-        citation="A. Krizhevsky: Learning Multiple Layers of Features from Tiny Images. "
-        "Technical report, University of Toronto, 2009",
-        download="'cifar-100-python.tar.gz' of the CIFAR page",
         mean=(0.5071, 0.4865, 0.4409),
         std=(0.2673, 0.2564, 0.2762),
     ),
 )  # fmt: skip
-
-OWN: tuple[CatalogEntry, ...] = (
-    CatalogEntry(
-        key="folder",
-        title="Class folders",
-        description="images of your own, one folder a class (give it a --name)",
-        num_classes=0,
-        im_size=256,
-        error_metric="top1",
-        source="the user's own",
-        licence="the user's own",
-        reader=f"{_READERS}.folder:read_folder",
-        options=_split_pipeline(256, test_folder=""),
-        raw=True,
-        download="a folder or archive with one folder a class, within 'train/' and 'test/' "
-        "(or 'val/') folders where there is a split",
-    ),
-    CatalogEntry(
-        key="csv",
-        title="Table of images",
-        description="images of your own, listed in a table (give it a --name)",
-        num_classes=0,
-        im_size=256,
-        error_metric="top1",
-        source="the user's own",
-        licence="the user's own",
-        reader=f"{_READERS}.csv_table:read_csv",
-        options=_split_pipeline(256, table=""),
-        raw=True,
-        download="a table with the columns path and label, and group and split where you have "
-        "them, beside the images",
-    ),
-)

@@ -1,4 +1,4 @@
-"""What a view is: by name in the catalogue, or by a few words in the data folder."""
+"""Views of data sets: those of the catalogue, and those a data folder's `views.yaml` adds."""
 
 import os
 from collections.abc import Mapping
@@ -89,15 +89,6 @@ VIEWS: Mapping[str, ViewSpec] = {
     "mlc2008_balanced": ViewSpec("mlc2008", balance=True),
     "ham10000_balanced": ViewSpec("ham10000", balance=True),
 }
-
-
-def find_view(name: str, data_dir: str | os.PathLike[str]) -> ViewSpec | None:
-    """Return the view of a name: from the data folder's `views.yaml`, else the catalogue.
-
-    Raises:
-        ConfigError: the file cannot be used as it is.
-    """
-    return list_views(data_dir).get(name)
 
 
 def list_views(data_dir: str | os.PathLike[str]) -> dict[str, ViewSpec]:

@@ -1,4 +1,4 @@
-"""What a data set or view will hold, said before anything is prepared: for planning."""
+"""Facts about a data set or view before it is prepared, for planning."""
 
 import math
 import os
@@ -96,33 +96,29 @@ def _describe(
 
 
 def _describe_entry(entry: CatalogEntry) -> tuple[ExpectedFacts, list[_Class]]:
-    if entry.train_images is None or entry.test_images is None:
+    if entry.images is None:
         raise ConfigError(
             f"nothing is known of '{entry.key}' before it is prepared; prepare it under a name of "
             "its own and give that name"
         )
     facts = ExpectedFacts(
         num_classes=entry.num_classes,
-        train_images=entry.train_images,
-        test_images=entry.test_images,
+        train_images=entry.images[0],
+        test_images=entry.images[1],
         im_size=entry.im_size,
         error_metric=entry.error_metric,
         epochs=entry.epochs,
         title=entry.title,
         exact=entry.exact,
     )
-    even = (1 / entry.num_classes,) * entry.num_classes
-    shares = _ESTIMATED_SHARES.get(entry.key, even)
-    names = tuple(f"#{label}" for label in range(entry.num_classes))
-    if entry.class_counts:
-        total = sum(entry.class_counts.values())
-        shares = tuple(count / total for count in entry.class_counts.values())
-        names = tuple(entry.class_counts)
-    classes = [
-        _Class(name, share * entry.train_images, share * entry.test_images)
-        for name, share in zip(names, shares, strict=True)
-    ]
-    return facts, classes
+    total = sum(entry.class_counts.values())
+    shares = {name: count / total for name, count in entry.class_counts.items()}
+    if not shares:
+        even = (1 / entry.num_classes,) * entry.num_classes
+        estimated = _ESTIMATED_SHARES.get(entry.key, even)
+        shares = {f"#{label}": share for label, share in enumerate(estimated)}
+    train, test = entry.images
+    return facts, [_Class(name, share * train, share * test) for name, share in shares.items()]
 
 
 def _apply(

@@ -1,4 +1,4 @@
-"""Data sets in words: what is known, what is prepared, what a prepared one holds."""
+"""Descriptions in words of the known data sets, of a data folder, and of a prepared set."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -55,14 +55,14 @@ def _classes(entry: CatalogEntry) -> str:
 
 
 def _images(entry: CatalogEntry) -> str:
-    if entry.train_images is None or entry.test_images is None:
+    if entry.images is None:
         return ""
     about = "" if entry.exact else "about "
-    return f", {about}{entry.train_images:,} train and {entry.test_images:,} test images"
+    return f", {about}{entry.images[0]:,} train and {entry.images[1]:,} test images"
 
 
 def _expected_bytes(entry: CatalogEntry) -> int:
-    return ((entry.train_images or 0) + (entry.test_images or 0)) * entry.im_size**2 * 3
+    return sum(entry.images or ()) * entry.im_size**2 * 3
 
 
 def _used(path: Path) -> int:

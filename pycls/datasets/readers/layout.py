@@ -145,9 +145,7 @@ def published_sides(key: str, train: str, test: str) -> dict[str, int]:
         train: what to call the images of the train side.
         test: what to call those of the test side.
     """
-    entry = find_entry(key)
-    sides = {train: entry.train_images, test: entry.test_images}
-    return {name: count for name, count in sides.items() if count is not None}
+    return dict(zip((train, test), find_entry(key).images or (), strict=False))
 
 
 def finish_items(items: Iterable[Item], source: Source) -> tuple[list[Item], list[str]]:

@@ -45,7 +45,7 @@ def test_the_studys_sets_are_those_of_its_tables(key):
     classes, size, epochs, metric, thousands = TABLES[key]
     assert (entry.num_classes, entry.im_size, entry.epochs) == (classes, size, epochs)
     assert entry.error_metric == metric
-    assert round((entry.train_images + entry.test_images) / 1000) == thousands
+    assert round(sum(entry.images) / 1000) == thousands
     assert entry.options["size"] == size
     assert entry.raw
     assert all((entry.source, entry.licence, entry.citation, entry.download, entry.title))
@@ -78,7 +78,7 @@ def test_published_class_counts_add_up():
     for key, entry in CATALOG.items():
         if entry.class_counts:
             total = sum(entry.class_counts.values())
-            assert total == entry.train_images + entry.test_images, key
+            assert total == sum(entry.images), key
             assert len(entry.class_counts) == entry.num_classes, key
 
 
@@ -108,7 +108,7 @@ def test_expected_facts_of_the_studys_views(name, tmp_path):
 def test_expected_facts_of_whole_sets_and_of_estimates(tmp_path):
     for key in (*TABLES, *EMBEDDED):
         entry, facts = find_entry(key), expected_facts(key, tmp_path)
-        assert (facts.train_images, facts.test_images) == (entry.train_images, entry.test_images)
+        assert (facts.train_images, facts.test_images) == entry.images
         assert (facts.title, facts.epochs, facts.exact) == (entry.title, entry.epochs, entry.exact)
     whole, balanced = (expected_facts(f"mlc2008{end}", tmp_path) for end in ("", "_balanced"))
     # Half of the pieces are of one class, which is cut to the size of another.
@@ -167,11 +167,11 @@ def test_tables_of_the_docs_are_the_catalogues(tmp_path):
         classes, train, test, size, metric, epochs, disk, licence = rows[key]
         assert (number(classes), number(epochs)) == (entry.num_classes, entry.epochs)
         assert metric == entry.error_metric
-        assert (number(train), number(test)) == (entry.train_images, entry.test_images)
+        assert (number(train), number(test)) == entry.images
         assert train.startswith("about") == (not entry.exact)
         assert size == f"{entry.im_size} x {entry.im_size}"
         assert licence == entry.licence
-        pixels = 3 * entry.im_size**2 * (entry.train_images + entry.test_images)
+        pixels = 3 * entry.im_size**2 * sum(entry.images)
         value, unit = disk.split()
         shown = float(value) * {"MB": 1e6, "GB": 1e9}[unit]
         assert shown == pytest.approx(pixels, rel=0.05)
@@ -190,8 +190,7 @@ def test_tables_of_the_docs_are_the_catalogues(tmp_path):
         entry = find_entry(key)
         assert [number(cell) for cell in rows[key][:3]] == [
             entry.num_classes,
-            entry.train_images,
-            entry.test_images,
+            *entry.images,
         ]
 
 

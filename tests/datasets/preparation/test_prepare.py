@@ -27,7 +27,7 @@ def test_embedded_set_is_what_the_catalogue_says(prepared, key):
     entry, store = CATALOG[key], verify_store(prepared / key)
     assert len(store.class_names) == entry.num_classes
     assert store.images.shape[1:] == (entry.im_size, entry.im_size, 3)
-    for side, images in (("train", entry.train_images), ("test", entry.test_images)):
+    for side, images in zip(("train", "test"), entry.images, strict=True):
         assert set(store.meta["counts"][side]) == set(store.class_names)
         assert min(store.meta["counts"][side].values()) >= 50
         assert sum(store.meta["counts"][side].values()) == images

@@ -68,8 +68,7 @@ def test_counts_are_the_catalogues():
     entry = find_entry("natural")
     both = {name: TRAIN_COUNTS[name] + TEST_COUNTS[name] for name in TRAIN_COUNTS}
     assert both == dict(entry.class_counts)
-    assert sum(TRAIN_COUNTS.values()) == entry.train_images
-    assert sum(TEST_COUNTS.values()) == entry.test_images
+    assert (sum(TRAIN_COUNTS.values()), sum(TEST_COUNTS.values())) == entry.images
 
 
 @pytest.mark.parametrize(
