@@ -20,7 +20,7 @@ def _pictures(
     level: str = "standard",
     grey: bool = False,
     factor: int = 1,
-    **words: str,
+    **words: Any,
 ) -> CatalogEntry:
     """Return the entry of a set of patches; `factor` times as many of the first class."""
     cut = {"size": 8, "scale": scale, "area": area, "train": train, "test": test}

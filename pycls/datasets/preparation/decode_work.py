@@ -101,7 +101,7 @@ class DecodeFiles(_WriteImages):
             raise DataError("the listing names no file")
         if self._last is None or self._last[0] != item.member.name:
             data = self._source.read(item.member)
-            image = decode_image(data, f"{self._source.path}: {item.member.name}")
+            image = decode_image(data, self._source.where(item.member))
             self._last = (item.member.name, image)
         image = self._last[1]
         if item.box is None:

@@ -1,4 +1,4 @@
-"""What a reader hands on: a set read whole, or a listing of where its images are."""
+"""The two results of a reader: a set read whole, or a listing of where its images are."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field

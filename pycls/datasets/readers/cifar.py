@@ -1,4 +1,4 @@
-"""CIFAR-10 and CIFAR-100: pickled arrays of 32 x 32 pixels.
+"""Reader of CIFAR-10 and CIFAR-100: pickled arrays of 32 x 32 pixels.
 
 Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009; the "python version".
 """
@@ -6,15 +6,14 @@ Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009; the "
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from pycls.datasets.catalog.catalog import find_entry
+from pycls.datasets.readers import layout
 from pycls.datasets.readers.base import Item, Listing
-from pycls.datasets.readers.layout import compare_counts, not_found, published_sides
 from pycls.datasets.readers.restricted_pickle import load_pickle
 from pycls.datasets.sources.byte_stores import Member
 from pycls.datasets.sources.sources import Source
@@ -25,7 +24,7 @@ _SIDE = 32
 
 
 @dataclass(frozen=True)
-class _Layout:
+class _Format:
     """Files of a set with their published MD5, and the keys in them."""
 
     train: Mapping[str, str]
@@ -36,7 +35,7 @@ class _Layout:
     num_classes: int
 
 
-_CIFAR10 = _Layout(
+_CIFAR10 = _Format(
     train={
         "data_batch_1": "c99cafc152244af753f735de768cd75f",
         "data_batch_2": "d4bba439e000b95fd0a9bffe97cbabec",
@@ -50,7 +49,7 @@ _CIFAR10 = _Layout(
     names="label_names",
     num_classes=10,
 )
-_CIFAR100 = _Layout(
+_CIFAR100 = _Format(
     train={"train": "16019d7e3df5f24257cddd939b257f8d"},
     test={"test": "f0ef6b0ae62326f3e7ffdfab6717acfc"},
     meta={"meta": "7973b15100ade9c7d40fb424638fde48"},
@@ -78,34 +77,31 @@ def read_cifar100(source: Source) -> Listing:
     return _read(source, _CIFAR100, "cifar100")
 
 
-def _read(source: Source, layout: _Layout, key: str) -> Listing:
-    files = _find_files(source, layout, find_entry(key).title)
+def _read(source: Source, form: _Format, key: str) -> Listing:
+    files = _find_files(source, form, find_entry(key).title)
     altered: list[str] = []
 
-    def load(name: str, md5: str) -> dict[str, Any]:
-        data = source.read(files[name])
+    def load(name: str, md5: str) -> tuple[dict[str, Any], str]:
+        data, where = source.read(files[name]), source.where(files[name])
         if hashlib.md5(data, usedforsecurity=False).hexdigest() != md5:
             altered.append(name)
-        return _load_batch(data, _where(source, files[name]))
+        return _load_batch(data, where), where
 
-    names = _class_names(load(*next(iter(layout.meta.items()))), layout, source)
+    names = _class_names(load(*next(iter(form.meta.items())))[0], form, source)
     items: list[Item] = []
-    images, counts = [], {}
+    images = []
     # The test side comes first since items are sorted by name.
-    for side, word, batches in ((1, "test", layout.test), (0, "train", layout.train)):
+    for side, word, batches in ((1, "test", form.test), (0, "train", form.train)):
         before = len(items)
         for name, md5 in batches.items():
-            pixels, labels = _check_batch(
-                load(name, md5), layout, names, _where(source, files[name])
-            )
+            pixels, labels = _check_batch(*load(name, md5), form, names)
             images.append(pixels)
             first = len(items) - before
             items += [
                 Item(None, f"{word}/{first + number:05}", int(label), side=side)
                 for number, label in enumerate(labels)
             ]
-        counts[f"{word} images"] = len(items) - before
-    notes = compare_counts(counts, published_sides(key, "train images", "test images"))
+    notes = layout.compare_sides(items, key, "train images", "test images")
     if altered:
         notes.append(f"not the published files, by their MD5: {', '.join(altered)}")
     return Listing(
@@ -113,24 +109,24 @@ def _read(source: Source, layout: _Layout, key: str) -> Listing:
         class_names=names,
         notes=tuple(notes),
         pixels=np.concatenate(images),
-        official_split=f"the published one: {', '.join(layout.test)} is the test side",
+        official_split=f"the published one: {', '.join(form.test)} is the test side",
     )
 
 
-def _find_files(source: Source, layout: _Layout, title: str) -> dict[str, Member]:
-    wanted = {**layout.train, **layout.test, **layout.meta}
+def _find_files(source: Source, form: _Format, title: str) -> dict[str, Member]:
+    wanted = {**form.train, **form.test, **form.meta}
     found: dict[str, Member] = {}
     for member in source.members:
-        name = PurePosixPath(member.name).name
         # Archive and unpacked folder often lie side by side.
-        if name in wanted and found.setdefault(name, member).size != member.size:
+        if member.file in wanted and found.setdefault(member.file, member).size != member.size:
             raise DataError(
-                f"{source.path}: two different files '{name}': {found[name].name} and "
-                f"{member.name}; give the folder or the archive of one"
+                f"{source.path}: two different files '{member.file}': "
+                f"{found[member.file].name} and {member.name}; give the folder or the archive of "
+                "one"
             )
     missing = [name for name in wanted if name not in found]
     if missing:
-        raise not_found(source, f"{title}'s files {', '.join(wanted)}, without {missing[0]}")
+        raise layout.not_found(source, f"{title}'s files {', '.join(wanted)}, without {missing[0]}")
     return found
 
 
@@ -141,21 +137,21 @@ def _load_batch(data: bytes, where: str) -> dict[str, Any]:
     return {_as_text(key): value for key, value in batch.items()}
 
 
-def _class_names(meta: dict[str, Any], layout: _Layout, source: Source) -> tuple[str, ...]:
-    names = meta.get(layout.names)
-    if not isinstance(names, list) or len({str(name) for name in names}) != layout.num_classes:
+def _class_names(meta: dict[str, Any], form: _Format, source: Source) -> tuple[str, ...]:
+    names = meta.get(form.names)
+    if not isinstance(names, list) or len({str(name) for name in names}) != form.num_classes:
         raise DataError(
-            f"{source.path}: {next(iter(layout.meta))}: expected {layout.num_classes} distinct "
-            f"class names under '{layout.names}'"
+            f"{source.path}: {next(iter(form.meta))}: expected {form.num_classes} distinct "
+            f"class names under '{form.names}'"
         )
     return tuple(_as_text(name) for name in names)
 
 
 def _check_batch(
-    batch: dict[str, Any], layout: _Layout, names: tuple[str, ...], where: str
+    batch: dict[str, Any], where: str, form: _Format, names: tuple[str, ...]
 ) -> tuple[ImageArray, npt.NDArray[np.int64]]:
     """Return a batch's images, N x 32 x 32 x 3, and labels, N."""
-    for key in ("data", layout.labels):
+    for key in ("data", form.labels):
         if key not in batch:
             raise DataError(f"{where}: no '{key}' in it; it has {', '.join(sorted(batch))}")
     data = batch["data"]
@@ -163,9 +159,9 @@ def _check_batch(
     if not isinstance(data, np.ndarray) or data.dtype != np.uint8 or data.shape[1:] != (values,):
         raise DataError(f"{where}: 'data' is not an array of N x {values} bytes")
     try:
-        labels = np.array(batch[layout.labels], dtype=np.int64, ndmin=1)
+        labels = np.array(batch[form.labels], dtype=np.int64, ndmin=1)
     except (TypeError, ValueError, OverflowError):
-        raise DataError(f"{where}: '{layout.labels}' is not a list of whole numbers") from None
+        raise DataError(f"{where}: '{form.labels}' is not a list of whole numbers") from None
     if labels.shape != (len(data),):
         raise DataError(f"{where}: {len(labels)} labels for {len(data)} images")
     wrong = np.flatnonzero((labels < 0) | (labels >= len(names)))
@@ -177,10 +173,6 @@ def _check_batch(
     # Channel by channel, each row by row.
     images = data.reshape(-1, 3, _SIDE, _SIDE).transpose(0, 2, 3, 1)
     return np.ascontiguousarray(images), labels
-
-
-def _where(source: Source, member: Member) -> str:
-    return f"{source.path}: {member.name}"
 
 
 def _as_text(value: Any) -> str:

@@ -1,19 +1,10 @@
-"""Concrete: `Negative/` and `Positive/` with 20,000 pictures each (Mendeley 5y9wdsg2zt)."""
+"""Reader of Concrete: folders `Negative` and `Positive` of pictures (Mendeley 5y9wdsg2zt)."""
 
 from collections import Counter
-from pathlib import PurePosixPath
 
 from pycls.datasets.catalog.catalog import find_entry
+from pycls.datasets.readers import layout
 from pycls.datasets.readers.base import Item, Listing
-from pycls.datasets.readers.layout import (
-    compare_counts,
-    find_images,
-    finish_items,
-    group_by_class,
-    note_strays,
-    refuse_unknown_folders,
-    require_classes,
-)
 from pycls.datasets.sources.sources import Source
 
 _EXPECTED = "the folders 'Negative' and 'Positive' of pictures"
@@ -33,28 +24,25 @@ def read_concrete(source: Source) -> Listing:
         DataError: a class folder is missing or unknown, or all is still packed in a `.rar`.
     """
     published = find_entry("concrete").class_counts
-    images = find_images(source, _EXPECTED)
-    classes, others = group_by_class(images, published)
-    require_classes(classes, published, str(source.path))
-    inside = [member for members in classes.values() for member in members]
-    refuse_unknown_folders(source, inside, others, _EXPECTED)
+    images = layout.find_images(source, _EXPECTED)
+    classes, others = layout.group_by_class(images, published)
+    layout.require_classes(classes, published, str(source.path))
+    layout.refuse_unknown_folders(source, classes, others, _EXPECTED)
 
     names = sorted(classes, key=str.casefold)
-    items, notes = finish_items(
+    items, notes = layout.finish_items(
         (
-            Item(member, f"{name}/{PurePosixPath(member.name).name}", label)
+            Item(member, f"{name}/{member.file}", label)
             for label, name in enumerate(names)
             for member in classes[name]
         ),
         source,
     )
-    counts = Counter(f"images of {names[item.label]}" for item in items)
-    differing = compare_counts(
-        counts, {f"images of {name}": count for name, count in published.items()}
-    )
+    counts = Counter(names[item.label] for item in items)
+    differing = layout.compare_counts(counts, published, "images of ")
     return Listing(
         items=items,
         class_names=tuple(names),
-        notes=(*notes, *note_strays(others), *differing, _LEAK),
+        notes=(*notes, *layout.note_strays(others), *differing, _LEAK),
         class_titles=dict(zip(names, ("no crack", "crack"), strict=True)),
     )

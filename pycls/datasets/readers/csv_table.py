@@ -1,19 +1,10 @@
-"""Anyone's own set: a table that names each image's file and label."""
+"""Reader of a set of one's own: a table that names each image's file and label."""
 
 import posixpath
 from collections.abc import Iterable
-from pathlib import PurePosixPath
 
+from pycls.datasets.readers import layout
 from pycls.datasets.readers.base import Item, Listing
-from pycls.datasets.readers.layout import (
-    TEST_WORDS,
-    TRAIN_WORDS,
-    Row,
-    name_some,
-    path_parts,
-    read_table,
-    require_both_sides,
-)
 from pycls.datasets.sources.byte_stores import Member
 from pycls.datasets.sources.sources import Source
 from pycls.errors import ConfigError, DataError
@@ -39,8 +30,8 @@ def read_csv(source: Source, table: str = "") -> Listing:
             named twice, a group or a class is on the wrong sides; names the line.
     """
     member = _find_table(source, table)
-    where = f"{source.path}: {member.name}"
-    rows = read_table(source, member, ("path", "label"))
+    where = source.where(member)
+    rows = layout.read_table(source, member, ("path", "label"))
     rows, notes, words = _choose_rows(rows, where)
     names = sorted({row["label"] for row in rows})
     labels = {name: label for label, name in enumerate(names)}
@@ -59,7 +50,7 @@ def read_csv(source: Source, table: str = "") -> Listing:
         group, side = row.cells.get("group") or None, _side_of(row)
         items.append(Item(image, name, labels[row["label"]], group, side))
     if words:
-        require_both_sides(items, names, where)
+        layout.require_both_sides(items, names, where)
         _check_groups(items, lines, where)
     items.sort(key=lambda item: item.name)
     return Listing(items, tuple(names), tuple(notes), official_split=words)
@@ -71,11 +62,7 @@ def _find_table(source: Source, table: str) -> Member:
         if member is None:
             raise ConfigError(f"table '{table}': there is no such file in {source.path}")
         return member
-    tables = [
-        member
-        for member in source.members
-        if PurePosixPath(member.name).suffix.lower() in _TABLE_SUFFIXES
-    ]
+    tables = [member for member in source.members if member.suffix in _TABLE_SUFFIXES]
     if len(source.members) == 1:
         return source.members[0]
     if not tables:
@@ -85,13 +72,14 @@ def _find_table(source: Source, table: str) -> Member:
         )
     if len(tables) > 1:
         raise ConfigError(
-            f"{source.path}: several tables: {name_some([member.name for member in tables])}; say "
-            "which with the option table"
+            f"{source.path}: several tables: "
+            f"{layout.name_some([member.name for member in tables])}; say which with the option "
+            "table"
         )
     return tables[0]
 
 
-def _choose_rows(rows: list[Row], where: str) -> tuple[list[Row], list[str], str]:
+def _choose_rows(rows: list[layout.Row], where: str) -> tuple[list[layout.Row], list[str], str]:
     """Check labels and split words; return the rows to use, notes, and words on the split."""
     for row in rows:
         for column in ("path", "label"):
@@ -99,7 +87,7 @@ def _choose_rows(rows: list[Row], where: str) -> tuple[list[Row], list[str], str
                 raise DataError(f"{where}, line {row.line}: the column '{column}' is empty")
     if not any(row.cells.get("split") for row in rows):
         return rows, [], ""
-    known = (*TRAIN_WORDS, *TEST_WORDS)
+    known = (*layout.TRAIN_WORDS, *layout.TEST_WORDS)
     for row in rows:
         if row["split"].lower() not in known:
             raise DataError(
@@ -107,13 +95,13 @@ def _choose_rows(rows: list[Row], where: str) -> tuple[list[Row], list[str], str
                 f"{', '.join(known)}, in every row or in none"
             )
     present = {row["split"].lower() for row in rows}
-    test = next((word for word in TEST_WORDS if word in present), "")
+    test = next((word for word in layout.TEST_WORDS if word in present), "")
     if not test:
         raise DataError(
             f"{where}: the column 'split' has no image for the test side; write "
-            f"{' or '.join(TEST_WORDS[:3:2])} for some, or leave the column out"
+            f"{' or '.join(layout.TEST_WORDS[:3:2])} for some, or leave the column out"
         )
-    others = [word for word in TEST_WORDS if word in present and word != test]
+    others = [word for word in layout.TEST_WORDS if word in present and word != test]
     used = [row for row in rows if row["split"].lower() not in others]
     notes = []
     if others:
@@ -124,9 +112,9 @@ def _choose_rows(rows: list[Row], where: str) -> tuple[list[Row], list[str], str
     return used, notes, f"the set's own: split '{test}' is the test side"
 
 
-def _side_of(row: Row) -> int | None:
+def _side_of(row: layout.Row) -> int | None:
     word = row.cells.get("split", "").lower()
-    return None if not word else int(word in TEST_WORDS)
+    return None if not word else int(word in layout.TEST_WORDS)
 
 
 class _Images:
@@ -159,9 +147,9 @@ class _Images:
         """Find a file that lies in an archive, by the path it would have unpacked."""
         if self._unpacked is None:
             self._unpacked = {
-                "/".join(path_parts(member.name)): member for member in self._source.members
+                "/".join(layout.path_parts(member.name)): member for member in self._source.members
             }
-        return self._unpacked.get("/".join(path_parts(name)))
+        return self._unpacked.get("/".join(layout.path_parts(name)))
 
 
 def _check_groups(items: Iterable[Item], lines: dict[str, int], where: str) -> None:

@@ -1,4 +1,4 @@
-"""Real images that come inside installed packages: no download, no file of our own."""
+"""Readers of the real images that come inside installed packages."""
 
 from dataclasses import replace
 from importlib.metadata import version
@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from pycls.datasets.readers.base import RawSet
 from pycls.datasets.readers.patches import PatchOptions, cut_patches
+from pycls.datasets.sources.decode import fit_image
 from pycls.datasets.splits import stratified_split
 from pycls.datasets.store.store import ImageArray
 from pycls.errors import ConfigError, DataError
@@ -142,26 +143,11 @@ def _split_grey(
     if not 0 < test_share < 1:
         raise ConfigError(f"test_share {test_share}: expected a number between 0 and 1")
     labels = np.asarray(labels, dtype=np.int64)
+    pictures = np.repeat(grey[..., None], 3, axis=3)
     return RawSet(
-        images=np.repeat(_resize(grey, size)[..., None], 3, axis=3),
+        images=np.stack([fit_image(picture, size, "squash") for picture in pictures]),
         labels=labels,
         split=stratified_split(labels, range(len(labels)), test_share, seed),
         class_names=class_names,
         split_rule=f"{test_share:.0%} of each class, drawn with seed {seed}, is the test side",
-    )
-
-
-def _resize(grey: ImageArray, size: int) -> ImageArray:
-    """Resize grey images (N x H x W) to a square, bilinearly, antialiased when it shrinks."""
-    if size < 1:
-        raise ConfigError(f"size {size}: expected at least 1")
-    if grey.shape[1:] == (size, size):
-        return grey
-    from PIL import Image
-
-    return np.stack(
-        [
-            np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.BILINEAR))
-            for image in grey
-        ]
     )

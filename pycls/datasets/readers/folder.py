@@ -1,17 +1,10 @@
-"""Anyone's own set: a folder of images for each class, with or without a folder for each side."""
+"""Reader of a set of one's own: a folder of images a class, with or without one a side."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 
+from pycls.datasets.readers import layout
 from pycls.datasets.readers.base import Item, Listing
-from pycls.datasets.readers.layout import (
-    TEST_WORDS,
-    TRAIN_WORDS,
-    find_images,
-    finish_items,
-    name_some,
-    path_parts,
-    require_both_sides,
-)
 from pycls.datasets.sources.byte_stores import Member
 from pycls.datasets.sources.sources import Source
 from pycls.errors import ConfigError, DataError
@@ -41,33 +34,27 @@ def read_folder(source: Source, test_folder: str = "") -> Listing:
         ConfigError: there is no such test folder.
         DataError: images in no class's folder, a single class, or a class on one side only.
     """
-    images = _strip_wrapping(
-        [(member, path_parts(member.name)) for member in find_images(source, _EXPECTED)]
-    )
+    found = layout.find_images(source, _EXPECTED)
+    images = _strip_wrapping([(member, layout.path_parts(member.name)) for member in found])
     sides, depth, notes = _choose_sides(images, test_folder, source)
     placed = sides[0] + sides[1]
     lost = [member.name for member, parts in placed if len(parts) < depth + 2]
     if lost:
         raise DataError(
-            f"{source.path}: in no class's folder: {name_some(lost)}; expected {_EXPECTED}"
+            f"{source.path}: in no class's folder: {layout.name_some(lost)}; expected {_EXPECTED}"
         )
     names = sorted({parts[depth] for _, parts in placed})
     if len(names) < 2:
         raise DataError(f"{source.path}: a single class, '{names[0]}'; expected {_EXPECTED}")
     items = [
-        Item(
-            member,
-            "/".join(parts),
-            names.index(parts[depth]),
-            side=side if sides[1] else None,
-        )
+        Item(member, "/".join(parts), names.index(parts[depth]), side=side if sides[1] else None)
         for side, members in enumerate(sides)
         for member, parts in members
     ]
-    kept, repeated = finish_items(items, source)
+    kept, repeated = layout.finish_items(items, source)
     words = ""
     if sides[1]:
-        require_both_sides(kept, names, str(source.path))
+        layout.require_both_sides(kept, names, str(source.path))
         words = f"the set's own: its folder '{sides[1][0][1][0]}' is the test side"
     return Listing(kept, tuple(names), (*notes, *repeated), official_split=words)
 
@@ -88,19 +75,17 @@ def _choose_sides(
 
     The test side is empty where there are no folders for the sides.
     """
-    folders: dict[str, list[_Placed]] = {}
+    folders: dict[str, list[_Placed]] = defaultdict(list)
     for member, parts in images:
-        folders.setdefault(parts[0].casefold() if len(parts) > 1 else "", []).append(
-            (member, parts)
-        )
-    train = next((word for word in TRAIN_WORDS if word in folders), None)
+        folders[parts[0].casefold() if len(parts) > 1 else ""].append((member, parts))
+    train = next((word for word in layout.TRAIN_WORDS if word in folders), None)
     # Unlabelled test images lie in their folder without further folders.
     flat = [
         word
-        for word in TEST_WORDS
+        for word in layout.TEST_WORDS
         if word in folders and all(len(parts) == 2 for _, parts in folders[word])
     ]
-    tests = [word for word in TEST_WORDS if word in folders and word not in flat]
+    tests = [word for word in layout.TEST_WORDS if word in folders and word not in flat]
     if test_folder and (train is None or test_folder.casefold() not in tests):
         raise ConfigError(
             f"test_folder '{test_folder}': {source.path} has no such folder of classes beside "
@@ -123,4 +108,5 @@ def _tell_left_out(members: Sequence[_Placed], test: str, unlabelled: bool) -> s
 
 
 def _name_folders(images: Sequence[_Placed]) -> str:
-    return name_some(sorted({parts[0] for _, parts in images if len(parts) > 1})) or "no folder"
+    folders = sorted({parts[0] for _, parts in images if len(parts) > 1})
+    return layout.name_some(folders) or "no folder"

@@ -1,22 +1,12 @@
-"""HAM10000: dermatoscopic pictures and a table of what they show (Harvard Dataverse DBW86T)."""
+"""Reader of HAM10000: pictures and a table of what they show (Harvard Dataverse DBW86T)."""
 
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from pathlib import PurePosixPath
 
 from pycls.datasets.catalog.catalog import find_entry
+from pycls.datasets.readers import layout
 from pycls.datasets.readers.base import Item, Listing
-from pycls.datasets.readers.layout import (
-    Row,
-    compare_counts,
-    find_images,
-    finish_items,
-    name_some,
-    not_found,
-    read_table,
-    require_classes,
-)
 from pycls.datasets.sources.byte_stores import Member
 from pycls.datasets.sources.sources import Source
 from pycls.errors import DataError
@@ -52,20 +42,20 @@ def read_ham10000(source: Source) -> Listing:
         DataError: the table is not there or a row cannot be used, a picture has no row or a
             row no picture, or a class is missing.
     """
-    images = find_images(source, _EXPECTED)
+    images = layout.find_images(source, _EXPECTED)
     table = _find_table(source)
-    where = f"{source.path}: {table.name}"
-    rows, notes = _index_rows(read_table(source, table, _COLUMNS), where)
+    where = source.where(table)
+    rows, notes = _index_rows(layout.read_table(source, table, _COLUMNS), where)
     pictures, left_out = _index_pictures(images, rows, source)
     missing = [image_id for image_id in rows if image_id.casefold() not in pictures]
     if missing:
         raise DataError(
-            f"{where}: names {len(missing):,} pictures that are not there: {name_some(missing)}; "
-            f"expected {_EXPECTED}"
+            f"{where}: names {len(missing):,} pictures that are not there: "
+            f"{layout.name_some(missing)}; expected {_EXPECTED}"
         )
     names = tuple(sorted({row["dx"] for row in rows.values()}))
-    require_classes(names, _TITLES, where)
-    items, doubled = finish_items(
+    layout.require_classes(names, _TITLES, where)
+    items, doubled = layout.finish_items(
         (
             Item(member, image_id, names.index(row["dx"]), group=row["lesion_id"])
             for image_id, row in rows.items()
@@ -86,19 +76,21 @@ def _find_table(source: Source) -> Member:
     tables = [
         member
         for member in source.members
-        if PurePosixPath(member.name).suffix.lower() in _TABLE_SUFFIXES
-        and "metadata" in PurePosixPath(member.name).name.lower()
-        and "isic2018" not in PurePosixPath(member.name).name.lower()
+        if member.suffix in _TABLE_SUFFIXES
+        and "metadata" in member.file.lower()
+        and "isic2018" not in member.file.lower()
     ]
     if not tables:
-        raise not_found(source, "the table 'HAM10000_metadata' (.csv, .tab or without an ending)")
+        raise layout.not_found(
+            source, "the table 'HAM10000_metadata' (.csv, .tab or without an ending)"
+        )
     # Published as .csv, as .tab and without an ending, with the same rows.
     return tables[0]
 
 
-def _index_rows(rows: Iterable[Row], where: str) -> tuple[dict[str, Row], list[str]]:
+def _index_rows(rows: Iterable[layout.Row], where: str) -> tuple[dict[str, layout.Row], list[str]]:
     """Return the rows by image id, checked; a repeated id counts once."""
-    found: dict[str, Row] = {}
+    found: dict[str, layout.Row] = {}
     doubled = []
     for row in rows:
         for column in _COLUMNS:
@@ -119,53 +111,52 @@ def _index_rows(rows: Iterable[Row], where: str) -> tuple[dict[str, Row], list[s
                 f"line {other.line}; remove one of the rows"
             )
         doubled.append(image_id)
-    notes = [f"image ids there twice, used once: {name_some(doubled)}"] if doubled else []
+    notes = [f"image ids there twice, used once: {layout.name_some(doubled)}"] if doubled else []
     return found, notes
 
 
 def _index_pictures(
-    images: Iterable[Member], rows: Mapping[str, Row], source: Source
+    images: Iterable[Member], rows: Mapping[str, layout.Row], source: Source
 ) -> tuple[dict[str, list[Member]], list[str]]:
     """Return the pictures by image id in lower case, and notes on what is left out."""
     ids = {image_id.casefold() for image_id in rows}
     found: dict[str, list[Member]] = {}
     challenge, masks, unknown = [], [], []
     for member in images:
-        stem = PurePosixPath(member.name).stem
-        if stem.casefold() in ids:
-            found.setdefault(stem.casefold(), []).append(member)
-        elif _is_of_challenge(member.name):
+        stem = member.stem.casefold()
+        if stem in ids:
+            found.setdefault(stem, []).append(member)
+        elif _is_of_challenge(member):
             challenge.append(member.name)
-        elif stem.casefold().endswith("_segmentation"):
+        elif stem.endswith("_segmentation"):
             masks.append(member.name)
         else:
             unknown.append(member.name)
     if unknown:
         raise DataError(
             f"{source.path}: {len(unknown):,} pictures have no row in the table: "
-            f"{name_some(unknown)}; expected {_EXPECTED}, and no other pictures"
+            f"{layout.name_some(unknown)}; expected {_EXPECTED}, and no other pictures"
         )
     notes = []
     if challenge:
-        notes.append(f"left out, pictures of the ISIC 2018 challenge: {name_some(challenge)}")
+        notes.append(
+            f"left out, pictures of the ISIC 2018 challenge: {layout.name_some(challenge)}"
+        )
     if masks:
-        notes.append(f"left out, segmentation masks: {name_some(masks)}")
+        notes.append(f"left out, segmentation masks: {layout.name_some(masks)}")
     return found, notes
 
 
-def _is_of_challenge(name: str) -> bool:
+def _is_of_challenge(member: Member) -> bool:
     """Say whether a file belongs to the ISIC 2018 challenge, which is a separate set."""
-    match = _NUMBER.fullmatch(PurePosixPath(name).stem)
-    return "isic2018" in name.lower() or (match is not None and int(match[1]) > _LAST_NUMBER)
+    match = _NUMBER.fullmatch(member.stem)
+    return "isic2018" in member.name.lower() or (match is not None and int(match[1]) > _LAST_NUMBER)
 
 
 def _compare(items: list[Item], names: tuple[str, ...]) -> list[str]:
-    counts = Counter(f"images of {names[item.label]}" for item in items)
-    published = {
-        f"images of {name}": count for name, count in find_entry("ham10000").class_counts.items()
-    }
+    counts = Counter(names[item.label] for item in items)
     lesions = len({item.group for item in items})
     return [
-        *compare_counts(counts, published),
-        *compare_counts({"lesions": lesions}, {"lesions": _PUBLISHED_LESIONS}),
+        *layout.compare_counts(counts, find_entry("ham10000").class_counts, "images of "),
+        *layout.compare_counts({"lesions": lesions}, {"lesions": _PUBLISHED_LESIONS}),
     ]

@@ -1,4 +1,4 @@
-"""ImageNet (ILSVRC 2012), the classification task.
+"""Reader of ImageNet (ILSVRC 2012), the classification task.
 
 Russakovsky et al., "ImageNet Large Scale Visual Recognition Challenge", IJCV 2015. Classes are
 WordNet ids; labels follow their alphabetical order, not the numbers of the development kit.
@@ -9,18 +9,9 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
+from pycls.datasets.readers import layout
 from pycls.datasets.readers.base import Item, Listing
-from pycls.datasets.readers.layout import (
-    compare_counts,
-    find_images,
-    finish_items,
-    name_some,
-    path_parts,
-    published_sides,
-    require_classes,
-)
 from pycls.datasets.sources.byte_stores import Member
 from pycls.datasets.sources.sources import Source
 from pycls.errors import DataError
@@ -78,7 +69,7 @@ def read_imagenet(source: Source, num_classes: int = 1000) -> Listing:
     _check_classes(source, found, synsets, num_classes)
     names = tuple(sorted(found.train))
     labels = {wnid: label for label, wnid in enumerate(names)}
-    items, notes = finish_items(_make_items(found, labels), source)
+    items, notes = layout.finish_items(_make_items(found, labels), source)
     notes += _compare(items, names, num_classes, synsets)
     if found.left_out:
         notes.append(f"{found.left_out:,} images of neither side (such as the test images)")
@@ -94,8 +85,8 @@ def read_imagenet(source: Source, num_classes: int = 1000) -> Listing:
 
 def _sort_images(source: Source) -> _Found:
     found = _Found()
-    for member in find_images(source, _EXPECTED):
-        *folders, file = path_parts(member.name)
+    for member in layout.find_images(source, _EXPECTED):
+        *folders, file = layout.path_parts(member.name)
         wnid = next((part for part in reversed(folders) if _WNID.fullmatch(part)), "")
         number = _VAL_FILE.fullmatch(file)
         is_val = bool(number) or any(part.lower() in _VAL_FOLDERS for part in folders)
@@ -120,7 +111,7 @@ def _read_synsets(source: Source) -> _Synsets | None:
         return None
     from scipy.io import loadmat
 
-    where = f"{source.path}: {member.name}"
+    where = source.where(member)
     data = source.read(member)
     try:
         table = loadmat(io.BytesIO(data), squeeze_me=True)["synsets"]
@@ -147,7 +138,7 @@ def _label_validation(source: Source, found: _Found, synsets: _Synsets | None) -
             f"'{missing}' with their classes is not there; put the development kit "
             "(ILSVRC2012_devkit_t12.tar.gz) into the same folder"
         )
-    where = f"{source.path}: {truth.name}"
+    where = source.where(truth)
     ids = source.read(truth).decode("utf-8", "replace").split()
     if len(ids) < max(found.flat_val):
         raise DataError(
@@ -169,7 +160,9 @@ def _check_classes(
     source: Source, found: _Found, synsets: _Synsets | None, num_classes: int
 ) -> None:
     if synsets and len(synsets.wnids) == num_classes:
-        require_classes(list(found.train), sorted(synsets.words), f"{source.path}, training side")
+        layout.require_classes(
+            list(found.train), sorted(synsets.words), f"{source.path}, training side"
+        )
     elif len(found.train) != num_classes:
         raise DataError(
             f"{source.path}: training images of {len(found.train)} classes, expected "
@@ -182,20 +175,19 @@ def _check_classes(
             found.left_out += len(found.val.pop(wnid))
     elif unlabelled:
         raise DataError(
-            f"{source.path}: validation images of {name_some(unlabelled)}, of which there is no "
-            "training image"
+            f"{source.path}: validation images of {layout.name_some(unlabelled)}, of which there "
+            "is no training image"
         )
-    require_classes(list(found.val), sorted(found.train), f"{source.path}, validation side")
+    layout.require_classes(list(found.val), sorted(found.train), f"{source.path}, validation side")
 
 
 def _make_items(found: _Found, labels: Mapping[str, int]) -> Iterable[Item]:
     for side, word, classes in ((0, "train", found.train), (1, "val", found.val)):
         for wnid, members in classes.items():
             for member in members:
-                file = member.name.rpartition("/")[2]
                 # The published names of validation images do not depend on a class folder.
-                folder = word if _VAL_FILE.fullmatch(file) else f"{word}/{wnid}"
-                yield Item(member, f"{folder}/{file}", labels[wnid], side=side)
+                folder = word if _VAL_FILE.fullmatch(member.file) else f"{word}/{wnid}"
+                yield Item(member, f"{folder}/{member.file}", labels[wnid], side=side)
 
 
 def _compare(
@@ -204,14 +196,11 @@ def _compare(
     """Return notes on counts that differ from the published ones."""
     if num_classes != 1000:
         return []
-    sides: Counter[Any] = Counter(item.side for item in items)
-    found = {"training images": sides[0], "validation images": sides[1]}
-    notes = compare_counts(found, published_sides("imagenet", *found))
+    notes = layout.compare_sides(items, "imagenet", "training images", "validation images")
     if synsets:
-        train = Counter(item.label for item in items if item.side == 0)
-        counts = {f"training images of {wnid}": train[label] for label, wnid in enumerate(names)}
-        published = {f"training images of {wnid}": synsets.train_images[wnid] for wnid in names}
-        differing = compare_counts(counts, published)
+        counts = Counter(names[item.label] for item in items if item.side == 0)
+        published = {wnid: synsets.train_images[wnid] for wnid in names}
+        differing = layout.compare_counts(counts, published, "training images of ")
         notes += differing[:_MOST_NOTES]
         if len(differing) > _MOST_NOTES:
             notes.append(
@@ -223,6 +212,4 @@ def _compare(
 
 
 def _find(source: Source, file: str) -> Member | None:
-    return next(
-        (member for member in source.members if member.name.rpartition("/")[2] == file), None
-    )
+    return next((member for member in source.members if member.file == file), None)

@@ -1,4 +1,4 @@
-"""Insects: British ground beetles, one folder a species, named by its GBIF key (Zenodo 3549369)."""
+"""Reader of Insects: a folder a species, named by its GBIF key (Zenodo 3549369)."""
 
 import csv
 import re
@@ -7,16 +7,8 @@ from collections.abc import Mapping
 from importlib import resources
 
 from pycls.datasets.catalog.catalog import find_entry
+from pycls.datasets.readers import layout
 from pycls.datasets.readers.base import Item, Listing
-from pycls.datasets.readers.layout import (
-    compare_counts,
-    find_images,
-    finish_items,
-    name_some,
-    not_found,
-    note_strays,
-    path_parts,
-)
 from pycls.datasets.sources.byte_stores import Member
 from pycls.datasets.sources.sources import Source
 from pycls.errors import DataError
@@ -38,19 +30,19 @@ def read_insects(source: Source) -> Listing:
     """
     classes: dict[str, list[tuple[Member, str]]] = defaultdict(list)
     others = []
-    for member in find_images(source, _EXPECTED):
-        *folders, file = path_parts(member.name)
+    for member in layout.find_images(source, _EXPECTED):
+        *folders, file = layout.path_parts(member.name)
         if folders and _KEY.fullmatch(folders[-1]):
             classes[folders[-1]].append((member, file))
         else:
             others.append(member)
     if not classes:
-        raise not_found(source, _EXPECTED)
+        raise layout.not_found(source, _EXPECTED)
     names = sorted(classes)
     titles = _load_species()
     notes = _check_species(names, titles, source)
 
-    items, doubled = finish_items(
+    items, doubled = layout.finish_items(
         (
             Item(member, f"{name}/{file}", label)
             for label, name in enumerate(names)
@@ -58,11 +50,11 @@ def read_insects(source: Source) -> Listing:
         ),
         source,
     )
-    differing = compare_counts({"images": len(items)}, {"images": _PUBLISHED_IMAGES})
+    differing = layout.compare_counts({"images": len(items)}, {"images": _PUBLISHED_IMAGES})
     return Listing(
         items=items,
         class_names=tuple(names),
-        notes=(*doubled, *note_strays(others), *notes, *differing, _note_drawers(items)),
+        notes=(*doubled, *layout.note_strays(others), *notes, *differing, _note_drawers(items)),
         class_titles={name: titles.get(name, f"GBIF species {name}") for name in names},
     )
 
@@ -81,18 +73,18 @@ def _check_species(found: list[str], known: Mapping[str, str], source: Source) -
     unknown = [key for key in found if key not in known]
     if missing:
         raise DataError(
-            f"{source.path}: no image of species {name_some(missing)}; expected {expected} "
+            f"{source.path}: no image of species {layout.name_some(missing)}; expected {expected} "
             "species; prepare a part of them as 'folder'"
         )
     # The name of one published species is not known; what goes beyond that is something else.
     if len(unknown) > expected - len(known):
         raise DataError(
-            f"{source.path}: unknown species {name_some(unknown)}; expected the {len(known)} known "
-            f"ones and {expected - len(known)} more"
+            f"{source.path}: unknown species {layout.name_some(unknown)}; expected the "
+            f"{len(known)} known ones and {expected - len(known)} more"
         )
-    notes = compare_counts({"species": len(found)}, {"species": expected})
+    notes = layout.compare_counts({"species": len(found)}, {"species": expected})
     if unknown:
-        notes.append(f"the name of species {name_some(unknown)} is not known")
+        notes.append(f"the name of species {layout.name_some(unknown)} is not known")
     return notes
 
 

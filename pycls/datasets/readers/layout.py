@@ -1,7 +1,8 @@
-"""What the readers of published layouts share: finding images, classes and tables."""
+"""The finding of images, classes and tables that the readers of published layouts share."""
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
@@ -60,14 +61,92 @@ def find_images(source: Source, expected: str) -> list[Member]:
 
 def not_found(source: Source, expected: str) -> DataError:
     """Return the error that says a source is not what was expected, with what it holds."""
-    packed = [member.name for member in source.members if _unpacker(member.name)]
+    packed = [member for member in source.members if member.suffix in UNPACKERS]
     if packed:
         return DataError(
-            f"{source.path}: expected {expected}; found '{packed[0]}', which must be unpacked "
-            f"first, with {_unpacker(packed[0])}; then give the unpacked folder"
+            f"{source.path}: expected {expected}; found '{packed[0].name}', which must be unpacked "
+            f"first, with {UNPACKERS[packed[0].suffix]}; then give the unpacked folder"
         )
     names = name_some([member.name for member in source.members])
     return DataError(f"{source.path}: expected {expected}; found {names}")
+
+
+def read_text(source: Source, member: Member, what: str = "it") -> str:
+    """Return the text of a file; `what` it is, for the message.
+
+    Raises:
+        DataError: it is not UTF-8 text.
+    """
+    try:
+        return source.read(member).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{source.where(member)}: not UTF-8 text ({error}); save {what} as UTF-8"
+        ) from None
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of a table: the number of its line, and its cells by column."""
+
+    line: int
+    cells: Mapping[str, str]
+
+    def __getitem__(self, column: str) -> str:
+        return self.cells[column]
+
+
+def read_table(source: Source, member: Member, columns: Sequence[str]) -> list[Row]:
+    """Read a table of text with a line of column names, whatever separates its columns.
+
+    Args:
+        source: the files.
+        member: the table.
+        columns: columns that must be there, in lower case.
+
+    Returns:
+        The rows with something in them; column names in lower case, cells without blanks
+        around them, "" where a row is short.
+
+    Raises:
+        DataError: it is not UTF-8 text, lacks a column, has a row of more cells than
+            columns or no row.
+    """
+    where, text = source.where(member), read_text(source, member, "the table")
+    header = text.lstrip().partition("\n")[0]
+    delimiter = max(_DELIMITERS, key=header.count)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    names: list[str] = []
+    rows = []
+    try:
+        for cells in reader:
+            cells = [cell.strip() for cell in cells]
+            if not any(cells):
+                continue
+            if not names:
+                names = [cell.lower() for cell in cells]
+                _check_columns(names, columns, where)
+                continue
+            if len(cells) > len(names):
+                raise DataError(
+                    f"{where}, line {reader.line_num}: {len(cells)} cells for {len(names)} columns"
+                )
+            cells += [""] * (len(names) - len(cells))
+            rows.append(Row(reader.line_num, dict(zip(names, cells, strict=True))))
+    except csv.Error as error:
+        raise DataError(f"{where}, line {reader.line_num}: {error}") from None
+    if not rows:
+        raise DataError(f"{where}: the table has no row")
+    return rows
+
+
+def _check_columns(found: Sequence[str], wanted: Sequence[str], where: str) -> None:
+    missing = [name for name in wanted if name not in found]
+    if missing:
+        raise DataError(f"{where}: no column {_join(missing)}; its first line names {_join(found)}")
+    repeated = sorted({name for name in found if found.count(name) > 1 and name})
+    if repeated:
+        raise DataError(f"{where}: the column {_join(repeated)} is there twice")
 
 
 def group_by_class(
@@ -98,6 +177,45 @@ def group_by_class(
     return classes, others
 
 
+def refuse_unknown_folders(
+    source: Source,
+    classes: Mapping[str, Iterable[Member]],
+    others: Iterable[Member],
+    expected: str,
+) -> None:
+    """Check that beside the class folders there is no folder of images that is no class.
+
+    Args:
+        source: the files.
+        classes: images in class folders, by class.
+        others: images in none.
+        expected: the classes, for the message.
+
+    Raises:
+        DataError: there is such a folder.
+    """
+    # A class folder is where images lie: its parent is two levels above them.
+    parents = {path_parts(member.name)[:-2] for inside in classes.values() for member in inside}
+    on_the_way = {parent[:depth] for parent in parents for depth in range(len(parent) + 1)}
+    unknown = {
+        "/".join(folder[: depth + 1])
+        for folder in (path_parts(member.name)[:-1] for member in others)
+        for depth in range(len(folder))
+        if folder[:depth] in parents and folder[: depth + 1] not in on_the_way
+    }
+    if unknown:
+        raise DataError(
+            f"{source.path}: unknown class folder {name_some(sorted(unknown))}; expected "
+            f"{expected}; remove it, or prepare the folders as 'folder'"
+        )
+
+
+def note_strays(others: Iterable[Member]) -> list[str]:
+    """Return a note on images that lie in no class folder, if there are some."""
+    names = [member.name for member in others]
+    return [f"left out, since it lies in no class folder: {name_some(names)}"] if names else []
+
+
 def require_classes(found: Collection[str], expected: Collection[str], where: str) -> None:
     """Check that every class is there, whatever the case of its letters.
 
@@ -115,37 +233,6 @@ def require_classes(found: Collection[str], expected: Collection[str], where: st
         )
     if unknown:
         raise DataError(f"{where}: unknown class {name_some(unknown)}; expected {_join(expected)}")
-
-
-def compare_counts(found: Mapping[str, int], expected: Mapping[str, int]) -> list[str]:
-    """Return a note for every count that differs from the published one.
-
-    Args:
-        found: what was counted ("images", "train images of forest") to how many there are.
-        expected: the same as published; in any case of the letters.
-    """
-    there = {name.casefold(): count for name, count in found.items()}
-    notes = []
-    for name, published in expected.items():
-        count = there.get(name.casefold(), 0)
-        if count != published:
-            word = "more" if count > published else "fewer"
-            notes.append(
-                f"{name}: {count:,}, {abs(count - published):,} {word} than the published "
-                f"{published:,}"
-            )
-    return notes
-
-
-def published_sides(key: str, train: str, test: str) -> dict[str, int]:
-    """Return the published numbers of images of a set with an official split.
-
-    Args:
-        key: the set's name in the catalogue.
-        train: what to call the images of the train side.
-        test: what to call those of the test side.
-    """
-    return dict(zip((train, test), find_entry(key).images or (), strict=False))
 
 
 def finish_items(items: Iterable[Item], source: Source) -> tuple[list[Item], list[str]]:
@@ -190,63 +277,42 @@ def require_both_sides(items: Iterable[Item], class_names: Sequence[str], where:
             )
 
 
-@dataclass(frozen=True)
-class Row:
-    """A row of a table: the number of its line, and its cells by column."""
-
-    line: int
-    cells: Mapping[str, str]
-
-    def __getitem__(self, column: str) -> str:
-        return self.cells[column]
-
-
-def read_table(source: Source, member: Member, columns: Sequence[str]) -> list[Row]:
-    """Read a table of text with a line of column names, whatever separates its columns.
+def compare_counts(
+    found: Mapping[str, int], expected: Mapping[str, int], prefix: str = ""
+) -> list[str]:
+    """Return a note for every count that differs from the published one.
 
     Args:
-        source: the files.
-        member: the table.
-        columns: columns that must be there, in lower case.
-
-    Returns:
-        The rows with something in them; column names in lower case, cells without blanks
-        around them, "" where a row is short.
-
-    Raises:
-        DataError: it is not UTF-8 text, lacks a column, has a row of more cells than
-            columns or no row.
+        found: what was counted ("images", "forest") to how many there are.
+        expected: the same as published; in any case of the letters.
+        prefix: what the notes put before each name ("images of ").
     """
-    where = f"{source.path}: {member.name}"
-    try:
-        text = source.read(member).decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{where}: not UTF-8 text ({error}); save the table as UTF-8") from None
-    header = text.lstrip().partition("\n")[0]
-    delimiter = max(_DELIMITERS, key=header.count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    names: list[str] = []
-    rows = []
-    try:
-        for cells in reader:
-            cells = [cell.strip() for cell in cells]
-            if not any(cells):
-                continue
-            if not names:
-                names = [cell.lower() for cell in cells]
-                _check_columns(names, columns, where)
-                continue
-            if len(cells) > len(names):
-                raise DataError(
-                    f"{where}, line {reader.line_num}: {len(cells)} cells for {len(names)} columns"
-                )
-            cells += [""] * (len(names) - len(cells))
-            rows.append(Row(reader.line_num, dict(zip(names, cells, strict=True))))
-    except csv.Error as error:
-        raise DataError(f"{where}, line {reader.line_num}: {error}") from None
-    if not rows:
-        raise DataError(f"{where}: the table has no row")
-    return rows
+    there = {name.casefold(): count for name, count in found.items()}
+    notes = []
+    for name, published in expected.items():
+        count = there.get(name.casefold(), 0)
+        if count != published:
+            word = "more" if count > published else "fewer"
+            notes.append(
+                f"{prefix}{name}: {count:,}, {abs(count - published):,} {word} than the published "
+                f"{published:,}"
+            )
+    return notes
+
+
+def compare_sides(items: Iterable[Item], key: str, train: str, test: str) -> list[str]:
+    """Return notes on the sides of an official split that differ from the published ones.
+
+    Args:
+        items: the images.
+        key: the set's name in the catalogue.
+        train: what to call the images of the train side.
+        test: what to call those of the test side.
+    """
+    counts = Counter(test if item.side else train for item in items)
+    return compare_counts(
+        counts, dict(zip((train, test), find_entry(key).images or (), strict=True))
+    )
 
 
 def name_some(names: Sequence[str]) -> str:
@@ -257,52 +323,3 @@ def name_some(names: Sequence[str]) -> str:
 
 def _join(names: Iterable[str]) -> str:
     return ", ".join(f"'{name}'" for name in names)
-
-
-def _unpacker(name: str) -> str:
-    return UNPACKERS.get(PurePosixPath(name).suffix.lower(), "")
-
-
-def _check_columns(found: Sequence[str], wanted: Sequence[str], where: str) -> None:
-    missing = [name for name in wanted if name not in found]
-    if missing:
-        raise DataError(f"{where}: no column {_join(missing)}; its first line names {_join(found)}")
-    repeated = sorted({name for name in found if found.count(name) > 1 and name})
-    if repeated:
-        raise DataError(f"{where}: the column {_join(repeated)} is there twice")
-
-
-def refuse_unknown_folders(
-    source: Source, members: Iterable[Member], others: Iterable[Member], expected: str
-) -> None:
-    """Check that beside the class folders there is no folder of images that is no class.
-
-    Args:
-        source: the files.
-        members: images in class folders.
-        others: images in none.
-        expected: the classes, for the message.
-
-    Raises:
-        DataError: there is such a folder.
-    """
-    # A class folder is where images lie: its parent is two levels above them.
-    parents = {path_parts(member.name)[:-2] for member in members}
-    on_the_way = {parent[:depth] for parent in parents for depth in range(len(parent) + 1)}
-    unknown = {
-        "/".join(folder[: depth + 1])
-        for folder in (path_parts(member.name)[:-1] for member in others)
-        for depth in range(len(folder))
-        if folder[:depth] in parents and folder[: depth + 1] not in on_the_way
-    }
-    if unknown:
-        raise DataError(
-            f"{source.path}: unknown class folder {name_some(sorted(unknown))}; expected "
-            f"{expected}; remove it, or prepare the folders as 'folder'"
-        )
-
-
-def note_strays(others: Iterable[Member]) -> list[str]:
-    """Return a note on images that lie in no class folder, if there are some."""
-    names = [member.name for member in others]
-    return [f"left out, since it lies in no class folder: {name_some(names)}"] if names else []

@@ -1,4 +1,4 @@
-"""MLC2008: pieces of photographs of coral reefs, in class folders or still uncut.
+"""Reader of MLC2008: pieces of photographs of coral reefs, in class folders or still uncut.
 
 Moorea Labeled Corals (MCR LTER, EDI knb-lter-mcr.5006.3) are photographs with a text file
 beside each that labels points on it; the study used pieces of 312 x 312 pixels around the
@@ -8,20 +8,9 @@ points (Mendeley 86y667257h). Both layouts are read.
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from pathlib import PurePosixPath
 
+from pycls.datasets.readers import layout
 from pycls.datasets.readers.base import Item, Listing
-from pycls.datasets.readers.layout import (
-    find_images,
-    finish_items,
-    group_by_class,
-    name_some,
-    not_found,
-    note_strays,
-    path_parts,
-    refuse_unknown_folders,
-    require_classes,
-)
 from pycls.datasets.readers.mlc_points import has_annotations, read_points
 from pycls.datasets.sources.byte_stores import Member
 from pycls.datasets.sources.sources import Source
@@ -64,7 +53,7 @@ def read_mlc2008(source: Source, patch: int = 312) -> Listing:
     """
     if patch < 1:
         raise ConfigError(f"patch {patch}: expected a number of pixels of at least 1")
-    images = find_images(source, _EXPECTED)
+    images = layout.find_images(source, _EXPECTED)
     if has_annotations(source, images):
         return read_points(source, images, TITLES, patch)
     return _read_folders(source, images)
@@ -72,22 +61,22 @@ def read_mlc2008(source: Source, patch: int = 312) -> Listing:
 
 def _read_folders(source: Source, images: list[Member]) -> Listing:
     spellings = _find_class_folders(images)
-    folders, others = group_by_class(images, spellings or _take_nine(images))
+    folders, others = layout.group_by_class(images, spellings or _take_nine(images))
     if not folders:
-        raise not_found(source, _EXPECTED)
+        raise layout.not_found(source, _EXPECTED)
     inside = [member for members in folders.values() for member in members]
     notes = []
     if spellings:
-        require_classes(set(spellings.values()), TITLES, str(source.path))
-        refuse_unknown_folders(source, inside, others, _EXPECTED)
+        layout.require_classes(set(spellings.values()), TITLES, str(source.path))
+        layout.refuse_unknown_folders(source, folders, others, _EXPECTED)
         names = _name_classes(folders, spellings, source)
     else:
         names = sorted(folders)
         notes.append("the folders' names are not those of the classes and are used as they are")
     photographs, note = _find_photographs(inside)
-    items, doubled = finish_items(
+    items, doubled = layout.finish_items(
         (
-            Item(member, f"{name}/{_stem(member)}", label, group=photographs.get(_stem(member)))
+            Item(member, f"{name}/{member.stem}", label, group=photographs.get(member.stem))
             for label, name in enumerate(names)
             for member in folders[name]
         ),
@@ -96,7 +85,7 @@ def _read_folders(source: Source, images: list[Member]) -> Listing:
     return Listing(
         items=items,
         class_names=tuple(names),
-        notes=(*notes, *doubled, *note_strays(others), note),
+        notes=(*notes, *doubled, *layout.note_strays(others), note),
         class_titles={name: TITLES[spellings[name]] for name in names if name in spellings},
     )
 
@@ -106,7 +95,7 @@ def _find_class_folders(images: Iterable[Member]) -> dict[str, str]:
 
     How the folders are spelt is not published, so a code anywhere in the name will do.
     """
-    folders = {part for member in images for part in path_parts(member.name)[:-1]}
+    folders = {part for member in images for part in layout.path_parts(member.name)[:-1]}
     return {
         folder: codes[0]
         for folder in sorted(folders)
@@ -116,7 +105,7 @@ def _find_class_folders(images: Iterable[Member]) -> dict[str, str]:
 
 def _take_nine(images: Iterable[Member]) -> set[str]:
     """Return the names of the folders that hold images, if there are as many as classes."""
-    folders = {path_parts(member.name)[-2] for member in images if "/" in member.name}
+    folders = {layout.path_parts(member.name)[-2] for member in images if "/" in member.name}
     return folders if len(folders) == len(TITLES) else set()
 
 
@@ -147,7 +136,7 @@ def _find_photographs(members: Iterable[Member]) -> tuple[dict[str, str], str]:
     two numbers (the point's row and column). What then makes no groups, or such as no
     photograph has points for, is no name of photographs.
     """
-    stems = {_stem(member) for member in members}
+    stems = {member.stem for member in members}
     found = {}
     for stem in stems:
         if match := _DATED.match(stem):
@@ -163,9 +152,5 @@ def _find_photographs(members: Iterable[Member]) -> tuple[dict[str, str], str]:
     note = f"pieces of one photograph are on one side: file names tell {len(sizes):,} photographs"
     unknown = sorted(stems - found.keys())
     if unknown:
-        note += f", but not those of {len(unknown):,} pieces ({name_some(unknown)})"
+        note += f", but not those of {len(unknown):,} pieces ({layout.name_some(unknown)})"
     return found, note
-
-
-def _stem(member: Member) -> str:
-    return PurePosixPath(member.name).stem

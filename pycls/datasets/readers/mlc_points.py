@@ -1,4 +1,4 @@
-"""The labelled photographs of MLC2008: one piece around each labelled point."""
+"""Reader of the labelled photographs of MLC2008: one piece around each labelled point."""
 
 import io
 import re
@@ -7,14 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from pycls.datasets.readers import layout
 from pycls.datasets.readers.base import Item, Listing
-from pycls.datasets.readers.layout import (
-    compare_counts,
-    finish_items,
-    name_some,
-    path_parts,
-    require_classes,
-)
 from pycls.datasets.sources.byte_stores import Member
 from pycls.datasets.sources.sources import Source
 from pycls.errors import DataError
@@ -45,7 +39,7 @@ def has_annotations(source: Source, images: Iterable[Member]) -> bool:
     """Say whether there are photographs with a text file of labelled points beside them."""
     texts = _index_texts(source)
     beside = (texts[name] for image in images for name in _text_names(image) if name in texts)
-    return any(_FIRST_LINE.match(_read_text(source, text)) for text in beside)
+    return any(_FIRST_LINE.match(layout.read_text(source, text)) for text in beside)
 
 
 def read_points(
@@ -82,7 +76,7 @@ def read_points(
         points = _drop_repeated(points, codes, counts)
         items += _cut(image, points, codes, _read_size(source, image), patch, counts)
     names = tuple(titles)
-    require_classes({names[item.label] for item in items}, names, str(source.path))
+    layout.require_classes({names[item.label] for item in items}, names, str(source.path))
     found = {"photographs": len(photographs), "points of the nine classes": counts["points"]}
     return Listing(
         items=sorted(items, key=lambda item: item.name),
@@ -90,7 +84,7 @@ def read_points(
         notes=(
             *notes,
             *_note_points(counts, other_codes, patch),
-            *compare_counts(found, _PUBLISHED),
+            *layout.compare_counts(found, _PUBLISHED),
         ),
         class_titles=dict(titles),
     )
@@ -110,26 +104,27 @@ def _find_photographs(
     alone = [image.name for image, name in beside.items() if name is None]
     if alone:
         raise DataError(
-            f"{source.path}: no text file of labelled points beside {name_some(alone)}; expected "
-            f"'{PurePosixPath(alone[0]).name}.txt'"
+            f"{source.path}: no text file of labelled points beside {layout.name_some(alone)}; "
+            f"expected '{PurePosixPath(alone[0]).name}.txt'"
         )
     without = [
         text.name
         for name, text in texts.items()
         if name not in beside.values()
         and _find_year(text.name) not in _OTHER_YEARS
-        and _FIRST_LINE.match(_read_text(source, text))
+        and _FIRST_LINE.match(layout.read_text(source, text))
     ]
     if without:
-        raise DataError(f"{source.path}: no photograph beside {name_some(without)}; add it")
+        raise DataError(f"{source.path}: no photograph beside {layout.name_some(without)}; add it")
     if not beside:
         raise DataError(
-            f"{source.path}: expected labelled photographs of {_YEAR}; found {name_some(later)}"
+            f"{source.path}: expected labelled photographs of {_YEAR}; found "
+            f"{layout.name_some(later)}"
         )
     # A photograph's name is its identity.
-    kept, notes = finish_items((Item(image, _stem(image), 0) for image in beside), source)
+    kept, notes = layout.finish_items((Item(image, image.stem, 0) for image in beside), source)
     if later:
-        notes.append(f"left out, since not of {_YEAR}: {name_some(later)}")
+        notes.append(f"left out, since not of {_YEAR}: {layout.name_some(later)}")
     photographs = [item.member for item in kept if item.member is not None]
     return [(image, texts[beside[image] or ""]) for image in photographs], notes
 
@@ -150,7 +145,7 @@ def _text_names(image: Member) -> tuple[str, str]:
 
 def _find_year(name: str) -> str:
     """Return the year a photograph was taken in, by its name or its folder, or ""."""
-    *folders, file = path_parts(name)
+    *folders, file = layout.path_parts(name)
     stem = PurePosixPath(file.removesuffix(".txt")).stem
     if match := _DATE.search(stem):
         return match[1]
@@ -161,17 +156,8 @@ def _find_year(name: str) -> str:
     return ""
 
 
-def _read_text(source: Source, text: Member) -> str:
-    try:
-        return source.read(text).decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{source.path}: {text.name}: not UTF-8 text ({error}); save it as UTF-8"
-        ) from None
-
-
 def _parse(source: Source, text: Member) -> Iterator[_Point]:
-    for number, line in enumerate(_read_text(source, text).splitlines(), start=1):
+    for number, line in enumerate(layout.read_text(source, text).splitlines(), start=1):
         line = line.strip()
         if not line or line.startswith("#"):
             continue
@@ -179,14 +165,10 @@ def _parse(source: Source, text: Member) -> Iterator[_Point]:
         row, column, code = ([cell.strip() for cell in line.split(";", 2)] + ["", ""])[:3]
         if not (_is_number(row) and _is_number(column) and code):
             raise DataError(
-                f"{source.path}: {text.name}, line {number}: '{line}'; expected a row, a column "
+                f"{source.where(text)}, line {number}: '{line}'; expected a row, a column "
                 "and a label like '671; 217; Sand'"
             )
         yield _Point(int(row), int(column), code)
-
-
-def _stem(image: Member) -> str:
-    return PurePosixPath(image.name).stem
 
 
 def _is_number(text: str) -> bool:
@@ -217,7 +199,7 @@ def _cut(
     counts: Counter[str],
 ) -> Iterator[Item]:
     """Yield an item for each point far enough from the border."""
-    photograph = _stem(image)
+    photograph = image.stem
     for point in points:
         top, left = point.row - patch // 2, point.column - patch // 2
         # Where the size is unknown the photograph is damaged, as decoding it will say.
@@ -247,17 +229,13 @@ def _read_size(source: Source, image: Member) -> tuple[int, int] | None:
 
 
 def _note_points(counts: Counter[str], other_codes: Counter[str], patch: int) -> list[str]:
-    notes = []
-    if counts["border"]:
-        notes.append(
-            f"points nearer than {patch // 2} pixels to the border, left out: {counts['border']:,}"
-        )
-    if counts["outside"]:
-        notes.append(f"points outside their photograph, left out: {counts['outside']:,}")
-    if counts["repeated"]:
-        notes.append(f"points labelled twice alike, used once: {counts['repeated']:,}")
-    if counts["contrary"]:
-        notes.append(f"points with contrary labels at one place, left out: {counts['contrary']:,}")
+    what = {
+        "border": f"points nearer than {patch // 2} pixels to the border, left out",
+        "outside": "points outside their photograph, left out",
+        "repeated": "points labelled twice alike, used once",
+        "contrary": "points with contrary labels at one place, left out",
+    }
+    notes = [f"{words}: {counts[key]:,}" for key, words in what.items() if counts[key]]
     if other_codes:
         codes = ", ".join(f"{code} {count:,}" for code, count in other_codes.most_common())
         notes.append(f"points with other labels, left out: {other_codes.total():,} ({codes})")

@@ -1,17 +1,9 @@
-"""Natural scenes: the Intel image classification set, six classes of about 150 x 150 pixels."""
+"""Reader of Natural: the Intel image classification set, six classes of about 150 x 150 pixels."""
 
 from collections import Counter
 
+from pycls.datasets.readers import layout
 from pycls.datasets.readers.base import Item, Listing
-from pycls.datasets.readers.layout import (
-    compare_counts,
-    find_images,
-    finish_items,
-    group_by_class,
-    name_some,
-    path_parts,
-    require_classes,
-)
 from pycls.datasets.sources.byte_stores import Member
 from pycls.datasets.sources.sources import Source
 from pycls.errors import DataError
@@ -57,10 +49,9 @@ def read_natural(source: Source) -> Listing:
             label = sorted(TRAIN_COUNTS).index(name.casefold())
             spelling.setdefault(name.casefold(), name)
             for member in members:
-                file = member.name.rpartition("/")[2]
-                identity = f"{folder}/{name.casefold()}/{file}"
+                identity = f"{folder}/{name.casefold()}/{member.file}"
                 items.append(Item(member, identity, label, side=side))
-    kept, repeated = finish_items(items, source)
+    kept, repeated = layout.finish_items(items, source)
     counts = Counter(item.name.rpartition("/")[0] for item in kept)
     published = {
         f"{folder}/{name}": count
@@ -70,7 +61,7 @@ def read_natural(source: Source) -> Listing:
     return Listing(
         items=kept,
         class_names=tuple(spelling[name] for name in sorted(TRAIN_COUNTS)),
-        notes=(*compare_counts(counts, published), *repeated, *notes),
+        notes=(*layout.compare_counts(counts, published), *repeated, *notes),
         official_split="the published one: seg_test is the test side",
     )
 
@@ -80,8 +71,8 @@ def _divide(source: Source) -> dict[str, list[Member]]:
     known = (*_SIDES, _UNLABELLED)
     folders: dict[str, list[Member]] = {}
     others = []
-    for member in find_images(source, _EXPECTED):
-        parts = [part.casefold() for part in path_parts(member.name)[:-1]]
+    for member in layout.find_images(source, _EXPECTED):
+        parts = [part.casefold() for part in layout.path_parts(member.name)[:-1]]
         folder = next((part for part in parts if part in known), None)
         if folder is None:
             others.append(member.name)
@@ -89,18 +80,18 @@ def _divide(source: Source) -> dict[str, list[Member]]:
             folders.setdefault(folder, []).append(member)
     if others:
         raise DataError(
-            f"{source.path}: expected {_EXPECTED}; images lie elsewhere: {name_some(others)}"
+            f"{source.path}: expected {_EXPECTED}; images lie elsewhere: {layout.name_some(others)}"
         )
     return folders
 
 
 def _find_classes(source: Source, folder: str, members: list[Member]) -> dict[str, list[Member]]:
     """Return the images of each class of a side."""
-    classes, others = group_by_class(members, TRAIN_COUNTS)
+    classes, others = layout.group_by_class(members, TRAIN_COUNTS)
     if others:
         raise DataError(
             f"{source.path}: '{others[0].name}' lies in no folder of a known class; they are "
             f"{', '.join(TRAIN_COUNTS)}"
         )
-    require_classes(list(classes), list(TRAIN_COUNTS), f"{source.path}, {folder}")
+    layout.require_classes(list(classes), list(TRAIN_COUNTS), f"{source.path}, {folder}")
     return classes

@@ -1,4 +1,4 @@
-"""Patches cut from the disjoint areas of large pictures."""
+"""The cutting of patches from disjoint areas of large pictures."""
 
 import functools
 from collections.abc import Mapping

@@ -1,19 +1,11 @@
-"""Powerline: 128 x 128 bitmaps in two modalities, the class in the file name (n6wrv4ry6v)."""
+"""Reader of Powerline: bitmaps in two modalities with the class in their names (n6wrv4ry6v)."""
 
 import re
 from collections import Counter
 from pathlib import PurePosixPath
 
+from pycls.datasets.readers import layout
 from pycls.datasets.readers.base import Item, Listing
-from pycls.datasets.readers.layout import (
-    compare_counts,
-    find_images,
-    finish_items,
-    name_some,
-    not_found,
-    path_parts,
-    require_classes,
-)
 from pycls.datasets.sources.sources import Source
 from pycls.errors import DataError
 
@@ -42,8 +34,8 @@ def read_powerline(source: Source) -> Listing:
         DataError: a class or modality is missing, or an image names both classes.
     """
     items, unnamed = [], []
-    for member in find_images(source, _EXPECTED):
-        *folders, file = path_parts(member.name)
+    for member in layout.find_images(source, _EXPECTED):
+        *folders, file = layout.path_parts(member.name)
         token = _find_word(PurePosixPath(file).stem, _CLASSES, member.name, source)
         modality = _find_modality(folders, file, member.name, source) if token else None
         if token is None or modality is None:
@@ -52,21 +44,20 @@ def read_powerline(source: Source) -> Listing:
         label = _CLASS_NAMES.index(_CLASSES[token])
         items.append(Item(member, f"{modality}/{file}", label, stratum=modality))
     if not items:
-        raise not_found(source, _EXPECTED)
-    items, notes = finish_items(items, source)
+        raise layout.not_found(source, _EXPECTED)
+    items, notes = layout.finish_items(items, source)
     _require_all(items, source)
     if unnamed:
-        notes.append(f"left out, since its name has no class or modality: {name_some(unnamed)}")
+        notes.append(
+            f"left out, since its name has no class or modality: {layout.name_some(unnamed)}"
+        )
     return Listing(
         items=items,
         class_names=_CLASS_NAMES,
         notes=(*notes, *_compare(items), _LEAK),
         class_titles={
-            name: f"{title} ({token} in the file name)"
-            for token, name, title in (
-                ("TY", "none", "no power line"),
-                ("TV", "power line", "power line"),
-            )
+            "none": "no power line (TY in the file name)",
+            "power line": "power line (TV in the file name)",
         },
     )
 
@@ -95,7 +86,7 @@ def _find_modality(folders: list[str], file: str, name: str, source: Source) -> 
 def _require_all(items: list[Item], source: Source) -> None:
     """Check that each class and each modality has images."""
     where = str(source.path)
-    require_classes({_CLASS_NAMES[item.label] for item in items}, _CLASS_NAMES, where)
+    layout.require_classes({_CLASS_NAMES[item.label] for item in items}, _CLASS_NAMES, where)
     missing = [key for key in _MODALITIES if not any(item.stratum == key for item in items)]
     if missing:
         raise DataError(
@@ -105,8 +96,6 @@ def _require_all(items: list[Item], source: Source) -> None:
 
 
 def _compare(items: list[Item]) -> list[str]:
-    counts = Counter(f"images of {_CLASS_NAMES[item.label]}, {item.stratum}" for item in items)
-    published = {
-        f"images of {name}, {key}": _PUBLISHED for name in _CLASS_NAMES for key in _MODALITIES
-    }
-    return compare_counts(counts, published)
+    counts = Counter(f"{_CLASS_NAMES[item.label]}, {item.stratum}" for item in items)
+    published = {f"{name}, {key}": _PUBLISHED for name in _CLASS_NAMES for key in _MODALITIES}
+    return layout.compare_counts(counts, published, "images of ")

@@ -1,4 +1,4 @@
-"""Pickles of arrays, read without running what a pickle may run.
+"""The reading of pickles of arrays without running what a pickle may run.
 
 A pickle is a program: it may name any function of any module and call it. Here the few names
 that an array of bytes or numbers needs lead to functions of this module, and every other is

@@ -19,7 +19,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from pycls.errors import DataError
@@ -56,6 +56,21 @@ class Member:
     _packed: int = field(default=0, repr=False)
     _method: int = field(default=STORED, repr=False)
     _crc: int | None = field(default=None, repr=False)
+
+    @property
+    def file(self) -> str:
+        """Its name without folders."""
+        return self.name.rpartition("/")[2]
+
+    @property
+    def stem(self) -> str:
+        """Its name without folders and suffix."""
+        return PurePosixPath(self.name).stem
+
+    @property
+    def suffix(self) -> str:
+        """Its suffix in lower case, with the dot."""
+        return PurePosixPath(self.name).suffix.lower()
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Members are sent to workers by the million; the generated way is slower.

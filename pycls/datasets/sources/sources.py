@@ -56,7 +56,7 @@ class Source:
         Raises:
             DataError: it is gone, changed, damaged or cut short; names source and member.
         """
-        where = f"{self.path}: {member.name}"
+        where = self.where(member)
         try:
             if member._store >= 0:
                 return read_member(self._stores[member._store], member, where)
@@ -69,6 +69,10 @@ class Source:
                 "alone while they are read"
             )
         return data
+
+    def where(self, member: Member) -> str:
+        """Return what to call a member in messages."""
+        return f"{self.path}: {member.name}"
 
     def at(self, name: str) -> Member | None:
         """Return the file of that path below the root, or None.
