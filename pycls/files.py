@@ -25,17 +25,13 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     that a crash, a full disk or a kill leaves `path` as it was.
     """
     path = Path(path)
-    temporary = _temporary_path(path)
+    temporary = temporary_path(path)
     try:
-        yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        if error.filename is None:
-            error.filename = str(path)
-        raise
+        with naming(path):
+            yield temporary
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
+            temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
@@ -84,25 +80,34 @@ def write_texts(folder: str | os.PathLike[str], texts: Mapping[str, str]) -> lis
             path, data = folder / name, text.encode("utf-8")
             if path.is_file() and path.stat().st_size == len(data) and path.read_bytes() == data:
                 continue
-            temporary = _temporary_path(path)
+            temporary = temporary_path(path)
             pending.append((name, temporary, path))
-            temporary.write_bytes(data)
+            with naming(path):
+                temporary.write_bytes(data)
         if pending:
             os.sync()  # one flush for all: thousands of fsync calls would take seconds
         for _, temporary, path in pending:
             temporary.replace(path)
-    except BaseException as error:
-        if isinstance(error, OSError) and error.filename is None:
-            error.filename = str(path)
+    except BaseException:
         for _, temporary, _ in pending:
             temporary.unlink(missing_ok=True)
         raise
     return [name for name, _, _ in pending]
 
 
-def _temporary_path(path: Path) -> Path:
+def temporary_path(path: Path) -> Path:
     """Return the name beside `path` that :func:`remove_partials` knows."""
     return path.with_name(f".{path.name}.{os.getpid()}{PARTIAL_SUFFIX}")
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Give an OSError without a file name that of `path`."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> None:

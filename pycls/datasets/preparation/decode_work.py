@@ -1,4 +1,4 @@
-"""What workers do when a set is prepared: hash files; decode images and write them."""
+"""The work of worker processes on a set: hashing files, decoding images and writing them."""
 
 import errno
 import os
@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pycls import files
 from pycls.datasets.preparation.duplicates import compute_digest
-from pycls.datasets.preparation.work_folder import naming
 from pycls.datasets.readers.base import Item
 from pycls.datasets.sources.byte_stores import Member
 from pycls.datasets.sources.decode import decode_image, fit_image
@@ -61,7 +61,7 @@ class _WriteImages:
         first, items, is_train = task
         sums = ChannelSums()
         unreadable = []
-        with naming(self._path), self._path.open("r+b", buffering=0) as file:
+        with files.naming(self._path), self._path.open("r+b", buffering=0) as file:
             for number, item in enumerate(items):
                 position = first + number
                 try:

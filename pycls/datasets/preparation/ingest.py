@@ -1,4 +1,4 @@
-"""From a downloaded set to a prepared one: in parallel, and from where it was interrupted.
+"""The preparation of a downloaded set, in parallel and from where it was interrupted.
 
 Files that may have copies are hashed, the images that stay are divided into sides, then
 decoded and brought to their size by worker processes that write each image to its final place.
@@ -8,7 +8,7 @@ What is done is entered in journals; the work folder describes them.
 import contextlib
 import shutil
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,6 @@ from pycls.datasets.preparation.set_report import REPORT_FILE, describe_count
 from pycls.datasets.preparation.work_folder import (
     Journal,
     WorkFolder,
-    naming,
     read_journal,
     sync_file,
 )
@@ -177,8 +176,41 @@ def _stage(progress: Progress, name: str, total: int, done: int, unit: str) -> I
         progress.end(finished)
 
 
-def _count_workers(execution: Execution, tasks: int) -> int:
-    return min(usable_cores() if execution.workers is None else execution.workers, tasks)
+def _do_tasks(
+    work_on: Callable[[Any], Any],
+    tasks: Mapping[int, Any],
+    count: Callable[[Any], int],
+    done: dict[int, Any],
+    journal: Journal,
+    stage: tuple[str, str],
+    execution: Execution,
+) -> None:
+    """Do the tasks that are not done yet.
+
+    Args:
+        work_on: does a task.
+        tasks: by number.
+        count: how many units there are to a task.
+        done: results by number, to be completed.
+        journal: where results are entered.
+        stage: what is done, and its unit.
+        execution: processes and progress.
+    """
+    counts = {number: count(task) for number, task in tasks.items()}
+    before = sum(counts[number] for number in tasks if number in done)
+    opened = [(number, task) for number, task in tasks.items() if number not in done]
+    workers = usable_cores() if execution.workers is None else execution.workers
+    results = run_tasks(work_on, opened, min(workers, len(opened)), [execution.lock])
+    name, unit = stage
+    with (
+        _stage(execution.progress, name, sum(counts.values()), before, unit),
+        journal,
+        contextlib.closing(results),
+    ):
+        for number, result in results:
+            done[number] = result
+            journal.add(number, result)
+            execution.progress.advance(counts[number])
 
 
 def _find_keys(
@@ -194,20 +226,10 @@ def _find_keys(
     }
     # A file that could not be read may have been mended: its task is done again.
     done = {n: found for n, found in read_journal(work.hashes_path).items() if None not in found}
-    open_tasks = [(number, task) for number, task in tasks.items() if number not in done]
-    if open_tasks:
-        hashed = sum(len(tasks[number]) for number in done)
-        workers = _count_workers(execution, len(open_tasks))
-        results = run_tasks(HashFiles(source), open_tasks, workers, [execution.lock])
-        with (
-            _stage(execution.progress, "looking for copies", len(members), hashed, "files"),
-            Journal(work.hashes_path) as journal,
-            contextlib.closing(results),
-        ):
-            for number, digests in results:
-                done[number] = digests
-                journal.add(number, digests)
-                execution.progress.advance(len(digests))
+    if not tasks.keys() <= done.keys():
+        journal = Journal(work.hashes_path)
+        stage = ("looking for copies", "files")
+        _do_tasks(HashFiles(source), tasks, len, done, journal, stage, execution)
     digests_by_name = {
         member.name: digest
         for number, task in tasks.items()
@@ -229,30 +251,19 @@ def _decode(
     work_on: Any = (
         DecodeFiles(source, *fit) if plan.pixels is None else CopyArrays(plan.pixels, *fit)
     )
-    tasks = images.make_tasks()
     done = read_journal(work.images_path)
     # As with the hashes.
     done = {number: result for number, result in done.items() if not result["unreadable"]}
-    total = len(plan.items)
-    before = sum(stop - start for number, (start, stop) in enumerate(tasks) if number in done)
-    opened = [
-        (number, (start, plan.items[start:stop], plan.split[start:stop] == 0))
-        for number, (start, stop) in enumerate(tasks)
-        if number not in done
-    ]
-    # An array lies in this process's memory, and there is little to do for it.
-    workers = 1 if plan.pixels is not None else _count_workers(execution, len(opened))
-    results = run_tasks(work_on, opened, workers, [execution.lock])
-    with (
-        _stage(execution.progress, "decoding", total, before, "images"),
-        Journal(work.images_path, path) as journal,
-        contextlib.closing(results),
-    ):
-        for number, result in results:
-            done[number] = result
-            journal.add(number, result)
-            start, stop = tasks[number]
-            execution.progress.advance(stop - start)
+    tasks = {
+        number: (start, plan.items[start:stop], plan.split[start:stop] == 0)
+        for number, (start, stop) in enumerate(images.make_tasks())
+    }
+    if plan.pixels is not None:
+        # An array lies in this process's memory, and there is little to do for it.
+        execution = replace(execution, workers=1)
+    journal = Journal(work.images_path, path)
+    stage = ("decoding", "images")
+    _do_tasks(work_on, tasks, lambda task: len(task[1]), done, journal, stage, execution)
     sums = ChannelSums()
     unreadable: dict[int, str] = {}
     for result in done.values():
@@ -337,7 +348,7 @@ class _Images:
         if not missing:
             return
         order = self._order(missing)
-        with naming(self.path), self.path.open("r+b") as file:
+        with files.naming(self.path), self.path.open("r+b") as file:
             for position in np.flatnonzero(order != np.arange(len(order))).tolist():
                 file.seek(self.offset + int(order[position]) * self._row_bytes)
                 row = file.read(self._row_bytes)

@@ -1,4 +1,4 @@
-"""Preparation: from a data set's name to a complete prepared set, once."""
+"""The preparation of a set by its name: made once, left as it is when complete."""
 
 import functools
 import math
@@ -11,13 +11,19 @@ from typing import Any
 from pycls.datasets.catalog.catalog import find_entry
 from pycls.datasets.catalog.entry import CatalogEntry
 from pycls.datasets.opening.locate import resolve_data_dir
-from pycls.datasets.preparation.ingest import Execution
+from pycls.datasets.preparation.ingest import Execution, ingest
+from pycls.datasets.preparation.plan import (
+    check_pipeline_options,
+    compute_listing_digest,
+    read_listing,
+)
 from pycls.datasets.preparation.progress import Progress
-from pycls.datasets.preparation.work_folder import WorkFolder, naming
+from pycls.datasets.preparation.work_folder import WorkFolder
+from pycls.datasets.sources.sources import open_source
 from pycls.datasets.store.store import is_store, open_store
 from pycls.datasets.store.writer import SetFacts, remove_stale_partials, write_store
 from pycls.errors import ConfigError, DataError
-from pycls.files import exclusive_lock
+from pycls.files import exclusive_lock, naming
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
@@ -115,13 +121,6 @@ def _prepare_raw(
     execution: Execution,
 ) -> None:
     """Prepare a downloaded set, unless it is there."""
-    from pycls.datasets.preparation.plan import (
-        check_pipeline_options,
-        compute_listing_digest,
-        read_listing,
-    )
-    from pycls.datasets.sources.sources import open_source
-
     check_pipeline_options(recipe["options"])
     source = listing = None
     if raw is not None and not entry.num_classes:
@@ -138,8 +137,6 @@ def _prepare_raw(
             f"data set '{entry.key}' is made from {kind}; say where with --raw PATH. {what}: "
             f"{entry.download}"
         )
-    from pycls.datasets.preparation.ingest import ingest
-
     if source is None or listing is None:
         execution.progress.say(f"listing {raw}")
         source = open_source(raw)

@@ -17,8 +17,7 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -199,18 +198,8 @@ class Journal:
 
 def sync_file(path: Path) -> None:
     """Flush a file's data to disk, whoever wrote it."""
-    with naming(path), path.open("rb") as file:
+    with files.naming(path), path.open("rb") as file:
         os.fsync(file.fileno())
-
-
-@contextmanager
-def naming(path: Path) -> Iterator[None]:
-    """Give an OSError without a file name that of `path`."""
-    try:
-        yield
-    except OSError as error:
-        error.filename = error.filename or str(path)
-        raise
 
 
 def _read_json(path: Path) -> Any:

@@ -1,4 +1,4 @@
-"""Writing a prepared set: all of it or nothing.
+"""Writers of a prepared set, which write all of it or nothing.
 
 A set is written to a hidden folder beside its place, flushed to disk and renamed: a kill or
 a full disk leaves nothing that opens. :func:`write_store` does it from images that come one
@@ -49,23 +49,6 @@ class SetFacts:
     recipe: Mapping[str, Any] = field(default_factory=dict)
 
 
-class _HashingWriter:
-    """A binary file that keeps the SHA-256 and the number of the bytes written to it."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self._hash = hashlib.sha256()
-        self._bytes = 0
-
-    def write(self, data: Any) -> int:
-        self._hash.update(data)
-        self._bytes += memoryview(data).nbytes
-        return self._file.write(data)
-
-    def record(self) -> dict[str, Any]:
-        return {"bytes": self._bytes, "sha256": self._hash.hexdigest()}
-
-
 def write_store(
     path: str | os.PathLike[str],
     images: ImageArray | Iterable[ImageArray],
@@ -97,20 +80,15 @@ def write_store(
         OSError: it could not be written; nothing is left behind then.
     """
     path = Path(path)
-    labels = np.ascontiguousarray(labels, dtype=np.int64)
-    split = np.ascontiguousarray(split, dtype=np.uint8)
-    check_labels(facts.name, labels, split, class_names)
+    labels, split = _check_labels(facts.name, labels, split, class_names)
     path.parent.mkdir(parents=True, exist_ok=True)
     remove_stale_partials(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}{files.PARTIAL_SUFFIX}")
+    temporary = files.temporary_path(path)
     try:
-        temporary.mkdir()
-        record, im_size, sums = _write_images(temporary / ARRAY_FILES[0], images, split, facts.name)
-        _complete(temporary, path, record, im_size, sums, labels, split, class_names, facts)
-    except OSError as error:
-        if error.filename is None:
-            error.filename = str(path)
-        raise
+        with files.naming(path):
+            temporary.mkdir()
+            im_size, sums = _write_images(temporary / ARRAY_FILES[0], images, split, facts.name)
+            finish_store(temporary, path, im_size, sums, labels, split, class_names, facts)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return path
@@ -142,14 +120,14 @@ def start_images(path: Path, count: int, im_size: tuple[int, int]) -> int:
 def finish_store(
     folder: Path,
     path: Path,
-    im_size: tuple[int, int],
+    im_size: tuple[int, ...],
     sums: ChannelSums,
     labels: npt.ArrayLike,
     split: npt.ArrayLike,
     class_names: Sequence[str],
     facts: SetFacts,
-    extra: Mapping[str, Any],
-    advance: Callable[[int], None],
+    extra: Mapping[str, Any] | None = None,
+    advance: Callable[[int], None] | None = None,
 ) -> None:
     """Complete a folder that holds `images.npy`; it then takes the place of what is at `path`.
 
@@ -165,34 +143,15 @@ def finish_store(
         class_names: distinct names in label order.
         facts: what the set says about itself.
         extra: more of that, entered into `meta.json` beside the facts.
-        advance: told the number of bytes read, as the images are read once for their checksum.
+        advance: called with the number of bytes read, as the images are read for their checksum.
 
     Raises:
         DataError: as :func:`write_store`.
         OSError: it could not be written.
     """
-    labels = np.ascontiguousarray(labels, dtype=np.int64)
-    split = np.ascontiguousarray(split, dtype=np.uint8)
-    check_labels(facts.name, labels, split, class_names)
-    record = _hash_file(folder / ARRAY_FILES[0], advance)
-    _complete(folder, path, record, list(im_size), sums, labels, split, class_names, facts, extra)
-
-
-def _complete(
-    folder: Path,
-    path: Path,
-    images_record: dict[str, Any],
-    im_size: list[int],
-    sums: ChannelSums,
-    labels: IntArray,
-    split: npt.NDArray[np.uint8],
-    class_names: Sequence[str],
-    facts: SetFacts,
-    extra: Mapping[str, Any] | None = None,
-) -> None:
-    """Write what belongs beside the images, the meta file last, and move the folder."""
+    labels, split = _check_labels(facts.name, labels, split, class_names)
     arrays = {
-        ARRAY_FILES[0]: images_record,
+        ARRAY_FILES[0]: _hash_file(folder / ARRAY_FILES[0], advance),
         ARRAY_FILES[1]: _write_array(folder / ARRAY_FILES[1], labels),
         ARRAY_FILES[2]: _write_array(folder / ARRAY_FILES[2], split),
     }
@@ -206,7 +165,7 @@ def _complete(
         "num_classes": len(class_names),
         "counts": count_images(labels, split, class_names),
         "num_images": len(labels),
-        "im_size": im_size,
+        "im_size": list(im_size),
         "mean": mean,
         "std": std,
         "fingerprint": compute_fingerprint(arrays, class_names),
@@ -224,14 +183,16 @@ def remove_stale_partials(path: Path) -> None:
             shutil.rmtree(left, ignore_errors=True)
 
 
-def check_labels(
-    name: str, labels: IntArray, split: npt.NDArray[np.uint8], class_names: Sequence[str]
-) -> None:
-    """Check that labels (N), split (N) and class names fit together.
+def _check_labels(
+    name: str, labels: npt.ArrayLike, split: npt.ArrayLike, class_names: Sequence[str]
+) -> tuple[IntArray, npt.NDArray[np.uint8]]:
+    """Return labels (N) and split (N) as they are stored, if they and the class names fit.
 
     Raises:
         DataError: lengths, label range, a class name twice, a class empty on a side.
     """
+    labels = np.ascontiguousarray(labels, dtype=np.int64)
+    split = np.ascontiguousarray(split, dtype=np.uint8)
     if labels.ndim != 1 or labels.shape != split.shape or not len(labels):
         raise DataError(
             f"{name}: labels of shape {labels.shape} and split of shape {split.shape}; "
@@ -250,6 +211,7 @@ def check_labels(
         empty = [label for label, count in counts.items() if not count]
         if empty:
             raise DataError(f"{name}: no image on the {side} side of class {', '.join(empty)}")
+    return labels, split
 
 
 def count_images(
@@ -265,26 +227,25 @@ def count_images(
 
 def _write_images(
     path: Path, images: Iterable[ImageArray], split: npt.NDArray[np.uint8], name: str
-) -> tuple[dict[str, Any], list[int], ChannelSums]:
-    """Write the images one by one; return record, size and sums over the train side."""
+) -> tuple[tuple[int, ...], ChannelSums]:
+    """Write the images one by one; return their size and the sums over the train side."""
     histogram = np.zeros((3, 256), dtype=np.int64)
     shape: tuple[int, ...] = ()
     count = 0
     with path.open("wb") as file:
-        writer = _HashingWriter(file)
         for count, image in enumerate(images, start=1):
             if count == 1:
                 shape = image.shape
-                _write_header(writer, (len(split), *shape), image.dtype)
+                _write_header(file, (len(split), *shape), image.dtype)
             _check_image(name, count - 1, image, shape, len(split))
-            writer.write(np.ascontiguousarray(image).data)
+            file.write(np.ascontiguousarray(image).data)
             if split[count - 1] == 0:
                 for channel in range(3):
                     histogram[channel] += np.bincount(image[..., channel].ravel(), minlength=256)
         _flush(file)
     if count != len(split):
         raise DataError(f"{name}: {count} images for {len(split)} labels")
-    return writer.record(), [int(side) for side in shape[:2]], sum_histogram(histogram)
+    return shape[:2], sum_histogram(histogram)
 
 
 def _check_image(
@@ -301,31 +262,28 @@ def _check_image(
         raise DataError(f"{name}: more images than the {total} labels")
 
 
-def _write_header(writer: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
-    header = {
-        "descr": np.lib.format.dtype_to_descr(dtype),
-        "fortran_order": False,
-        "shape": shape,
-    }
-    np.lib.format.write_array_header_1_0(writer, header)
+def _write_header(file: BinaryIO, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+    descr = np.lib.format.dtype_to_descr(dtype)
+    header = {"descr": descr, "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, header)
 
 
 def _write_array(path: Path, array: npt.NDArray[Any]) -> dict[str, Any]:
     with path.open("wb") as file:
-        writer = _HashingWriter(file)
-        _write_header(writer, array.shape, array.dtype)
-        writer.write(array.data)
+        _write_header(file, array.shape, array.dtype)
+        file.write(array.data)
         _flush(file)
-    return writer.record()
+    return _hash_file(path)
 
 
-def _hash_file(path: Path, advance: Callable[[int], None]) -> dict[str, Any]:
+def _hash_file(path: Path, advance: Callable[[int], None] | None = None) -> dict[str, Any]:
     digest, total = hashlib.sha256(), 0
     with path.open("rb") as file:
         while block := file.read(_BLOCK_BYTES):
             digest.update(block)
             total += len(block)
-            advance(len(block))
+            if advance is not None:
+                advance(len(block))
     return {"bytes": total, "sha256": digest.hexdigest()}
 
 

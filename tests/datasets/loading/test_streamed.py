@@ -272,7 +272,7 @@ READ_AN_EPOCH = """
 import sys
 import torch
 from pycls.datasets import open_dataset
-from pycls.datasets.loader import Loader
+from pycls.datasets.loading.loader import Loader
 
 def read_epoch(path):
     train, test = (open_dataset(path, side) for side in ("train", "test"))

@@ -20,7 +20,7 @@ KILLS = int(SOAK or 3)
 SIZE = 200
 CODE = """
 import sys
-from pycls.datasets.prepare import prepare
+from pycls.datasets.preparation.prepare import prepare
 print("begins", flush=True)
 prepare("folder", sys.argv[1], raw=sys.argv[2], name="mine", size=int(sys.argv[3]), workers=2)
 """
