@@ -1,4 +1,4 @@
-"""Writing files so that a reader sees the old content or the new, never a part."""
+"""Functions that write files so that a reader sees the old content or the new, never a part."""
 
 import csv
 import fcntl

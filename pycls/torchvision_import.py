@@ -1,4 +1,4 @@
-"""Importing torchvision where its binary operators are missing.
+"""The import of torchvision where its binary operators are missing.
 
 The published wheel of torchvision is built against CUDA libraries. Beside a CPU build of
 PyTorch its operators stay undefined, and the import fails although models, transforms and

@@ -10,8 +10,6 @@ from pycls.datasets.catalog.views import VIEWS
 from pycls.errors import ConfigError
 from pycls.yaml_sections import near_miss
 
-__all__ = ["CATALOG", "CatalogEntry", "find_entry"]
-
 CATALOG: Mapping[str, CatalogEntry] = {entry.key: entry for entry in (*EMBEDDED, *PUBLISHED, *OWN)}
 
 

@@ -1,4 +1,4 @@
-"""Random resized crops: which part of an image, and that part as a square of a given size.
+"""Random resized crops: the draw of a part of an image, and its resizing to a square.
 
 A crop is resized bilinearly from the pixels next to each point, without antialiasing, as pycls
 does in training (`cv2.resize`). From a set stored at 256 pixels a crop of 224 shrinks by 1.14 at

@@ -1,4 +1,4 @@
-"""What happens to every image of an epoch, drawn before the epoch begins."""
+"""The plan of an epoch: what happens to every image, drawn before the epoch begins."""
 
 from dataclasses import dataclass
 

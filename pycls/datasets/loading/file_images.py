@@ -1,4 +1,4 @@
-"""Batches out of image files, decoded by worker processes."""
+"""Batches of image files that worker processes decode."""
 
 import multiprocessing
 import signal

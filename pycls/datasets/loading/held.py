@@ -1,4 +1,4 @@
-"""Images of a side that lie on the device as one tensor."""
+"""Batches of images that lie on the device as one tensor."""
 
 from collections.abc import Iterator, Sequence
 

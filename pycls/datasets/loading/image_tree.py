@@ -1,4 +1,4 @@
-"""Image files in class folders, to train on without preparing them."""
+"""A tree of image files in class folders, to train on without preparing it."""
 
 import hashlib
 import json
@@ -9,18 +9,17 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from pycls.datasets.catalog.catalog import find_entry
 from pycls.datasets.store.store import ImageArray, IntArray
 from pycls.errors import ConfigError, DataError
 
 STATISTICS_FILE = "statistics.json"
 
-# Of ImageNet's training images in 0..1, as nearly all published networks were trained with.
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
-
 # Folders that may hold a split, the first one there is taken.
 _FOLDERS = {"train": ("train",), "val": ("val", "test"), "test": ("test", "val")}
 _SHOWN = 5
+
+_Statistic = npt.NDArray[np.float64]
 
 
 class ImageTree:
@@ -196,16 +195,12 @@ def _check_classes(path: Path, folder: Path, names: Sequence[str], classes: Sequ
             )
 
 
-def _read_statistics(
-    path: Path,
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], str]:
+def _read_statistics(path: Path) -> tuple[_Statistic, _Statistic, str]:
     file = path / STATISTICS_FILE
     if not file.exists():
-        return (
-            np.array(IMAGENET_MEAN),
-            np.array(IMAGENET_STD),
-            f"ImageNet's (there is no {file})",
-        )
+        # Nearly all published networks were trained with these.
+        known = find_entry("imagenet")
+        return np.array(known.mean), np.array(known.std), f"ImageNet's (there is no {file})"
     expected = 'expected {"mean": [r, g, b], "std": [r, g, b]} with numbers from 0 to 1'
     try:
         found = json.loads(file.read_text(encoding="utf-8"))

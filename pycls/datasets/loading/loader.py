@@ -177,11 +177,6 @@ class Loader:
         return text
 
     @property
-    def lighting(self) -> float:
-        """Standard deviation of the draws along the colour axes."""
-        return self.transform.lighting
-
-    @property
     def _share(self) -> int:
         """Images in this process's batch."""
         return max(1, self.batch_size // self.world_size)

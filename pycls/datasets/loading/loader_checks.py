@@ -1,4 +1,4 @@
-"""What a loader cannot do, said before it begins."""
+"""Checks of a loader's arguments before it begins."""
 
 from pycls.datasets.loading.epoch_plan import TrainTransform, padded_room
 from pycls.datasets.loading.image_tree import ImageTree

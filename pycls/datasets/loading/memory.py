@@ -1,4 +1,4 @@
-"""How much memory there is for a process."""
+"""The memory that this process may use, by the machine and its control groups."""
 
 import os
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Reading single images of a prepared set through the page cache.
+"""Reader of single images of a prepared set through the page cache.
 
 The cache is the system's: processes that read one set share one copy. A set that fits into
 memory is read where it lies, as a memory map; of a larger one whole images are copied out of the

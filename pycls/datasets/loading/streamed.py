@@ -1,4 +1,4 @@
-"""Images of a side that are read batch by batch, ahead of their use."""
+"""Batches of images that are read one batch at a time, ahead of their use."""
 
 import threading
 from collections import deque

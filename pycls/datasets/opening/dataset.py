@@ -8,21 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from pycls.datasets.catalog.views import ViewSpec
+from pycls.datasets.opening import subsets
 from pycls.datasets.opening.locate import locate
-from pycls.datasets.opening.subsets import (
-    Selection,
-    balance_classes,
-    cap_classes,
-    draw_classes,
-    fingerprint_selection,
-    select_all,
-    select_classes,
-)
-from pycls.datasets.store import store as store_module
-from pycls.datasets.store.store import ImageArray, Store, open_store
+from pycls.datasets.store.store import SIDES, ImageArray, Store, open_store
 from pycls.errors import ConfigError
-
-__all__ = ["Dataset", "open_dataset"]
 
 _SIDE_OF_SPLIT = {"train": "train", "test": "test", "val": "test"}
 
@@ -46,25 +35,22 @@ class Dataset:
         self,
         store: Store,
         split: str,
-        selection: Selection | None = None,
+        selection: subsets.Selection | None = None,
         title: str = "",
         error_metric: str = "",
     ) -> None:
         self.store = store
         self.split = split
-        self.selection = selection or select_all(store)
+        self.selection = selection or subsets.select_all(store)
         self.title = title or str(store.meta.get("title", store.name))
         self.error_metric = error_metric or str(store.meta.get("error_metric", "top1"))
         self.class_names = self.selection.class_names
-        side = store.split == store_module.SIDES.index(split)
+        side = store.split == SIDES.index(split)
         self.indices = np.flatnonzero(self.selection.kept & side).astype(np.int64)
-        self.labels = self._renumber(store.labels[self.indices])
-        self.fingerprint = fingerprint_selection(store, self.selection)
-
-    def _renumber(self, labels: store_module.IntArray) -> store_module.IntArray:
         number = {name: label for label, name in enumerate(self.class_names)}
-        numbers = [number.get(name, -1) for name in self.store.class_names]
-        return np.array(numbers, dtype=np.int64)[labels]
+        numbers = np.array([number.get(name, -1) for name in store.class_names], dtype=np.int64)
+        self.labels = numbers[store.labels[self.indices]]
+        self.fingerprint = subsets.fingerprint_selection(store, self.selection)
 
     def view(self, spec: ViewSpec) -> "Dataset":
         """Return a view of this data set, of the same side.
@@ -79,15 +65,15 @@ class Dataset:
         classes = spec.classes
         if spec.num_classes is not None:
             try:
-                classes = tuple(draw_classes(self.class_names, spec.num_classes, spec.seed))
+                classes = tuple(subsets.draw_classes(self.class_names, spec.num_classes, spec.seed))
             except ConfigError as error:
                 raise ConfigError(f"data set '{self.name}': {error}") from None
         if classes:
-            selection = select_classes(self.store, selection, classes)
+            selection = subsets.select_classes(self.store, selection, classes)
         if spec.balance:
-            selection = balance_classes(self.store, selection, spec.seed)
+            selection = subsets.balance_classes(self.store, selection, spec.seed)
         if spec.per_class is not None:
-            selection = cap_classes(self.store, selection, spec.per_class, spec.seed)
+            selection = subsets.cap_classes(self.store, selection, spec.per_class, spec.seed)
         return Dataset(
             self.store,
             self.split,

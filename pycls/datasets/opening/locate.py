@@ -1,4 +1,4 @@
-"""From a name or a path to a prepared set, and to the views on the way."""
+"""The search for the prepared set, and the views of it, that a name or a path means."""
 
 import os
 from pathlib import Path

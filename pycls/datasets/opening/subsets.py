@@ -1,4 +1,4 @@
-"""Views: which images of a prepared set are looked at. No image is copied.
+"""The selection of the images of a prepared set that a view holds. No image is copied.
 
 A view is made by three operations, in this order: some of the classes, the most common class
 cut to the size of the second, and a cap of training images a class. Which images of a class
@@ -7,6 +7,7 @@ lies inside a larger one, and other classes change nothing.
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -95,8 +96,11 @@ def balance_classes(store: Store, selection: Selection, seed: int) -> Selection:
     """
     kept = selection.kept
     for side in range(len(SIDES)):
-        counts = _count(store, kept, side)
-        kept = _cut(store, kept, side, int(np.argmax(counts)), int(np.sort(counts)[-2]), seed)
+        labels = store.labels[kept & (store.split == side)]
+        counts = np.bincount(labels, minlength=len(store.class_names))
+        most = kept & (store.split == side) & (store.labels == np.argmax(counts))
+        kept = kept.copy()
+        kept[_order(store, most, seed)[np.sort(counts)[-2] :]] = False
     return Selection(selection.class_names, kept)
 
 
@@ -138,22 +142,6 @@ def _hash_texts(*texts: str) -> str:
     return hashlib.sha256("\0".join(texts).encode("utf-8")).hexdigest()
 
 
-def _count(store: Store, kept: npt.NDArray[np.bool_], side: int) -> npt.NDArray[np.int64]:
-    """Count the kept images of each class of the prepared set on one side."""
-    labels = store.labels[kept & (store.split == side)]
-    return np.bincount(labels, minlength=len(store.class_names))
-
-
-def _cut(
-    store: Store, kept: npt.NDArray[np.bool_], side: int, label: int, size: int, seed: int
-) -> npt.NDArray[np.bool_]:
-    """Keep `size` images of one class on one side."""
-    members = _order(store, kept & (store.split == side) & (store.labels == label), seed)
-    kept = kept.copy()
-    kept[members[size:]] = False
-    return kept
-
-
 def _order(store: Store, chosen: npt.NDArray[np.bool_], seed: int) -> npt.NDArray[np.int64]:
     """Return the positions of chosen images, by class and then in the order drawn.
 
@@ -173,9 +161,6 @@ def _list_names(names: Iterable[str]) -> str:
 def _check_distinct(names: Sequence[str]) -> None:
     if isinstance(names, str):
         raise ConfigError(f"classes '{names}': expected a list of names, not one text")
-    counts: dict[str, int] = {}
-    for name in names:
-        counts[name] = counts.get(name, 0) + 1
-    repeated = sorted(name for name, count in counts.items() if count > 1)
+    repeated = sorted(name for name, count in Counter(names).items() if count > 1)
     if repeated:
         raise ConfigError(f"a class is named twice: {', '.join(repeated)}")

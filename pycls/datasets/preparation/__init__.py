@@ -1,1 +1,1 @@
-"""From a download to a prepared set."""
+"""The preparation of a set: from a download to arrays on disk."""

@@ -1,4 +1,4 @@
-"""Identical images: finding them among the files of a set, and what becomes of them.
+"""Identical images: their discovery among the files of a set, and the rule for which stay.
 
 Two images are identical where their files hold the same bytes and the same part of the
 picture is taken. Copies on both sides of a split would let a network answer by heart, and

@@ -55,7 +55,7 @@ class Execution:
 
     Attributes:
         workers: number of processes; None: one for each usable core.
-        progress: is told how far the work is.
+        progress: receives how far the work is.
         drop_unreadable: leave out images that cannot be read, instead of failing at the end.
         lock: descriptor of the set's lock, which workers hold too.
     """

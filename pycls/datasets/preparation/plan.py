@@ -1,4 +1,4 @@
-"""What is to be prepared of a downloaded set: its images, their order, labels and sides."""
+"""The plan of a preparation: a set's images, their order, labels and sides."""
 
 import hashlib
 import inspect

@@ -53,7 +53,7 @@ def prepare(
         replace: make it again where it is damaged or was made with other options.
         workers: processes that decode images; by default one for each usable core. The result
             does not depend on it.
-        progress: is told how far the work is; silent by default.
+        progress: receives how far the work is; silent by default.
         drop_unreadable: leave out images that cannot be read and list them in the set's
             report, instead of failing when the others are done.
         **options: options of the set that differ from the catalogue's.

@@ -1,4 +1,4 @@
-"""What a preparation left out, merged or found to differ: for `meta.json` and `report.txt`."""
+"""The report of what a preparation left out, merged or found to differ, for `meta.json` too."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

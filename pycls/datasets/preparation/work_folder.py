@@ -19,7 +19,6 @@ import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from pycls import files
@@ -145,16 +144,11 @@ class Journal:
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
         # After an error too: what was done before it need not be done again.
         self._ended.set()
         self._thread.join()
-        if value is None:
+        if kind is None:
             self._raise_error()
 
     def add(self, number: int, record: Any) -> None:

@@ -1,4 +1,4 @@
-"""Work shared among processes that end with the one that started them.
+"""A pool of worker processes that end with the one that started them.
 
 Workers are new processes of this interpreter, not forks: what a fork inherits (threads, open
 archives, a GPU) does not matter, and a script without a main guard may use them. A worker

@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+from pycls.datasets.catalog.catalog import find_entry
 from pycls.datasets.readers import layout
 from pycls.datasets.readers.base import Item, Listing
 from pycls.datasets.sources.byte_stores import Member
@@ -9,21 +10,11 @@ from pycls.datasets.sources.sources import Source
 from pycls.errors import DataError
 
 # Published images of each class.
-TRAIN_COUNTS = {
-    "buildings": 2191,
-    "forest": 2271,
-    "glacier": 2404,
-    "mountain": 2512,
-    "sea": 2274,
-    "street": 2382,
-}
 TEST_COUNTS = {
-    "buildings": 437,
-    "forest": 474,
-    "glacier": 553,
-    "mountain": 525,
-    "sea": 510,
-    "street": 501,
+    "buildings": 437, "forest": 474, "glacier": 553, "mountain": 525, "sea": 510, "street": 501,
+}  # fmt: skip
+TRAIN_COUNTS = {
+    name: both - TEST_COUNTS[name] for name, both in find_entry("natural").class_counts.items()
 }
 _SIDES = {"seg_train": TRAIN_COUNTS, "seg_test": TEST_COUNTS}
 _UNLABELLED = "seg_pred"

@@ -1,4 +1,4 @@
-"""What is in a zip or tar file, archives within it included."""
+"""The listing of the files in a zip or tar file, archives within it included."""
 
 import functools
 import io

@@ -1,4 +1,4 @@
-"""Bytes within files: what the members of archives are read from.
+"""Runs of bytes within files, from which the members of archives are read.
 
 A *store* is a run of bytes that can be read at any position: a file on disk, or something
 unpacked into a temporary file. Members point into stores, those of an archive within an

@@ -1,4 +1,4 @@
-"""Image files to pixels, damaged ones refused, and pixels to a set's size.
+"""The decoding of image files, damaged ones refused, and the fitting of images to a size.
 
 JPEGs go through simplejpeg, other formats through Pillow. Both JPEG decoders fill what is
 missing of a cut file with grey unless told otherwise, and Pillow does so too where the missing

@@ -16,8 +16,6 @@ from pycls.datasets.sources.archives import UNPACKERS, Location, is_junk, kind_o
 from pycls.datasets.sources.byte_stores import DiskFile, Member, Store, read_member
 from pycls.errors import DataError
 
-__all__ = ["Member", "Source", "open_source"]
-
 
 class Source:
     """The files of a folder or archive; :func:`open_source` makes one.

@@ -350,7 +350,7 @@ def test_configuration_reaches_the_loader(path):
         assert torch.equal(a, b)
         assert torch.equal(la, lb)
     cfg.DATA.LIGHTING = False
-    assert build_loader(cfg, "TRAIN", cpu).lighting == 0
+    assert build_loader(cfg, "TRAIN", cpu).transform.lighting == 0
     evaluated = build_loader(cfg, "TRAIN", cpu, evaluate=True)
     stored = Loader(open_dataset(path, "train"), batch_size=10, im_size=6, train=False, seed=1)
     assert evaluated.num_images == 30
