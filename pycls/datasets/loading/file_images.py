@@ -32,7 +32,7 @@ class FileImages:
     Args:
         tree: the images.
         own: the part of the side that this process tests.
-        device: where batches shall be.
+        device: where the batches are wanted.
         workers: how many processes decode; 0: this one does.
     """
 

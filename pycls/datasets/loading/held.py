@@ -23,7 +23,7 @@ class HeldImages:
     Args:
         reader: reads the prepared set.
         positions: int64, N, which images to hold.
-        device: where.
+        device: where to hold them.
         pad: pixels of padding on each side.
         colour: uint8, 3, of the padding; None for zeros.
     """
@@ -37,7 +37,18 @@ class HeldImages:
         colour: Tensor | None = None,
     ) -> None:
         self._device = device
-        self._images = _load(reader, positions, device, pad, colour)
+        height, width, channels = reader.shape
+        shape = (len(positions), height + 2 * pad, width + 2 * pad, channels)
+        self._images = torch.zeros(shape, dtype=torch.uint8, device=device)
+        if colour is not None:
+            self._images[:] = colour
+        step = max(1, _CHUNK_BYTES // (height * width * channels))
+        for first in range(0, len(positions), step):
+            part = positions[first : first + step]
+            images = np.empty((len(part), height, width, channels), dtype=np.uint8)
+            reader.read(part, images)
+            held = self._images[first : first + step, pad : pad + height, pad : pad + width]
+            held.copy_(to_device(images, device))
 
     def train_batches(self, plan: EpochPlan, transform: TrainTransform) -> Iterator[Tensor]:
         """Yield the plan's batches, cut and mirrored: uint8, N x S x S x 3."""
@@ -60,25 +71,3 @@ class HeldImages:
         """Yield the central squares of parts of the images: uint8, N x S x S x 3."""
         for part in parts:
             yield centre(self._images[part])
-
-
-def _load(
-    reader: RecordReader,
-    positions: IntArray,
-    device: torch.device,
-    pad: int,
-    colour: Tensor | None,
-) -> Tensor:
-    height, width, channels = reader.shape
-    shape = (len(positions), height + 2 * pad, width + 2 * pad, channels)
-    held = torch.zeros(shape, dtype=torch.uint8, device=device)
-    if colour is not None:
-        held[:] = colour
-    step = max(1, _CHUNK_BYTES // (height * width * channels))
-    for first in range(0, len(positions), step):
-        part = positions[first : first + step]
-        images = np.empty((len(part), height, width, channels), dtype=np.uint8)
-        reader.read(part, images)
-        inner = held[first : first + step, pad : pad + height, pad : pad + width]
-        inner.copy_(to_device(images, device))
-    return held

@@ -19,10 +19,10 @@ from pycls.datasets.loading.epoch_plan import (
 from pycls.datasets.loading.file_images import FileImages
 from pycls.datasets.loading.held import HeldImages
 from pycls.datasets.loading.image_tree import ImageTree
-from pycls.datasets.loading.loader_checks import check_loader
 from pycls.datasets.loading.records import RecordReader
 from pycls.datasets.loading.streamed import StreamedImages
 from pycls.datasets.opening.dataset import Dataset
+from pycls.errors import ConfigError
 
 # A side of padded images that a process keeps for itself on the CPU, in bytes; larger ones are
 # read through the page cache, which processes share.
@@ -46,7 +46,7 @@ class Loader:
     Several processes share the images. Training: each takes its part of every batch, so that
     together they go through what one process would. Testing: each takes a part of the side.
 
-    Where the images come from changes nothing in the batches (but see `max_held_bytes`): a side
+    Where the images come from changes nothing in the batches (but see `max_resident_bytes`): a side
     that fits is held on the device as one tensor (in testing the process's share of it); a
     larger one is read batch by batch in threads, through the page cache; a tree of files is
     decoded by worker processes.
@@ -57,7 +57,7 @@ class Loader:
         im_size: side of the square images that come out, in pixels.
         train: training or testing, see above.
         seed: seed of order and augmentation.
-        device: where the batches shall be.
+        device: where the batches are wanted.
         crop: "padded", "resized", or "auto": resized for stored images above 64 pixels.
         pad: pixels of padding on each side before a padded crop (training). An augmented
             image has its padding in the mean colour rounded to 8 bits, as a part of it.
@@ -130,7 +130,9 @@ class Loader:
             lighting=lighting if train else 0.0,
         )
         self._centre = transforms.CentreCrop(im_size, test_im_size)
-        check_loader(dataset, batch_size, train, self.transform, self._centre, rank, world_size)
+        self._check_arguments()
+        if dataset.im_size is not None:
+            self._check_image_size(dataset.im_size)
         self._normalize = transforms.Normalizer(dataset.mean, dataset.std, im_size, self.device)
         if self.transform.pad and dataset.im_size is not None:
             self._inside_rows, columns = (
@@ -143,8 +145,62 @@ class Loader:
         self._own = slice(0, len(dataset)) if train else self._part(len(dataset))
         self._labels = transforms.to_device(dataset.labels[self._own], self.device)
         if max_resident_bytes is None:
-            max_resident_bytes = self._default_limit(gpu_share)
+            max_resident_bytes = MAX_HELD_BYTES
+            if self.device.type != "cpu":
+                memory = torch.cuda.get_device_properties(self.device).total_memory
+                max_resident_bytes = int(gpu_share * memory)
         self._images = self._open_images(threads, workers, max_resident_bytes)
+
+    def _check_arguments(self) -> None:
+        """Check how the arguments go together."""
+        batch_size, world_size = self.batch_size, self.world_size
+        centre, lighting = self._centre, self.transform.lighting
+        if batch_size < 1 or centre.im_size < 1 or self.transform.pad < 0:
+            raise ConfigError(
+                f"batch size {batch_size}, image size {centre.im_size}, padding "
+                f"{self.transform.pad}: expected at least 1, 1 and 0"
+            )
+        if not 0 <= self.rank < world_size:
+            raise ConfigError(
+                f"process {self.rank} of {world_size}: expected a number from 0 to {world_size - 1}"
+            )
+        if self.train and batch_size % world_size:
+            raise ConfigError(
+                f"a batch of {batch_size} training images cannot be shared evenly by "
+                f"{world_size} processes; choose a batch size that is a multiple of {world_size}"
+            )
+        if not 0 <= lighting < float("inf"):
+            raise ConfigError(f"lighting {lighting}: expected a number of 0 or more")
+        if centre.test_im_size is not None and centre.test_im_size < centre.im_size:
+            raise ConfigError(
+                f"test image size {centre.test_im_size} is below the image size {centre.im_size}, "
+                "which is cut out of it; expected at least as much"
+            )
+        if self.train and len(self.dataset) < batch_size:
+            raise ConfigError(
+                f"{self._name} has {len(self.dataset)} images, fewer than one batch of "
+                f"{batch_size}; choose a batch size of at most {len(self.dataset)}"
+            )
+
+    def _check_image_size(self, im_size: tuple[int, int]) -> None:
+        height, width = im_size
+        size, pad = self.im_size, self.transform.pad
+        has = f"{self._name} has images of {height} x {width} pixels, too small for"
+        padded = self.train and not self.transform.resized
+        if padded and min(padded_room(im_size, self.transform)) < 0:
+            raise ConfigError(
+                f"{has} crops of {size} with {pad} pixels of padding; choose an image size of at "
+                f"most {min(height, width) + 2 * pad} or prepare the set at a larger size"
+            )
+        if not self.train and not self._centre.resizes(im_size) and size > min(im_size):
+            raise ConfigError(
+                f"{has} centre crops of {size}; set the test image size to {size} or more, or "
+                "prepare the set at a larger size"
+            )
+
+    @property
+    def _name(self) -> str:
+        return f"data set '{self.dataset.name}' ({self.dataset.split})"
 
     def __len__(self) -> int:
         """Number of this process's batches in an epoch."""
@@ -314,12 +370,6 @@ class Loader:
                 # Others use the GPU too: it can be done without.
                 torch.cuda.empty_cache()
         return StreamedImages(reader, positions, self.device, threads, *border)
-
-    def _default_limit(self, gpu_share: float) -> int:
-        """Return up to how many bytes a side is held on the device."""
-        if self.device.type == "cpu":
-            return MAX_HELD_BYTES
-        return int(gpu_share * torch.cuda.get_device_properties(self.device).total_memory)
 
     def _bytes(self) -> int:
         assert self.dataset.im_size is not None

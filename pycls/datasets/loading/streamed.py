@@ -27,7 +27,7 @@ class StreamedImages:
     Args:
         reader: reads the prepared set.
         positions: int64, N, the side's images (in testing the process's share of them).
-        device: where batches shall be.
+        device: where the batches are wanted.
         threads: how many threads read.
         pad: pixels of padding on each side.
         colour: uint8, 3, of the padding; None for zeros.

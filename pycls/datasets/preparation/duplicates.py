@@ -143,7 +143,10 @@ class _Groups:
         self._parents: dict[Hashable, Hashable] = {}
 
     def find(self, position: int) -> Hashable:
-        return self._root(self._own[position])
+        group = self._own[position]
+        while group in self._parents:
+            group = self._parents[group]
+        return group
 
     def join(self, positions: Sequence[int]) -> None:
         roots = {self.find(position) for position in positions}
@@ -151,8 +154,3 @@ class _Groups:
         first = min(roots, key=str)
         for root in roots - {first}:
             self._parents[root] = first
-
-    def _root(self, group: Hashable) -> Hashable:
-        while group in self._parents:
-            group = self._parents[group]
-        return group

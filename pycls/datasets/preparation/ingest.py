@@ -119,35 +119,6 @@ def ingest(
     work.remove()
 
 
-def _make_images(
-    work: WorkFolder,
-    source: Source,
-    images: "_Images",
-    options: Mapping[str, Any],
-    execution: Execution,
-) -> dict[str, Any]:
-    """Decode all images and close the gaps of unreadable ones; return what was recorded."""
-    images.check_space()
-    images.start()
-    unreadable, sums = _decode(work, source, images, options, execution)
-    _judge_unreadable(unreadable, len(images.plan.items), execution.drop_unreadable)
-    images.close_gaps(sorted(unreadable))
-    finish = {
-        "unreadable": [[position, text] for position, text in sorted(unreadable.items())],
-        "sums": [sums.pixels, sums.first, sums.second],
-    }
-    work.write_finish(finish)
-    return finish
-
-
-def _write_report(
-    path: Path, plan: Plan, facts: SetFacts, labels: IntArray, split: npt.NDArray[np.uint8]
-) -> None:
-    counts = count_images(labels, split, plan.class_names)
-    title = f"{facts.title} ({facts.name})"
-    files.write_text(path, plan.report.format(title, plan.split_rule, counts))
-
-
 def _begin(work: WorkFolder, description: Mapping[str, Any], execution: Execution) -> None:
     finish = work.read_finish()
     if finish is not None:
@@ -165,15 +136,101 @@ def _begin(work: WorkFolder, description: Mapping[str, Any], execution: Executio
         )
 
 
-@contextlib.contextmanager
-def _stage(progress: Progress, name: str, total: int, done: int, unit: str) -> Iterator[None]:
-    progress.begin(name, total, done, unit)
-    finished = False
-    try:
-        yield
-        finished = True
-    finally:
-        progress.end(finished)
+def _find_keys(
+    work: WorkFolder, source: Source, listing: Listing, execution: Execution
+) -> list[Hashable | None]:
+    """Return a value for each image that identical images share; hash what has to be."""
+    if listing.pixels is not None:
+        return make_array_keys(listing.pixels)
+    members = find_candidates(listing.items)
+    tasks = {
+        number: members[first : first + _FILES_A_TASK]
+        for number, first in enumerate(range(0, len(members), _FILES_A_TASK))
+    }
+    # A file that could not be read may have been mended: its task is done again.
+    done = {n: found for n, found in read_journal(work.hashes_path).items() if None not in found}
+    if not tasks.keys() <= done.keys():
+        journal = Journal(work.hashes_path)
+        stage = ("looking for copies", "files")
+        _do_tasks(HashFiles(source), tasks, len, done, journal, stage, execution)
+    digests_by_name = {
+        member.name: digest
+        for number, task in tasks.items()
+        for member, digest in zip(task, done[number], strict=True)
+    }
+    return make_content_keys(listing.items, digests_by_name)
+
+
+def _make_images(
+    work: WorkFolder,
+    source: Source,
+    images: "_Images",
+    options: Mapping[str, Any],
+    execution: Execution,
+) -> dict[str, Any]:
+    """Decode all images and close the gaps of unreadable ones; return what was recorded."""
+    images.check_space()
+    images.start()
+    plan, path = images.plan, images.path
+    fit = (path, images.offset, options["size"], options["aspect"])
+    work_on: Any = DecodeFiles(source, *fit)
+    if plan.pixels is not None:
+        # An array lies in this process's memory, and there is little to do for it.
+        work_on, execution = CopyArrays(plan.pixels, *fit), replace(execution, workers=1)
+    tasks = {
+        number: (start, plan.items[start:stop], plan.split[start:stop] == 0)
+        for number, (start, stop) in enumerate(images.make_tasks())
+    }
+    # As with the hashes.
+    done = {
+        n: found for n, found in read_journal(work.images_path).items() if not found["unreadable"]
+    }
+    journal = Journal(work.images_path, path)
+    stage = ("decoding", "images")
+    _do_tasks(work_on, tasks, lambda task: len(task[1]), done, journal, stage, execution)
+    sums = ChannelSums()
+    unreadable: dict[int, str] = {}
+    for result in done.values():
+        sums.add(ChannelSums(*result["sums"]))
+        unreadable.update(result["unreadable"])
+    _judge_unreadable(unreadable, len(plan.items), execution.drop_unreadable)
+    images.close_gaps(sorted(unreadable))
+    finish = {
+        "unreadable": [[position, text] for position, text in sorted(unreadable.items())],
+        "sums": [sums.pixels, sums.first, sums.second],
+    }
+    work.write_finish(finish)
+    return finish
+
+
+def _judge_unreadable(unreadable: Mapping[int, str], total: int, drop: bool) -> None:
+    if not unreadable or drop:
+        return
+    named = [unreadable[position] for position in sorted(unreadable)[:_MOST_NAMED]]
+    more = len(unreadable) - len(named)
+    lines = "".join(f"\n  {text}" for text in named) + (f"\n  and {more} more" if more else "")
+    raise DataError(
+        f"{len(unreadable)} of {total:,} images cannot be read; mend them (unpack or download "
+        "the set again), or leave them out with --drop-unreadable. The others are done: the same "
+        f"command goes on from here.{lines}"
+    )
+
+
+def _note_unreadable(plan: Plan, unreadable: Sequence[tuple[int, str]]) -> None:
+    if unreadable:
+        plan.report.add(
+            f"{describe_count(len(unreadable))} left out, because unreadable",
+            "Left out: cannot be read",
+            [plan.items[position].name for position, _ in unreadable],
+        )
+
+
+def _write_report(
+    path: Path, plan: Plan, facts: SetFacts, labels: IntArray, split: npt.NDArray[np.uint8]
+) -> None:
+    counts = count_images(labels, split, plan.class_names)
+    title = f"{facts.title} ({facts.name})"
+    files.write_text(path, plan.report.format(title, plan.split_rule, counts))
 
 
 def _do_tasks(
@@ -213,85 +270,15 @@ def _do_tasks(
             execution.progress.advance(counts[number])
 
 
-def _find_keys(
-    work: WorkFolder, source: Source, listing: Listing, execution: Execution
-) -> list[Hashable | None]:
-    """Return a value for each image that identical images share; hash what has to be."""
-    if listing.pixels is not None:
-        return make_array_keys(listing.pixels)
-    members = find_candidates(listing.items)
-    tasks = {
-        number: members[first : first + _FILES_A_TASK]
-        for number, first in enumerate(range(0, len(members), _FILES_A_TASK))
-    }
-    # A file that could not be read may have been mended: its task is done again.
-    done = {n: found for n, found in read_journal(work.hashes_path).items() if None not in found}
-    if not tasks.keys() <= done.keys():
-        journal = Journal(work.hashes_path)
-        stage = ("looking for copies", "files")
-        _do_tasks(HashFiles(source), tasks, len, done, journal, stage, execution)
-    digests_by_name = {
-        member.name: digest
-        for number, task in tasks.items()
-        for member, digest in zip(task, done[number], strict=True)
-    }
-    return make_content_keys(listing.items, digests_by_name)
-
-
-def _decode(
-    work: WorkFolder,
-    source: Source,
-    images: "_Images",
-    options: Mapping[str, Any],
-    execution: Execution,
-) -> tuple[dict[int, str], ChannelSums]:
-    """Write all images; return why some are unreadable, and the sums over the train side."""
-    plan, path = images.plan, images.path
-    fit = (path, images.offset, options["size"], options["aspect"])
-    work_on: Any = (
-        DecodeFiles(source, *fit) if plan.pixels is None else CopyArrays(plan.pixels, *fit)
-    )
-    done = read_journal(work.images_path)
-    # As with the hashes.
-    done = {number: result for number, result in done.items() if not result["unreadable"]}
-    tasks = {
-        number: (start, plan.items[start:stop], plan.split[start:stop] == 0)
-        for number, (start, stop) in enumerate(images.make_tasks())
-    }
-    if plan.pixels is not None:
-        # An array lies in this process's memory, and there is little to do for it.
-        execution = replace(execution, workers=1)
-    journal = Journal(work.images_path, path)
-    stage = ("decoding", "images")
-    _do_tasks(work_on, tasks, lambda task: len(task[1]), done, journal, stage, execution)
-    sums = ChannelSums()
-    unreadable: dict[int, str] = {}
-    for result in done.values():
-        sums.add(ChannelSums(*result["sums"]))
-        unreadable.update(result["unreadable"])
-    return unreadable, sums
-
-
-def _judge_unreadable(unreadable: Mapping[int, str], total: int, drop: bool) -> None:
-    if not unreadable or drop:
-        return
-    named = [unreadable[position] for position in sorted(unreadable)[:_MOST_NAMED]]
-    more = len(unreadable) - len(named)
-    lines = "".join(f"\n  {text}" for text in named) + (f"\n  and {more} more" if more else "")
-    raise DataError(
-        f"{len(unreadable)} of {total:,} images cannot be read; mend them (unpack or download "
-        "the set again), or leave them out with --drop-unreadable. The others are done: the same "
-        f"command goes on from here.{lines}"
-    )
-
-
-def _note_unreadable(plan: Plan, unreadable: Sequence[tuple[int, str]]) -> None:
-    if unreadable:
-        plan.report.add(
-            f"{describe_count(len(unreadable))} left out, because unreadable",
-            "Left out: cannot be read",
-            [plan.items[position].name for position, _ in unreadable],
-        )
+@contextlib.contextmanager
+def _stage(progress: Progress, name: str, total: int, done: int, unit: str) -> Iterator[None]:
+    progress.begin(name, total, done, unit)
+    finished = False
+    try:
+        yield
+        finished = True
+    finally:
+        progress.end(finished)
 
 
 class _Images:

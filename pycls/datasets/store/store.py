@@ -72,8 +72,8 @@ def open_store(path: str | os.PathLike[str]) -> Store:
     meta = _read_meta(path)
     loaded = {name: _open_array(path / name, meta) for name in ARRAY_FILES}
     images, labels, split = (loaded[name] for name in ARRAY_FILES)
-    count, im_size = meta["num_images"], meta["im_size"]
-    _expect(path / ARRAY_FILES[0], images, np.uint8, (count, im_size[0], im_size[1], 3))
+    count = meta["num_images"]
+    _expect(path / ARRAY_FILES[0], images, np.uint8, (count, *meta["im_size"], 3))
     _expect(path / ARRAY_FILES[1], labels, np.int64, (count,))
     _expect(path / ARRAY_FILES[2], split, np.uint8, (count,))
     labels, split = np.array(labels), np.array(split)
