@@ -29,7 +29,7 @@ class SetReport:
     lists: dict[str, list[str]] = field(default_factory=dict)
 
     def add(self, note: str, heading: str = "", lines: Sequence[str] = ()) -> None:
-        """Add a note, and the names it speaks of under a heading of their own."""
+        """Add a note, and the names it is about under a heading of their own."""
         if lines:
             shown = "; ".join(lines[:_NAMES_IN_NOTE])
             more = len(lines) - _NAMES_IN_NOTE

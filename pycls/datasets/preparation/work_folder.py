@@ -125,7 +125,7 @@ def read_journal(path: Path) -> dict[int, Any]:
 
 
 class Journal:
-    """Appends records to a journal, each after the data it speaks of is on disk.
+    """Appends records to a journal, each after the data it describes is on disk.
 
     A thread of its own flushes the data file and then writes the records that came before the
     flush, so that the work goes on meanwhile. Use as a context manager.
