@@ -95,14 +95,14 @@ def time_starts(folder: Path, repeats: int) -> dict[str, float]:
 def time_jobs(folder: Path, runs: int) -> float:
     """Return the seconds of launching jobs and waiting for the end of all of them."""
     from pycls.launch.submit import Launcher
-    from pycls.launch.target import SweepTarget
+    from pycls.launch.work import sweep_work
     from pycls.slurm.client import Slurm
     from pycls.sweep.file import load_sweep_cfg
 
     make_sweep(folder, runs, parallel=os.cpu_count() or 1)
     sweep = load_sweep_cfg(folder / "sweep.yaml", ["LAUNCH.FOLLOW_UP", False], folder)
     os.environ["PYTHONPATH"] = str(DEV)
-    launcher = Launcher(SweepTarget(sweep), Slurm(), task="bench_launch:write_result")
+    launcher = Launcher(sweep_work(sweep), Slurm(), task="bench_launch:write_result")
     start = time.perf_counter()
     launcher.launch(lambda text: True)
     while Slurm().jobs():

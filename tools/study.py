@@ -16,7 +16,7 @@ from pycls.core.cli import positive_int
 from pycls.errors import PyclsError, run_tool
 from pycls.launch.commands import LAUNCH_COMMANDS, add_launch_arguments, carry_out
 from pycls.launch.here import train_here
-from pycls.launch.target import StudyTarget
+from pycls.launch.work import study_work
 from pycls.pool.progress import format_duration
 from pycls.pool.seats import default_workers
 from pycls.results.collect_study import collect
@@ -41,7 +41,7 @@ def main() -> int:
     spec = load_study_file(args.study)
     study = Study(spec, args.out or Path("studies") / spec.name, args.data_dir, args.base)
     if args.command in LAUNCH_COMMANDS:
-        return carry_out(args.command, StudyTarget(study, tuple(args.overrides)), args)
+        return carry_out(args.command, study_work(study, tuple(args.overrides)), args)
     commands = {"plan": _plan, "setup": _setup, "run": _run, "report": _report}
     return commands[args.command](study, args)
 
@@ -179,7 +179,7 @@ def _bytes(count: int) -> str:
 def _setup(study: Study, args: argparse.Namespace) -> int:
     start = time.monotonic()
     study.check()
-    with StudyTarget(study).hold():
+    with study_work(study).hold():
         write_study(study)
     _print_written(study)
     print(f"set up in {format_duration(time.monotonic() - start)}")
@@ -204,7 +204,7 @@ def _run(study: Study, args: argparse.Namespace) -> int:
     gpus_each = max(1, study.spec.launch.num_gpus)
     workers = args.jobs or default_workers(gpus_each)
     train_here(
-        StudyTarget(study),
+        study_work(study),
         workers=workers,
         threads=args.threads,
         gpus_each=gpus_each,

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pycls.errors import ConfigError, run_tool
 from pycls.launch.commands import LAUNCH_COMMANDS, add_launch_arguments, carry_out
-from pycls.launch.target import SweepTarget
+from pycls.launch.work import sweep_work
 from pycls.sweep.file import add_overrides, add_root_dir, load_sweep_cfg
 from pycls.yaml_sections import near_miss
 
@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
     args = _parse_arguments(command, words)
     sweep = load_sweep_cfg(args.sweep_cfg, args.overrides, args.root_dir)
-    return carry_out(command, SweepTarget(sweep), args)
+    return carry_out(command, sweep_work(sweep), args)
 
 
 def _parse_arguments(command: str, words: Sequence[str]) -> argparse.Namespace:

@@ -9,8 +9,8 @@ from typing import Any
 from pycls import files
 from pycls.errors import PyclsError
 from pycls.launch.ledger import Ledger, Submission
-from pycls.launch.run_states import LiveJob
-from pycls.launch.target import Target, TargetRun
+from pycls.launch.live_jobs import LiveJob
+from pycls.launch.work import Work, WorkRun
 from pycls.slurm.batch_script import script_text
 from pycls.slurm.client import Slurm
 from pycls.slurm.commands import SubmissionUnknownError
@@ -20,17 +20,17 @@ _FOLLOW_UP_MINUTES, _FOLLOW_UP_GB = 60, 4
 
 
 class Arrays:
-    """Makes and submits arrays of jobs of one target; for the holder of its ledger.
+    """Makes and submits arrays of jobs of one work; for the holder of its ledger.
 
     Args:
-        target: the study or sweep.
+        work: the study or sweep.
         ledger: its ledger.
         slurm: Slurm.
         task: what a job does with a run's configuration, "module:function".
     """
 
-    def __init__(self, target: Target, ledger: Ledger, slurm: Slurm, task: str) -> None:
-        self._target, self._ledger, self._slurm, self._task = target, ledger, slurm, task
+    def __init__(self, work: Work, ledger: Ledger, slurm: Slurm, task: str) -> None:
+        self._work, self._ledger, self._slurm, self._task = work, ledger, slurm, task
 
     def settings(
         self, options: LaunchOptions, code: Path, throttle: int, threads: int
@@ -68,7 +68,7 @@ class Arrays:
             folder=submission.path.resolve(),
             job_name=submission.name,
             module=f"pycls.launch.{module}",
-            arguments=[str(self._target.folder.resolve()), str(submission.number)],
+            arguments=[str(self._work.folder.resolve()), str(submission.number)],
             count=len(submission.chunks),
             throttle=plan["throttle"],
             dependency=f"afterany:{':'.join(map(str, after))}" if after else None,
@@ -77,7 +77,7 @@ class Arrays:
 
     def submit(
         self,
-        chunks: Sequence[Sequence[TargetRun]],
+        chunks: Sequence[Sequence[WorkRun]],
         settings: Mapping[str, Any],
         after: Sequence[int] = (),
     ) -> Submission:
@@ -92,7 +92,7 @@ class Arrays:
             PyclsError: it was not submitted, or nobody knows if it was.
         """
         described = describe_chunks(chunks)
-        return self._submit(self._ledger.add(self._target.title, described, settings), after)
+        return self._submit(self._ledger.add(self._work.title, described, settings), after)
 
     def submit_follow_up(
         self, options: LaunchOptions, code: Path, after: Sequence[int]
@@ -115,7 +115,7 @@ class Arrays:
         )  # fmt: skip
         settings = self.settings(light, code, throttle=1, threads=1)
         settings["launch_options"] = options.to_dict()
-        title = f"{self._target.title}-follow-up"
+        title = f"{self._work.title}-follow-up"
         return self._submit(self._ledger.add(title, [[]], settings, kind="follow-up"), after)
 
     def _submit(self, submission: Submission, after: Sequence[int]) -> Submission:
@@ -131,7 +131,7 @@ class Arrays:
         return submission
 
 
-def describe_chunks(chunks: Sequence[Sequence[TargetRun]]) -> list[list[dict[str, str]]]:
+def describe_chunks(chunks: Sequence[Sequence[WorkRun]]) -> list[list[dict[str, str]]]:
     """Return the runs of each job as a plan holds them."""
     return [
         [

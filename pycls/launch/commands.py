@@ -12,7 +12,7 @@ from pycls.launch.here import train_here
 from pycls.launch.ledger import Ledger
 from pycls.launch.status_table import show
 from pycls.launch.submit import Launcher, cancel, last_launch
-from pycls.launch.target import Target
+from pycls.launch.work import Work
 from pycls.pool.progress import count
 from pycls.pool.seats import default_workers
 from pycls.slurm.client import Slurm
@@ -53,88 +53,88 @@ def add_launch_arguments(parser: argparse.ArgumentParser, command: str) -> None:
         )  # fmt: skip
 
 
-def carry_out(command: str, target: Target, args: argparse.Namespace) -> int:
+def carry_out(command: str, work: Work, args: argparse.Namespace) -> int:
     """Do one of LAUNCH_COMMANDS; return the exit code.
 
     Raises:
         PyclsError: it cannot be done.
     """
     if command == "status":
-        return show(target, find_slurm(target), args.json, args.watch)
+        return show(work, find_slurm(work), args.json, args.watch)
     if command == "cancel":
-        return _cancel(target, args.yes)
-    if target.options.is_local:
-        return _launch_here(command, target, args)
-    return _launch_on_slurm(command, target, args)
+        return _cancel(work, args.yes)
+    if work.options.is_local:
+        return _launch_here(command, work, args)
+    return _launch_on_slurm(command, work, args)
 
 
-def find_slurm(target: Target) -> Slurm | None:
-    """Return Slurm where it has or may have jobs of a target, else None."""
-    if not Ledger(target.folder).submissions() or shutil.which("sbatch") is None:
+def find_slurm(work: Work) -> Slurm | None:
+    """Return Slurm where it has or may have jobs of a launch, else None."""
+    if not Ledger(work.folder).submissions() or shutil.which("sbatch") is None:
         return None
     return Slurm(patience_s=5.0, connect=False)
 
 
-def _launch_on_slurm(command: str, target: Target, args: argparse.Namespace) -> int:
+def _launch_on_slurm(command: str, work: Work, args: argparse.Namespace) -> int:
     slurm = Slurm()
-    launcher = _resuming(target, slurm) if command == "resume" else Launcher(target, slurm)
-    target.check()
+    launcher = _resuming(work, slurm) if command == "resume" else Launcher(work, slurm)
+    work.check()
     again = args.runs if command == "retry" else None
     if args.dry_run:
         print(launcher.dry_run(again=again))
         return 0
-    for line in target.prepare():
+    for line in work.prepare():
         print(f"  {line}", flush=True)
     launcher.launch(_asker(args.yes), again=again)
     return 0
 
 
-def _resuming(target: Target, slurm: Slurm) -> Launcher:
+def _resuming(work: Work, slurm: Slurm) -> Launcher:
     """Return what launches with the options and the code of the last launch."""
-    plan = last_launch(Ledger(target.folder)).plan
+    plan = last_launch(Ledger(work.folder)).plan
     code = Path(plan["code"])
     if not code.is_dir():
         raise PyclsError(
-            f"{code}: the code of the last launch is gone; '{target.command('launch')}' goes on "
+            f"{code}: the code of the last launch is gone; '{work.command('launch')}' goes on "
             "with the present code"
         )
-    given = target.reference()["overrides"]
+    given = work.reference["overrides"]
     pairs = zip(given[::2], given[1::2], strict=True)
     words = [word for key, value in pairs if key.startswith("LAUNCH.") for word in (key, value)]
     options = override(LaunchOptions.from_dict(plan["options"]), words)
-    return Launcher(target, slurm, options=options, code=code, task=plan["task"])
+    return Launcher(work, slurm, options=options, code=code, task=plan["task"])
 
 
-def _launch_here(command: str, target: Target, args: argparse.Namespace) -> int:
+def _launch_here(command: str, work: Work, args: argparse.Namespace) -> int:
     if args.dry_run:
         raise ConfigError("--dry-run prints batch scripts; LAUNCH.MODE local has none")
     if command == "retry" and args.runs:
         raise ConfigError("--runs: with LAUNCH.MODE local all failed runs are tried again")
-    target.check()
-    gpus = target.options.num_gpus
+    work.check()
+    gpus = work.options.num_gpus
     workers = args.workers or default_workers(gpus)
-    failed = train_here(target, workers=workers, gpus_each=gpus)
+    failed = train_here(work, workers=workers, gpus_each=gpus)
     if failed:
-        print(f"failed: {', '.join(failed)}; '{target.command('status')}' says why")
+        print(f"failed: {', '.join(failed)}; '{work.command('status')}' says why")
     return 1 if failed else 0
 
 
-def _cancel(target: Target, yes: bool) -> int:
-    ledger = Ledger(target.folder)
+def _cancel(work: Work, yes: bool) -> int:
+    ledger = Ledger(work.folder)
     if not ledger.submissions():
         raise PyclsError(
-            f"{target.folder}: nothing was launched here on Slurm; what is trained on this machine "
+            f"{work.folder}: nothing was launched here on Slurm; what is trained on this machine "
             "is stopped with Ctrl-C"
         )
     slurm = Slurm()
-    if not _asker(yes)(f"{target.title}: cancel all of its jobs"):
+    if not _asker(yes)(f"{work.title}: cancel all of its jobs"):
         print("nothing was cancelled")
         return 0
     jobs = cancel(ledger, slurm)
     if not jobs:
-        print(f"{target.title}: no job of it is in Slurm")
+        print(f"{work.title}: no job of it is in Slurm")
         return 0
-    print(f"{target.title}: cancelled {count(jobs, 'job')}; '{target.command('resume')}' goes on")
+    print(f"{work.title}: cancelled {count(jobs, 'job')}; '{work.command('resume')}' goes on")
     return 0
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from pycls.errors import PyclsError, run_tool
 from pycls.launch.ledger import Ledger
-from pycls.launch.submit import TARGET, Launcher
-from pycls.launch.target import load_target
+from pycls.launch.submit import REFERENCE, Launcher
+from pycls.launch.work import load_work
 from pycls.slurm.client import Slurm
 from pycls.slurm.options import LaunchOptions
 
@@ -26,9 +26,9 @@ def main() -> int:
         print(f"nothing to do: {submission.void}")
         return 0
     plan = submission.plan
-    target = load_target(ledger.root / TARGET)
+    work = load_work(ledger.root / REFERENCE)
     launcher = Launcher(
-        target,
+        work,
         Slurm(),
         options=LaunchOptions.from_dict(plan["launch_options"]),
         code=Path(plan["code"]),
@@ -37,10 +37,10 @@ def main() -> int:
         lock_wait_s=600.0,
     )
     try:
-        target.collect()
+        work.collect()
     except PyclsError as error:
         print(f"the results were not collected: {error}", flush=True)
-    target.look_again()
+    work.look_again()
     launcher.launch(_agree, spare_cancelled=True)
     launcher.rebalance()
     return 0

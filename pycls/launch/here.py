@@ -1,20 +1,21 @@
 """Launching on this machine: the runs of a study or sweep, in the foreground."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from pycls.core.runs.record import forget_failures, read_record
 from pycls.errors import PyclsError
 from pycls.launch.ledger import Ledger
 from pycls.launch.snapshot import snapshot_code
-from pycls.launch.target import Target, TargetRun
-from pycls.pool.pool import run_jobs
+from pycls.launch.work import Work, WorkRun
+from pycls.pool.pool import Outcome, run_jobs
 from pycls.pool.seats import choose_threads, make_seats
 from pycls.pool.worker_process import Job, environment_with
 from pycls.slurm.options import LaunchOptions
 
 
 def train_here(
-    target: Target,
+    work: Work,
     *,
     workers: int,
     threads: int | None = None,
@@ -22,10 +23,10 @@ def train_here(
     stop_with_parent: bool = False,
     say: Callable[[str], None] = print,
 ) -> list[str]:
-    """Train what is missing of a target, failed runs afresh, and collect the results.
+    """Train what is missing of a study or sweep, failed runs afresh, and collect the results.
 
     Args:
-        target: what to train.
+        work: what to train.
         workers: runs at a time.
         threads: CPU threads of each; None: as before, or else a fair share of the cores.
         gpus_each: GPUs of each, where there are any; 0: runs see none.
@@ -38,73 +39,51 @@ def train_here(
     Raises:
         PyclsError: it was stopped, or something that concerns all runs came up.
     """
-    for line in target.prepare():
+    for line in work.prepare():
         say(f"  {line}")
     failed: list[str] = []
-    with target.hold() as descriptor:
+    with work.hold() as descriptor:
         while True:
-            target.write()
-            runs = target.runs()
+            work.write()
+            runs = work.runs()
             pending = [run for run in runs if not _is_done(run) and run.id not in failed]
             say(f"  {len(runs):,} runs, {len(runs) - len(pending):,} of them finished before")
-            _require_weights(target, runs, pending)
+            _require_weights(work, runs, pending)
             for run in pending:
                 forget_failures(run.out_dir)
-            work = _Work(target, workers, threads, gpus_each, [descriptor], stop_with_parent, say)
-            failed += work.train(pending, done_before=len(runs) - len(pending))
-            target.collect()
-            if not target.look_again():
+            share = make_seats(workers, gpus_each=gpus_each)[0].threads
+            chosen = choose_threads(work.folder, share, threads, say)
+            train = partial(
+                run_jobs,
+                seats=make_seats(workers, chosen, gpus_each),
+                max_retry=work.options.max_retry,
+                environment=environment_with(snapshot_code(Ledger(work.folder).code)),
+                # Workers hold the folder too: those of a killed driver may take a moment to leave.
+                inherit=[descriptor],
+                stop_with_parent=stop_with_parent,
+            )
+            done_before = len(runs) - len(pending)
+            for ready in waves(pending):
+                jobs = [_job(run, work.options) for run in ready]
+                failed += _failed_of(train(jobs, done_before=done_before), say)
+                done_before += len(ready)
+            work.collect()
+            if not work.look_again():
                 return failed
 
 
-class _Work:
-    """How this machine trains a target's runs."""
-
-    def __init__(
-        self,
-        target: Target,
-        workers: int,
-        threads: int | None,
-        gpus_each: int,
-        inherit: Sequence[int],
-        stop_with_parent: bool,
-        say: Callable[[str], None],
-    ) -> None:
-        share = make_seats(workers, gpus_each=gpus_each)[0].threads
-        chosen = choose_threads(target.folder, share, threads, say)
-        self._seats = make_seats(workers, chosen, gpus_each)
-        self._options = target.options
-        self._environment = environment_with(snapshot_code(Ledger(target.folder).code))
-        # Workers hold the folder too: those of a killed driver may take a moment to leave.
-        self._inherit = inherit
-        self._stop_with_parent = stop_with_parent
-        self._say = say
-
-    def train(self, pending: Sequence[TargetRun], done_before: int) -> list[str]:
-        """Train runs, those first that give others their weights; return what failed."""
-        failed: list[str] = []
-        for ready in waves(pending):
-            outcome = run_jobs(
-                [_job(run, self._options) for run in ready],
-                self._seats,
-                max_retry=self._options.max_retry,
-                environment=self._environment,
-                done_before=done_before,
-                inherit=self._inherit,
-                stop_with_parent=self._stop_with_parent,
-            )
-            if outcome.fatal:
-                raise PyclsError(outcome.fatal)
-            if outcome.stopped_by:
-                raise PyclsError("stopped; the same command goes on where it was")
-            if outcome.busy:
-                self._say(f"  left to the processes that have them: {', '.join(outcome.busy)}")
-            failed += outcome.failed
-            done_before += len(ready)
-        return failed
+def _failed_of(outcome: Outcome, say: Callable[[str], None]) -> list[str]:
+    """Return the runs that failed for good; raise what concerns all runs."""
+    if outcome.fatal:
+        raise PyclsError(outcome.fatal)
+    if outcome.stopped_by:
+        raise PyclsError("stopped; the same command goes on where it was")
+    if outcome.busy:
+        say(f"  left to the processes that have them: {', '.join(outcome.busy)}")
+    return outcome.failed
 
 
-def waves(pending: Sequence[TargetRun]) -> list[list[TargetRun]]:
+def waves(pending: Sequence[WorkRun]) -> list[list[WorkRun]]:
     """Return runs in the order they can be trained in: first those whose weights are there.
 
     A run whose first weights come from another one of them waits for it.
@@ -124,13 +103,11 @@ def waves(pending: Sequence[TargetRun]) -> list[list[TargetRun]]:
     return result
 
 
-def _is_done(run: TargetRun) -> bool:
+def _is_done(run: WorkRun) -> bool:
     return (read_record(run.out_dir) or {}).get("status") == "done"
 
 
-def _require_weights(
-    target: Target, runs: Sequence[TargetRun], pending: Sequence[TargetRun]
-) -> None:
+def _require_weights(work: Work, runs: Sequence[WorkRun], pending: Sequence[WorkRun]) -> None:
     """Refuse to begin runs that start from those of another study that is not finished."""
     mine = {run.out_dir for run in runs}
     lacking = [
@@ -141,9 +118,9 @@ def _require_weights(
     if lacking:
         raise PyclsError(
             f"{len(lacking)} runs start from weights that are not there, {lacking[0].id} from "
-            f"{lacking[0].weights}; {target.before_it()}"
+            f"{lacking[0].weights}; {work.before_it}"
         )
 
 
-def _job(run: TargetRun, options: LaunchOptions) -> Job:
+def _job(run: WorkRun, options: LaunchOptions) -> Job:
     return Job(run.id, run.group, run.cfg, run.out_dir, overrides=tuple(options.run_overrides))

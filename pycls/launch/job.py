@@ -21,7 +21,7 @@ from pathlib import Path
 
 from pycls.core.runs.interruption import STOP_SIGNALS
 from pycls.core.runs.lease import find_owner
-from pycls.core.runs.record import has_failed_for_good, read_record, utc_now
+from pycls.core.runs.record import is_unfinished, read_record, utc_now
 from pycls.errors import PyclsError, RunInterruptedError, run_tool
 from pycls.launch.ledger import GAVE_UP, JobState, Ledger, Submission
 from pycls.pool.pool import Outcome, run_jobs
@@ -52,7 +52,7 @@ def main() -> int:
     if submission.void:
         print(f"nothing to do: {submission.void}", flush=True)
         return 0
-    return SlurmJob(submission, os.environ, switch).work()
+    return SlurmJob(submission, os.environ, switch).run()
 
 
 def _take_signals() -> StopSwitch:
@@ -89,7 +89,7 @@ class SlurmJob:
             idle_starts=before.idle_starts if before else 0,
         )
 
-    def work(self) -> int:
+    def run(self) -> int:
         """Train what is left of the job's runs; return the exit code."""
         chunk = self._submission.chunks[self._index]
         plan = self._submission.plan
@@ -114,9 +114,8 @@ class SlurmJob:
         return self._end(outcome, pending)
 
     def _is_pending(self, run: Mapping[str, str]) -> bool:
-        record = read_record(run["out_dir"]) or {}
         most = self._submission.plan["options"]["MAX_RETRY"]
-        return record.get("status") != "done" and not has_failed_for_good(record, most)
+        return is_unfinished(read_record(run["out_dir"]), most)
 
     def _job(self, run: Mapping[str, str]) -> Job:
         plan = self._submission.plan

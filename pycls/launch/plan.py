@@ -8,8 +8,8 @@ from pycls.core.runs.record import failures_of
 from pycls.errors import ConfigError
 from pycls.launch.chunks import divide
 from pycls.launch.ledger import GAVE_UP, Ledger
-from pycls.launch.run_states import LiveJob, RunState, find_live_jobs, find_states, jobs_by_run
-from pycls.launch.target import Target, TargetRun
+from pycls.launch.live_jobs import LaunchState, LiveJob, find_live_jobs, find_states, jobs_by_run
+from pycls.launch.work import Work, WorkRun
 from pycls.pool.progress import count, format_duration
 from pycls.slurm.client import Slurm
 from pycls.slurm.options import LaunchOptions
@@ -37,12 +37,12 @@ class Request:
         again: those of `arrays` whose failures are to be forgotten.
     """
 
-    arrays: list[list[list[TargetRun]]]
-    states: list[RunState]
+    arrays: list[list[list[WorkRun]]]
+    states: list[LaunchState]
     live: list[LiveJob]
     seconds: float | None
     left_over: int
-    again: list[TargetRun]
+    again: list[WorkRun]
 
     @property
     def runs(self) -> int:
@@ -60,7 +60,7 @@ class Request:
 
 
 def plan_request(
-    target: Target,
+    work: Work,
     ledger: Ledger,
     slurm: Slurm,
     options: LaunchOptions,
@@ -72,7 +72,7 @@ def plan_request(
     """Return what would be submitted now; writes nothing.
 
     Args:
-        target: the study or sweep.
+        work: the study or sweep.
         ledger: what was submitted before.
         slurm: Slurm.
         options: how to launch.
@@ -86,7 +86,7 @@ def plan_request(
     limits = slurm.limits()
     most_jobs = _most_jobs(options, limits)
     live = find_live_jobs(ledger, queue)
-    states = find_states(target.runs(), jobs_by_run(live), options.max_retry)
+    states = find_states(work.runs(), jobs_by_run(live), options.max_retry)
     afresh = [] if again is None else _failed(states, live, again)
     spared = _taken_out(ledger, slurm) if spare_cancelled else set()
     names = {run.id for run in afresh}
@@ -98,7 +98,7 @@ def plan_request(
     ]
     # One place is for the job that looks after the others.
     room = max(0, most_jobs - len(live) - options.follow_up)
-    expected = target.expected_seconds()
+    expected = work.expected_seconds()
     seconds = [expected(run) for run in todo]
     chunks = divide(
         todo,
@@ -120,7 +120,7 @@ def plan_request(
 
 
 def _most_jobs(options: LaunchOptions, limits: Limits) -> int:
-    """Return how many jobs the target may have in the queue, all kinds together."""
+    """Return how many jobs the work may have in the queue, all kinds together."""
     most = options.max_jobs or max(_FEWEST_JOBS, limits.max_jobs // _SHARE_OF_QUEUE)
     if options.follow_up and most < _FEWEST_JOBS:
         raise ConfigError(
@@ -132,8 +132,8 @@ def _most_jobs(options: LaunchOptions, limits: Limits) -> int:
 
 
 def _failed(
-    states: Sequence[RunState], live: Sequence[LiveJob], names: Sequence[str]
-) -> list[TargetRun]:
+    states: Sequence[LaunchState], live: Sequence[LiveJob], names: Sequence[str]
+) -> list[WorkRun]:
     """Return the runs that failed for good, all or some by name, and that no job has.
 
     A job may come back to a run that it has as soon as its failures are forgotten.
@@ -152,11 +152,11 @@ def _failed(
     return [run for run in failed if run.id not in kept]
 
 
-def _to_forget(states: Sequence[RunState], again: Sequence[str] | None) -> list[TargetRun]:
+def _to_forget(states: Sequence[LaunchState], again: Sequence[str] | None) -> list[WorkRun]:
     """Return the runs that have failed, for good or not, and are to be as if they never had."""
     if again is None:
         return []
-    failed = [state.run for state in states if failures_of(dict(state.record))]
+    failed = [state.run for state in states if failures_of(state.record)]
     return [run for run in failed if not again or run.id in again]
 
 
@@ -180,7 +180,7 @@ def _taken_out(ledger: Ledger, slurm: Slurm) -> set[str]:
     return {run for run, (is_out, job) in last.items() if is_out or job in taken}
 
 
-def describe(target: Target, options: LaunchOptions, request: Request) -> str:
+def describe(work: Work, options: LaunchOptions, request: Request) -> str:
     """Return what would be submitted."""
     per_job = max(len(chunk) for array in request.arrays for chunk in array)
     size = f" of up to {count(per_job, 'run')}" if per_job > 1 else ""
@@ -190,7 +190,7 @@ def describe(target: Target, options: LaunchOptions, request: Request) -> str:
         what = f"{count(options.num_gpus, 'GPU')}, {what}"
     where = f"partition {options.partition}" if options.partition else "the default partition"
     lines = [
-        f"{target.title}: {count(request.runs, 'run')} in {count(request.jobs, 'job')}{size}"
+        f"{work.title}: {count(request.runs, 'run')} in {count(request.jobs, 'job')}{size}"
         f"{arrays}, at most {options.parallel_jobs:,} at a time",
         f"  {where}, {what} a job, time limit {format_duration(60 * options.time_limit)}",
     ]
@@ -198,23 +198,23 @@ def describe(target: Target, options: LaunchOptions, request: Request) -> str:
         lines.append(f"  expected: {format_duration(request.seconds)} of training in all")
     if request.again:
         lines.append(f"  {count(len(request.again), 'failed run')} among them, tried afresh")
-    return "\n".join([*lines, *_waiting(target, options, request)])
+    return "\n".join([*lines, *_waiting(work, options, request)])
 
 
 def why_nothing(
-    target: Target, options: LaunchOptions, request: Request, own_number: int | None = None
+    work: Work, options: LaunchOptions, request: Request, own_number: int | None = None
 ) -> str:
     """Return why nothing is submitted.
 
     Args:
-        target: the study or sweep.
+        work: the study or sweep.
         options: how it is launched.
         request: without arrays.
         own_number: the submission that this process is a job of, which is not worth a word.
     """
     found = {state: request.count(state) for state in _ORDER}
     text = ", ".join(f"{number:,} {state}" for state, number in found.items() if number)
-    lines = [f"{target.title}: nothing to submit; runs: {text or 'none'}"]
+    lines = [f"{work.title}: nothing to submit; runs: {text or 'none'}"]
     live: dict[int, list[LiveJob]] = {}
     for job in request.live:
         if job.submission.number != own_number:
@@ -226,13 +226,13 @@ def why_nothing(
         lines.append(f"  in Slurm: job {array_id}{what}, {told}")
     if found["failed"]:
         lines.append(
-            f"  {count(found['failed'], 'failed run')}: '{target.command('retry')}' tries again "
+            f"  {count(found['failed'], 'failed run')}: '{work.command('retry')}' tries again "
             "what no job has"
         )
-    return "\n".join([*lines, *_waiting(target, options, request)])
+    return "\n".join([*lines, *_waiting(work, options, request)])
 
 
-def _waiting(target: Target, options: LaunchOptions, request: Request) -> list[str]:
+def _waiting(work: Work, options: LaunchOptions, request: Request) -> list[str]:
     """Return what has to wait, and for what."""
     lines = []
     follows = "follow when there is room" if options.follow_up else "are for a later launch"
@@ -242,5 +242,5 @@ def _waiting(target: Target, options: LaunchOptions, request: Request) -> list[s
     waiting = [state for state in request.states if not state.ready]
     if waiting:
         lines.append(f"  {count(len(waiting), 'run')} to wait for others: {waiting[0].reason}")
-    lines += [f"  not yet: {sweep} {reason}" for sweep, reason in target.waiting().items()]
+    lines += [f"  not yet: {sweep} {reason}" for sweep, reason in work.waiting().items()]
     return lines

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from pycls.core.runs.lease import find_owner
-from pycls.core.runs.record import add_failure, failures_of, has_failed_for_good, read_record
+from pycls.core.runs.record import add_failure, failures_of, is_unfinished, read_record
 from pycls.launch.ledger import JobState, Ledger, Submission
 from pycls.slurm.client import Slurm
 from pycls.slurm.records import QueuedJob
@@ -74,7 +74,7 @@ def _at_fault(submission: Submission, index: int, before: JobState, end: str) ->
     begun, unfinished = [], []
     for run in submission.chunks[index]:
         record = read_record(run["out_dir"]) or {}
-        if record.get("status") == "done" or has_failed_for_good(record, most):
+        if not is_unfinished(record, most):
             continue
         unfinished.append(run["out_dir"])
         if run["id"] in before.at_work and _was_at_work(run["out_dir"], record, before):

@@ -43,21 +43,21 @@ def snapshot_code(folder: str | os.PathLike[str]) -> Path:
     contents = dict(_read_package(Path(pycls.__file__).resolve().parent))
     commit, dirty = code_version()
     version = json.dumps({"commit": commit, "dirty": dirty}, sort_keys=True)
-    target = folder / _digest(contents, version)
-    if target.is_dir():
-        return target
+    copy = folder / _digest(contents, version)
+    if copy.is_dir():
+        return copy
     folder.mkdir(parents=True, exist_ok=True)
-    partial = folder / f".{target.name}.{os.getpid()}{files.PARTIAL_SUFFIX}"
+    partial = folder / f".{copy.name}.{os.getpid()}{files.PARTIAL_SUFFIX}"
     shutil.rmtree(partial, ignore_errors=True)
     try:
         _write(partial, contents, version)
-        partial.rename(target)
+        partial.rename(copy)
     except OSError:
-        if not target.is_dir():  # else another process was faster, with the same contents
+        if not copy.is_dir():  # else another process was faster, with the same contents
             raise
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    return target
+    return copy
 
 
 def snapshot_dir_of_running_code() -> Path | None:

@@ -10,15 +10,15 @@ from typing import Any
 from pycls.core.runs.record import failures_of, utc_now
 from pycls.errors import PyclsError
 from pycls.launch.ledger import JobState, Ledger
-from pycls.launch.run_states import (
+from pycls.launch.live_jobs import (
     STATES,
+    LaunchState,
     LiveJob,
-    RunState,
     find_live_jobs,
     find_states,
     jobs_by_run,
 )
-from pycls.launch.target import Target
+from pycls.launch.work import Work
 from pycls.pool.progress import count
 from pycls.results.run_progress import read_progress, seconds_of_epochs
 from pycls.slurm.client import Slurm
@@ -177,26 +177,26 @@ class Status:
         }
 
 
-def find_status(target: Target, slurm: Slurm | None) -> Status:
+def find_status(work: Work, slurm: Slurm | None) -> Status:
     """Look how far a study or sweep is; nothing is written.
 
     Args:
-        target: the study or sweep.
+        work: the study or sweep.
         slurm: Slurm; None: there is none here, or nothing was launched there.
     """
-    ledger = Ledger(target.folder)
+    ledger = Ledger(work.folder)
     # Of these the queue, read next, must have the jobs: others may be submitted meanwhile.
     submitted = {s.number for s in ledger.submissions() if s.job_id is not None}
     queue, problem = _ask(ledger, slurm)
     live = find_live_jobs(ledger, queue)
-    states = find_states(target.runs(), jobs_by_run(live), target.options.max_retry)
+    states = find_states(work.runs(), jobs_by_run(live), work.options.max_retry)
     slurm_status = _queue_status(live, slurm is not None and not problem, problem)
     reasons = _find_job_reasons(ledger, states, submitted if slurm_status.asked else set())
     runs = [_run_status(state, reasons.get(state.run.id, "")) for state in states]
     left = _time_left(states, runs)
-    advice = _advise(target, states, live, slurm_status)
+    advice = _advise(work, states, live, slurm_status)
     return Status(
-        target.title, str(target.folder), utc_now(), slurm_status, dict(target.waiting()), runs,
+        work.title, str(work.folder), utc_now(), slurm_status, dict(work.waiting()), runs,
         left, advice,
     )  # fmt: skip
 
@@ -223,8 +223,8 @@ def _queue_status(live: Sequence[LiveJob], asked: bool, problem: str) -> QueueSt
 
 
 # ------------------------------------------------------------ single runs
-def _run_status(state: RunState, job_reason: str) -> RunStatus:
-    failures = failures_of(dict(state.record))
+def _run_status(state: LaunchState, job_reason: str) -> RunStatus:
+    failures = failures_of(state.record)
     last = failures[-1] if failures and state.state == "failed" else {}
     job, host = state.job or str(last.get("job", "")), str(last.get("host", ""))
     epoch = epochs = rate = left = None
@@ -241,7 +241,7 @@ def _run_status(state: RunState, job_reason: str) -> RunStatus:
 
 
 def _find_job_reasons(
-    ledger: Ledger, states: Sequence[RunState], submitted: Set[int]
+    ledger: Ledger, states: Sequence[LaunchState], submitted: Set[int]
 ) -> dict[str, str]:
     """Return, for runs that nobody has, what became of the last job that had them.
 
@@ -278,7 +278,7 @@ def _job_reason(job: JobState | None, is_gone: bool) -> str:
 
 
 # ------------------------------------------------------------ the whole
-def _time_left(states: Sequence[RunState], runs: Sequence[RunStatus]) -> TimeLeft:
+def _time_left(states: Sequence[LaunchState], runs: Sequence[RunStatus]) -> TimeLeft:
     """Estimate the time left from what runs of the same group take."""
     took: dict[str, list[float]] = {}
     for state in states:
@@ -310,7 +310,7 @@ def _time_left(states: Sequence[RunState], runs: Sequence[RunStatus]) -> TimeLef
 
 
 def _advise(
-    target: Target, states: Sequence[RunState], live: Sequence[LiveJob], slurm: QueueStatus
+    work: Work, states: Sequence[LaunchState], live: Sequence[LiveJob], slurm: QueueStatus
 ) -> list[tuple[str, str]]:
     """Return what to do next: why, and the command."""
     advice = []
@@ -318,7 +318,7 @@ def _advise(
     if failed:
         verb = "is" if failed == 1 else "are"
         why = f"{count(failed, 'failed run')} {verb} tried again by"
-        advice.append((why, target.command("retry")))
+        advice.append((why, work.command("retry")))
     if slurm.problem:
         return advice
     open_runs = [s for s in states if s.state in ("planned", "stopped")]
@@ -329,7 +329,7 @@ def _advise(
     if ready and not is_cared_for and (live or not is_running):
         verb = "is" if ready == 1 else "are"
         why = f"{count(ready, 'run')} that no job has {verb} launched by"
-        advice.append((why, target.command("launch")))
+        advice.append((why, work.command("launch")))
     if len(open_runs) > ready:
         reason = next(state.reason for state in open_runs if not state.ready)
         advice.append((f"{len(open_runs) - ready:,} runs wait for others: {reason}", ""))

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, TextIO
 
 from pycls.errors import ConfigError
-from pycls.launch.run_states import STATES
+from pycls.launch.live_jobs import STATES
 from pycls.launch.status import _LONGEST_WATCH_S, Status, find_status
-from pycls.launch.target import Target
+from pycls.launch.work import Work
 from pycls.pool.progress import format_duration
 from pycls.slurm.client import Slurm
 
@@ -199,7 +199,7 @@ def _wrap(text: str, width: int | None) -> list[str]:
 
 # ------------------------------------------------------------ showing it
 def show(
-    target: Target,
+    work: Work,
     slurm: Slurm | None = None,
     as_json: bool = False,
     watch: float | None = None,
@@ -208,7 +208,7 @@ def show(
     """Print how far a study or sweep is, once or again and again.
 
     Args:
-        target: the study or sweep.
+        work: the study or sweep.
         slurm: see :func:`find_status`.
         as_json: one line of JSON instead of a table.
         watch: seconds between two looks, until all runs are settled or Ctrl-C; None: one look.
@@ -228,12 +228,12 @@ def show(
     out = out or sys.stdout
     try:
         while True:
-            status = find_status(target, slurm)
+            status = find_status(work, slurm)
             _print(status, as_json, watch is not None, out)
             if watch is None or status.is_settled:
                 return 0
             time.sleep(watch)
-            target.look_again()
+            work.look_again()
     except KeyboardInterrupt:
         if watch is None:
             raise

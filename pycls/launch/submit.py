@@ -9,11 +9,11 @@ from pycls.core.runs.record import forget_failures
 from pycls.errors import PyclsError
 from pycls.launch.arrays import Arrays, describe_chunks, free_places, rebalance
 from pycls.launch.ledger import Ledger, Submission
+from pycls.launch.live_jobs import LiveJob, find_live_jobs
 from pycls.launch.plan import Request, describe, plan_request, why_nothing
-from pycls.launch.run_states import LiveJob, find_live_jobs
 from pycls.launch.settle import settle
 from pycls.launch.snapshot import snapshot_code
-from pycls.launch.target import Target
+from pycls.launch.work import Work
 from pycls.pool.progress import count
 from pycls.pool.seats import choose_threads
 from pycls.pool.worker_process import TRAIN
@@ -21,16 +21,16 @@ from pycls.slurm.client import Slurm
 from pycls.slurm.commands import SlurmUnreachableError, SubmissionRefusedError
 from pycls.slurm.options import LaunchOptions
 
-TARGET = "target.json"
+REFERENCE = "target.json"
 
 
 class Launcher:
-    """Submits a target's runs.
+    """Submits the runs of a study or sweep.
 
     Args:
-        target: what to launch.
+        work: what to launch.
         slurm: Slurm.
-        options: instead of the target's.
+        options: instead of those of its file.
         code: the snapshot that jobs run; None: a new one of the code that runs here.
         task: what a job does with a run's configuration, "module:function".
         own_number: the submission that this process is a job of, if it is one.
@@ -41,7 +41,7 @@ class Launcher:
 
     def __init__(
         self,
-        target: Target,
+        work: Work,
         slurm: Slurm,
         *,
         options: LaunchOptions | None = None,
@@ -52,12 +52,12 @@ class Launcher:
         pause_s: float = 1.0,
         say: Callable[[str], None] = print,
     ) -> None:
-        self._target, self._slurm = target, slurm
-        self._options = options or target.options
+        self._work, self._slurm = work, slurm
+        self._options = options or work.options
         self._code, self._own_number = code, own_number
         self._lock_wait_s, self._pause_s, self._say = lock_wait_s, pause_s, say
-        self._ledger = Ledger(target.folder)
-        self._arrays = Arrays(target, self._ledger, slurm, task)
+        self._ledger = Ledger(work.folder)
+        self._arrays = Arrays(work, self._ledger, slurm, task)
 
     def launch(
         self,
@@ -80,20 +80,20 @@ class Launcher:
             PyclsError: Slurm refuses, or somebody else is launching.
         """
         self._slurm.check_request(self._options)
-        with self._target.hold():
-            self._target.write()
+        with self._work.hold():
+            self._work.write()
         with self._ledger.lock(self._lock_wait_s):
             queue = self._slurm.jobs()
             settle(self._ledger, self._slurm, queue)
             request = plan_request(
-                self._target, self._ledger, self._slurm, self._options, queue,
+                self._work, self._ledger, self._slurm, self._options, queue,
                 again=again, spare_cancelled=spare_cancelled,
             )  # fmt: skip
             if not request.arrays:
-                self._say(why_nothing(self._target, self._options, request, self._own_number))
+                self._say(why_nothing(self._work, self._options, request, self._own_number))
                 self._look_after(request.live, [])
                 return 0
-            if not confirm(describe(self._target, self._options, request)):
+            if not confirm(describe(self._work, self._options, request)):
                 self._say("nothing was submitted")
                 return 0
             return self._submit(request)
@@ -103,19 +103,19 @@ class Launcher:
         self._slurm.check_request(self._options)
         queue = self._slurm.jobs()
         request = plan_request(
-            self._target, self._ledger, self._slurm, self._options, queue, again=again
+            self._work, self._ledger, self._slurm, self._options, queue, again=again
         )
         if not request.arrays:
-            return why_nothing(self._target, self._options, request)
+            return why_nothing(self._work, self._options, request)
         free, after = free_places(request.live, self._options.parallel_jobs)
         number = max((s.number for s in self._ledger.submissions()), default=0)
-        texts = [describe(self._target, self._options, request)]
+        texts = [describe(self._work, self._options, request)]
         for array in request.arrays:
             number += 1
             code = self._code or self._ledger.code / "SNAPSHOT"
             settings = self._arrays.settings(self._options, code, min(free, len(array)), 1)
             chunks = describe_chunks(array)
-            plan = {**settings, "name": self._target.title, "kind": "runs", "chunks": chunks}
+            plan = {**settings, "name": self._work.title, "kind": "runs", "chunks": chunks}
             submission = Submission(self._ledger.submission(number).path, plan)
             texts.append(f"# {submission.script}\n{self._arrays.script(submission, after)}")
         if len(request.arrays) > 1:
@@ -127,9 +127,9 @@ class Launcher:
     def _submit(self, request: Request) -> int:
         """Submit arrays one by one, and the job that looks after them; return their jobs."""
         code = self._code or snapshot_code(self._ledger.code)
-        files.write_json(self._ledger.root / TARGET, self._target.reference())
+        files.write_json(self._ledger.root / REFERENCE, self._work.reference)
         share = self._options.cpus_of_node // self._options.runs_per_gpu
-        threads = choose_threads(self._target.folder, share, say=self._say)
+        threads = choose_threads(self._work.folder, share, say=self._say)
         free, after = free_places(request.live, self._options.parallel_jobs)
         for run in request.again:
             forget_failures(run.out_dir)

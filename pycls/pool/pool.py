@@ -157,7 +157,7 @@ class _Pool:
         self._waiting = deque(jobs)
         self._busy: deque[tuple[float, Job]] = deque()  # with the time to try again
         self._seen_busy: set[str] = set()
-        self._failures: Counter[str] = Counter()  # here, of jobs by id
+        self._failures: dict[str, list[dict[str, str]]] = {}  # seen here, of jobs by id
         self._ends: dict[str, str] = {}  # {id: which list of the outcome}
         self._fatal = ""
         self._deadline: float | None = None  # of workers that were told to stop
@@ -325,10 +325,11 @@ class _Pool:
             self._fail(job, describe_exit(code), time.monotonic() - worker.since)
 
     def _fail(self, job: Job, reason: str, seconds: float) -> None:
-        self._failures[job.id] += 1
-        recorded = add_failure(job.out_dir, reason, this_process().job)
+        known = self._failures.get(job.id, ())
+        record = add_failure(job.out_dir, reason, this_process().job, known)
+        self._failures[job.id] = failures_of(record)
         words = reason.splitlines()[0] if reason else "no reason given"
-        if max(recorded, self._failures[job.id]) > self._rules.max_retry:
+        if has_failed_for_good(record, self._rules.max_retry):
             self._finish(job, "failed", f"FAILED ({words})", seconds)
         elif self._rules.retry_here:
             self._progress.note(f"{job.id}: {words}; trying again")

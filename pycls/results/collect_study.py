@@ -1,17 +1,18 @@
-"""From the runs' logs to tables: results.csv, curves.csv, timings.csv and status.json."""
+"""The collection of a study: results.csv, curves.csv, timings.csv and status.json."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pycls import files
+from pycls.core.runs.record import read_record
 from pycls.cores import usable_cores
 from pycls.errors import ConfigError
 from pycls.files import _csv_text
 from pycls.results.log_cache import CACHE, LogCache
 from pycls.results.log_records import LogData
-from pycls.results.run_states import run_status
+from pycls.results.run_states import RunState, find_state
 from pycls.schema import (
     CURVES_CSV,
     ERR_FILE,
@@ -24,8 +25,6 @@ from pycls.schema import (
 from pycls.spaces.population import STAGE_COLUMNS, Architecture
 from pycls.study.runs import Run
 from pycls.study.study import Study
-
-__all__ = ["LogData", "collect", "log_tail", "run_status"]
 
 LOG_TAIL_LINES = 15
 _ERROR_COLUMNS = (
@@ -63,9 +62,10 @@ def collect(study: Study) -> dict[str, Any]:
     trained_with: set[str] = set()
     described = json.loads((study.folder / STUDY_JSON).read_text(encoding="utf-8"))
     _require_known(study, described)
-    states = [(run, *run_status(study, run)) for run in study.runs]
-    cache = _read_logs(study, [run for run, status, _ in states if status == "done"])
-    for run, status, record in states:
+    records = {run.id: read_record(study.out_dir(run)) for run in study.runs}
+    done = [run for run in study.runs if (records[run.id] or {}).get("status") == "done"]
+    cache = _read_logs(study, done)
+    for run in study.runs:
         log = cache.entries[run.id].data() if run.id in cache.entries else LogData()
         dataset = described["datasets"][run.dataset]
         facts = {
@@ -74,17 +74,15 @@ def collect(study: Study) -> dict[str, Any]:
             "error_metric": dataset["error_metric"],
             "topk": min(5, dataset["num_classes"]),
         }
-        if status == "done" and facts["epochs"] not in log.test:
-            status, record = "failed", {"reason": "its log has no record of the last epoch"}
-        results.append(_result_row(run, status, facts, log, stages))
-        if status == "done":
-            timings.append([run.id, record.get("started"), record.get("seconds")])
+        state = _find_state(study, run, records[run.id], log, facts["epochs"])
+        results.append(_result_row(run, state.state, facts, log, stages))
+        if state.state == "done":
+            timings.append([run.id, state.record.get("started"), state.record.get("seconds")])
             curves += _curve_rows(run, log)
-            trained_with.add(_describe_code(record))
-        elif status == "failed":
-            reason = record.get("reason", "no reason was recorded")
+            trained_with.add(_describe_code(state.record))
+        elif state.state == "failed":
             failed.append(
-                {"run": run.id, "reason": reason, "log_tail": log_tail(study.out_dir(run))}
+                {"run": run.id, "reason": state.reason, "log_tail": log_tail(study.out_dir(run))}
             )
     files.write_text_if_changed(study.folder / RESULTS_CSV, _csv_text(_columns(stages), results))
     files.write_text_if_changed(study.folder / CURVES_CSV, _csv_text(_CURVE_COLUMNS, curves))
@@ -111,6 +109,13 @@ def _read_logs(study: Study, runs: Sequence[Run]) -> LogCache:
     return cache
 
 
+def _find_state(
+    study: Study, run: Run, record: dict[str, Any] | None, log: LogData, epochs: int
+) -> RunState:
+    facts = {"epochs": epochs, "epochs_done": epochs * (epochs in log.test), "mixed": False}
+    return find_state(study.out_dir(run), record, log=facts if record else {})
+
+
 def log_tail(out_dir: Path, lines: int = LOG_TAIL_LINES) -> str:
     """Return the last lines of a run's logs, its errors last."""
     parts: list[str] = []
@@ -122,7 +127,7 @@ def log_tail(out_dir: Path, lines: int = LOG_TAIL_LINES) -> str:
     return "\n".join(parts[-lines:])
 
 
-def _describe_code(record: dict[str, Any]) -> str:
+def _describe_code(record: Mapping[str, Any]) -> str:
     """Return which code a run was trained by, and on what kind of device."""
     environment = record.get("environment", {})
     commit = environment.get("commit") or "unknown commit"

@@ -14,17 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from pycls import files
+from pycls.core.runs.lease import find_owner
+from pycls.core.runs.record import read_record
 from pycls.errors import ConfigError
 from pycls.results.checkpoint_cleanup import Freed, remove_checkpoints
 from pycls.results.log_cache import CACHE, LogCache, LogEntry, Reading, Signature, signature_of
-from pycls.results.run_states import (
-    STATES,
-    Records,
-    RunStatus,
-    find_status,
-    is_at_work,
-    read_errors,
-)
+from pycls.results.run_states import STATES, RunState, find_state, read_errors
 from pycls.results.sweep_rows import (
     CURVE_COLUMNS,
     csv_text,
@@ -57,7 +52,7 @@ class Collected:
         paths: the files that hold the results; empty where no run has begun.
     """
 
-    statuses: Mapping[str, RunStatus]
+    statuses: Mapping[str, RunState]
     epochs: Mapping[str, tuple[int, int]]
     reading: Reading
     freed: Freed = field(default_factory=Freed)
@@ -131,7 +126,7 @@ def _collect(
         cache.shared["last"] = {
             "inputs": before,
             "outputs": _signatures(out_dir),
-            "statuses": {run: [s.state, s.reason, s.started] for run, s in statuses.items()},
+            "statuses": {run: [s.state, s.reason] for run, s in statuses.items()},
             "epochs": epochs,
             "logs": len(cache.entries),
         }
@@ -154,11 +149,15 @@ def _collect_again(
     last = cache.shared.get("last", {})
     if last.get("inputs") != _fingerprint(folder, runs):
         return None
-    statuses = {run: RunStatus(*fields) for run, fields in last["statuses"].items()}
+    records = cache.shared.get("records", {})
+    statuses = {
+        run: RunState(state, reason, *records.get(run, [])[1:])
+        for run, (state, reason, *_) in last["statuses"].items()
+    }
     if last["outputs"] != _signatures(out_dir) or any(
-        is_at_work(f"{folder.logs}/{run}") != (status.state == "running")
+        (find_owner(f"{folder.logs}/{run}") is not None) != (status.state == "running")
         for run, status in statuses.items()
-        if status.state in ("running", "stopped")
+        if status.state in ("running", "stopped", "failed")
     ):
         return None
     epochs = {run: (done, end) for run, (done, end) in last["epochs"].items()}
@@ -237,18 +236,34 @@ def _described_before(run: str, folder: SweepFolder, cache: LogCache) -> dict[st
 
 def _find_statuses(
     folder: SweepFolder, cache: LogCache, errors: Mapping[str, str]
-) -> dict[str, RunStatus]:
-    records, statuses, logs = Records(cache.shared.get("records")), {}, str(folder.logs)
+) -> dict[str, RunState]:
+    before, known, statuses = cache.shared.get("records", {}), {}, {}
     for run, text in errors.items():
-        entry, out_dir = cache.entries.get(run), f"{logs}/{run}"
-        facts = entry.derived["facts"] if entry is not None else None
-        statuses[run] = find_status(out_dir, records.read(run, out_dir), facts, text)
-    cache.shared["records"] = records.known
+        log, out_dir = cache.entries.get(run), f"{folder.logs}/{run}"
+        facts = log.derived["facts"] if log is not None else {}
+        entry = _read_record(out_dir, before.get(run))
+        if entry is not None:
+            known[run] = entry
+        record = None if entry is None else entry[1]
+        statuses[run] = find_state(out_dir, record, log=facts, errors=text)
+    cache.shared["records"] = known
     return statuses
 
 
+def _read_record(out_dir: str, before: list[Any] | None) -> list[Any] | None:
+    """Return signature and fields of a run's record, read only if it has changed."""
+    signature = signature_of(f"{out_dir}/{RECORD_FILE}")
+    if before is not None and before[0] == signature:
+        return before
+    record = None if signature is None else read_record(out_dir)
+    if record is None:
+        return None
+    fields = ("status", "reason", "started")
+    return [signature, {key: str(record.get(key) or "") for key in fields}]
+
+
 def _results_text(
-    statuses: Mapping[str, RunStatus], facts: Mapping[str, dict[str, Any]], drawn: Drawn
+    statuses: Mapping[str, RunState], facts: Mapping[str, dict[str, Any]], drawn: Drawn
 ) -> str:
     keys = {key: None for run in statuses for key in drawn.get(run, {}) if key != "complexity"}
     stages = max(
@@ -263,7 +278,7 @@ def _results_text(
             "cfg": int(run) if run.isdecimal() else None,
             "status": status.state,
             "reason": status.reason,
-            "started": status.started,
+            "started": str(status.record.get("started") or ""),
         }
         rows.append(result_row(columns, {**facts[run], **about}, drawn.get(run, {})))
     return csv_text(rows)

@@ -25,7 +25,7 @@ from pycls.errors import ConfigError, PyclsError
 from pycls.launch.ledger import JobState, Ledger
 from pycls.launch.status import find_status
 from pycls.launch.status_table import fit_to_screen, show, table
-from pycls.launch.target import SweepTarget
+from pycls.launch.work import sweep_work
 from pycls.results.run_progress import read_progress
 from pycls.slurm.records import QueuedJob
 from pycls.sweep.file import load_sweep_cfg
@@ -58,11 +58,11 @@ def sweep(tmp_path):
 
     def make(runs, *overrides):
         path = write(tmp_path / "rates.yaml", RATES)
-        target = SweepTarget(load_sweep_cfg(path, overrides, tmp_path / "sweeps"))
-        (target.folder / "cfgs").mkdir(parents=True, exist_ok=True)
+        work = sweep_work(load_sweep_cfg(path, overrides, tmp_path / "sweeps"))
+        (work.folder / "cfgs").mkdir(parents=True, exist_ok=True)
         for i in range(runs):
-            (target.folder / "cfgs" / f"{i:06d}.yaml").touch()
-        return target
+            (work.folder / "cfgs" / f"{i:06d}.yaml").touch()
+        return work
 
     return make
 
@@ -87,13 +87,13 @@ def hold():
         process.communicate()
 
 
-def out_dir(target, run):
-    return target.runs()[run].out_dir
+def out_dir(work, run):
+    return work.runs()[run].out_dir
 
 
-def begin(target, run, status="running", epochs=0, seconds=4.0, **more):
+def begin(work, run, status="running", epochs=0, seconds=4.0, **more):
     """Leave the files of a run that has gone through some epochs."""
-    folder = out_dir(target, run)
+    folder = out_dir(work, run)
     folder.mkdir(parents=True)
     each = {"data": 0.25 * seconds, "step": 0.5 * seconds, "evaluation": 0.25 * seconds}
     entries = [{"epoch": i + 1, **each} for i in range(epochs)]
@@ -119,13 +119,13 @@ def log_iteration(folder, epoch, iteration, of=20, time_avg=0.05, eta="00,00:01:
         log.stats(stats, "train_iter")
 
 
-def submit(target, chunks, job_id=7, kind="runs"):
+def submit(work, chunks, job_id=7, kind="runs"):
     """Note an array in the ledger, as if it had been submitted."""
-    ledger = Ledger(target.folder)
+    ledger = Ledger(work.folder)
     ledger.root.mkdir(exist_ok=True)
-    runs = target.runs()
+    runs = work.runs()
     named = [[{"id": runs[i].id, "out_dir": str(runs[i].out_dir)} for i in c] for c in chunks]
-    submission = ledger.add(target.title, named, {"throttle": 4}, kind)
+    submission = ledger.add(work.title, named, {"throttle": 4}, kind)
     submission.mark_submitted(job_id)
     return submission
 
@@ -144,20 +144,20 @@ def states_of(status):
 
 
 def test_every_state_from_files_and_queue(sweep, hold):
-    target = sweep(8, "LAUNCH.MAX_RETRY", 0)
-    begin(target, 0, "done", EPOCHS)
-    hold(begin(target, 1, epochs=2))
-    begin(target, 2, epochs=1)  # nobody is at it
-    add_failure(begin(target, 3), "the loss is nan", "7_3")
-    array = submit(target, [[4, 5], [6]])
-    status = find_status(target, Queue(queued(array, 0), queued(array, 1, reason="Resources")))
+    work = sweep(8, "LAUNCH.MAX_RETRY", 0)
+    begin(work, 0, "done", EPOCHS)
+    hold(begin(work, 1, epochs=2))
+    begin(work, 2, epochs=1)  # nobody is at it
+    add_failure(begin(work, 3), "the loss is nan", "7_3")
+    array = submit(work, [[4, 5], [6]])
+    status = find_status(work, Queue(queued(array, 0), queued(array, 1, reason="Resources")))
     assert states_of(status) == [
         "done", "running", "stopped", "failed", "queued", "queued", "queued", "planned",
     ]  # fmt: skip
     assert status.counts == {
         "planned": 1, "queued": 3, "running": 1, "stopped": 1, "failed": 1, "done": 1,
     }  # fmt: skip
-    assert status.sweeps == {target.title: status.counts}
+    assert status.sweeps == {work.title: status.counts}
     assert status.runs[4].job == status.runs[5].job == "7_0"
     assert (status.runs[3].reason, status.runs[3].failures) == ("the loss is nan", 1)
     assert (status.runs[3].job, status.runs[3].host) == ("7_3", os.uname().nodename)
@@ -174,23 +174,23 @@ def test_every_state_from_files_and_queue(sweep, hold):
 
 
 def test_a_run_is_running_only_as_long_as_its_process(sweep, hold):
-    target = sweep(1)
-    process = hold(begin(target, 0))
-    assert states_of(find_status(target, None)) == ["running"]
+    work = sweep(1)
+    process = hold(begin(work, 0))
+    assert states_of(find_status(work, None)) == ["running"]
     process.kill()
     process.wait()
-    assert states_of(find_status(target, None)) == ["stopped"]
+    assert states_of(find_status(work, None)) == ["stopped"]
 
 
 def test_what_became_of_the_last_job_of_runs_that_nobody_has(sweep):
-    target = sweep(5)
-    begin(target, 0, epochs=1)
-    first = submit(target, [[0, 1], [2]], 7)
-    second = submit(target, [[2], [3]], 8)
+    work = sweep(5)
+    begin(work, 0, epochs=1)
+    first = submit(work, [[0, 1], [2]], 7)
+    second = submit(work, [[2], [3]], 8)
     first.write_job_state(0, JobState("stopped", "no space left on /scratch", "7_0"))
     first.write_job_state(1, JobState("stopped", "an earlier try", "7_1"))
     second.write_job_state(0, JobState("running", job="8_0"))
-    reasons = [run.reason for run in find_status(target, Queue()).runs]
+    reasons = [run.reason for run in find_status(work, Queue()).runs]
     assert reasons == [
         "its process is gone; no space left on /scratch",
         "no space left on /scratch",
@@ -199,42 +199,42 @@ def test_what_became_of_the_last_job_of_runs_that_nobody_has(sweep):
         "",
     ]
     # Where Slurm does not say, nothing is made up.
-    silent = find_status(target, Queue(problem="no answer"))
+    silent = find_status(work, Queue(problem="no answer"))
     assert [run.reason for run in silent.runs][1:4] == ["no space left on /scratch", "", ""]
 
     class Submitting(Queue):
         """A queue that was read before somebody submitted the next array."""
 
         def jobs(self):
-            submit(target, [[4]], 9)
+            submit(work, [[4]], 9)
             return []
 
-    assert find_status(target, Submitting()).runs[4].reason == ""
+    assert find_status(work, Submitting()).runs[4].reason == ""
     second.mark_void("cancelled", cancelled=True)
-    assert find_status(target, Queue()).runs[3].reason == "its job is cancelled"
+    assert find_status(work, Queue()).runs[3].reason == "its job is cancelled"
 
 
 def test_slurm_that_does_not_answer_costs_one_line(sweep, hold):
-    target = sweep(3)
-    begin(target, 0, "done", EPOCHS)
-    hold(begin(target, 1))
-    submit(target, [[2]])
-    status = find_status(target, Queue(problem="Slurm's controller does not answer"))
+    work = sweep(3)
+    begin(work, 0, "done", EPOCHS)
+    hold(begin(work, 1))
+    submit(work, [[2]])
+    status = find_status(work, Queue(problem="Slurm's controller does not answer"))
     assert states_of(status) == ["done", "running", "planned"]
     assert status.runs[2].reason == ""
     text = table(status)
     (line,) = [line for line in text.splitlines() if "does not answer" in line]
     assert "counted as planned or stopped" in line
     # Runs that may well be queued are not to be launched again.
-    assert target.command("launch") not in text
+    assert work.command("launch") not in text
     assert not status.is_settled
 
 
 def test_jobs_in_slurm_that_cannot_be_seen_from_here(sweep):
-    target = sweep(2)
-    assert "Slurm" not in table(find_status(target, None))
-    submit(target, [[0], [1]])
-    assert "no squeue on the PATH" in table(find_status(target, None))
+    work = sweep(2)
+    assert "Slurm" not in table(find_status(work, None))
+    submit(work, [[0], [1]])
+    assert "no squeue on the PATH" in table(find_status(work, None))
 
 
 @pytest.mark.parametrize(
@@ -247,12 +247,10 @@ def test_jobs_in_slurm_that_cannot_be_seen_from_here(sweep):
     ],
 )
 def test_jobs_that_need_somebody(sweep, reason, state, said):
-    target = sweep(3)
-    array = submit(target, [[0], [1], [2]])
+    work = sweep(3)
+    array = submit(work, [[0], [1], [2]])
     jobs = [queued(array, 0, state, reason), queued(array, 1, state, reason)]
-    text = table(
-        find_status(target, Queue(*jobs, queued(array, 2, reason="QOSMaxJobsPerUserLimit")))
-    )
+    text = table(find_status(work, Queue(*jobs, queued(array, 2, reason="QOSMaxJobsPerUserLimit"))))
     (line,) = [line for line in text.splitlines() if "attention" in line]
     assert f"7_0 and 1 more: {reason}" in line
     assert said in line
@@ -350,15 +348,15 @@ def test_pycls_logs_are_understood(tmp_path):
 
 
 def test_time_left_for_the_whole(sweep):
-    target = sweep(6)
+    work = sweep(6)
     for run in (0, 1):
-        begin(target, run, "done", EPOCHS, seconds=4.0 + 2 * run)  # 40 and 60 s
-    begin(target, 4, epochs=4, seconds=5.0)
-    running = begin(target, 2, epochs=6, seconds=5.0), begin(target, 3, epochs=8, seconds=5.0)
+        begin(work, run, "done", EPOCHS, seconds=4.0 + 2 * run)  # 40 and 60 s
+    begin(work, 4, epochs=4, seconds=5.0)
+    running = begin(work, 2, epochs=6, seconds=5.0), begin(work, 3, epochs=8, seconds=5.0)
     # By this process, which need not start first: the time since a log's end counts as trained.
     with run_lease(running[0]), run_lease(running[1]):
-        left = find_status(target, None).left
-        text = table(find_status(target, None))
+        left = find_status(work, None).left
+        text = table(find_status(work, None))
     # 20 and 10 s of those under way, 30 s of the stopped one, 50 s of the last one.
     assert left.training_seconds == pytest.approx(110, abs=8)
     assert left.at_once == 2
@@ -368,62 +366,62 @@ def test_time_left_for_the_whole(sweep):
 
 
 def test_nothing_is_estimated_from_nothing(sweep):
-    target = sweep(2)
-    begin(target, 0, epochs=2)
-    left = find_status(target, None).left
+    work = sweep(2)
+    begin(work, 0, epochs=2)
+    left = find_status(work, None).left
     assert (left.seconds, left.runs, left.unknown) == (None, 0, 2)
-    assert "about" not in table(find_status(target, None))
+    assert "about" not in table(find_status(work, None))
 
 
 # ------------------------------------------------------------ the table
 
 
 def test_the_table_of_a_fresh_sweep(sweep):
-    target = sweep(3)
-    text = table(find_status(target, None))
+    work = sweep(3)
+    text = table(find_status(work, None))
     lines = text.splitlines()
     assert lines[2].split() == [
         "sweep", "runs", "planned", "queued", "running", "stopped", "failed", "done",
     ]  # fmt: skip
     assert lines[3].split() == ["group/rates", "3", "3", "0", "0", "0", "0", "0"]
     assert lines[4].split() == ["total", "3", "3", "0", "0", "0", "0", "0"]
-    assert lines[-1].strip() == target.command("launch")
+    assert lines[-1].strip() == work.command("launch")
 
 
 def test_long_lists_are_cut_and_say_so(sweep):
-    target = sweep(42, "LAUNCH.MAX_RETRY", 0)
+    work = sweep(42, "LAUNCH.MAX_RETRY", 0)
     for run in range(12):
-        add_failure(begin(target, run), f"reason\n {run}", "")
+        add_failure(begin(work, run), f"reason\n {run}", "")
     for run in range(12, 24):
-        begin(target, run, reason="stopped by SIGTERM")
-    text = table(find_status(target, None))
+        begin(work, run, reason="stopped by SIGTERM")
+    text = table(find_status(work, None))
     assert text.count("reason ") == 10
     assert text.count("stopped by SIGTERM") == 10
     assert text.count("and 2 more") == 2
-    assert "12 failed runs are tried again by\n  " + target.command("retry") in text
+    assert "12 failed runs are tried again by\n  " + work.command("retry") in text
 
 
 def test_many_running_runs(sweep):
     from contextlib import ExitStack
 
-    target = sweep(23)
+    work = sweep(23)
     with ExitStack() as stack:
         for run in range(23):
-            stack.enter_context(run_lease(begin(target, run)))
-        text = table(find_status(target, None))
+            stack.enter_context(run_lease(begin(work, run)))
+        text = table(find_status(work, None))
     assert "and 3 more" in text
     assert "000019 " in text
     assert "000020 " not in text
     # The process that trains here comes to the others.
-    assert target.command("launch") not in text
+    assert work.command("launch") not in text
 
 
 @pytest.mark.parametrize("width", [40, 60, 80, 200])
 def test_lines_fit_the_terminal(sweep, width):
-    target = sweep(3, "LAUNCH.MAX_RETRY", 0, "NAME", "a_long_name/" + "x" * 150)
-    add_failure(begin(target, 0), "word " * 60, "7_3")
-    with run_lease(begin(target, 1, epochs=2)):
-        status = find_status(target, None)
+    work = sweep(3, "LAUNCH.MAX_RETRY", 0, "NAME", "a_long_name/" + "x" * 150)
+    add_failure(begin(work, 0), "word " * 60, "7_3")
+    with run_lease(begin(work, 1, epochs=2)):
+        status = find_status(work, None)
         text = table(status, width)
     commands = [f"  {command}" for _, command in status.advice]
     lines = [line for line in text.splitlines() if line not in commands]
@@ -446,12 +444,12 @@ def test_what_does_not_fit_on_the_screen_is_said():
 
 
 def test_one_look_prints_a_table_or_json(sweep):
-    target = sweep(2)
+    work = sweep(2)
     out = io.StringIO()
-    assert show(target, out=out) == 0
+    assert show(work, out=out) == 0
     assert "\x1b" not in out.getvalue()
     out = io.StringIO()
-    assert show(target, as_json=True, out=out) == 0
+    assert show(work, as_json=True, out=out) == 0
     (line,) = out.getvalue().splitlines()
     assert json.loads(line)["counts"]["planned"] == 2
 
@@ -463,18 +461,18 @@ def test_a_watch_needs_a_pause(sweep, seconds):
 
 
 def test_a_watch_goes_on_as_long_as_slurm_has_jobs(sweep):
-    target = sweep(1)
-    begin(target, 0, "done", EPOCHS)
-    assert find_status(target, None).is_settled
-    follow_up = submit(target, [[]], kind="follow-up")
+    work = sweep(1)
+    begin(work, 0, "done", EPOCHS)
+    assert find_status(work, None).is_settled
+    follow_up = submit(work, [[]], kind="follow-up")
     job = QueuedJob(7, None, 7, follow_up.name, "PENDING", "Dependency", "", "", "debug")
-    assert not find_status(target, Queue(job)).is_settled
+    assert not find_status(work, Queue(job)).is_settled
 
 
 def test_watching_ends_with_the_last_run(sweep, hold):
-    target = sweep(2)
-    begin(target, 0, "done", EPOCHS)
-    folder = begin(target, 1)
+    work = sweep(2)
+    begin(work, 0, "done", EPOCHS)
+    folder = begin(work, 1)
     process = hold(folder)
 
     class Finishing(io.StringIO):
@@ -487,23 +485,23 @@ def test_watching_ends_with_the_last_run(sweep, hold):
                 process.wait()
 
     out = Finishing()
-    assert show(target, as_json=True, watch=0.01, out=out) == 0
+    assert show(work, as_json=True, watch=0.01, out=out) == 0
     looks = [json.loads(line)["counts"] for line in out.getvalue().splitlines()]
     assert [look["running"] for look in looks] == [1, 0]
     assert looks[-1]["done"] == 2
 
 
 def test_watching_on_a_terminal_ends_quietly_with_ctrl_c(sweep):
-    target = sweep(1)
+    work = sweep(1)
     code = (
         "import sys; from pycls.errors import run_tool\n"
         "from pycls.launch.status_table import show\n"
-        "from pycls.launch.target import SweepTarget\n"
+        "from pycls.launch.work import sweep_work\n"
         "from pycls.sweep.file import load_sweep_cfg\n"
-        "target = SweepTarget(load_sweep_cfg(sys.argv[1], [], sys.argv[2]))\n"
-        "run_tool(lambda: show(target, None, False, 0.05))\n"
+        "work = sweep_work(load_sweep_cfg(sys.argv[1], [], sys.argv[2]))\n"
+        "run_tool(lambda: show(work, None, False, 0.05))\n"
     )
-    words = [sys.executable, "-c", code, str(target.sweep.path), target.sweep.values["ROOT_DIR"]]
+    words = [sys.executable, "-c", code, work.reference["file"], work.reference["root_dir"]]
     ours, theirs = pty.openpty()
     process = subprocess.Popen(words, stdout=theirs, stderr=theirs, start_new_session=True)
     os.close(theirs)

@@ -21,9 +21,9 @@ from pycls.core.runs.lease import find_owner
 from pycls.core.runs.record import failures_of, read_record
 from pycls.core.weights import checkpoint
 from pycls.launch.ledger import Ledger
-from pycls.launch.run_states import find_live_jobs
+from pycls.launch.live_jobs import find_live_jobs
 from pycls.launch.submit import Launcher
-from pycls.launch.target import SweepTarget
+from pycls.launch.work import sweep_work
 from pycls.slurm.client import Slurm
 from pycls.sweep.file import load_sweep_cfg
 from pycls.sweep.setup import plan_sweep, write_sweep
@@ -60,7 +60,7 @@ TOO_LARGE = {"ANYNET": {"WIDTHS": [3072]}, "RNG_SEED": 99}
 
 
 def make_sweep(folder, data_dir, configs, *, network=(), **launch):
-    """Set up a sweep of these configurations over NETWORK; return it as a target."""
+    """Set up a sweep of these configurations over NETWORK; return its work."""
     folder.mkdir()
     base = copy.deepcopy(NETWORK)
     for section, keys in dict(network).items():
@@ -74,7 +74,7 @@ def make_sweep(folder, data_dir, configs, *, network=(), **launch):
     (folder / "nets.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
     sweep = load_sweep_cfg(folder / "nets.yaml", (), folder)
     write_sweep(plan_sweep(sweep))
-    return SweepTarget(sweep)
+    return sweep_work(sweep)
 
 
 def paced(until, seconds=0.05):
@@ -88,9 +88,9 @@ def paced(until, seconds=0.05):
     ]
 
 
-def launch(target):
+def launch(work):
     """Submit what is missing; return the number of jobs."""
-    return Launcher(target, Slurm()).launch(lambda text: True)
+    return Launcher(work, Slurm()).launch(lambda text: True)
 
 
 def seeds(*numbers):
@@ -98,8 +98,8 @@ def seeds(*numbers):
     return [{"RNG_SEED": number} for number in numbers]
 
 
-def out_dirs(target):
-    return {run.id: run.out_dir for run in target.runs()}
+def out_dirs(work):
+    return {run.id: run.out_dir for run in work.runs()}
 
 
 def result_of(out_dir):
@@ -109,9 +109,9 @@ def result_of(out_dir):
     return read_record(out_dir)["result"], checkpoint.load_checkpoint(path)["model_state"]
 
 
-def job_logs(target):
+def job_logs(work):
     """Return {job: what it printed}."""
-    paths = (target.folder / "launch").glob("[0-9]*/*.log")
+    paths = (work.folder / "launch").glob("[0-9]*/*.log")
     return {path.stem: path.read_text(errors="replace") for path in sorted(paths)}
 
 
@@ -143,11 +143,11 @@ class Victim:
 
 
 class Campaign:
-    """Applies faults to a launched target.
+    """Applies faults to what was launched.
 
     Args:
         cluster: where it runs.
-        target: what was launched.
+        work: what was launched.
         spared: runs that no fault may cost a try.
         seed: of all that is random.
 
@@ -157,18 +157,18 @@ class Campaign:
         diary: what was done when.
     """
 
-    def __init__(self, cluster, target, spared, seed):
-        self.cluster, self.target = cluster, target
+    def __init__(self, cluster, work, spared, seed):
+        self.cluster, self.work = cluster, work
         self.rng = random.Random(seed)
         self.count = Counter()
         self.told = {}
         self.limited = set()  # keys as of `told`: starts that came to their time limit
         self.diary = []
         self._began = time.monotonic()
-        self._out_dirs = out_dirs(target)
-        self._ledger = Ledger(target.folder)
+        self._out_dirs = out_dirs(work)
+        self._ledger = Ledger(work.folder)
         self._slurm = Slurm(patience_s=120.0)
-        self._max_retry = target.options.max_retry
+        self._max_retry = work.options.max_retry
         self._harmed = Counter(dict.fromkeys(spared, self._max_retry))
 
     def apply(self, fault, seconds=600):
@@ -325,7 +325,7 @@ class Campaign:
 
     def _started_again(self, victim):
         """Say whether there was another start of a job, which the first one may have outlived."""
-        starts = STARTED.findall(job_logs(self.target)[victim.name])
+        starts = STARTED.findall(job_logs(self.work)[victim.name])
         return any(int(start) > victim.restarts + 1 for _, start in starts)
 
     def _is_limited(self, victim):
@@ -374,10 +374,10 @@ STARTED = re.compile(r"^job (\S+) on \S+, start (\d+):", re.MULTILINE)
 TOLD = re.compile(r"told to stop by (SIG\w+)")
 
 
-def stops(target):
+def stops(work):
     """Return {(job, restarts): the signal that this start of the job was told to stop by}."""
     found = {}
-    for text in job_logs(target).values():
+    for text in job_logs(work).values():
         pieces = STARTED.split(text)
         for job, start, output in zip(pieces[1::3], pieces[2::3], pieces[3::3], strict=True):
             if told := TOLD.search(output):

@@ -11,7 +11,7 @@ from sweep_files import RATES, write
 
 from pycls.launch.ledger import Ledger
 from pycls.launch.submit import Launcher
-from pycls.launch.target import SweepTarget
+from pycls.launch.work import sweep_work
 from pycls.slurm.client import Slurm
 from pycls.sweep.file import load_sweep_cfg
 
@@ -36,10 +36,10 @@ def make_sweep(folder, runs, *overrides, name="rates"):
     for i in range(runs):
         text = f"OUT_DIR: {json.dumps(str(sweep.folder / 'logs' / f'{i:06d}'))}\nRNG_SEED: {i}\n"
         (sweep.folder / "cfgs" / f"{i:06d}.yaml").write_text(text)
-    return SweepTarget(sweep)
+    return sweep_work(sweep)
 
 
-def launch(target, *, task=WRITE, again=None, confirm=lambda _: True, **given):
+def launch(work, *, task=WRITE, again=None, confirm=lambda _: True, **given):
     """Launch a sweep; return the number of jobs and what was said."""
     said = []
 
@@ -49,7 +49,7 @@ def launch(target, *, task=WRITE, again=None, confirm=lambda _: True, **given):
 
     # Jobs find the task, which is no part of the code that is copied for them.
     with python_path():
-        launcher = Launcher(target, Slurm(), task=task, pause_s=0.0, say=said.append, **given)
+        launcher = Launcher(work, Slurm(), task=task, pause_s=0.0, say=said.append, **given)
         jobs = launcher.launch(ask, again=again)
     return jobs, "\n".join(said)
 
@@ -68,9 +68,9 @@ class python_path:  # noqa: N801  # used as a function
             os.environ["PYTHONPATH"] = self._before
 
 
-def jobs_of_runs(target):
+def jobs_of_runs(work):
     """Return {run: how many jobs of Slurm's queue will train it}."""
-    by_name = {s.name: s for s in Ledger(target.folder).submissions()}
+    by_name = {s.name: s for s in Ledger(work.folder).submissions()}
     found = Counter()
     for job in Slurm().jobs():
         submission = by_name.get(job.name)
@@ -79,24 +79,24 @@ def jobs_of_runs(target):
     return found
 
 
-def follow_ups(target):
+def follow_ups(work):
     """Return the jobs in Slurm's queue that look after others."""
-    names = {s.name for s in Ledger(target.folder).submissions() if s.kind == "follow-up"}
+    names = {s.name for s in Ledger(work.folder).submissions() if s.kind == "follow-up"}
     return [job for job in Slurm().jobs() if job.name in names]
 
 
-def times(target):
+def times(work):
     """Return {run: how often its result was written}."""
     found = {}
-    for run in target.runs():
+    for run in work.runs():
         path = run.out_dir / "times"
         found[run.id] = len(path.read_text().splitlines()) if path.exists() else 0
     return found
 
 
-def logs(target):
+def logs(work):
     """Return what all jobs have printed."""
-    paths = sorted((target.folder / "launch").glob("[0-9]*/*.log"))
+    paths = sorted((work.folder / "launch").glob("[0-9]*/*.log"))
     return "\n".join(path.read_text() for path in paths)
 
 

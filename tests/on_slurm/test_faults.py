@@ -102,9 +102,9 @@ def owner_here(out_dir):
 def undisturbed(tmp_path_factory, digits_dir):
     """Return {seed: result} of the good runs, trained here without faults."""
     folder = tmp_path_factory.mktemp("undisturbed") / "sweep"
-    target = make_sweep(folder, digits_dir, seeds(*GOOD), network=LENGTH)
-    assert train_here(target, workers=2, threads=1) == []
-    results = [result_of(out_dir) for out_dir in out_dirs(target).values()]
+    work = make_sweep(folder, digits_dir, seeds(*GOOD), network=LENGTH)
+    assert train_here(work, workers=2, threads=1) == []
+    results = [result_of(out_dir) for out_dir in out_dirs(work).values()]
     return dict(zip(GOOD, results, strict=True))
 
 
@@ -118,7 +118,7 @@ def choose_faults(rng):
 
 
 def make_campaign(tmp_path, digits_dir):
-    """Set up good and bad runs, to end after the faults; return (target, {run: reason})."""
+    """Set up good and bad runs, to end after the faults; return (work, {run: reason})."""
     bad = {"diverged": DIVERGES, "too wide": TOO_WIDE}
     options = {"MAX_RETRY": 1}
     if SOAK:
@@ -127,62 +127,62 @@ def make_campaign(tmp_path, digits_dir):
     configs = seeds(*GOOD)
     for place, config in zip((1, 4, 8), bad.values(), strict=False):
         configs.insert(place, config)
-    target = make_sweep(
+    work = make_sweep(
         tmp_path / "disturbed", digits_dir, configs, network=LENGTH,
         SETUP=paced(tmp_path / "faults_over", PACE_S), **options,
     )  # fmt: skip
     names = {kind: f"{configs.index(config):06d}" for kind, config in bad.items()}
-    return target, {names[kind]: REASONS[kind] for kind in bad}
+    return work, {names[kind]: REASONS[kind] for kind in bad}
 
 
 def test_every_run_ends_as_it_should_whatever_happens(lend, undisturbed, digits_dir, tmp_path):
     cluster = lend(nodes=4, cpus=2, memory_limits=SOAK > 0, **PATIENT)
-    target, bad = make_campaign(tmp_path, digits_dir)
-    campaign = Campaign(cluster, target, bad, int(SEED))
+    work, bad = make_campaign(tmp_path, digits_dir)
+    campaign = Campaign(cluster, work, bad, int(SEED))
     faults = choose_faults(campaign.rng)
     try:
-        with Audit(target.folder) as audit:
-            assert launch(target)
+        with Audit(work.folder) as audit:
+            assert launch(work)
             for fault in faults:
                 campaign.apply(fault)
             (tmp_path / "faults_over").touch()
             wait_for_empty_queue(600 + 20 * SOAK)
-        check(target, campaign, audit, bad, undisturbed)
+        check(work, campaign, audit, bad, undisturbed)
     except BaseException:
         print(f"PYCLS_FAULT_SEED={SEED}", *campaign.diary, sep="\n")
-        for job, text in job_logs(target).items():
+        for job, text in job_logs(work).items():
             print(f"--- {job}\n{text}")
         raise
     if SOAK:
-        print(SEED, dict(campaign.count), dict(Counter(stops(target).values())))
+        print(SEED, dict(campaign.count), dict(Counter(stops(work).values())))
     assert processes.job_processes(cluster.conf) == []
 
 
-def check(target, campaign, audit, bad, expected):
+def check(work, campaign, audit, bad, expected):
     """Check what a campaign left."""
-    folders = out_dirs(target)
-    status = {run.run: run for run in find_status(target, Slurm()).runs}
+    folders = out_dirs(work)
+    status = {run.run: run for run in find_status(work, Slurm()).runs}
     assert {name for name, run in status.items() if run.state == "failed"} == set(bad)
     assert {name for name, run in status.items() if run.state == "done"} == set(folders) - set(bad)
     good = [name for name in folders if name not in bad]
     for name, result in zip(good, expected.values(), strict=True):
         assert_same(folders[name], result)
-    tries = 1 + target.options.max_retry
+    tries = 1 + work.options.max_retry
     for name, reason in bad.items():
         failures = failures_of(read_record(folders[name]))
         assert [reason in failure["reason"] for failure in failures] == [True] * tries, name
         assert reason in status[name].reason
     assert_trained_once([folders[name] for name in good], audit)
-    states = [s.job_states() for s in Ledger(target.folder).submissions() if s.kind == "runs"]
+    states = [s.job_states() for s in Ledger(work.folder).submissions() if s.kind == "runs"]
     assert {state.state for jobs in states for state in jobs.values()} <= {"ended", "lost"}
-    check_that_faults_happened(target, campaign, folders)
+    check_that_faults_happened(work, campaign, folders)
 
 
-def check_that_faults_happened(target, campaign, folders):
+def check_that_faults_happened(work, campaign, folders):
     """Check that there really was what the campaign meant to do, by what others noted of it."""
     wanted = {*ALWAYS, *(MORE if SOAK else ())}
     assert {fault for fault, count in campaign.count.items() if count} == wanted
-    told = stops(target)
+    told = stops(work)
     for name, faults in SIGNALS.items():
         for fault in faults:
             found = [key for key, signal_name in told.items()
@@ -195,20 +195,20 @@ def check_that_faults_happened(target, campaign, folders):
 
 
 def test_a_second_driver_of_a_job_leaves_its_runs_alone(slurm, undisturbed, digits_dir, tmp_path):
-    target = make_sweep(
+    work = make_sweep(
         tmp_path / "disturbed", digits_dir, seeds(2, 3), network=LENGTH,
         SETUP=paced(tmp_path / "both_there"),
     )  # fmt: skip
-    folders, output = out_dirs(target), tmp_path / "output"
-    with Audit(target.folder) as audit:
-        launch(target)
+    folders, output = out_dirs(work), tmp_path / "output"
+    with Audit(work.folder) as audit:
+        launch(work)
         owner = wait_until(lambda: owner_here(folders["000000"]), what="the first run's beginning")
         # For as long as the second one takes to begin, and no longer than a lease lasts.
         os.kill(owner.pid, signal.SIGSTOP)
         variables = Path(f"/proc/{parent_of(owner.pid)}/environ").read_text().split("\0")
         with output.open("w") as file:
             second = subprocess.Popen(
-                [sys.executable, "-m", "pycls.launch.job", str(target.folder), "1"],
+                [sys.executable, "-m", "pycls.launch.job", str(work.folder), "1"],
                 env=dict(text.split("=", 1) for text in variables if text), stdout=file,
             )  # fmt: skip
         wait_until(lambda: "another process is training in" in output.read_text())
@@ -223,18 +223,18 @@ def test_a_second_driver_of_a_job_leaves_its_runs_alone(slurm, undisturbed, digi
     assert [len(read_starts(folder)) for folder in folders.values()] == [1, 1]
     assert [len(audit.writers[f"{folder}/stdout.log"]) for folder in folders.values()] == [1, 1]
     # It was the first driver's job, all the time.
-    assert "start 2" not in "".join(job_logs(target).values())
+    assert "start 2" not in "".join(job_logs(work).values())
 
 
 def test_only_the_run_that_exceeds_memory_pays_for_it(lend, digits_dir, tmp_path):
     lend(nodes=1, memory_limits=True)
     short = {"OPTIM": {"MAX_EPOCH": 1}}
-    target = make_sweep(
+    work = make_sweep(
         tmp_path / "sweep", digits_dir, [TOO_LARGE, *seeds(2, 3)], network=short, RUNS_PER_JOB=3
     )
-    launch(target)
+    launch(work)
     wait_for_empty_queue()
-    records = [read_record(folder) for folder in out_dirs(target).values()]
+    records = [read_record(folder) for folder in out_dirs(work).values()]
     assert [record["status"] for record in records] == ["failed", "done", "done"]
     assert [len(failures_of(record)) for record in records] == [2, 0, 0]
     assert REASONS["too large"] in records[0]["reason"]
@@ -245,17 +245,17 @@ def test_a_signal_that_comes_before_python_costs_nothing(slurm, digits_dir, tmp_
     begun = tmp_path / "begun"
     # What comes of the signals is told by one that follows them.
     setup = ["trap told=1 HUP", f"echo >> {begun}", 'until [ "${told:-}" ]; do sleep 0.05; done']
-    target = make_sweep(
+    work = make_sweep(
         tmp_path / "sweep", digits_dir, seeds(2), network=short, MAX_RETRY=0,
         SETUP=setup, FOLLOW_UP=False,
     )  # fmt: skip
-    launch(target)
+    launch(work)
     wait_until(begun.exists, what="the batch script's beginning")
     (job,) = (job for job, state in squeue().items() if state == "RUNNING")
     for name in ("USR2", "USR1", "HUP"):
         run("scancel", f"--signal={name}", "--batch", job)
     wait_for_empty_queue()
-    record = read_record(out_dirs(target)["000000"])
+    record = read_record(out_dirs(work)["000000"])
     assert record["status"] == "done"
     assert failures_of(record) == []
     assert begun.read_text() == "\n"
@@ -263,19 +263,19 @@ def test_a_signal_that_comes_before_python_costs_nothing(slurm, digits_dir, tmp_
 
 def test_going_back_to_the_queue_leaves_the_other_jobs_of_the_array(slurm, digits_dir, tmp_path):
     # The last element of an array has the array's own number.
-    target = make_sweep(
+    work = make_sweep(
         tmp_path / "sweep", digits_dir, seeds(2, 3), RUNS_PER_JOB=1, SETUP=paced(tmp_path / "told")
     )
-    folders = out_dirs(target)
-    launch(target)
+    folders = out_dirs(work)
+    launch(work)
     wait_until(lambda: all(map(owner_here, folders.values())), what="both runs")
     (last,) = (job for job, state in squeue().items() if state == "RUNNING" and job.endswith("_1"))
     run("scancel", "--signal=USR2", "--batch", last)
-    wait_until(lambda: "told to stop by SIGUSR2" in job_logs(target)[last])
+    wait_until(lambda: "told to stop by SIGUSR2" in job_logs(work)[last])
     (tmp_path / "told").touch()
     wait_for_empty_queue()
     assert {read_record(folder)["status"] for folder in folders.values()} == {"done"}
-    logs = job_logs(target)
+    logs = job_logs(work)
     assert "start 2" in logs[last]
     assert "start 2" not in logs[last.replace("_1", "_0")]
     assert [len(read_starts(folder)) for folder in folders.values()] == [1, 2]
@@ -283,18 +283,18 @@ def test_going_back_to_the_queue_leaves_the_other_jobs_of_the_array(slurm, digit
 
 def test_what_concerns_all_runs_ends_a_launch_instead_of_repeating_it(slurm, digits_dir, tmp_path):
     short = {"OPTIM": {"MAX_EPOCH": 1}}
-    target = make_sweep(tmp_path / "sweep", digits_dir, seeds(2), network=short)
-    folder = out_dirs(target)["000000"]
+    work = make_sweep(tmp_path / "sweep", digits_dir, seeds(2), network=short)
+    folder = out_dirs(work)["000000"]
     folder.mkdir(parents=True)
     (folder / "checkpoints").touch()  # no folder, for whoever writes there
-    launch(target)
+    launch(work)
     wait_for_empty_queue()
-    (job,) = (s for s in Ledger(target.folder).submissions() if s.kind == "runs")
+    (job,) = (s for s in Ledger(work.folder).submissions() if s.kind == "runs")
     state = job.job_state(0)
     assert (state.state, state.end) == ("stopped", GAVE_UP)
     assert "checkpoints" in state.reason
     assert failures_of(read_record(folder)) == []
     (folder / "checkpoints").unlink()
-    assert launch(target) == 1
+    assert launch(work) == 1
     wait_for_empty_queue()
     assert read_record(folder)["status"] == "done"

@@ -48,55 +48,55 @@ def small_arrays(small_arrays_module, monkeypatch):
     yield from lent(small_arrays_module, monkeypatch)
 
 
-def once(target):
+def once(work):
     """Return what :func:`times` and :func:`jobs_of_runs` say where each run is there once."""
-    return {run.id: 1 for run in target.runs()}
+    return {run.id: 1 for run in work.runs()}
 
 
 # ---------------------------------------------------------------- exactly once
 
 
 def test_a_second_launch_submits_nothing_and_says_why(slurm, tmp_path):
-    target = make_sweep(tmp_path, 6, "LAUNCH.PARALLEL_JOBS", 2, "LAUNCH.RUNS_PER_JOB", 2)
-    jobs, said = launch(target, task=WAIT)
+    work = make_sweep(tmp_path, 6, "LAUNCH.PARALLEL_JOBS", 2, "LAUNCH.RUNS_PER_JOB", 2)
+    jobs, said = launch(work, task=WAIT)
     assert jobs == 3
     assert "6 runs in 3 jobs of up to 2 runs, at most 2 at a time" in said
     wait_until(lambda: sum(job.state == "RUNNING" for job in Slurm().jobs()) == 2)
-    jobs, said = launch(target, task=WAIT)
+    jobs, said = launch(work, task=WAIT)
     assert jobs == 0
     assert "nothing to submit; runs: 6 queued" in said
     assert re.search(r"in Slurm: job \d+, 1 pending, 2 running$", said, re.MULTILINE)
     assert re.search(
         r"in Slurm: job \d+ \(looks after the others\), 1 pending$", said, re.MULTILINE
     )
-    (target.folder / "go").touch()
+    (work.folder / "go").touch()
     wait_for_empty_queue()
-    assert times(target) == once(target)
-    assert launch(target)[1].endswith("nothing to submit; runs: 6 done")
-    assert "nothing to submit; runs: 6 done\n" in logs(target)  # the follow-up, not of itself
-    assert len(Ledger(target.folder).submissions()) == 2
+    assert times(work) == once(work)
+    assert launch(work)[1].endswith("nothing to submit; runs: 6 done")
+    assert "nothing to submit; runs: 6 done\n" in logs(work)  # the follow-up, not of itself
+    assert len(Ledger(work.folder).submissions()) == 2
 
 
 def test_while_one_submits_another_does_not(slurm, tmp_path):
-    target = make_sweep(tmp_path, 2, *HELD)
+    work = make_sweep(tmp_path, 2, *HELD)
     seen = []
 
     def confirm(_):
         with pytest.raises(PyclsError, match="another process is submitting or cancelling jobs"):
-            launch(target)
+            launch(work)
         with pytest.raises(PyclsError, match="another process is submitting or cancelling jobs"):
-            cancel(Ledger(target.folder), Slurm())
+            cancel(Ledger(work.folder), Slurm())
         seen.append(1)
         return False
 
-    jobs, said = launch(target, confirm=confirm)
+    jobs, said = launch(work, confirm=confirm)
     assert (jobs, seen) == (0, [1])
     assert said.endswith("nothing was submitted")
     assert not Slurm().jobs()
-    assert launch(target)[0] == 2
+    assert launch(work)[0] == 2
 
 
-def launch_until(target, step):
+def launch_until(work, step):
     """Launch in a process of its own, killed before its nth step; say whether it got to an end.
 
     Steps are: making the snapshot, each file that is written, and each call of sbatch.
@@ -116,7 +116,7 @@ def launch_until(target, step):
         try:
             files.write_bytes = counted(files.write_bytes)
             Slurm.submit = counted(Slurm.submit)
-            launch(target)
+            launch(work)
             os._exit(0)
         finally:
             os._exit(1)
@@ -129,16 +129,16 @@ def test_killed_at_any_step_the_next_launch_submits_what_is_missing(small_arrays
     """Two arrays and the job that looks after them: some dozen files and three calls of sbatch."""
     step, over = 0, False
     while not over:
-        target = make_sweep(tmp_path / str(step), 6, *ONE_BY_ONE, *HELD)
-        over = launch_until(target, step)
-        before = sum(jobs_of_runs(target).values())
+        work = make_sweep(tmp_path / str(step), 6, *ONE_BY_ONE, *HELD)
+        over = launch_until(work, step)
+        before = sum(jobs_of_runs(work).values())
         assert over or before in (0, 4, 6), step
-        assert launch(target)[0] == 6 - before, step
-        assert jobs_of_runs(target) == once(target), step
-        assert len(follow_ups(target)) == 1, step
-        assert launch(target)[0] == 0, step
+        assert launch(work)[0] == 6 - before, step
+        assert jobs_of_runs(work) == once(work), step
+        assert len(follow_ups(work)) == 1, step
+        assert launch(work)[0] == 0, step
         jobs = 6 + 1
-        assert cancel(Ledger(target.folder), Slurm()) == jobs, step
+        assert cancel(Ledger(work.folder), Slurm()) == jobs, step
         wait_for_empty_queue()
         step += 1
     assert step > 14
@@ -146,7 +146,7 @@ def test_killed_at_any_step_the_next_launch_submits_what_is_missing(small_arrays
 
 def test_an_sbatch_that_outlives_its_launcher_comes_too_late(slurm, tmp_path):
     """It commits after the next launch has given it up: its jobs do nothing."""
-    target = make_sweep(tmp_path, 4, "LAUNCH.RUNS_PER_JOB", 2)
+    work = make_sweep(tmp_path, 4, "LAUNCH.RUNS_PER_JOB", 2)
     real = run("which", "sbatch")
     slow = tmp_path / "bin" / "sbatch"
     slow.parent.mkdir()
@@ -159,65 +159,65 @@ def test_an_sbatch_that_outlives_its_launcher_comes_too_late(slurm, tmp_path):
     if child == 0:
         os.environ["PATH"] = f"{slow.parent}:{os.environ['PATH']}"
         try:
-            launch(target)
+            launch(work)
         finally:
             os._exit(1)
     wait_until((tmp_path / "asked").exists)
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
-    assert launch(target)[0] == 2
+    assert launch(work)[0] == 2
     (tmp_path / "go").touch()
     wait_until(lambda: (tmp_path / "answer").exists() and (tmp_path / "answer").read_text())
     wait_for_empty_queue()
     late = (tmp_path / "answer").read_text().strip()
-    printed = [path.read_text() for path in target.folder.glob(f"launch/*/{late}_*.log")]
+    printed = [path.read_text() for path in work.folder.glob(f"launch/*/{late}_*.log")]
     assert printed == ["nothing to do: its submission was interrupted\n"] * 2
-    assert times(target) == once(target)
+    assert times(work) == once(work)
 
 
 # ---------------------------------------------------------------- within limits
 
 
 def test_arrays_beyond_the_largest_run_one_after_another(small_arrays, tmp_path):
-    target = make_sweep(tmp_path, RUNS, *ONE_BY_ONE, "LAUNCH.PARALLEL_JOBS", 3)
-    jobs, said = launch(target)
+    work = make_sweep(tmp_path, RUNS, *ONE_BY_ONE, "LAUNCH.PARALLEL_JOBS", 3)
+    jobs, said = launch(work)
     assert jobs == RUNS
     assert "10 runs in 10 jobs (3 arrays), at most 3 at a time" in said
     seen = watch_queue(lambda jobs: not jobs)
     assert max(running for _, running in seen) <= 3
-    assert [len(s.chunks) for s in Ledger(target.folder).submissions()] == [4, 4, 2, 1]
-    assert times(target) == once(target)
+    assert [len(s.chunks) for s in Ledger(work.folder).submissions()] == [4, 4, 2, 1]
+    assert times(work) == once(work)
 
 
 def test_more_jobs_than_allowed_follow_when_there_is_room(slurm, tmp_path):
-    target = make_sweep(tmp_path, RUNS, *ONE_BY_ONE, "LAUNCH.MAX_JOBS", 6)
-    jobs, said = launch(target)
+    work = make_sweep(tmp_path, RUNS, *ONE_BY_ONE, "LAUNCH.MAX_JOBS", 6)
+    jobs, said = launch(work)
     assert jobs == 5
     assert "5 more runs do not fit into the queue (LAUNCH.MAX_JOBS)" in said
     seen = watch_queue(lambda jobs: not jobs)
     assert max(jobs for jobs, _ in seen) <= 6
-    assert times(target) == once(target)
+    assert times(work) == once(work)
 
 
 def test_jobs_grow_where_their_size_is_free_to_choose(slurm, tmp_path):
-    target = make_sweep(tmp_path, RUNS, "LAUNCH.MAX_JOBS", 4, *HELD)
-    assert launch(target)[0] == 3
-    (submission, _) = Ledger(target.folder).submissions()
+    work = make_sweep(tmp_path, RUNS, "LAUNCH.MAX_JOBS", 4, *HELD)
+    assert launch(work)[0] == 3
+    (submission, _) = Ledger(work.folder).submissions()
     assert [len(chunk) for chunk in submission.chunks] == [4, 4, 2]
 
 
 def test_a_queue_without_room_for_the_job_that_looks_after_others_is_refused(slurm, tmp_path):
-    target = make_sweep(tmp_path, 4, "LAUNCH.MAX_JOBS", 2, *HELD)
+    work = make_sweep(tmp_path, 4, "LAUNCH.MAX_JOBS", 2, *HELD)
     with pytest.raises(ConfigError, match=r"MAX_JOBS is 2.*3 or more.*FOLLOW_UP False"):
-        launch(target)
-    target = make_sweep(tmp_path, 4, "LAUNCH.MAX_JOBS", 2, "LAUNCH.FOLLOW_UP", False, *HELD)
-    assert launch(target)[0] == 2
-    assert not follow_ups(target)
+        launch(work)
+    work = make_sweep(tmp_path, 4, "LAUNCH.MAX_JOBS", 2, "LAUNCH.FOLLOW_UP", False, *HELD)
+    assert launch(work)[0] == 2
+    assert not follow_ups(work)
 
 
 def test_a_queue_that_is_full_halfway(small_arrays, tmp_path, monkeypatch):
     """An account's own limit is known to sbatch only."""
-    target = make_sweep(tmp_path, RUNS, *ONE_BY_ONE)
+    work = make_sweep(tmp_path, RUNS, *ONE_BY_ONE)
     real, calls = Slurm.submit, []
 
     def submit(slurm, script):
@@ -227,37 +227,37 @@ def test_a_queue_that_is_full_halfway(small_arrays, tmp_path, monkeypatch):
         return real(slurm, script)
 
     monkeypatch.setattr(Slurm, "submit", submit)
-    jobs, said = launch(target)
+    jobs, said = launch(work)
     assert jobs == 4
     assert "the rest follows when there is room in the queue (sbatch refused" in said
     wait_for_empty_queue()
-    assert times(target) == once(target)
+    assert times(work) == once(work)
 
 
 def test_a_later_launch_shares_the_places(slurm, tmp_path):
     options = (*ONE_BY_ONE, "LAUNCH.PARALLEL_JOBS", 3)
     launch(make_sweep(tmp_path, 2, *options), task=WAIT)
-    target = make_sweep(tmp_path, 6, *options)
-    assert launch(target, task=WAIT_FOR_THIRD)[0] == 4
-    target = make_sweep(tmp_path, 8, *options)
-    assert launch(target, task=WAIT)[0] == 2
-    arrays = [s for s in Ledger(target.folder).submissions() if s.kind == "runs"]
+    work = make_sweep(tmp_path, 6, *options)
+    assert launch(work, task=WAIT_FOR_THIRD)[0] == 4
+    work = make_sweep(tmp_path, 8, *options)
+    assert launch(work, task=WAIT)[0] == 2
+    arrays = [s for s in Ledger(work.folder).submissions() if s.kind == "runs"]
     assert [array.throttle for array in arrays] == [2, 1, 2]
     watch_queue(lambda jobs: sum(job.state == "RUNNING" for job in jobs) == 3)
-    (target.folder / "third").touch()
-    assert max(r for _, r in watch_queue(lambda _: sum(times(target).values()) == 4)) <= 3
+    (work.folder / "third").touch()
+    assert max(r for _, r in watch_queue(lambda _: sum(times(work).values()) == 4)) <= 3
     assert all(job.state == "PENDING" for job in Slurm().jobs() if job.array_id == arrays[2].job_id)
-    (target.folder / "go").touch()
+    (work.folder / "go").touch()
     wait_for_empty_queue()
-    assert times(target) == once(target)
+    assert times(work) == once(work)
 
 
 def test_places_of_arrays_that_ended_go_to_others(slurm, tmp_path):
     options = (*ONE_BY_ONE, "LAUNCH.PARALLEL_JOBS", 3)
     launch(make_sweep(tmp_path, 2, *options), task=WAIT)
-    target = make_sweep(tmp_path, 6, *options)
-    launch(target, task=WAIT)
-    first, second = (s for s in Ledger(target.folder).submissions() if s.kind == "runs")
+    work = make_sweep(tmp_path, 6, *options)
+    launch(work, task=WAIT)
+    first, second = (s for s in Ledger(work.folder).submissions() if s.kind == "runs")
     assert (first.throttle, second.throttle) == (2, 1)
     run("scancel", str(first.job_id))
 
@@ -266,37 +266,37 @@ def test_places_of_arrays_that_ended_go_to_others(slurm, tmp_path):
         return sum(job.state == "RUNNING" for job in jobs)
 
     wait_until(lambda: running() == 3, what="the places of the first array")
-    (target.folder / "go").touch()
+    (work.folder / "go").touch()
     wait_for_empty_queue()
-    assert times(target) == {f"{i:06d}": int(i > 1) for i in range(6)}
+    assert times(work) == {f"{i:06d}": int(i > 1) for i in range(6)}
 
 
 # ---------------------------------------------------------------- looking after
 
 
 def test_lost_jobs_are_submitted_again_and_cancelled_ones_are_not(slurm, tmp_path):
-    target = make_sweep(tmp_path, 5, *ONE_BY_ONE, "LAUNCH.PARALLEL_JOBS", 4)
-    launch(target, task=WAIT)
-    (array, _) = Ledger(target.folder).submissions()
-    found = wait_until(lambda: (d := drivers(target.folder)) and len(d) == 4 and d)
+    work = make_sweep(tmp_path, 5, *ONE_BY_ONE, "LAUNCH.PARALLEL_JOBS", 4)
+    launch(work, task=WAIT)
+    (array, _) = Ledger(work.folder).submissions()
+    found = wait_until(lambda: (d := drivers(work.folder)) and len(d) == 4 and d)
     wait_until(lambda: len(array.job_states()) == 4)
     os.kill(found[0], signal.SIGKILL)
     run("scancel", f"{array.job_id}_1", f"{array.job_id}_4")
-    wait_until(lambda: len(drivers(target.folder)) == 2)
-    (target.folder / "go").touch()
+    wait_until(lambda: len(drivers(work.folder)) == 2)
+    (work.folder / "go").touch()
     wait_for_empty_queue()
-    assert times(target) == {f"{i:06d}": int(i not in (1, 4)) for i in range(5)}
-    reasons = [each["reason"] for each in failures_of(read_record(target.runs()[0].out_dir))]
+    assert times(work) == {f"{i:06d}": int(i not in (1, 4)) for i in range(5)}
+    reasons = [each["reason"] for each in failures_of(read_record(work.runs()[0].out_dir))]
     assert not reasons  # the task's own record took its place
-    assert (target.folder / "results.csv").is_file()
-    assert launch(target)[0] == 2
+    assert (work.folder / "results.csv").is_file()
+    assert launch(work)[0] == 2
     wait_for_empty_queue()
-    assert times(target) == once(target)
+    assert times(work) == once(work)
 
 
 def test_what_a_killed_cancel_left_is_cancelled_by_the_next(slurm, tmp_path, monkeypatch):
-    target = make_sweep(tmp_path, 3, *ONE_BY_ONE, *HELD)
-    launch(target)
+    work = make_sweep(tmp_path, 3, *ONE_BY_ONE, *HELD)
+    launch(work)
 
     def die(*_):
         raise KeyboardInterrupt
@@ -304,10 +304,10 @@ def test_what_a_killed_cancel_left_is_cancelled_by_the_next(slurm, tmp_path, mon
     with monkeypatch.context() as patch:
         patch.setattr(Slurm, "cancel", die)
         with pytest.raises(KeyboardInterrupt):
-            cancel(Ledger(target.folder), Slurm())
-    assert cancel(Ledger(target.folder), Slurm()) == 4
+            cancel(Ledger(work.folder), Slurm())
+    assert cancel(Ledger(work.folder), Slurm()) == 4
     wait_for_empty_queue()
-    assert launch(target)[0] == 3
+    assert launch(work)[0] == 3
 
 
 # ---------------------------------------------------------------- failed runs
@@ -316,10 +316,10 @@ def test_what_a_killed_cancel_left_is_cancelled_by_the_next(slurm, tmp_path, mon
 @pytest.fixture
 def failed(slurm, tmp_path):
     """A launched sweep of three runs, of which the second failed for good."""
-    target = make_sweep(tmp_path, 3, "LAUNCH.RUNS_PER_JOB", 3, "LAUNCH.MAX_RETRY", 0)
-    launch(target, task=FAIL)
+    work = make_sweep(tmp_path, 3, "LAUNCH.RUNS_PER_JOB", 3, "LAUNCH.MAX_RETRY", 0)
+    launch(work, task=FAIL)
     wait_for_empty_queue()
-    return target
+    return work
 
 
 def test_failed_runs_are_tried_again_when_asked_to(failed):

@@ -22,20 +22,20 @@ SECONDS_A_RUN = 1.0
 
 def test_many_runs_are_submitted_and_finish_within_the_limits(slurm, tmp_path):
     """Jobs of a given size, more than there is room for at first."""
-    target = make_sweep(
+    work = make_sweep(
         tmp_path, RUNS, "LAUNCH.MAX_JOBS", MAX_JOBS, "LAUNCH.PARALLEL_JOBS", PARALLEL_JOBS,
         "LAUNCH.RUNS_PER_JOB", RUNS_PER_JOB,
     )  # fmt: skip
     start = time.monotonic()
-    jobs, _ = launch(target)
+    jobs, _ = launch(work)
     submission_s = time.monotonic() - start
     assert jobs == MAX_JOBS - 1
     seen = watch_queue(lambda jobs: not jobs, 600 + RUNS * SECONDS_A_RUN)
     run_s = time.monotonic() - start
     assert max(jobs for jobs, _ in seen) <= MAX_JOBS
     assert max(running for _, running in seen) <= PARALLEL_JOBS
-    assert Counter(times(target).values()) == {1: RUNS}
-    arrays = [s for s in Ledger(target.folder).submissions() if s.kind == "runs"]
+    assert Counter(times(work).values()) == {1: RUNS}
+    arrays = [s for s in Ledger(work.folder).submissions() if s.kind == "runs"]
     assert len(arrays) == 3
     states = Counter(state.state for s in arrays for state in s.job_states().values())
     total = sum(len(s.chunks) for s in arrays)

@@ -54,24 +54,24 @@ def assert_same(out_dir, expected):
     assert all(weights[name].equal(value) for name, value in expected[1].items())
 
 
-def launch_and_tell(target, told, nodes, num_gpus):
+def launch_and_tell(work, told, nodes, num_gpus):
     """Launch a sweep, tell its first job to stop in the middle of its run, and await the end.
 
     Args:
-        target: the sweep.
+        work: the sweep.
         told: is made when the job has been told.
         nodes: how many nodes the job shall have.
         num_gpus: how many processes its run.
     """
-    folder = next(iter(out_dirs(target).values()))
+    folder = next(iter(out_dirs(work).values()))
     log = folder / "stdout.log"
-    with Audit(target.folder) as audit:
-        launch(target)
+    with Audit(work.folder) as audit:
+        launch(work)
         wait_until(lambda: log.exists() and f'"epoch": "1/{EPOCHS}", "eta"' in log.read_text())
         (job,) = (job for job, state in squeue().items() if state == "RUNNING")
         assert run("squeue", "--noheader", f"--job={job}", "--format=%D") == str(nodes)
         run("scancel", "--signal=USR2", "--batch", job)
-        wait_until(lambda: "told to stop by SIGUSR2" in job_logs(target)[job])
+        wait_until(lambda: "told to stop by SIGUSR2" in job_logs(work)[job])
         told.touch()
         wait_for_empty_queue()
     record = read_record(folder)
@@ -83,18 +83,18 @@ def launch_and_tell(target, told, nodes, num_gpus):
 
 
 def test_a_run_on_two_gpus_is_told_saves_and_goes_on(slurm, digits_dir, tmp_path):
-    target = make_paced_sweep(tmp_path, digits_dir, 2, num_gpus=2)
-    (only,) = target.runs()
+    work = make_paced_sweep(tmp_path, digits_dir, 2, num_gpus=2)
+    (only,) = work.runs()
     expected = train_here(only, tmp_path / "undisturbed", 2)
-    launch_and_tell(target, tmp_path / "told", nodes=1, num_gpus=2)
+    launch_and_tell(work, tmp_path / "told", nodes=1, num_gpus=2)
     assert_same(only.out_dir, expected)
 
 
 def test_runs_on_four_gpus_of_two_nodes(slurm, digits_dir, tmp_path):
-    target = make_paced_sweep(tmp_path, digits_dir, 3, 2, num_gpus=4)
-    told, whole = target.runs()
+    work = make_paced_sweep(tmp_path, digits_dir, 3, 2, num_gpus=4)
+    told, whole = work.runs()
     expected = train_here(whole, tmp_path / "undisturbed", 4)
-    launch_and_tell(target, tmp_path / "told", nodes=2, num_gpus=4)
+    launch_and_tell(work, tmp_path / "told", nodes=2, num_gpus=4)
     assert_same(whole.out_dir, expected)
     # Sums over more than two processes are rounded anew where training goes on: the same errors
     # but for that.

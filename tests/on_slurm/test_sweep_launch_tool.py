@@ -84,9 +84,9 @@ def large_nodes(large_cluster, use):
 @pytest.fixture
 def rates(tmp_path):
     """Return the arguments that name a sweep of four runs that is set up, and its folder."""
-    target = make_sweep(tmp_path, 4)
+    work = make_sweep(tmp_path, 4)
     words = ["--sweep-cfg", tmp_path / "rates.yaml", "--root-dir", tmp_path / "sweeps"]
-    return words, target.folder
+    return words, work.folder
 
 
 def options_of(text):
@@ -276,7 +276,7 @@ def mounted(tmp_path):
 
 def test_a_full_disk(slurm, tool, mounted):
     folder = mounted("-t", "tmpfs", "-o", "size=12m", "tmpfs")
-    target = make_sweep(folder, 4)
+    work = make_sweep(folder, 4)
     words = ["--sweep-cfg", folder / "rates.yaml", "--root-dir", folder / "sweeps", "--yes", *SMALL]
     filling = folder / "filling"
     run("dd", "if=/dev/zero", f"of={filling}", "bs=4k", check=False)
@@ -288,7 +288,7 @@ def test_a_full_disk(slurm, tool, mounted):
             break
         assert "no space left on the device" in error
         assert not squeue()
-        assert not list(target.folder.rglob("*.partial"))
+        assert not list(work.folder.rglob("*.partial"))
     filling.unlink()
     if found:
         found, printed, error = tool("sweep_launch", *words, *HELD)

@@ -36,11 +36,11 @@ def is_out_of_order(out_dir):
 
 def test_two_processes_at_one_run_are_found(digits_dir, tmp_path):
     endless = {"OPTIM": {"MAX_EPOCH": 100_000}}
-    target = make_sweep(tmp_path / "sweep", digits_dir, seeds(2), network=endless)
-    (run,) = target.runs()
-    log = out_dirs(target)[run.id] / "stdout.log"
+    work = make_sweep(tmp_path / "sweep", digits_dir, seeds(2), network=endless)
+    (run,) = work.runs()
+    log = out_dirs(work)[run.id] / "stdout.log"
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    with Audit(target.folder) as audit:
+    with Audit(work.folder) as audit:
         # The second one begins when the first has ended an epoch.
         processes = [
             subprocess.Popen(

@@ -10,7 +10,7 @@ from pycls.core.config import load_cfg
 from pycls.core.runs.record import write_record
 from pycls.errors import ConfigError, DataError
 from pycls.launch.here import waves
-from pycls.launch.target import StudyTarget
+from pycls.launch.work import study_work
 from pycls.study.file import load_study_file
 from pycls.study.plan import plan_study
 from pycls.study.study import Study
@@ -112,7 +112,7 @@ def test_first_weights_are_the_same_architectures_last_checkpoint(study):
         str(controls.folder / "stem/logs/000003/checkpoints/model_epoch_0004.pyth")
         == cfg.TRAIN.WEIGHTS
     )
-    order = [[run.group for run in wave] for wave in waves(StudyTarget(controls).runs())]
+    order = [[run.group for run in wave] for wave in waves(study_work(controls).runs())]
     assert [set(wave) for wave in order] == [{"stem", "seeds"}, {"pretrained"}]
 
 

@@ -1,9 +1,10 @@
-"""The record of a run: `run.json` in its folder, what it was and how it ended."""
+"""The record of a run, `run.json` in its folder, and the rule by which a run has failed."""
 
 import contextlib
 import json
 import os
 import socket
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,15 @@ def read_record(out_dir: str | os.PathLike[str]) -> dict[str, Any] | None:
     return record if isinstance(record, dict) else None
 
 
-def failures_of(record: dict[str, Any] | None) -> list[dict[str, str]]:
+def utc_now() -> str:
+    """Return the time as a record holds it: ISO 8601, UTC, whole seconds."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+# ---------------------------------------------------------------- failures
+
+
+def failures_of(record: Mapping[str, Any] | None) -> list[dict[str, str]]:
     """Return the times a run has failed since it was tried afresh, the oldest first.
 
     Each holds "reason", "ended", "host" and "job" (the Slurm job, "" without one).
@@ -39,32 +48,51 @@ def failures_of(record: dict[str, Any] | None) -> list[dict[str, str]]:
     return list((record or {}).get("failures", []))
 
 
-def has_failed_for_good(record: dict[str, Any] | None, max_retry: int) -> bool:
+def has_failed_for_good(record: Mapping[str, Any] | None, max_retry: int | None) -> bool:
     """Say whether a run has failed as often as it may; one that is done has not.
 
     Args:
         record: the run's record; None: it has not begun.
-        max_retry: how often a failed run is tried again.
+        max_retry: how often a failed run is tried again; None: it is not known, and what failed
+            last counts as failed.
     """
-    return (record or {}).get("status") != "done" and len(failures_of(record)) > max_retry
+    status = (record or {}).get("status")
+    if status == "done":
+        return False
+    return status == "failed" if max_retry is None else len(failures_of(record)) > max_retry
 
 
-def add_failure(out_dir: str | os.PathLike[str], reason: str, job: str = "") -> int:
-    """Record that a run failed, by whoever saw it: the run itself may not have come to it.
+def is_unfinished(record: Mapping[str, Any] | None, max_retry: int | None) -> bool:
+    """Say whether a run still is to be trained: not done, and not failed for good."""
+    is_done = (record or {}).get("status") == "done"
+    return not is_done and not has_failed_for_good(record, max_retry)
 
-    Nothing is recorded where the folder cannot be written; the reason is then told only.
+
+def add_failure(
+    out_dir: str | os.PathLike[str],
+    reason: str,
+    job: str = "",
+    known: Sequence[dict[str, str]] = (),
+) -> dict[str, Any]:
+    """Record that a run failed; for any process that saw it, as the run may not have come to it.
+
+    Args:
+        out_dir: the run's folder; nothing is recorded where it cannot be written.
+        reason: why it failed.
+        job: the Slurm job, "" without one.
+        known: earlier failures that the caller saw, should they not have been recorded.
 
     Returns:
-        How often the run has failed.
+        The record as it is now, or would be.
     """
     record = read_record(out_dir) or {"started": utc_now()}
     failure = {"reason": reason, "ended": utc_now(), "host": socket.gethostname(), "job": job}
-    failures = [*failures_of(record), failure]
+    failures = [*max(failures_of(record), list(known), key=len), failure]
     record.update(status="failed", reason=reason, ended=failure["ended"], failures=failures)
     with contextlib.suppress(OSError):
         Path(out_dir).mkdir(parents=True, exist_ok=True)
         write_record(out_dir, record)
-    return len(failures)
+    return record
 
 
 def forget_failures(out_dir: str | os.PathLike[str]) -> None:
@@ -72,8 +100,3 @@ def forget_failures(out_dir: str | os.PathLike[str]) -> None:
     record = read_record(out_dir)
     if record is not None and failures_of(record):
         write_record(out_dir, {**record, "failures": []})
-
-
-def utc_now() -> str:
-    """Return the time as a record holds it: ISO 8601, UTC, whole seconds."""
-    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,17 +1,17 @@
-"""How far each run of a launched study or sweep is, from the runs' own files and from Slurm."""
+"""The jobs that Slurm has of a launch, and what they add to the states of its runs."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
-from pycls.core.runs.lease import Owner, find_owner
-from pycls.core.runs.record import has_failed_for_good, read_record
+from pycls.core.runs.record import read_record
 from pycls.launch.ledger import Ledger, Submission
-from pycls.launch.target import TargetRun
+from pycls.launch.work import WorkRun
+from pycls.results.run_states import RunState, find_state
 from pycls.slurm.records import QueuedJob
 
+# In the order in which tables show them.
 STATES = ("planned", "queued", "running", "stopped", "failed", "done")
 
 # Looking at files of a network file system is mostly waiting for it.
@@ -19,27 +19,21 @@ _LOOKERS = 8
 _FEW = 500
 
 
-@dataclass(frozen=True)
-class RunState:
-    """How far a run is.
+@dataclass(frozen=True, kw_only=True)
+class LaunchState(RunState):
+    """The state of a run of a launch.
+
+    Beside those of :class:`RunState` there are "queued" (a job that has the run waits, or is at
+    other runs) and "planned" in place of "missing": it has not begun or cannot be continued, and
+    no job has it.
 
     Attributes:
         run: the run.
-        state: "done"; "failed" (for good); "running" (a process is at it); "queued" (a job that
-            has it waits, or is at other runs); "stopped" (begun, and nobody has it); "planned"
-            (not begun, and nobody has it).
-        reason: why it is failed, stopped, or not to be submitted yet.
-        record: its own record; empty before it begins.
-        owner: the process at it.
         job: the job that has it, as Slurm names it.
         ready: whether its first weights are there.
     """
 
-    run: TargetRun
-    state: str
-    reason: str
-    record: Mapping[str, Any]
-    owner: Owner | None = None
+    run: WorkRun
     job: str = ""
     ready: bool = True
 
@@ -82,9 +76,9 @@ def jobs_by_run(live: Iterable[LiveJob]) -> dict[str, LiveJob]:
 
 
 def find_states(
-    runs: Sequence[TargetRun], live: Mapping[str, LiveJob], max_retry: int
-) -> list[RunState]:
-    """Return how far each run is.
+    runs: Sequence[WorkRun], live: Mapping[str, LiveJob], max_retry: int
+) -> list[LaunchState]:
+    """Return the state of each run.
 
     Args:
         runs: the runs.
@@ -100,23 +94,18 @@ def find_states(
         return [state for part in pool.map(lambda p: [look(r) for r in p], parts) for state in part]
 
 
-def _find_state(run: TargetRun, live: Mapping[str, LiveJob], max_retry: int) -> RunState:
-    record = read_record(run.out_dir) or {}
-    status, reason = record.get("status"), str(record.get("reason") or "")
-    if status == "done":
-        return RunState(run, "done", "", record)
-    job = live.get(run.id)
-    name = job.queued.job_name if job is not None else ""
-    owner = find_owner(run.out_dir) if record else None
-    if owner is not None:
-        return RunState(run, "running", "", record, owner, name)
-    if has_failed_for_good(record, max_retry):
-        return RunState(run, "failed", reason or "no reason was recorded", record)
+def _find_state(run: WorkRun, live: Mapping[str, LiveJob], max_retry: int) -> LaunchState:
+    found = find_state(run.out_dir, read_record(run.out_dir), max_retry=max_retry)
+    state, job = LaunchState(**vars(found), run=run), live.get(run.id)
+    if state.state in ("done", "failed"):
+        return state
     if job is not None:
-        return RunState(run, "queued", reason, record, None, name)
+        state = replace(state, job=job.queued.job_name)
+    if state.state == "running":
+        return state
+    if job is not None:
+        return replace(state, state="queued", reason=str(state.record.get("reason") or ""))
     if run.weights is not None and not run.weights.is_file():
         reason = f"its first weights, {run.weights}, are not there yet"
-        return RunState(run, "planned", reason, record, ready=False)
-    if not record:
-        return RunState(run, "planned", "", record)
-    return RunState(run, "stopped", reason or "its process is gone", record)
+        return replace(state, state="planned", reason=reason, ready=False)
+    return replace(state, state="planned") if state.state == "missing" else state

@@ -1,0 +1,230 @@
+"""The work that a launch carries out: the runs of a study, or of a sweep of pycls's form."""
+
+import json
+import os
+import shlex
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from pycls.core.runs.record import read_record
+from pycls.errors import ConfigError, PyclsError
+from pycls.files import exclusive_lock
+from pycls.results.collect_study import collect
+from pycls.results.collect_sweep import collect_sweep
+from pycls.results.run_progress import seconds_of_epochs
+from pycls.slurm.options import LaunchOptions, override, read_options
+from pycls.study.file import load_study_file
+from pycls.study.plan import run_seconds, speed_finder
+from pycls.study.study import Study
+from pycls.study.write import write_study
+from pycls.sweep.file import SweepCfg, load_sweep_cfg
+from pycls.sweep.folder import SweepFolder, run_name
+
+# Another process writes a study's files for no longer than this, in seconds.
+_LONGEST_WRITING_S = 10.0
+
+
+@dataclass(frozen=True)
+class WorkRun:
+    """One run of the work.
+
+    Attributes:
+        id: its name.
+        group: runs of one group take about the same time.
+        cfg: its configuration.
+        out_dir: the folder it writes to.
+        weights: the file it takes its first weights from, which must be there; None: none.
+        source: the folder of the run that makes them.
+    """
+
+    id: str
+    group: str
+    cfg: Path
+    out_dir: Path
+    weights: Path | None = None
+    source: Path | None = None
+
+
+@dataclass(frozen=True)
+class Work:
+    """A study or a sweep, with the options to launch it with.
+
+    Attributes:
+        kind: "study" or "sweep".
+        folder: where it is carried out.
+        title: its name.
+        options: how it is launched.
+        reference: what :func:`load_work` needs to find it again.
+        words: its command line, in which "{}" stands for the command.
+        check: checks all that can be checked before anything is prepared or written.
+        write: writes what runs need, unless it is there; for the process that holds the folder.
+        runs: returns the runs that are known, in order.
+        expected_seconds: returns a function from a run to the seconds that it will take; None
+            where nothing is known of it.
+        collect: writes the table of results.
+        prepare: prepares data sets, where that can be done here, and yields what it does.
+        look_again: looks for runs that only now are known; says whether there are any.
+        waiting: returns {sweep: why its runs are not known yet}.
+        before_it: what to do first where weights of another study are missing.
+    """
+
+    kind: str
+    folder: Path
+    title: str
+    options: LaunchOptions
+    reference: Mapping[str, Any]
+    words: Sequence[str]
+    check: Callable[[], None]
+    write: Callable[[], object]
+    runs: Callable[[], list[WorkRun]]
+    expected_seconds: Callable[[], Callable[[WorkRun], float | None]]
+    collect: Callable[[], object]
+    prepare: Callable[[], Iterable[str]] = tuple
+    look_again: Callable[[], bool] = bool
+    waiting: Callable[[], Mapping[str, str]] = dict
+    before_it: str = ""
+
+    def hold(self) -> AbstractContextManager[int]:
+        """Hold the folder, to write what runs need or to train there.
+
+        Raises:
+            PyclsError: another process holds it.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        purpose = f"running the {self.kind} in {self.folder}"
+        return exclusive_lock(self.folder / ".lock", purpose, _LONGEST_WRITING_S)
+
+    def command(self, name: str) -> str:
+        """Return the command line that does something with this work, for messages."""
+        return shlex.join(name if word == "{}" else word for word in self.words)
+
+
+def study_work(study: Study, overrides: Sequence[str] = ()) -> Work:
+    """Return the work of a study.
+
+    Args:
+        study: the study.
+        overrides: LAUNCH keys and values that differ from the study file's.
+    """
+    path, base = study.spec.path, study.base
+    words = ["tools/study.py", "{}", str(path)]
+    if study.folder != Path("studies") / study.spec.name:
+        words += ["--out", str(study.folder)]
+    base_file = f"{path.parent}/{base.spec.path.name}" if base else ""
+    return Work(
+        kind="study",
+        folder=study.folder,
+        title=study.spec.name,
+        options=override(study.spec.launch, overrides),
+        reference={
+            "kind": "study",
+            "file": str(path.resolve()),
+            "folder": str(study.folder.resolve()),
+            "data_dir": str(study.data.data_dir.resolve()),
+            "base": str(base.folder.resolve()) if base else None,
+            "overrides": list(overrides),
+        },
+        words=words,
+        check=study.check,
+        write=partial(write_study, study),
+        runs=partial(_study_runs, study),
+        expected_seconds=partial(_study_seconds, study),
+        collect=partial(collect, study),
+        prepare=study.data.prepare,
+        look_again=study.look_again,
+        waiting=lambda: study.waiting,
+        before_it=f"finish the base study first ('tools/study.py run {base_file}'), or say with "
+        "--base where it is",
+    )
+
+
+def _study_runs(study: Study) -> list[WorkRun]:
+    return [
+        WorkRun(
+            run.id, run.sweep, study.cfg_path(run), study.out_dir(run),
+            study.weights_path(run), study.source_dir(run),
+        )
+        for run in study.runs
+    ]  # fmt: skip
+
+
+def _study_seconds(study: Study) -> Callable[[WorkRun], float | None]:
+    """Return the expected seconds by images and by the speed that is measured or given."""
+    speed_of = speed_finder(study)
+    datasets = {run.sweep: study.spec.datasets[run.dataset] for run in study.runs}
+    seconds = {
+        sweep: run_seconds(study, dataset, speed_of(dataset)) for sweep, dataset in datasets.items()
+    }
+    return lambda run: seconds[run.group]
+
+
+def sweep_work(sweep: SweepCfg) -> Work:
+    """Return the work of a sweep of pycls's form, set up with tools/sweep_setup.py."""
+    files = SweepFolder(sweep.folder)
+
+    def check() -> None:
+        # Drawing thousands of networks is a step of its own.
+        if not files.runs():
+            raise ConfigError(
+                f"{sweep.folder}: this sweep is not set up; do that first: "
+                f"'tools/sweep_setup.py --sweep-cfg {sweep.path}'"
+            )
+
+    words = ["tools/sweep_launch.py", "{}", "--sweep-cfg", str(sweep.path)]
+    if sweep.root_dir is not None:
+        words += ["--root-dir", sweep.root_dir]
+    return Work(
+        kind="sweep",
+        folder=sweep.folder,
+        title=sweep.name,
+        options=read_options(sweep.values["LAUNCH"], sweep.where),
+        reference={
+            "kind": "sweep",
+            "file": str(sweep.path.resolve()),
+            "root_dir": str(Path(sweep.values["ROOT_DIR"]).resolve()),
+            "overrides": list(sweep.given),
+        },
+        words=words,
+        check=check,
+        write=lambda: None,  # the configurations are there
+        runs=lambda: [
+            WorkRun(run_name(i), sweep.name, files.cfg(i), files.out_dir(i)) for i in files.runs()
+        ],
+        expected_seconds=partial(_sweep_seconds, files),
+        collect=partial(collect_sweep, sweep.folder),
+    )
+
+
+def _sweep_seconds(files: SweepFolder) -> Callable[[WorkRun], float | None]:
+    """Return the expected seconds by what the sweep's finished runs took."""
+    records = [read_record(files.out_dir(i)) or {} for i in files.runs()]
+    # Those of all starts; "seconds" is what the last one took.
+    took = [
+        sum(seconds_of_epochs(record)) or float(record.get("seconds", 0.0))
+        for record in records
+        if record.get("status") == "done"
+    ]
+    known = [seconds for seconds in took if seconds]
+    mean = sum(known) / len(known) if known else None
+    return lambda run: mean
+
+
+def load_work(path: str | os.PathLike[str]) -> Work:
+    """Return the work that a file with a :attr:`Work.reference` names.
+
+    Raises:
+        PyclsError: the file, or the study or sweep file that it names, cannot be used.
+    """
+    try:
+        found = json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise PyclsError(f"{path}: nothing was launched here") from None
+    if found["kind"] == "study":
+        spec = load_study_file(found["file"])
+        study = Study(spec, found["folder"], found["data_dir"], found["base"])
+        return study_work(study, found["overrides"])
+    return sweep_work(load_sweep_cfg(found["file"], found["overrides"], found["root_dir"]))
