@@ -1,8 +1,6 @@
-"""The records of a run's log, ours or pycls's, and what they say of each epoch.
+"""The records of a run's log, ours or pycls's, arranged by epoch.
 
-Only the records that are wanted are parsed; iteration records, most of a log, are passed over
-as bytes. Lines cut short by a kill, also those that the next start wrote on, and bytes that
-are no text do no harm: what is not a whole record is not there.
+Iteration records, most of a log, are left out; so is what is not a whole record.
 
 A log holds one start of the run after another. A start begins with a `cfg` record, with a
 second `complexity` record where the `cfg` line is lost, and, where both are, with an epoch
@@ -14,74 +12,39 @@ that is not above the one before. The rules:
 * Epochs that a later start has not come to again stay.
 """
 
-import json
 import os
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pycls.core.runs.log import STATS_TAG
-
-Record = dict[str, Any]
+from pycls.core.runs import log
+from pycls.core.runs.log import Record
 
 ONCE = ("cfg", "complexity", "iter_times", "epoch_times")
 EPOCH_KINDS = ("train_epoch", "test_epoch", "test_ema_epoch")
 FULL = "train_full_epoch"
 _KINDS = frozenset((*ONCE, *EPOCH_KINDS, FULL))
-
-_TAG = STATS_TAG.encode()
-# Keys are sorted, so that `_type` comes first in all but `cfg`, whose keys are upper case.
-_WANTED = "|".join(sorted(_KINDS - {"cfg"})).encode()
-_CANDIDATE = re.compile(_TAG + rb'(\{(?:"_type": "(?:' + _WANTED + rb')"|"(?!_type"))[^\r\n]*)')
-_MOST_CUTS = 20  # in one line
 _NUMBERS = (int, float)
 _TEXTS = ("epoch", "eta")  # of an epoch's record; all else are numbers
-_EPOCH = re.compile(r"([0-9]{1,9})/([0-9]{1,9})")
 
 
 def find_records(data: bytes) -> Iterator[tuple[str, Record]]:
-    """Yield kind and fields of every whole record in a part of a log, iterations left out.
+    """Yield kind and fields of every sound record in a part of a log, iterations left out.
 
     Args:
         data: lines of a log; the last one may lack its end.
     """
-    for match in _CANDIDATE.finditer(data):
-        record = _parse(match[1]) or _parse_behind_cuts(match[1])
-        if record is None:
-            continue
-        kind = record.pop("_type")
-        if _is_sound(kind, record):
-            yield kind, record
-
-
-def _parse_behind_cuts(text: bytes) -> Record | None:
-    """Return the record that another start wrote on the end of a line that was cut."""
-    for _ in range(_MOST_CUTS):
-        _, tag, text = text.partition(_TAG)
-        record = _parse(text) if tag else None
-        if record is not None or not tag:
-            return record
-    return None
-
-
-def _parse(text: bytes) -> Record | None:
-    """Return the JSON object that a line ends in; None where it is not whole."""
-    try:
-        record = json.loads(text.decode("utf-8", "replace"))
-    except (ValueError, RecursionError):
-        return None
-    return record if isinstance(record, dict) and isinstance(record.get("_type"), str) else None
+    return (found for found in log.find_records(data, _KINDS) if _is_sound(*found))
 
 
 def _is_sound(kind: str, record: Record) -> bool:
-    """Say whether a record is of a kind that is wanted, and holds what that kind holds."""
-    if kind == "cfg" or kind not in _KINDS:
-        return kind == "cfg"
+    """Say whether a record holds what its kind holds."""
+    if kind == "cfg":
+        return True
     if kind not in ONCE:
-        match = _EPOCH.fullmatch(str(record.get("epoch")))
-        if match is None or int(match[1]) == 0:
+        epoch = log.read_pair(record.get("epoch"))
+        if epoch is None or epoch[0] == 0:
             return False
     for name, value in record.items():
         if not isinstance(value, _NUMBERS) and (kind in ONCE or name not in _TEXTS):

@@ -1,6 +1,5 @@
-"""How far a run under way is, from the end of its log and from its record."""
+"""The progress of a run under way: epoch, speed and time left, from its log's end and its record."""
 
-import json
 import math
 import os
 import re
@@ -11,19 +10,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pycls.core.runs.log import STATS_TAG
+from pycls.core.runs.log import find_records, read_pair
 from pycls.schema import LOG_FILE
 
 CFG_FILE = "config.yaml"
 
 _TAIL_BYTES = 16 << 10
-_TAG = re.escape(STATS_TAG.encode())
-# The keys of a `cfg` record, which opens a start of the run, are upper case.
-_RECORD = re.compile(
-    _TAG + rb'(?:(?P<cfg>\{"[A-Z])|'
-    rb'(?P<record>\{"_type": "(?:train|test|test_ema|train_full)_(?:iter|epoch)"[^\r\n]*\}))'
-)
-_PAIR = re.compile(r"([0-9]{1,9})/([0-9]{1,9})")
+_PARTS = ("train", "test", "test_ema", "train_full")
+_KINDS = frozenset(["cfg", *(f"{part}_{unit}" for part in _PARTS for unit in ("iter", "epoch"))])
 _ETA = re.compile(r"([0-9]+),([0-9]{2}):([0-9]{2}):([0-9]{2})")
 # Our configurations are dumped with sorted keys, each section in one style or the other.
 _BATCH_SIZE = re.compile(r"^TRAIN:.*?\bBATCH_SIZE: ([0-9]+)", re.MULTILINE | re.DOTALL)
@@ -125,33 +119,27 @@ def _seconds_left(place: _Place, ended: list[dict[str, Any]], age_s: float) -> f
 def _find_place(tail: bytes) -> _Place:
     """Return where a log ends, from its last bytes."""
     place = _Place()
-    for match in _RECORD.finditer(tail):
-        if match["cfg"]:
+    for kind, record in find_records(tail, _KINDS):
+        if kind == "cfg":
             # An earlier start may have been on another machine.
             place = replace(place, share=0.0, time_avg=None, eta=None, is_fresh=False)
-            continue
-        try:
-            record = json.loads(match["record"])
-        except ValueError:
-            continue  # a line that a kill cut short
-        place = _follow(place, record)
+        else:
+            place = _follow(place, kind, record)
     return place
 
 
-def _follow(place: _Place, record: Mapping[str, Any]) -> _Place:
+def _follow(place: _Place, kind: str, record: Mapping[str, Any]) -> _Place:
     """Return the place that the log's next record tells."""
-    kind = str(record["_type"])
-    epoch = _PAIR.fullmatch(str(record.get("epoch")))
-    if epoch is None or (kind.startswith("test_ema") and int(epoch[1]) == place.epoch - 1):
+    epoch = read_pair(record.get("epoch"))
+    if epoch is None or (kind.startswith("test_ema") and epoch[0] == place.epoch - 1):
         return place  # the average is tested after the network, which ended the epoch
     # What is tested after training is a later part of the same epoch.
     share = 1.0
     if kind == "train_iter":
-        iteration = _PAIR.fullmatch(str(record.get("iter")))
-        if iteration is not None and int(iteration[2]):
-            share = min(1.0, int(iteration[1]) / int(iteration[2]))
-    ends = {"epoch": int(epoch[1]), "epochs": int(epoch[2])}
-    place = replace(place, **ends, share=share, is_fresh=True)
+        iteration = read_pair(record.get("iter"))
+        if iteration is not None and iteration[1]:
+            share = min(1.0, iteration[0] / iteration[1])
+    place = replace(place, epoch=epoch[0], epochs=epoch[1], share=share, is_fresh=True)
     if kind == "test_epoch" and place.epoch < place.epochs:
         place = replace(place, epoch=place.epoch + 1, share=0.0)
     if not kind.startswith("train_") or kind.startswith("train_full"):

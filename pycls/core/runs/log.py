@@ -1,11 +1,18 @@
-"""A run's log: plain lines, and pycls's `json_stats` lines in between."""
+"""A run's log, written and read: plain lines, and pycls's `json_stats` records in between.
+
+This is the only place that knows what an entry looks like: ``[file.py: 123]: text``, and, of a
+record, ``[file.py: 123]: json_stats: {"_type": "test_epoch", "epoch": "3/10", ...}``.
+"""
 
 import decimal
 import errno
+import functools
+import json
 import math
 import os
+import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -15,6 +22,10 @@ import simplejson
 from pycls.core.runs.events import Events
 
 STATS_TAG = "json_stats: "
+Record = dict[str, Any]
+_TAG = STATS_TAG.encode()
+_PAIR = re.compile(r"([0-9]{1,9})/([0-9]{1,9})")
+_MOST_CUTS = 20  # in one line
 
 
 class RunLog:
@@ -131,3 +142,54 @@ def _ends_inside_line(path: Path) -> bool:
     with path.open("rb") as file:
         file.seek(-1, os.SEEK_END)
         return file.read(1) != b"\n"
+
+
+# ---------------------------------------------------------------- reading
+
+
+def find_records(data: bytes, kinds: frozenset[str]) -> Iterator[tuple[str, Record]]:
+    """Yield kind and fields of every whole record of some kinds in a part of a log.
+
+    Others are passed over as bytes, without being parsed. Lines cut short by a kill, also those
+    that the next start wrote on, and bytes that are no text do no harm.
+
+    Args:
+        data: lines of a log; the first may lack its beginning and the last one its end.
+        kinds: those that are wanted, such as "cfg" and "test_epoch".
+    """
+    for match in _candidates(kinds).finditer(data):
+        record = _parse(match[1]) or _parse_behind_cuts(match[1])
+        if record is not None and record["_type"] in kinds:
+            yield record.pop("_type"), record
+
+
+def read_pair(value: Any) -> tuple[int, int] | None:
+    """Return the numbers of "3/10", the form of a record's epoch and iteration; else None."""
+    match = _PAIR.fullmatch(str(value))
+    return None if match is None else (int(match[1]), int(match[2]))
+
+
+@functools.cache
+def _candidates(kinds: frozenset[str]) -> re.Pattern[bytes]:
+    # Keys are sorted, so that `_type` comes first in all but `cfg`, whose keys are upper case.
+    wanted = "|".join(sorted(kinds - {"cfg"})).encode()
+    return re.compile(_TAG + rb'(\{(?:"_type": "(?:' + wanted + rb')"|"(?!_type"))[^\r\n]*)')
+
+
+def _parse_behind_cuts(text: bytes) -> Record | None:
+    """Return the record that another start wrote on the end of a line that was cut."""
+    for _ in range(_MOST_CUTS):
+        _, tag, text = text.partition(_TAG)
+        record = _parse(text) if tag else None
+        if record is not None or not tag:
+            return record
+    return None
+
+
+def _parse(text: bytes) -> Record | None:
+    """Return the JSON object that a line ends in; None where it is not whole."""
+    try:
+        record = json.loads(text.decode("utf-8", "replace"))
+    except (ValueError, RecursionError):
+        return None
+    return record if isinstance(record, dict) and isinstance(record.get("_type"), str) else None
