@@ -11,6 +11,7 @@ Examples:
 """
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,9 @@ from pycls.datasets.opening.dataset import open_dataset
 from pycls.datasets.opening.locate import find_store, resolve_data_dir
 from pycls.datasets.preparation.describe import describe_catalog, describe_set
 from pycls.datasets.preparation.prepare import prepare
-from pycls.datasets.preparation.progress import ProgressPrinter
 from pycls.datasets.store.store import SIDES, open_store, verify_store
 from pycls.errors import ConfigError, DataError, run_tool
+from pycls.progress import Progress
 from pycls.strict_yaml import parse_yaml
 
 
@@ -114,7 +115,7 @@ def _prepare(args: argparse.Namespace) -> int:
             name=args.name,
             replace=args.replace,
             workers=args.workers,
-            progress=ProgressPrinter(),
+            progress=Progress(sys.stderr),
             drop_unreadable=args.drop_unreadable,
             **options,
         )

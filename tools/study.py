@@ -17,8 +17,8 @@ from pycls.errors import PyclsError, run_tool
 from pycls.launch.commands import LAUNCH_COMMANDS, add_launch_arguments, carry_out
 from pycls.launch.here import train_here
 from pycls.launch.work import study_work
-from pycls.pool.progress import format_duration
 from pycls.pool.seats import default_workers
+from pycls.progress import format_duration
 from pycls.results.collect_study import collect
 from pycls.schema import STATUS_JSON, STUDY_JSON
 from pycls.study.file import load_study_file

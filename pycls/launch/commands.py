@@ -13,8 +13,8 @@ from pycls.launch.ledger import Ledger
 from pycls.launch.status_table import show
 from pycls.launch.submit import Launcher, cancel, last_launch
 from pycls.launch.work import Work
-from pycls.pool.progress import count
 from pycls.pool.seats import default_workers
+from pycls.progress import count
 from pycls.slurm.client import Slurm
 from pycls.slurm.options import LaunchOptions, override
 

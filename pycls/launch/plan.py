@@ -10,7 +10,7 @@ from pycls.launch.chunks import divide
 from pycls.launch.ledger import GAVE_UP, Ledger
 from pycls.launch.live_jobs import LaunchState, LiveJob, find_live_jobs, find_states, jobs_by_run
 from pycls.launch.work import Work, WorkRun
-from pycls.pool.progress import count, format_duration
+from pycls.progress import count, format_duration
 from pycls.slurm.client import Slurm
 from pycls.slurm.options import LaunchOptions
 from pycls.slurm.records import Limits, QueuedJob

@@ -19,7 +19,7 @@ from pycls.launch.live_jobs import (
     jobs_by_run,
 )
 from pycls.launch.work import Work
-from pycls.pool.progress import count
+from pycls.progress import count
 from pycls.results.run_progress import read_progress, seconds_of_epochs
 from pycls.slurm.client import Slurm
 from pycls.slurm.records import QueuedJob

@@ -12,7 +12,7 @@ from pycls.errors import ConfigError
 from pycls.launch.live_jobs import STATES
 from pycls.launch.status import _LONGEST_WATCH_S, Status, find_status
 from pycls.launch.work import Work
-from pycls.pool.progress import format_duration
+from pycls.progress import format_duration
 from pycls.slurm.client import Slurm
 
 if TYPE_CHECKING:

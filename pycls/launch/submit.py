@@ -14,9 +14,9 @@ from pycls.launch.plan import Request, describe, plan_request, why_nothing
 from pycls.launch.settle import settle
 from pycls.launch.snapshot import snapshot_code
 from pycls.launch.work import Work
-from pycls.pool.progress import count
 from pycls.pool.seats import choose_threads
 from pycls.pool.worker_process import TRAIN
+from pycls.progress import count
 from pycls.slurm.client import Slurm
 from pycls.slurm.commands import SlurmUnreachableError, SubmissionRefusedError
 from pycls.slurm.options import LaunchOptions

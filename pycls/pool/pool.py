@@ -20,7 +20,7 @@ from pycls.core.runs.lease import find_owner
 from pycls.core.runs.process_identity import this_process
 from pycls.core.runs.record import add_failure, failures_of, has_failed_for_good, read_record
 from pycls.errors import RunInterruptedError
-from pycls.pool.progress import Progress
+from pycls.pool.run_count import RunCount
 from pycls.pool.seats import Seat
 from pycls.pool.signals import StopSwitch
 from pycls.pool.worker_process import TRAIN, Job, WorkerProcess, describe_exit, environment_with
@@ -105,7 +105,7 @@ def run_jobs(
     """
     switch = StopSwitch() if stop is None else stop
     at_once = max(1, min(len(seats), len(jobs)))
-    progress = Progress(dict(Counter(job.group for job in jobs)), done_before, at_once, stream)
+    progress = RunCount(dict(Counter(job.group for job in jobs)), done_before, at_once, stream)
     rules = _Rules(max_retry, retry_here, task, grace_s, busy_wait_s, note_at_work)
     start = partial(
         WorkerProcess,
@@ -122,7 +122,7 @@ def run_jobs(
                 pool.turn()
         finally:
             pool.close()
-            progress.close()
+            progress.clear()
     return pool.outcome()
 
 
@@ -148,7 +148,7 @@ class _Pool:
         rules: _Rules,
         start: Callable[[Seat], WorkerProcess],
         switch: StopSwitch,
-        progress: Progress,
+        progress: RunCount,
     ) -> None:
         self._jobs, self._seats, self._rules = jobs, seats, rules
         self._start, self._switch, self._progress = start, switch, progress
@@ -225,7 +225,7 @@ class _Pool:
             worker.ask_to_stop()
         if self._switch:
             hint = "; Ctrl-C again stops at once" if self._switch.names == ["SIGINT"] else ""
-            self._progress.note(
+            self._progress.say(
                 f"stopping ({self._switch.names[0]}): {len(at_work)} runs save their state{hint}"
             )
 
@@ -306,7 +306,7 @@ class _Pool:
         elif state == "busy":
             if job.id not in self._seen_busy:
                 self._seen_busy.add(job.id)
-                self._progress.note(f"{job.id}: {reason}; it is tried again after the others")
+                self._progress.say(f"{job.id}: {reason}; it is tried again after the others")
             self._put_off(job)
         elif self._deadline is None:
             self._fail(job, reason, seconds)
@@ -316,7 +316,7 @@ class _Pool:
         if self._deadline is not None:
             return
         if code == _STOPPED:
-            self._progress.note(f"{job.id}: stopped by a signal, state saved; it goes on later")
+            self._progress.say(f"{job.id}: stopped by a signal, state saved; it goes on later")
             self._waiting.append(job)
         elif code > 0 and not worker.ready:
             # Not of the run's doing, and it would cost every run its tries.
@@ -332,7 +332,7 @@ class _Pool:
         if has_failed_for_good(record, self._rules.max_retry):
             self._finish(job, "failed", f"FAILED ({words})", seconds)
         elif self._rules.retry_here:
-            self._progress.note(f"{job.id}: {words}; trying again")
+            self._progress.say(f"{job.id}: {words}; trying again")
             self._waiting.append(job)
         else:
             self._finish(job, "again", f"failed, to be tried again ({words})", seconds)

@@ -1,4 +1,4 @@
-"""The progress of a run under way: epoch, speed and time left, from its log's end and its record."""
+"""The progress of a run under way, from its record and the end of its log."""
 
 import math
 import os

@@ -80,7 +80,7 @@ def test_modules_started_in_a_checkout_come_from_the_copy(checkout, tmp_path):
     root, _ = checkout
     (copy, _) = take(root, tmp_path / "code")
     (root / "pycls" / "pool" / "progress.py").write_text("raise SystemExit('edited')")
-    assert python(copy, ["-m", "pycls.pool.progress"], cwd=root) == ""
+    assert python(copy, ["-m", "pycls.progress"], cwd=root) == ""
 
 
 def test_the_same_code_is_copied_once_and_other_code_beside_it(checkout, tmp_path):

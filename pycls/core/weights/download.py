@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
-from pycls.core.weights.transfer import Progress, Transfer
+from pycls.core.weights.transfer import DownloadProgress, Transfer
 from pycls.errors import ConfigError, DownloadError
 from pycls.files import PARTIAL_SUFFIX, write_text
 
@@ -83,7 +83,7 @@ def cached_file(
     target = root / _relative_path(address)
     if _state_of(target, digest, check) == "good":
         return target
-    show = Progress(target.name if progress else None)
+    show = DownloadProgress(target.name if progress else None)
     with _partial_file(target, root, show) as file:
         _remove_temporaries(target)
         # It may have been downloaded while this process waited for the lock.
@@ -223,7 +223,7 @@ def _state_of(target: Path, digest: str | None, check: Callable[[Path], object] 
 
 
 @contextmanager
-def _partial_file(target: Path, root: Path, show: Progress) -> Iterator[io.FileIO]:
+def _partial_file(target: Path, root: Path, show: DownloadProgress) -> Iterator[io.FileIO]:
     """Open the partial file of `target` as its only user; after an error, leave nothing.
 
     An interrupt is no error (no subclass of Exception): the next call goes on from there.
@@ -247,7 +247,7 @@ def _partial_file(target: Path, root: Path, show: Progress) -> Iterator[io.FileI
         raise
 
 
-def _open_locked(partial: Path, show: Progress) -> io.FileIO:
+def _open_locked(partial: Path, show: DownloadProgress) -> io.FileIO:
     while True:
         partial.parent.mkdir(parents=True, exist_ok=True)
         try:

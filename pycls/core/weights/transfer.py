@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 from pycls import __version__
 from pycls.errors import DownloadError
 from pycls.files import write_json
+from pycls.progress import Progress
 
 _CHUNK = 1 << 18
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+)")
@@ -32,43 +33,30 @@ class _DroppedError(Exception):
     """A transfer that ended early, and that another attempt may complete."""
 
 
-class Progress:
-    """What stderr shows: one line kept up to date on a terminal, else a few lines."""
+class DownloadProgress(Progress):
+    """What standard error shows of a download; nothing where the name is None."""
 
     def __init__(self, name: str | None) -> None:
-        """Show nothing where the name is None."""
+        super().__init__(None if name is None else sys.stderr, every_s=30.0)
         self._name = name
-        self._terminal = name is not None and sys.stderr.isatty()
-        self._started_s = self._shown_s = -1.0
+        self._started_s = -1.0
         self._first = 0
 
     def line(self, text: str) -> None:
-        """Show a line about the file."""
-        if self._name is not None:
-            print(f"{self._name}: {text}", file=sys.stderr, flush=True)
+        """Write a line about the file."""
+        self.say(f"{self._name}: {text}")
 
     def update(self, received: int, total: int | None) -> None:
         """Show how far it is, now and then. Both are counts of bytes."""
-        now = time.monotonic()
         if self._started_s < 0:
-            self._started_s, self._first = now, received
-        if self._name is None or 0 <= self._shown_s > now - (0.2 if self._terminal else 30.0):
-            return
-        self._shown_s = now
-        of = f" of {total / 1e6:.1f} MB, {100 * received / total:.0f} %" if total else " MB"
-        text = f"downloading, {received / 1e6:.1f}{of}{self._rate(received)}"
-        if self._terminal:
-            print(f"\r\033[K{self._name}: {text}", end="", file=sys.stderr, flush=True)
-        else:
-            self.line(text)
-
-    def clear(self) -> None:
-        """Take the line that is kept up to date off the terminal."""
-        if self._terminal and self._shown_s >= 0:
-            print("\r\033[K", end="", file=sys.stderr, flush=True)
+            self._started_s, self._first = time.monotonic(), received
+        if self.is_due():
+            of = f" of {total / 1e6:.1f} MB, {100 * received / total:.0f} %" if total else " MB"
+            rate = self._rate(received)
+            self.show(f"{self._name}: downloading, {received / 1e6:.1f}{of}{rate}")
 
     def done(self, received: int) -> None:
-        """Show that the file is complete."""
+        """Say that the file is complete."""
         self.line(f"downloaded, {received / 1e6:.1f} MB{self._rate(received)}")
 
     def _rate(self, received: int) -> str:
@@ -98,7 +86,12 @@ class Transfer:
     """
 
     def __init__(
-        self, url: str, file: io.FileIO, validator_path: Path, timeout_s: float, show: Progress
+        self,
+        url: str,
+        file: io.FileIO,
+        validator_path: Path,
+        timeout_s: float,
+        show: DownloadProgress,
     ) -> None:
         """Prepare to complete a file.
 

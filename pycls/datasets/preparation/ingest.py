@@ -24,7 +24,6 @@ from pycls.datasets.preparation.duplicates import (
     make_content_keys,
 )
 from pycls.datasets.preparation.plan import Plan, describe_work, make_plan
-from pycls.datasets.preparation.progress import Progress
 from pycls.datasets.preparation.set_report import REPORT_FILE, describe_count
 from pycls.datasets.preparation.work_folder import (
     Journal,
@@ -39,6 +38,7 @@ from pycls.datasets.store.channel_sums import ChannelSums
 from pycls.datasets.store.store import ARRAY_FILES, IntArray
 from pycls.datasets.store.writer import SetFacts, count_images, finish_store, start_images
 from pycls.errors import DataError
+from pycls.progress import Progress
 
 _FILES_A_TASK = 64
 # A task's images: few enough that a kill costs little and all workers end together.

@@ -17,13 +17,13 @@ from pycls.datasets.preparation.plan import (
     compute_listing_digest,
     read_listing,
 )
-from pycls.datasets.preparation.progress import Progress
 from pycls.datasets.preparation.work_folder import WorkFolder
 from pycls.datasets.sources.sources import open_source
 from pycls.datasets.store.store import is_store, open_store
 from pycls.datasets.store.writer import SetFacts, remove_stale_partials, write_store
 from pycls.errors import ConfigError, DataError
 from pycls.files import exclusive_lock, naming
+from pycls.progress import Progress
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 

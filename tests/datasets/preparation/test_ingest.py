@@ -12,13 +12,13 @@ from archives import encode, make_image, pack, picture, write_tree
 
 from pycls.datasets.preparation.decode_work import DecodeFiles
 from pycls.datasets.preparation.prepare import prepare
-from pycls.datasets.preparation.progress import Progress
 from pycls.datasets.readers.base import Item
 from pycls.datasets.sources.decode import decode_image, fit_image
 from pycls.datasets.sources.sources import open_source
 from pycls.datasets.store.store import open_store, verify_store
 from pycls.datasets.store.writer import SetFacts, write_store
 from pycls.errors import ConfigError, DataError
+from pycls.progress import Progress
 
 KINDS = ("jpeg", "jpeg_grey", "jpeg_cmyk", "png", "bmp", "bmp32")
 CLASSES = ("cat", "dog", "eel")
@@ -28,6 +28,7 @@ class Recorder(Progress):
     """Keeps what it is told."""
 
     def __init__(self):
+        super().__init__()
         self.said, self.stages = [], {}
 
     def say(self, text):
@@ -245,10 +246,11 @@ class Stopper(Progress):
     """Interrupts as a stage begins."""
 
     def __init__(self, stage):
-        self._stage = stage
+        super().__init__()
+        self._last = stage
 
     def begin(self, stage, total, done=0, unit="images"):
-        if stage == self._stage:
+        if stage == self._last:
             raise KeyboardInterrupt
 
 
@@ -432,6 +434,7 @@ class Filler(Progress):
     """Fills a disk as soon as decoding begins."""
 
     def __init__(self, folder):
+        super().__init__()
         self._path = folder / "filler"
 
     def begin(self, stage, total, done=0, unit="images"):

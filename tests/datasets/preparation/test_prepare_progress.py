@@ -3,7 +3,7 @@ import re
 
 import pytest
 
-from pycls.datasets.preparation.progress import ProgressPrinter
+from pycls.progress import Progress
 
 
 class Terminal(io.StringIO):
@@ -18,7 +18,7 @@ def clock():
 
 
 def work(stream, clock, seconds=30):
-    printer = ProgressPrinter(stream, lambda: clock[0])
+    printer = Progress(stream, lambda: clock[0])
     printer.begin("decoding", 1000, 400)
     for _ in range(seconds):
         clock[0] += 1
@@ -43,17 +43,17 @@ def test_terminal_line_is_redrawn_and_gives_way_to_messages(clock):
     printer = work(stream, clock)
     printer.say("a word")
     printer.end(finished=False)
-    shown = [re.sub(r".*\r", "", line) for line in stream.getvalue().split("\n")]
+    shown = [re.sub(r".*\r\x1b\[K", "", line) for line in stream.getvalue().split("\n")]
     assert shown[1:-1] == [
         "a word",
         "decoding: 700 of 1,000 images (70 %), 10 images/s, 30 s left",
     ]
-    assert stream.getvalue().count("\r") == 60
+    assert stream.getvalue().count("\r") == 31
 
 
 def test_long_waits_and_sizes_are_in_units_a_reader_can_take_in(clock):
     stream = io.StringIO()
-    printer = ProgressPrinter(stream, lambda: clock[0])
+    printer = Progress(stream, lambda: clock[0])
     printer.begin("computing the checksum", 100_000_000_000, unit="bytes")
     clock[0] += 100
     printer.advance(1_000_000_000)

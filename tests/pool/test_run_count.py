@@ -4,7 +4,8 @@ import io
 
 import pytest
 
-from pycls.pool.progress import Progress, format_duration
+from pycls.pool.run_count import RunCount
+from pycls.progress import format_duration
 
 
 class Terminal(io.StringIO):
@@ -21,7 +22,7 @@ def test_durations(seconds, text):
 
 
 def test_estimate_knows_that_sweeps_differ():
-    progress = Progress({"short": 2, "long": 3}, 0, 2, io.StringIO())
+    progress = RunCount({"short": 2, "long": 3}, 0, 2, io.StringIO())
     progress.finished("short", "short/0", 1.0, "done")
     assert progress.seconds_left() == pytest.approx((1 * 1 + 3 * 1) / 2)
     progress.finished("long", "long/0", 10.0, "done")
@@ -30,7 +31,7 @@ def test_estimate_knows_that_sweeps_differ():
 
 def test_a_line_a_run_on_a_pipe():
     stream = io.StringIO()
-    progress = Progress({"a": 2}, 5, 1, stream)
+    progress = RunCount({"a": 2}, 5, 1, stream)
     progress.finished("a", "a/0", 3.21, "done")
     progress.finished("a", "a/1", 1.0, "FAILED (x)")
     assert stream.getvalue().splitlines() == [
@@ -41,9 +42,9 @@ def test_a_line_a_run_on_a_pipe():
 
 def test_one_live_line_on_a_terminal_and_failures_stay():
     stream = Terminal()
-    progress = Progress({"a": 3}, 0, 1, stream)
+    progress = RunCount({"a": 3}, 0, 1, stream)
     for i, outcome in enumerate(["done", "FAILED (x)", "done"]):
         progress.finished("a", f"a/{i}", 1.0, outcome)
-    progress.close()
+    progress.clear()
     assert stream.getvalue().count("\n") == 1
     assert stream.getvalue().endswith("\r\x1b[K")
