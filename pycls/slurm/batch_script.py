@@ -66,14 +66,14 @@ def script_text(
         )
     output = _OUTPUT["single" if count is None else "array"]
     further = {
-        **{name: _plain(value) for name, value in options.sbatch.items()},
+        **{n: _plain(v) for n, v in {**options.sbatch, **options.given_to_sbatch}.items()},
         "signal": f"{_SIGNAL}@{options.signal_before_s}",
         "requeue": True,
         "output": f"{_escaped(_plain(str(folder)), '%')}/{output}",
     }
     writer = ScriptWriter(folder)
     writer.update_parameters(
-        **{name: value for name, value in _parameters(options).items() if value not in (None, "")},
+        **{name: value for name, value in _shares(options).items() if value is not None},
         job_name=_plain(job_name),
         dependency=dependency,
         setup=[_UNTOLD, *options.setup, *_environment(code)],
@@ -86,8 +86,8 @@ def script_text(
     return writer.text(command, count, throttle or count or 1)
 
 
-def _parameters(options: LaunchOptions) -> Mapping[str, Any]:
-    """Return what a job is given, by submitit's names; None or "": not asked for."""
+def _shares(options: LaunchOptions) -> Mapping[str, Any]:
+    """Return the shares of the cluster that a job asks for, by submitit's names; None: not."""
     several = options.nodes > 1
     gpus = options.gpus_of_node if options.gpus_of_node and not options.gres else None
     return {
@@ -95,14 +95,7 @@ def _parameters(options: LaunchOptions) -> Mapping[str, Any]:
         "ntasks_per_node": options.gpus_of_node if several else 1,
         "cpus_per_task": options.cpus_per_gpu if several else options.cpus_of_node,
         "gpus_per_node": gpus,
-        "gres": options.gres,
         "mem": f"{round(options.mem_of_node * 1024)}M" if options.mem_of_node else None,
-        "time": options.time_limit,
-        "constraint": _plain(options.gpu_type),
-        "partition": _plain(options.partition),
-        "account": _plain(options.account),
-        "qos": _plain(options.qos),
-        "comment": _plain(options.comment),
     }
 
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 
 from pycls.errors import PyclsError
-from pycls.slurm.options import OWN_SBATCH
+from pycls.slurm.options import OWN_SBATCH, SITE_SBATCH
 
 # Slurm's commands try by themselves for MessageTimeout, 10 to 100 seconds. sbatch also waits for
 # room in the queue, two minutes.
@@ -42,9 +42,7 @@ _HINTS = (
 )  # fmt: skip
 _FULL = re.compile(r"MaxSubmitJob|queue full|temporarily unable")
 
-# sbatch's variables stand above what a script says. These are the site's or the user's to set,
-# where no key of LAUNCH does.
-_FREE = ("account", "partition", "qos", "constraint")
+# sbatch's variables stand above what a script says.
 _IN_A_SCRIPT = re.compile(r"^#SBATCH --([a-z0-9-]+)", re.MULTILINE)
 _VARIABLES = {"array": "ARRAY_INX", "mem": "MEM_PER_NODE", "time": "TIMELIMIT"}
 _OF_ALL_COMMANDS = ("SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_JWT")
@@ -211,7 +209,7 @@ def submission_environment(environ: Mapping[str, str], script: str) -> dict[str,
         script: the script's text.
     """
     in_script = set(_IN_A_SCRIPT.findall(script))
-    decided = in_script | {name for name in OWN_SBATCH if name not in _FREE}
+    decided = in_script | {name for name in OWN_SBATCH if name not in SITE_SBATCH}
     dropped = {f"SBATCH_{_VARIABLES.get(n, n.upper().replace('-', '_'))}" for n in decided}
     if "SLURM_JOB_ID" in environ:
         dropped |= set(_GPUS_OF_A_JOB)

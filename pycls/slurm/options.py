@@ -35,30 +35,6 @@ _DEFAULT_SIGNAL_BEFORE_S = 120
 _GPU_GRES = re.compile(r"(?:gres[/:])?gpu(?::[A-Za-z][^:=(]*)?(?:[:=](\d+))?(?:\(.*\))?")
 
 Where = Callable[..., str]
-_SIZE = "it follows from NUM_GPUS, GPUS_PER_NODE, CPUS_PER_GPU and MEM_PER_GPU (or give GRES)"
-_FIXED = "how jobs are run depends on it, so it cannot be changed"
-# Options of sbatch that other keys of LAUNCH, or the launcher itself, decide.
-OWN_SBATCH: dict[str, str] = {
-    "account": "give ACCOUNT", "comment": "give COMMENT", "constraint": "give GPU_TYPE",
-    "gres": "give GRES", "partition": "give PARTITION", "qos": "give QOS",
-    "time": "give TIME_LIMIT, in minutes", "signal": "give SIGNAL_BEFORE, in seconds",
-    **dict.fromkeys(
-        (
-            "cpus-per-gpu", "cpus-per-task", "gpus", "gpus-per-node", "gpus-per-socket",
-            "gpus-per-task", "mem", "mem-per-cpu", "mem-per-gpu", "nodes", "ntasks",
-            "ntasks-per-core", "ntasks-per-gpu", "ntasks-per-node", "ntasks-per-socket",
-        ),
-        _SIZE,
-    ),
-    **dict.fromkeys(
-        (
-            "array", "chdir", "clusters", "dependency", "error", "help", "job-name",
-            "no-requeue", "open-mode", "output", "parsable", "quiet", "requeue", "test-only",
-            "usage", "verbose", "version", "wait", "wrap",
-        ),
-        _FIXED,
-    ),
-}  # fmt: skip
 
 
 def _key_name(*keys: str | int) -> str:
@@ -96,9 +72,28 @@ def _sbatch_options(value: Any) -> str:
     return ""
 
 
-def _declare(default: Any, check: Check, mixed: bool = False) -> Any:
-    """Declare a key: the field of its value."""
-    return field(metadata={"key": Key(default, check, mixed)})
+def _declare(
+    default: Any,
+    check: Check,
+    mixed: bool = False,
+    *,
+    sbatch: str = "",
+    unit: str = "",
+    from_site: bool = False,
+) -> Any:
+    """Declare a key: the field of its value.
+
+    Args:
+        default: see :class:`~pycls.checked_keys.Key`, as for the next two.
+        check: what is wrong with a value.
+        mixed: whether a word of a command line is YAML although the default is a text.
+        sbatch: the option of sbatch, by its long name, whose value this is; "": none.
+        unit: of the value, where that is not what the option's name says.
+        from_site: whether the option's SBATCH_ variable, which a site or a user may have set,
+            holds where the key is empty.
+    """
+    metadata = {"key": Key(default, check, mixed), "sbatch": sbatch, "from_site": from_site}
+    return field(metadata={**metadata, "unit": f", in {unit}" if unit else ""})
 
 
 @dataclass(frozen=True)
@@ -122,19 +117,21 @@ class LaunchOptions:
     # jobs of a launch in the queue at a time; 0: what the cluster allows
     max_jobs: int = _declare(0, count_from(0))
     max_retry: int = _declare(3, count_from(0))  # how often a failed run is tried again
-    time_limit: int = _declare(4200, count_from(1))  # of a job, in minutes
+    time_limit: int = _declare(4200, count_from(1), sbatch="time", unit="minutes")  # of a job
     # seconds before the limit at which a job is told, or "auto"; see :attr:`signal_before_s`
     signal_before: int | str = _declare("auto", check_auto_or_count, mixed=True)
     # CPU cores for each GPU; of a CPU job: its cores
     cpus_per_gpu: int = _declare(10, count_from(1))
     # GB for each GPU; of a CPU job: its memory; 0: not asked for
     mem_per_gpu: float = _declare(60, check_amount)
-    gpu_type: str = _declare("", check_line)  # a constraint on nodes
-    gres: str = _declare("", check_line)  # asked for in place of GPUs by their number
-    partition: str = _declare("", check_line)  # where jobs go; "": the cluster's default
-    account: str = _declare("", check_line)  # who pays
-    qos: str = _declare("", check_line)  # quality of service
-    comment: str = _declare("", check_line)  # goes with each job
+    # a feature that nodes must have
+    gpu_type: str = _declare("", check_line, sbatch="constraint", from_site=True)
+    gres: str = _declare("", check_line, sbatch="gres")  # in place of GPUs by their number
+    # where jobs go; "": the cluster's default
+    partition: str = _declare("", check_line, sbatch="partition", from_site=True)
+    account: str = _declare("", check_line, sbatch="account", from_site=True)  # who pays
+    qos: str = _declare("", check_line, sbatch="qos", from_site=True)  # quality of service
+    comment: str = _declare("", check_line, sbatch="comment")  # goes with each job
     setup: Sequence[str] = _declare([], _commands)  # shell commands before Python starts
     # folder of the environment whose Python runs the jobs
     conda_env: str = _declare("", check_line)
@@ -184,6 +181,12 @@ class LaunchOptions:
         """Keys and values that a run's configuration gets beside its file."""
         return ["NUM_GPUS", str(self.num_gpus)] if self.num_gpus > 1 else []
 
+    @property
+    def given_to_sbatch(self) -> dict[str, Any]:
+        """Options of sbatch, by their long names, that single keys give; without empty ones."""
+        given = {f.metadata["sbatch"]: getattr(self, f.name) for f in _GIVEN_TO_SBATCH}
+        return {name: value for name, value in given.items() if value != ""}
+
     def to_dict(self) -> dict[str, Any]:
         """Return {key as in a file: value} that :meth:`from_dict` and JSON take."""
         values = {key: getattr(self, key.lower()) for key in LAUNCH_KEYS}
@@ -203,6 +206,36 @@ class LaunchOptions:
 LAUNCH_KEYS: dict[str, Key] = {
     f.name.upper(): f.metadata["key"] for f in fields(LaunchOptions) if f.metadata
 }
+
+_GIVEN_TO_SBATCH = [f for f in fields(LaunchOptions) if f.metadata.get("sbatch")]
+_SIZE = "it follows from NUM_GPUS, GPUS_PER_NODE, CPUS_PER_GPU and MEM_PER_GPU (or give GRES)"
+_FIXED = "how jobs are run depends on it, so it cannot be changed"
+# Options of sbatch that other keys of LAUNCH, or the launcher itself, decide.
+OWN_SBATCH: dict[str, str] = {
+    **{
+        f.metadata["sbatch"]: f"give {f.name.upper()}{f.metadata['unit']}"
+        for f in _GIVEN_TO_SBATCH
+    },
+    "signal": "give SIGNAL_BEFORE, in seconds",
+    **dict.fromkeys(
+        (
+            "cpus-per-gpu", "cpus-per-task", "gpus", "gpus-per-node", "gpus-per-socket",
+            "gpus-per-task", "mem", "mem-per-cpu", "mem-per-gpu", "nodes", "ntasks",
+            "ntasks-per-core", "ntasks-per-gpu", "ntasks-per-node", "ntasks-per-socket",
+        ),
+        _SIZE,
+    ),
+    **dict.fromkeys(
+        (
+            "array", "chdir", "clusters", "dependency", "error", "help", "job-name",
+            "no-requeue", "open-mode", "output", "parsable", "quiet", "requeue", "test-only",
+            "usage", "verbose", "version", "wait", "wrap",
+        ),
+        _FIXED,
+    ),
+}  # fmt: skip
+# Those of them whose SBATCH_ variables are the site's or the user's to set.
+SITE_SBATCH = [f.metadata["sbatch"] for f in _GIVEN_TO_SBATCH if f.metadata["from_site"]]
 
 
 def read_options(

@@ -1,14 +1,16 @@
 """LAUNCH keys of sweep files, study files and command lines."""
 
 import json
+import re
 from dataclasses import fields, replace
+from pathlib import Path
 
 import pytest
 import yaml
 from sweep_files import PYCLS, RATES, write
 
 from pycls.errors import ConfigError
-from pycls.slurm.options import LaunchOptions, override, read_options
+from pycls.slurm.options import LAUNCH_KEYS, LaunchOptions, override, read_options
 from pycls.study.file import load_study_file
 from pycls.sweep.file import load_sweep_cfg
 from pycls.sweep.keys import defaults
@@ -36,6 +38,19 @@ def of_study(folder, changes, name="study.yaml"):
 def test_each_key_is_an_option_and_each_option_a_key():
     names = [field.name.upper() for field in fields(LaunchOptions) if field.name != "where"]
     assert names == list(defaults()["LAUNCH"])
+
+
+def test_the_table_in_the_docs_has_each_key_with_its_default():
+    text = (Path(__file__).parents[2] / "docs" / "formats.md").read_text()
+    table = text.split("## How runs are launched")[1].split("\n## ")[0]
+    found = {}
+    for line in table.splitlines():
+        if line.startswith("| `"):
+            keys, default, _ = line.strip("|").split(" | ", 2)
+            found |= dict.fromkeys(re.findall("`([A-Z_]+)`", keys), default.strip(" `"))
+    assert list(found) == list(LAUNCH_KEYS)
+    for key, default in found.items():
+        assert yaml.safe_load(default) == LAUNCH_KEYS[key].default, key
 
 
 def test_the_defaults_name_no_cluster():

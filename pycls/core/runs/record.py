@@ -59,7 +59,9 @@ def has_failed_for_good(record: Mapping[str, Any] | None, max_retry: int | None)
     status = (record or {}).get("status")
     if status == "done":
         return False
-    return status == "failed" if max_retry is None else len(failures_of(record)) > max_retry
+    if max_retry is None:
+        return status == "failed"
+    return len(failures_of(record)) > max_retry
 
 
 def is_unfinished(record: Mapping[str, Any] | None, max_retry: int | None) -> bool:
