@@ -1,6 +1,9 @@
 """Logs of runs as our formatter writes them, with errors that name start and epoch."""
 
+from pathlib import Path
+
 from pycls.core.runs.log import RunLog
+from pycls.results.log_records import LogData, find_records
 
 CFG = {
     "MODEL": {"TYPE": "anynet", "NUM_CLASSES": 10},
@@ -38,3 +41,11 @@ def write_start(path, epochs, last, offset=0.0, cfg=CFG, complexity=COMPLEXITY, 
         for epoch in epochs:
             write_epoch(log, epoch, last, 50.0 - epoch + offset, **options)
     return path
+
+
+def parse_log(path):
+    """Return what a run's log holds; nothing where there is no file."""
+    data = LogData()
+    for kind, record in find_records(Path(path).read_bytes() if Path(path).exists() else b""):
+        data.add(kind, record)
+    return data

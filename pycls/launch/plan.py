@@ -176,7 +176,7 @@ def _taken_out(ledger: Ledger, slurm: Slurm) -> set[str]:
             job = f"{submission.job_id}_{index}" if asks else ""
             last |= {run["id"]: (is_out, job) for run in chunk}
     ends = slurm.end_states({job for _, job in last.values() if job})
-    taken = {job for job, end in ends.items() if end.state.startswith(_TAKEN_OUT)}
+    taken = {job for job, end in ends.items() if end.startswith(_TAKEN_OUT)}
     return {run for run, (is_out, job) in last.items() if is_out or job in taken}
 
 

@@ -40,8 +40,7 @@ def settle(ledger: Ledger, slurm: Slurm, queue: Sequence[QueuedJob]) -> None:
     ends = slurm.end_states([f"{s.job_id}_{index}" for s, index, _ in lost]) if lost else {}
     for submission, index, state in lost:
         job = f"{submission.job_id}_{index}"
-        end = ends.get(job)
-        _settle_lost(submission, index, state or JobState("", job=job), end.state if end else "")
+        _settle_lost(submission, index, state or JobState("", job=job), ends.get(job, ""))
 
 
 def _find_in_slurm(submission: Submission, queue: Sequence[QueuedJob]) -> None:

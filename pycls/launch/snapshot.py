@@ -60,12 +60,6 @@ def snapshot_code(folder: str | os.PathLike[str]) -> Path:
     return copy
 
 
-def snapshot_dir_of_running_code() -> Path | None:
-    """Return the copy that this process runs from, for PYTHONPATH; None: it is no copy."""
-    root = Path(pycls.__file__).resolve().parent.parent
-    return root if (root / SNAPSHOT_FILE).is_file() else None
-
-
 def _read_package(package: Path) -> Iterator[tuple[str, bytes]]:
     """Yield the relative path and content of each file that belongs to the package."""
     for parent, folders, names in os.walk(package):

@@ -27,7 +27,6 @@ from pycls.slurm.records import QueuedJob
 # Runs in these states are not settled: something is to come of them without anybody's doing.
 _UNSETTLED = ("planned", "queued", "running")
 _TO_COME = ("planned", "queued", "running", "stopped")
-_LONGEST_WATCH_S = 86_400.0
 # Slurm's states of jobs that wait.
 _WAITING = ("PENDING", "REQUEUED", "REQUEUE_HOLD", "SPECIAL_EXIT")
 

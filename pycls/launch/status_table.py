@@ -6,22 +6,20 @@ import sys
 import textwrap
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, TextIO
+from typing import TextIO
 
 from pycls.errors import ConfigError
 from pycls.launch.live_jobs import STATES
-from pycls.launch.status import _LONGEST_WATCH_S, Status, find_status
+from pycls.launch.status import QueueStatus, RunStatus, Status, TimeLeft, find_status
 from pycls.launch.work import Work
 from pycls.progress import format_duration
 from pycls.slurm.client import Slurm
-
-if TYPE_CHECKING:
-    from pycls.launch.status import QueueStatus, RunStatus, TimeLeft
 
 _MOST_RUNNING = 20
 _MOST_REASONS = 10
 _SHORTEST_NAME = 8
 _SHORTEST_WRAP = 40
+_LONGEST_WATCH_S = 86_400.0
 _ELLIPSIS = "…"
 
 # Slurm's reasons for which a job does not start until somebody does something, and what.
@@ -39,7 +37,7 @@ _HELD = (
 )  # fmt: skip
 
 
-def table(status: "Status", width: int | None = None) -> str:
+def table(status: Status, width: int | None = None) -> str:
     """Return a status as text for a reader.
 
     Args:
@@ -79,7 +77,7 @@ def fit_to_screen(text: str, height: int) -> str:
     return "\x1b[H" + "".join(f"{line}\x1b[K\n" for line in lines) + "\x1b[J"
 
 
-def _count_lines(status: "Status", width: int | None) -> list[str]:
+def _count_lines(status: Status, width: int | None) -> list[str]:
     rows: list[tuple[str, ...]] = [("sweep", "runs", *STATES)]
     for sweep, states in [*status.sweeps.items(), ("total", status.counts)]:
         numbers = [sum(states.values()), *(states[state] for state in STATES)]
@@ -90,7 +88,7 @@ def _count_lines(status: "Status", width: int | None) -> list[str]:
     return lines
 
 
-def _running_lines(running: Sequence["RunStatus"], width: int | None) -> list[str]:
+def _running_lines(running: Sequence[RunStatus], width: int | None) -> list[str]:
     if not running:
         return []
     rows = [("running", "job", "host", "epoch", "images/s", "time left")]
@@ -102,7 +100,7 @@ def _running_lines(running: Sequence["RunStatus"], width: int | None) -> list[st
     return [*_align(rows, width, text_columns=3), *_more(len(running), _MOST_RUNNING)]
 
 
-def _reason_lines(runs: Sequence["RunStatus"], state: str, width: int | None) -> list[str]:
+def _reason_lines(runs: Sequence[RunStatus], state: str, width: int | None) -> list[str]:
     found = [run for run in runs if run.state == state]
     lines = [f"{state}:"] if found else []
     for run in found[:_MOST_REASONS]:
@@ -114,7 +112,7 @@ def _reason_lines(runs: Sequence["RunStatus"], state: str, width: int | None) ->
     return [*lines, *_more(len(found), _MOST_REASONS)]
 
 
-def _slurm_lines(slurm: "QueueStatus", width: int | None) -> list[str]:
+def _slurm_lines(slurm: QueueStatus, width: int | None) -> list[str]:
     if slurm.problem:
         text = (
             f"Slurm could not be asked: {slurm.problem}. Runs whose jobs wait in its queue are "
@@ -136,7 +134,7 @@ def _slurm_lines(slurm: "QueueStatus", width: int | None) -> list[str]:
     return lines
 
 
-def _left_lines(left: "TimeLeft", width: int | None) -> list[str]:
+def _left_lines(left: TimeLeft, width: int | None) -> list[str]:
     if not left.runs:
         return []
     if left.seconds is None:
@@ -149,7 +147,7 @@ def _left_lines(left: "TimeLeft", width: int | None) -> list[str]:
     return _wrap(text, width)
 
 
-def _advice_lines(status: "Status", width: int | None) -> list[str]:
+def _advice_lines(status: Status, width: int | None) -> list[str]:
     lines = []
     for why, command in status.advice:
         # Commands are to be copied: they are neither cut nor wrapped.

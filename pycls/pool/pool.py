@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from pycls import errors
+from pycls.core.runs.interruption import stop_signals_to
 from pycls.core.runs.lease import find_owner
 from pycls.core.runs.process_identity import this_process
 from pycls.core.runs.record import add_failure, failures_of, has_failed_for_good, read_record
@@ -114,7 +115,7 @@ def run_jobs(
     )
     pool = _Pool(jobs, seats, rules, start, switch, progress)
     parent = os.getppid() if stop_with_parent else None
-    with switch.signals_taken() if stop is None else nullcontext():
+    with stop_signals_to(switch.receive) if stop is None else nullcontext():
         try:
             while not pool.is_over():
                 if parent is not None and os.getppid() != parent and not switch:

@@ -1,4 +1,4 @@
-"""Stop signals that come before anything can act on them: remembered, and sent again."""
+"""Stop signals of a pool and of its workers: what they ask for, and those that come early."""
 
 import os
 import queue
@@ -35,22 +35,8 @@ class StopSwitch:
         self.names.append(name)
         self.at_once = self.at_once or at_once
 
-    @contextmanager
-    def signals_taken(self) -> Iterator[None]:
-        """Be pressed by the stop signals while the context lasts (in the main thread only).
-
-        A second Ctrl-C means at once. A signal that is ignored stays so: a shell does that for
-        what it runs in the background.
-        """
-        taken = [s for s in STOP_SIGNALS if signal.getsignal(s) != signal.SIG_IGN]
-        before = {number: signal.signal(number, self._receive) for number in taken}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-    def _receive(self, number: int, frame: FrameType | None) -> None:
+    def receive(self, number: int, frame: FrameType | None = None) -> None:
+        """Be pressed by a signal; a second Ctrl-C means at once."""
         name = signal.Signals(number).name
         self.press(name, at_once=number == signal.SIGINT and name in self.names)
 

@@ -12,10 +12,8 @@ that is not above the one before. The rules:
 * Epochs that a later start has not come to again stay.
 """
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from pycls.core.runs import log
@@ -157,18 +155,6 @@ class LogData:
         self._pending = dict(state["pending"])
         self._reached = dict(state["reached"])
         self._opened = set(state["opened"])
-
-
-def parse_log(path: str | os.PathLike[str]) -> LogData:
-    """Read a run's log; an empty one where there is no file."""
-    data = LogData()
-    try:
-        content = Path(path).read_bytes()
-    except FileNotFoundError:
-        return data
-    for kind, record in find_records(content):
-        data.add(kind, record)
-    return data
 
 
 def to_columns(data: LogData) -> dict[str, Any]:

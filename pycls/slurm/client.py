@@ -1,4 +1,4 @@
-"""Slurm, by its own commands: limits, partitions, submitting, the queue, and how jobs ended."""
+"""The client of Slurm, by its own commands: limits, partitions, submitting, queue, ends of jobs."""
 
 import os
 import re
@@ -14,7 +14,6 @@ from pycls.slurm.options import LaunchOptions
 from pycls.slurm.records import (
     ENDED_FORMAT,
     QUEUE_FORMAT,
-    EndState,
     Limits,
     Partition,
     QueuedJob,
@@ -25,16 +24,6 @@ from pycls.slurm.records import (
     read_queue,
 )
 from pycls.yaml_sections import near_miss
-
-__all__ = [
-    "EndState",
-    "Limits",
-    "Partition",
-    "QueuedJob",
-    "Slurm",
-    "SlurmError",
-    "SlurmUnreachableError",
-]
 
 _IDS_OF_A_CALL = 200
 _GONE = ("Invalid job id", "already completing or completed", "Job/step already")
@@ -96,8 +85,6 @@ class Slurm:
         return Limits(
             max_array_size=max(1, min(size, int(tasks[1])) if tasks else size),
             max_jobs=int(config.get("MaxJobCount", "10000")),
-            version=config.get("SLURM_VERSION", ""),
-            cluster=config.get("ClusterName", ""),
             accounting="none" not in config.get("AccountingStorageType", "none"),
         )
 
@@ -151,16 +138,10 @@ class Slurm:
         text = Path(script).read_text(encoding="utf-8")
         return sbatch(os.fspath(script), text, self._patience_s)
 
-    def jobs(
-        self, ids: Iterable[int] | None = None, names: Iterable[str] | None = None
-    ) -> list[QueuedJob]:
+    def jobs(self) -> list[QueuedJob]:
         """Return this user's jobs that have not ended, elements of arrays one by one.
 
         One call of squeue, however many there are.
-
-        Args:
-            ids: only those of these arrays and jobs.
-            names: only those of these names.
         """
         # squeue itself waits for a controller that is gone for as long as half a minute.
         self._wait_for_controller()
@@ -168,14 +149,7 @@ class Slurm:
             "squeue", "--noheader", "--array", "--all", f"--user={os.getuid()}",
             f"--format={QUEUE_FORMAT}",
         )  # fmt: skip
-        wanted_ids = None if ids is None else set(ids)
-        wanted_names = None if names is None else set(names)
-        return [
-            job
-            for job in read_queue(text)
-            if (wanted_ids is None or job.array_id in wanted_ids)
-            and (wanted_names is None or job.name in wanted_names)
-        ]
+        return read_queue(text)
 
     def cancel(self, ids: Iterable[int | str]) -> None:
         """Take jobs out of the queue, or stop them; those that have ended are passed over.
@@ -218,12 +192,8 @@ class Slurm:
             raise
         return True
 
-    def end_state(self, job: int | str) -> EndState | None:
-        """Return how a job ended; None: it has not, or nobody knows any more."""
-        return self.end_states([job]).get(str(job))
-
-    def end_states(self, jobs: Iterable[int | str]) -> dict[str, EndState]:
-        """Return how jobs ended, those of which it is known.
+    def end_states(self, jobs: Iterable[int | str]) -> dict[str, str]:
+        """Return how jobs ended, in Slurm's words; those of which it is known.
 
         The controller knows for some minutes (MinJobAge), and `sacct`, where accounting is on,
         after some seconds and for long.
@@ -243,13 +213,13 @@ class Slurm:
             found |= self._ask_accounting(missing)
         return {job: found[job] for job in wanted if job in found}
 
-    def _ask_accounting(self, jobs: Sequence[str]) -> dict[str, EndState]:
-        found: dict[str, EndState] = {}
+    def _ask_accounting(self, jobs: Sequence[str]) -> dict[str, str]:
+        found: dict[str, str] = {}
         for part in _parts(list(dict.fromkeys(job.split("_")[0] for job in jobs))):
             try:
                 text = self._ask(
                     "sacct", "--allocations", "--noheader", "--parsable2",
-                    "--format=JobID,State,ExitCode", f"--jobs={','.join(part)}",
+                    "--format=JobID,State", f"--jobs={','.join(part)}",
                 )  # fmt: skip
             except SlurmError:
                 return found  # nothing may depend on accounting

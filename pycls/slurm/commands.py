@@ -1,4 +1,4 @@
-"""Calling Slurm's commands: their environment, their time, and what their failures mean."""
+"""Calls of Slurm's commands: their environment, their time, and what their failures mean."""
 
 import os
 import re
@@ -111,13 +111,7 @@ def ask(command: str, *arguments: str, patience_s: float) -> str:
             is_silence = any(text in said for text in _NO_ANSWER)
         if not is_silence:
             raise SlurmError(f"{command} failed: {said}", said)
-        if time.monotonic() >= deadline:
-            raise SlurmUnreachableError(
-                f"Slurm's controller does not answer ({command}: {said}); try again in a while, "
-                "and look at 'scontrol ping'",
-                said,
-            )
-        time.sleep(_PAUSE_S)
+        _pause(deadline, command, said, "try again")
 
 
 def sbatch(script: str, text: str, patience_s: float) -> int:
@@ -151,13 +145,18 @@ def sbatch(script: str, text: str, patience_s: float) -> int:
             raise _refused(said)
         if not any(text in said for text in _NO_CONNECTION):
             raise _unknown(f"sbatch: {said}")
-        if time.monotonic() >= deadline:
-            raise SlurmUnreachableError(
-                f"Slurm's controller does not answer (sbatch: {said}); nothing was submitted; give "
-                "the same command again in a while, and look at 'scontrol ping'",
-                said,
-            )
-        time.sleep(_PAUSE_S)
+        _pause(deadline, "sbatch", said, "nothing was submitted; give the same command again")
+
+
+def _pause(deadline: float, command: str, said: str, advice: str) -> None:
+    """Wait a moment for the controller, or give up when it is time."""
+    if time.monotonic() >= deadline:
+        raise SlurmUnreachableError(
+            f"Slurm's controller does not answer ({command}: {said}); {advice} in a while, and "
+            "look at 'scontrol ping'",
+            said,
+        )
+    time.sleep(_PAUSE_S)
 
 
 def _refused(said: str) -> SubmissionRefusedError:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from run_logs import parse_log
 
 from pycls.core.runs import paths as checkpoint_paths
 from pycls.core.runs.lease import run_lease
@@ -15,7 +16,6 @@ from pycls.core.tester import test_model as measure_errors
 from pycls.core.trainer import train_model
 from pycls.core.weights import checkpoint
 from pycls.errors import CheckpointError, ConfigError, DataError, LeaseHeldError, RunError
-from pycls.results.log_records import parse_log
 
 
 def weights(cfg, epoch=None):

@@ -131,9 +131,7 @@ def submit(work, chunks, job_id=7, kind="runs"):
 
 
 def queued(submission, index, state="PENDING", reason="Priority"):
-    return QueuedJob(
-        submission.job_id, index, submission.job_id, submission.name, state, reason, "", "", "debug"
-    )
+    return QueuedJob(submission.job_id, index, submission.name, state, reason, "")
 
 
 def states_of(status):
@@ -465,7 +463,7 @@ def test_a_watch_goes_on_as_long_as_slurm_has_jobs(sweep):
     begin(work, 0, "done", EPOCHS)
     assert find_status(work, None).is_settled
     follow_up = submit(work, [[]], kind="follow-up")
-    job = QueuedJob(7, None, 7, follow_up.name, "PENDING", "Dependency", "", "", "debug")
+    job = QueuedJob(7, None, follow_up.name, "PENDING", "Dependency", "")
     assert not find_status(work, Queue(job)).is_settled
 
 

@@ -262,7 +262,7 @@ def test_places_of_arrays_that_ended_go_to_others(slurm, tmp_path):
     run("scancel", str(first.job_id))
 
     def running():
-        jobs = Slurm().jobs([second.job_id])
+        jobs = [job for job in Slurm().jobs() if job.array_id == second.job_id]
         return sum(job.state == "RUNNING" for job in jobs)
 
     wait_until(lambda: running() == 3, what="the places of the first array")

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
+from run_logs import parse_log
+
 from pycls.results.collect_study import log_tail
-from pycls.results.log_records import parse_log
 
 
 def stats(kind, epoch, **fields):

@@ -6,11 +6,11 @@ import os
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from run_logs import write_start
+from run_logs import parse_log, write_start
 
 from pycls.results import log_cache
 from pycls.results.log_cache import LogCache
-from pycls.results.log_records import parse_log, to_columns
+from pycls.results.log_records import to_columns
 
 
 def last_error(name, log):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from run_logs import CFG, write_start
+from run_logs import CFG, parse_log, write_start
 
 from pycls.core.runs.log import STATS_TAG
 from pycls.results.log_records import (
@@ -15,7 +15,6 @@ from pycls.results.log_records import (
     LogData,
     find_records,
     from_columns,
-    parse_log,
     to_columns,
 )
 

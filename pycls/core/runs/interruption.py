@@ -1,8 +1,8 @@
-"""Being asked to stop: signals become a flag that the training looks at between steps."""
+"""Requests to stop: signals become a flag that the training looks at between steps."""
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -41,11 +41,21 @@ def stop_requests() -> Iterator[StopRequest]:
     if threading.current_thread() is not threading.main_thread():
         yield request
         return
-    # A signal that is ignored stays so: a worker leaves Ctrl-C to its driver.
-    taken = [s for s in STOP_SIGNALS if signal.getsignal(s) != signal.SIG_IGN]
-    before = {number: signal.signal(number, request.receive) for number in taken}
-    try:
+    with stop_signals_to(request.receive):
         yield request
+
+
+@contextmanager
+def stop_signals_to(receive: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Have a function called at the stop signals while the context lasts, in the main thread.
+
+    A signal that is ignored stays so: a worker leaves Ctrl-C to its driver, and a shell ignores
+    it for what it runs in the background.
+    """
+    taken = [s for s in STOP_SIGNALS if signal.getsignal(s) != signal.SIG_IGN]
+    before = {number: signal.signal(number, receive) for number in taken}
+    try:
+        yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

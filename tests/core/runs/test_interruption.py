@@ -10,6 +10,7 @@ import pytest
 import torch
 import training_jobs
 from processes import HANG_S, wait_until
+from run_logs import parse_log
 
 from pycls.core.config.load import dump_cfg
 from pycls.core.runs import paths
@@ -18,7 +19,6 @@ from pycls.core.runs.record import read_record
 from pycls.core.trainer import train_model
 from pycls.core.weights import checkpoint, resume_point
 from pycls.errors import CheckpointError, RunInterruptedError
-from pycls.results.log_records import parse_log
 
 pytestmark = pytest.mark.slow
 
