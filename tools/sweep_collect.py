@@ -12,7 +12,7 @@ from pathlib import Path
 from pycls.core.cli import positive_int
 from pycls.cores import usable_cores
 from pycls.errors import ConfigError, run_tool
-from pycls.results.collect_sweep import Collected, collect_sweep, count_states
+from pycls.results.collect_sweep import Collected, collect_sweep
 from pycls.sweep.file import add_overrides, add_root_dir, load_sweep_cfg
 
 _MOST_SHOWN = 10
@@ -75,7 +75,7 @@ def _choose(args: argparse.Namespace) -> tuple[Path, str]:
 
 
 def _report(folder: Path, collected: Collected, seconds: float) -> None:
-    states = ", ".join(f"{count:,} {state}" for state, count in count_states(collected).items())
+    states = ", ".join(f"{count:,} {state}" for state, count in collected.counts.items())
     print(f"{folder}: {len(collected.statuses):,} runs: {states}")
     if not collected.paths:
         print("  no run has begun; nothing was written")

@@ -1,1 +1,1 @@
-"""Launching a study or sweep, here or on Slurm, following it up, and its status."""
+"""Launches of a study or sweep, here or on Slurm: submission, follow-up and status."""

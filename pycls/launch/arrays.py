@@ -91,8 +91,8 @@ class Arrays:
         Raises:
             PyclsError: it was not submitted, or nobody knows if it was.
         """
-        described = describe_chunks(chunks)
-        return self._submit(self._ledger.add(self._work.title, described, settings), after)
+        planned = [[run.planned() for run in chunk] for chunk in chunks]
+        return self._submit(self._ledger.add(self._work.title, planned, settings), after)
 
     def submit_follow_up(
         self, options: LaunchOptions, code: Path, after: Sequence[int]
@@ -129,22 +129,6 @@ class Arrays:
             raise
         submission.mark_submitted(job_id)
         return submission
-
-
-def describe_chunks(chunks: Sequence[Sequence[WorkRun]]) -> list[list[dict[str, str]]]:
-    """Return the runs of each job as a plan holds them."""
-    return [
-        [
-            {
-                "id": run.id,
-                "group": run.group,
-                "cfg": str(run.cfg.resolve()),
-                "out_dir": str(run.out_dir.resolve()),
-            }
-            for run in chunk
-        ]
-        for chunk in chunks
-    ]
 
 
 def _srun_command(options: LaunchOptions) -> list[str]:

@@ -1,4 +1,4 @@
-"""Dividing runs into jobs: what one job trains, one after another or several at once."""
+"""The division of runs into jobs, each of which trains some, one after another or at once."""
 
 from collections.abc import Sequence
 from typing import TypeVar
@@ -21,7 +21,7 @@ def divide(
 ) -> list[list[T]]:
     """Return the runs of each job, in their order.
 
-    A job's runs shall take most of the time limit, as start-up and waiting in the queue are
+    A job's runs should take most of the time limit, as start-up and waiting in the queue are
     paid once a job; but not so much that fewer jobs than may run at a time are needed. A run
     longer than the limit is a job of its own, which goes back to the queue at the limit. Where
     nobody knows how long a run takes, each is a job.

@@ -1,4 +1,4 @@
-"""What the command lines of tools/study.py and tools/sweep_launch.py do alike."""
+"""The commands that tools/study.py and tools/sweep_launch.py have in common."""
 
 import argparse
 import shutil

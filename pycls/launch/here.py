@@ -1,4 +1,4 @@
-"""Launching on this machine: the runs of a study or sweep, in the foreground."""
+"""A launch on this machine: the runs of a study or sweep, trained in the foreground."""
 
 from collections.abc import Callable, Sequence
 from functools import partial

@@ -143,7 +143,7 @@ class SlurmJob:
         """Leave runs to the processes that have them."""
         owners = [find_owner(run["out_dir"]) for run in pending if run["id"] in busy]
         for owner in owners:
-            # Of a node that Slurm lost and that is still at work: nobody looks after that.
+            # It is on a node that Slurm has lost, where no other job looks after it.
             if owner and owner.job == self._state.job and owner.restarts < self._state.restarts:
                 return self._requeue(f"an earlier start of this job is still at work: {owner}")
         left = f"left to the processes that have them: {', '.join(busy)}"

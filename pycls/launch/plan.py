@@ -1,4 +1,4 @@
-"""What a launch would submit now: the runs that are missing and in no job, divided into arrays."""
+"""The plan of a launch: the runs that are missing and in no job, divided into arrays."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence

@@ -1,4 +1,4 @@
-"""Bringing the ledger up to date with Slurm: what a crash left open, and jobs that were lost."""
+"""The ledger, brought up to date with Slurm: interrupted submissions, and jobs that were lost."""
 
 from collections.abc import Sequence
 from dataclasses import replace

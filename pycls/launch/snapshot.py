@@ -87,7 +87,7 @@ def _write(partial: Path, contents: dict[str, bytes], version: str) -> None:
         path = partial / PACKAGE / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
-        # Nobody shall change it by mistake. Folders stay writable: for Python's own cache of
+        # Against changes by mistake. Folders stay writable: for Python's own cache of
         # compiled modules, and to be removed.
         path.chmod(_READ_ONLY)
     (partial / SNAPSHOT_FILE).write_text(version + "\n", encoding="utf-8")

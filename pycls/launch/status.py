@@ -1,4 +1,4 @@
-"""How far a launched study or sweep is: from its runs' own files, and from one look at Slurm."""
+"""The status of a launched study or sweep, by its runs' files and one question to Slurm."""
 
 import math
 import statistics
@@ -20,7 +20,7 @@ from pycls.launch.live_jobs import (
 )
 from pycls.launch.work import Work
 from pycls.progress import count
-from pycls.results.run_progress import read_progress, seconds_of_epochs
+from pycls.results.run_progress import RunProgress, read_progress, seconds_of_epochs
 from pycls.slurm.client import Slurm
 from pycls.slurm.records import QueuedJob
 
@@ -226,16 +226,14 @@ def _run_status(state: LaunchState, job_reason: str) -> RunStatus:
     failures = failures_of(state.record)
     last = failures[-1] if failures and state.state == "failed" else {}
     job, host = state.job or str(last.get("job", "")), str(last.get("host", ""))
-    epoch = epochs = rate = left = None
+    progress = RunProgress()
     if state.owner is not None:
         job, host = state.job or state.owner.job, state.owner.host
         progress = read_progress(state.run.out_dir, state.record)
-        epoch, epochs = progress.epoch, progress.epochs
-        rate, left = progress.images_per_second, progress.seconds_left
+    reason = "; ".join(filter(None, [state.reason, job_reason]))
     return RunStatus(
-        state.run.id, state.run.group, state.state,
-        "; ".join(filter(None, [state.reason, job_reason])), job, host, epoch, epochs, rate, left,
-        len(failures), str(state.run.out_dir),
+        state.run.id, state.run.group, state.state, reason, job, host, **vars(progress),
+        failures=len(failures), out_dir=str(state.run.out_dir),
     )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Submitting what is missing of a study or sweep to Slurm, exactly once."""
+"""The submission to Slurm of what is missing of a study or sweep, exactly once."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -7,7 +7,7 @@ from pathlib import Path
 from pycls import files
 from pycls.core.runs.record import forget_failures
 from pycls.errors import PyclsError
-from pycls.launch.arrays import Arrays, describe_chunks, free_places, rebalance
+from pycls.launch.arrays import Arrays, free_places, rebalance
 from pycls.launch.ledger import Ledger, Submission
 from pycls.launch.live_jobs import LiveJob, find_live_jobs
 from pycls.launch.plan import Request, describe, plan_request, why_nothing
@@ -114,7 +114,7 @@ class Launcher:
             number += 1
             code = self._code or self._ledger.code / "SNAPSHOT"
             settings = self._arrays.settings(self._options, code, min(free, len(array)), 1)
-            chunks = describe_chunks(array)
+            chunks = [[run.planned() for run in chunk] for chunk in array]
             plan = {**settings, "name": self._work.title, "kind": "runs", "chunks": chunks}
             submission = Submission(self._ledger.submission(number).path, plan)
             texts.append(f"# {submission.script}\n{self._arrays.script(submission, after)}")

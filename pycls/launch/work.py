@@ -48,6 +48,11 @@ class WorkRun:
     weights: Path | None = None
     source: Path | None = None
 
+    def planned(self) -> dict[str, str]:
+        """Return what the plan of an array holds of it."""
+        folders = {"cfg": str(self.cfg.resolve()), "out_dir": str(self.out_dir.resolve())}
+        return {"id": self.id, "group": self.group, **folders}
+
 
 @dataclass(frozen=True)
 class Work:

@@ -1,4 +1,4 @@
-"""Why a run failed, in words for its record."""
+"""The reason of a failure in words, for the record of the run."""
 
 import errno
 

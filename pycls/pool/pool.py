@@ -1,4 +1,4 @@
-"""Many runs at once: worker processes, each in its seat, fed from one queue.
+"""A pool that trains many runs: worker processes, each with its seat, fed from one queue.
 
 One thread looks after all: it gives jobs out, hears answers, and tells the workers to stop. What
 a run's failures cost it is in its own record, so that tries are counted over drivers and nodes.
@@ -91,7 +91,7 @@ def run_jobs(
             done. Anything but training leaves run folders alone (but for failures in the record).
         environment: environment variables of the workers, which find this project's code as these
             say; None: those, and the code, of this process.
-        inherit: file descriptors that workers keep open (locks that shall outlive us).
+        inherit: file descriptors that workers keep open (locks that are to outlive this process).
         done_before: runs finished earlier, for the count shown.
         stop_with_parent: stop when the process that started this one is gone.
         stop: what tells to stop; None: SIGINT, SIGTERM, SIGUSR1 and SIGUSR2 do, which needs the

@@ -1,4 +1,4 @@
-"""What one machine offers to runs: cores, GPUs, and the share of each worker."""
+"""The shares of a machine that workers have, called seats: cores, threads and GPUs."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Trains one run as one of the processes that srun started: CFG [KEY VALUE ...].
+"""The program of one of the processes that srun starts for a run: CFG [KEY VALUE ...].
 
 Exit codes: 0 trained, 75 asked to stop and state saved, 2 a mistake in the configuration, 1 any
 other failure. Signals that come while libraries are still being imported count, too.

@@ -1,4 +1,4 @@
-"""A worker process: trains the runs it is told, one after another.
+"""The program of a worker process: it trains the runs that it is given, one after another.
 
 Started by :mod:`pycls.pool.worker_process` as ``python -m pycls.pool.worker``.
 Each line on standard input is a JSON object, one job. Standard output has {"state": "ready"}

@@ -1,4 +1,4 @@
-"""A worker process as its driver sees it: started, given jobs, heard, told to stop."""
+"""A worker process as its driver sees it: started, given jobs, listened to and stopped."""
 
 import contextlib
 import json

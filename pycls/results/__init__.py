@@ -1,1 +1,1 @@
-"""From the logs of runs to tables: the state of each run, records, and collection."""
+"""Results of runs: the state of each, the records of its log, and their collection in tables."""

@@ -1,4 +1,4 @@
-"""Removing the checkpoints of finished runs, as COLLECT.CHECKPOINTS_KEEP says."""
+"""Removal of the checkpoints of finished runs, as COLLECT.CHECKPOINTS_KEEP says."""
 
 import contextlib
 from dataclasses import dataclass
@@ -28,8 +28,8 @@ class Freed:
 def remove_checkpoints(out_dir: Path, keep: str, epochs: int, freed: Freed) -> None:
     """Remove the epochs' checkpoints of a run that is done; `model.pyth` stays.
 
-    Nothing is removed while a process works in the folder, nor, where the last one shall be
-    kept, before that one is there.
+    Nothing is removed while a process works in the folder, nor, where the last one is to
+    be kept, before that one is there.
 
     Args:
         out_dir: the run's folder.

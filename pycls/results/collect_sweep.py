@@ -1,8 +1,8 @@
-"""From a sweep's logs to pycls's sweep.json, and to results.csv and curves.csv.
+"""The collection of a sweep: pycls's sweep.json, results.csv and curves.csv, from its logs.
 
 `sweep.json` is a list, one job a line, of the runs that have a log. NaN and Infinity stand in
 it as Python's json module, simplejson and pycls write and read them, beyond the JSON standard:
-an error that is no number shall not look like one that is missing (null).
+an error that is not a number must not look like one that is missing (null).
 """
 
 import hashlib
@@ -58,9 +58,11 @@ class Collected:
     freed: Freed = field(default_factory=Freed)
     paths: Sequence[Path] = ()
 
-    def count(self, state: str) -> int:
-        """Return the number of runs of a state."""
-        return sum(status.state == state for status in self.statuses.values())
+    @property
+    def counts(self) -> dict[str, int]:
+        """Return {state: number of runs} of the states that occur."""
+        found = [status.state for status in self.statuses.values()]
+        return {state: found.count(state) for state in STATES if state in found}
 
 
 def collect_sweep(
@@ -303,9 +305,3 @@ def _job(logs: str, run: str, entry: LogEntry, errors: str) -> str:
     }
     text = json.dumps(places)
     return text if entry.job == "{}" else f"{entry.job[:-1]}, {text[1:]}"
-
-
-def count_states(collected: Collected) -> dict[str, int]:
-    """Return {state: number of runs} of the states that occur."""
-    counts = {state: collected.count(state) for state in STATES}
-    return {state: count for state, count in counts.items() if count}

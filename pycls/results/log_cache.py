@@ -1,4 +1,4 @@
-"""Logs that were read before: their records are kept, and only what is new is read.
+"""A cache of logs that were read before: only what is new in them is read.
 
 The cache is one file. A log counts as unchanged by its size, time of change and inode; one
 that has grown is read on from where it ended, any other one anew. A cache of another version,

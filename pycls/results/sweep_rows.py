@@ -1,4 +1,4 @@
-"""What the tables of a sweep hold of one run, taken from its log and its configuration."""
+"""The rows of a sweep's tables, taken from the log and the configuration of each run."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""The client of Slurm, by its own commands: limits, partitions, submitting, queue, ends of jobs."""
+"""The client of Slurm, by its own commands: limits, partitions, submission, queue, and ends."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""How runs are launched: the LAUNCH keys of a sweep file, or of a study file's `launch`."""
+"""The LAUNCH keys of a sweep file, or of `launch` in a study file: how runs are launched."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""submitit's script writer by itself: it needs no Slurm, writes no files and submits nothing."""
+"""The script writer of submitit alone: it needs no Slurm, writes no files, submits nothing."""
 
 import submitit
 

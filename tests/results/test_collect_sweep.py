@@ -353,7 +353,7 @@ def test_before_the_first_run_nothing_is_written(sweep):
     folder, add_run = sweep
     add_run(0, None)
     collected = collect_sweep(folder)
-    assert (collected.count("missing"), list(collected.paths)) == (1, [])
+    assert (collected.counts["missing"], list(collected.paths)) == (1, [])
     assert [path.name for path in folder.iterdir()] == ["cfgs"]
 
 

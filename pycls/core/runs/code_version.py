@@ -1,4 +1,4 @@
-"""Which code is running: commit and package versions (without importing them)."""
+"""The version of the running code: its commit, and that of packages, without importing them."""
 
 import functools
 import json

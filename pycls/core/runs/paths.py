@@ -1,4 +1,4 @@
-"""Where a run keeps its checkpoints (no PyTorch)."""
+"""The places of a run's checkpoints (no PyTorch)."""
 
 import os
 import re

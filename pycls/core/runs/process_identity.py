@@ -1,4 +1,4 @@
-"""Who a process is, so that others can tell whether it still lives."""
+"""The identity of a process, by which others can tell whether it is still alive."""
 
 import os
 from collections.abc import Mapping
