@@ -149,7 +149,7 @@ def test_limits_and_partitions_are_those_of_the_cluster(slurm):
     assert {name: (p.is_default, p.max_minutes) for name, p in found.items()} == {
         "debug": (True, None), "high": (False, None), "short": (False, 2),
     }  # fmt: skip
-    assert all(partition.is_up and partition.nodes == 4 for partition in found.values())
+    assert all(partition.is_up for partition in found.values())
 
 
 @pytest.mark.parametrize(
