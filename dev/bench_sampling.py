@@ -21,11 +21,11 @@ from typing import Any
 
 from pycls.models.widths import regnet_layout
 from pycls.spaces.anynet import AnyNetX
-from pycls.spaces.by_name import DesignSpace
+from pycls.spaces.design_space import DesignSpace
 from pycls.spaces.regnet import RegNetX
 
 TOOL = Path(__file__).resolve().parent.parent / "tools" / "sample_population.py"
-REGIME = (360e6, 400e6)
+FLOPS = (360e6, 400e6)
 PYCLS: dict[str, Any] = {"stem_type": "simple_stem_in", "stem_w": 32, "strides": (2, 2, 2, 2)}
 SPACES: dict[str, DesignSpace] = {
     "AnyNetX of the paper (res_stem_in, width 64, strides 1-2-2-2)": AnyNetX(),
@@ -184,7 +184,7 @@ def _time_process(space: DesignSpace, n: int) -> float:
     """Return the seconds of the tool as a whole process."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, str(TOOL), "--out", f"{folder}/population.csv", "-n", str(n)]
-        command += ["--flops", *map(str, REGIME), "--stem-type", space.stem_type]
+        command += ["--flops", *map(str, FLOPS), "--stem-type", space.stem_type]
         command += ["--stem-w", str(space.stem_w)]
         if isinstance(space, AnyNetX):
             command += ["--space", space.space, "--strides", *map(str, space.strides)]
@@ -203,7 +203,7 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=1_000_000, help="draws of each (1000000)")
     args = parser.parse_args()
     for name, space in SPACES.items():
-        drawn = space.sample(args.n, 0, flops=REGIME).provenance
+        drawn = space.sample(args.n, 0, flops=FLOPS).provenance
         assert drawn is not None
         ours, plain, processes = [], [], []
         for repeat in range(args.repeats):

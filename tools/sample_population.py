@@ -8,6 +8,8 @@ Examples:
 """
 
 import argparse
+import inspect
+import re
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -16,12 +18,12 @@ from pathlib import Path
 from typing import Any
 
 from pycls.errors import ConfigError, run_tool
-from pycls.spaces.anynet import AnyNetX
-from pycls.spaces.by_name import SPACES, DesignSpace, make_space
+from pycls.spaces.by_name import SPACES, find_space, make_space
+from pycls.spaces.design_space import DesignSpace
 from pycls.spaces.population import Population
-from pycls.spaces.regnet import RegNetX
 
 _FIGURE_FORMATS = (".png", ".svg", ".pdf")
+_STAGES = "num_stages"  # given by --stages, to the space or to its sampling
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -39,7 +41,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 f"--describe {args.describe}: expected a name in {', '.join(_FIGURE_FORMATS)}"
             )
     space = _make_space(args)
-    stages = {"num_stages": (args.stages or 4,) * 2} if isinstance(space, RegNetX) else {}
+    stages: dict[str, Any] = {}
+    if space.num_stages is None and args.stages is not None:
+        stages["num_stages"] = (args.stages, args.stages)
     start = time.perf_counter()
     population = space.sample(
         args.n,
@@ -72,13 +76,15 @@ def _make_space(args: argparse.Namespace) -> DesignSpace:
     """Return the space with the arguments that were given."""
     name = f"AnyNetX{args.space}" if f"AnyNetX{args.space}" in SPACES else args.space
     given: dict[str, Any] = {}
-    for option in (*_SPACE_PAIRS, *_REGNET_PAIRS, *_SPACE_VALUES, "strides", "stride"):
+    for option in _space_arguments():
         value = getattr(args, option)
         if value is not None:
             given[option] = tuple(value) if isinstance(value, list) else value
-    if name != "RegNetX":
-        strides = given.get("strides", AnyNetX().strides)
-        given["num_stages"] = len(strides) if args.stages is None else args.stages
+    if _STAGES in (field.name for field in fields(find_space(name)[0])):
+        if args.stages is not None:
+            given[_STAGES] = args.stages
+        elif "strides" in given:
+            given[_STAGES] = len(given["strides"])
     return make_space(name, **given)
 
 
@@ -87,14 +93,14 @@ def _describe(space: DesignSpace, population: Population, path: Path) -> None:
     # Here, since most calls draw no figure and need not wait for matplotlib.
     from pycls.analysis.figures.spaces import population_figure, space_figure
     from pycls.analysis.figures.style import save_figure
-    from pycls.spaces.describe import describe_space, drawn_parameters
+    from pycls.spaces.describe import describe_space
 
     description = describe_space(space)
     print(description.to_text())
     parameters = {each.name: (each.values, each.probabilities) for each in description.parameters}
     title = f"{description.name}: {description.size:.3g} combinations"
     drawn = f"{len(population):,} architectures drawn from {description.name}"
-    columns = drawn_parameters(space, population)
+    columns = space.drawn_parameters(population)
     for figure, suffix in (
         (space_figure(title, parameters), ""),
         (population_figure(drawn, parameters, columns), "_drawn"),
@@ -122,7 +128,8 @@ def _parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--space",
         default="A",
         help="A (AnyNetX, the default), B to E (AnyNetXB: one bottleneck multiplier for all "
-        "stages; C: one group width too; D: widths do not decrease; E: nor depths), or RegNetX",
+        "stages; C: one group width too; D: widths do not decrease; E: nor depths), or one of "
+        f"{', '.join(SPACES)}",
     )
     parser.add_argument(
         "--where",
@@ -142,51 +149,37 @@ def _parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def _add_space_options(parser: argparse.ArgumentParser) -> None:
     """Add an option for each argument of the spaces; those not given are left to the space."""
-    defaults: dict[str, Any] = {
-        field.name: field.default for kind in (RegNetX, AnyNetX) for field in fields(kind)
-    }
-    for name, meaning in (_SPACE_PAIRS | _REGNET_PAIRS).items():
-        low, high = defaults[name]
-        parser.add_argument(
-            f"--{name.replace('_', '-')}",
-            type=type(low),
-            nargs=2,
-            metavar=("LOW", "HIGH"),
-            help=f"{meaning} (default {low} {high})",
-        )
-    strides = " ".join(map(str, defaults["strides"]))
-    parser.add_argument(
-        "--strides", type=int, nargs="+", help=f"stride of each stage (default {strides})"
-    )
-    parser.add_argument("--stride", type=int, help="stride of every stage of a RegNet (default 2)")
-    for name, meaning in _SPACE_VALUES.items():
-        parser.add_argument(
-            f"--{name.replace('_', '-')}",
-            type=type(defaults[name]),
-            help=f"{meaning} (default {defaults[name]})",
-        )
+    for name, (default, meaning) in _space_arguments().items():
+        shown, options = str(default), {}
+        if isinstance(default, tuple):
+            shown = " ".join(map(str, default))
+            options = {"nargs": 2, "metavar": ("LOW", "HIGH")}
+            if len(default) != 2:
+                options = {"nargs": "+"}
+        kind = type(default[0] if isinstance(default, tuple) else default)
+        text = f"{meaning} (default {shown})".replace("%", "%%")
+        parser.add_argument(f"--{name.replace('_', '-')}", type=kind, help=text, **options)
 
 
-_SPACE_PAIRS = {
-    "depth": "fewest and most blocks of a stage",
-    "width": "least and largest width of a stage",
-    "bot_mul": "smallest and largest bottleneck multiplier, powers of two",
-    "group_w": "smallest and largest group width, powers of two",
-}
-_REGNET_PAIRS = {
-    "w_0": "RegNetX: width of the first block",
-    "w_a": "RegNetX: growth of the width a block",
-    "w_m": "RegNetX: ratio of the widths of neighbouring stages",
-}
-_SPACE_VALUES = {
-    "width_quantum": "widths are multiples of it",
-    "stem_type": "res_stem_in, simple_stem_in or res_stem_cifar",
-    "stem_w": "width of the stem",
-    "block_type": "type of the blocks",
-    "head_w": "width of the head's convolution, 0 for none",
-    "resolution": "height and width of the input in pixels",
-    "num_classes": "number of classes",
-}
+def _space_arguments() -> dict[str, tuple[Any, str]]:
+    """Return {argument: (default, meaning)} of all spaces, AnyNetX's where several have it."""
+    arguments: dict[str, tuple[Any, str]] = {}
+    for name in SPACES:
+        kind, fixed = find_space(name)
+        meanings = _meanings(DesignSpace) | _meanings(kind)
+        for field in fields(kind):
+            if field.name not in (*arguments, *fixed, _STAGES):
+                owner = "" if kind is find_space("AnyNetX")[0] else f"{name}: "
+                meaning = owner + meanings.get(field.name, "").rstrip(".")
+                arguments[field.name] = (field.default, meaning)
+    return arguments
+
+
+def _meanings(kind: type) -> dict[str, str]:
+    """Return {attribute: what it is}, as a class's docstring says."""
+    _, _, text = inspect.cleandoc(kind.__doc__ or "").partition("Attributes:\n")
+    entries = re.findall(r"^    (\w+): (.+(?:\n      .+)*)", text, re.M)
+    return {name: " ".join(meaning.replace("`", "").split()) for name, meaning in entries}
 
 
 def _make_progress(n: int) -> Callable[[int, int], None]:

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 from pycls.analysis.sweep.sweep_json import DEFAULT_ERROR, ERRORS, SweepRuns, load_sweep
 from pycls.errors import ConfigError, run_tool
 from pycls.schema import SWEEP_JSON
-from pycls.sweep.file import SweepCfg, add_overrides, add_root_dir, dump_sweep_cfg, load_sweep_cfg
+from pycls.strict_yaml import dump_yaml
+from pycls.sweep.file import SweepCfg, add_overrides, add_root_dir, load_sweep_cfg
 from pycls.sweep.folder import SweepFolder, run_name
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             error=args.error,
             texts=[
                 (f"Sweep file: {sweep.path.name}", sweep.text),
-                ("All settings of the sweep", dump_sweep_cfg(sweep.values)),
+                ("All settings of the sweep", dump_yaml(sweep.values)),
             ],
         )
     except ConfigError as error:

@@ -13,7 +13,7 @@ from pathlib import Path
 from pycls.errors import ConfigError, run_tool
 from pycls.sweep.file import add_overrides, add_root_dir, load_sweep_cfg
 from pycls.sweep.folder import FIGURE
-from pycls.sweep.setup import SweepPlan, check_target, plan_sweep, write_sweep
+from pycls.sweep.setup import SweepSetup, check_target, plan_sweep, write_sweep
 
 FORMATS = ("svg", "png")
 
@@ -80,7 +80,7 @@ def _make_progress(wanted: int) -> Callable[[int, int], None]:
     return show
 
 
-def _draw_figure(plan: SweepPlan, path: Path) -> None:
+def _draw_figure(plan: SweepSetup, path: Path) -> None:
     from pycls.analysis.figures.style import save_figure
     from pycls.analysis.sweep.drawn import Drawn, sweep_figure
 
@@ -90,7 +90,7 @@ def _draw_figure(plan: SweepPlan, path: Path) -> None:
     save_figure(sweep_figure(parameters, complexity), path, FORMATS)
 
 
-def _report(plan: SweepPlan, is_new: bool) -> None:
+def _report(plan: SweepSetup, is_new: bool) -> None:
     draws, folder = plan.draws, plan.folder.path
     state = "set up" if is_new else "was set up before with the same settings, nothing changed"
     print(f"sweep {plan.sweep.name}: {len(plan):,} configurations in {folder}, {state}")

@@ -22,7 +22,8 @@ from pycls.schema import (
     STUDY_JSON,
     TIMINGS_CSV,
 )
-from pycls.spaces.population import STAGE_COLUMNS, Architecture
+from pycls.spaces.bounds import STAGE_COLUMNS
+from pycls.spaces.population import Architecture
 from pycls.study.runs import Run
 from pycls.study.study import Study
 

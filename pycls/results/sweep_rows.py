@@ -10,8 +10,7 @@ from typing import Any
 from pycls.errors import ConfigError
 from pycls.models.widths import regnet_layout
 from pycls.results.log_records import EPOCH_KINDS, LogData, Record, epoch_of
-from pycls.spaces.bounds import METRICS
-from pycls.spaces.population import STAGE_COLUMNS
+from pycls.spaces.bounds import METRICS, STAGE_COLUMNS
 
 # {kind of record: how its errors are called}
 _SIDES = {"test_epoch": "", "train_epoch": "train_", "test_ema_epoch": "ema_"}

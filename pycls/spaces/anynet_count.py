@@ -6,7 +6,6 @@ output elements of convolutions, max pooling and linear layers. Depth enters in 
 form: a stage is its first block and depth - 1 equal others.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,13 +13,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from pycls.errors import ConfigError
 from pycls.models.vocabulary import BLOCK_TYPES, STEM_TYPES
+from pycls.spaces.arguments import check_int
 
 IntArray = NDArray[np.int64]
-FloatArray = NDArray[np.float64]
 
 # kernel size, strides of the convolution and of the max pooling after it (0: none)
 _STEMS = {"res_stem_cifar": (3, 1, 0), "res_stem_in": (7, 2, 2), "simple_stem_in": (3, 2, 0)}
 _BLOCKS_WITH_GROUPS = ("res_bottleneck_block", "res_bottleneck_linear_block")
+_BLOCKS_WITH_PROJECTION = ("res_basic_block", "res_bottleneck_block")
 
 
 @dataclass(frozen=True)
@@ -75,18 +75,6 @@ class AnyNetFrame:
         return self.block_type in _BLOCKS_WITH_GROUPS
 
 
-def check_int(name: str, value: object, least: int) -> int:
-    """Return `value` as an int.
-
-    Raises:
-        ConfigError: it is no integer, or smaller than `least`.
-    """
-    is_int = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-    if not is_int or value < least:  # type: ignore[operator]
-        raise ConfigError(f"{name} is {value!r}, expected an integer of at least {least}")
-    return int(value)  # type: ignore[call-overload]
-
-
 def make_compatible(
     widths: ArrayLike, bot_muls: ArrayLike, group_ws: ArrayLike
 ) -> tuple[IntArray, IntArray]:
@@ -105,21 +93,8 @@ def make_compatible(
     Returns:
         Widths and group widths, int64, of the same shape.
     """
-    b = np.asarray(bot_muls, dtype=np.float64)
-    w, g, _ = adjust_floats(
-        np.asarray(widths, dtype=np.float64), b, np.asarray(group_ws, dtype=np.float64)
-    )
-    return w.astype(np.int64), g.astype(np.int64)
-
-
-def adjust_floats(
-    w: FloatArray, b: FloatArray, g: FloatArray
-) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Adjust as :func:`make_compatible`, on integers held in float64, which is faster.
-
-    Returns:
-        Widths, group widths and bottleneck widths.
-    """
+    # Integers held in float64, which is faster.
+    w, b, g = (np.asarray(array, dtype=np.float64) for array in (widths, bot_muls, group_ws))
     v = np.trunc(np.maximum(w * b, 1.0))
     g = np.minimum(g, v)
     multiple = g
@@ -127,7 +102,7 @@ def adjust_floats(
         whole = np.maximum(b, 1.0).astype(np.int64)
         multiple = np.lcm(g.astype(np.int64), whole).astype(np.float64)
     v = np.maximum(np.rint(v / multiple) * multiple, multiple)
-    return np.trunc(v / b), g, v
+    return np.trunc(v / b).astype(np.int64), g.astype(np.int64)
 
 
 def bottleneck_widths(widths: ArrayLike, bot_muls: ArrayLike) -> IntArray:
@@ -135,64 +110,10 @@ def bottleneck_widths(widths: ArrayLike, bot_muls: ArrayLike) -> IntArray:
     return np.rint(np.asarray(widths) * np.asarray(bot_muls, dtype=np.float64)).astype(np.int64)
 
 
-def count_anynet(
-    depths: ArrayLike,
-    widths: ArrayLike,
-    bot_muls: ArrayLike,
-    group_ws: ArrayLike,
-    *,
-    strides: Sequence[int] = (1, 2, 2, 2),
-    stem_type: str = "res_stem_in",
-    stem_w: int = 64,
-    resolution: int = 224,
-    num_classes: int = 1000,
-    head_w: int = 0,
-    block_type: str = "res_bottleneck_block",
-) -> tuple[IntArray, IntArray, IntArray]:
-    """Count flops, params and acts of n architectures.
-
-    Args:
-        depths: blocks of each stage, n x S integers.
-        widths: channels of each stage, n x S integers.
-        bot_muls: bottleneck multipliers, n x S; ignored by blocks that have none.
-        group_ws: group widths, n x S, dividing the bottleneck widths; ignored likewise.
-        strides: S strides.
-        stem_type: see :class:`AnyNetFrame`, as for the arguments after it.
-        stem_w: width of the stem.
-        resolution: height and width of the input, in pixels.
-        num_classes: number of classes.
-        head_w: width of the head's convolution, or 0.
-        block_type: type of the blocks.
-
-    Returns:
-        flops, params, acts: n int64 each.
-
-    Raises:
-        ConfigError: the shapes disagree, a value is not positive, a group width does not
-            divide, or the counts could pass 2**63.
-    """
-    frame = AnyNetFrame(
-        tuple(strides), stem_type, stem_w, block_type, resolution, num_classes, head_w
-    )
-    named = {"depths": depths, "widths": widths, "bot_muls": bot_muls, "group_ws": group_ws}
-    arrays = {name: np.asarray(value) for name, value in named.items()}
-    shape = (len(arrays["depths"]), frame.num_stages)
-    for name, array in arrays.items():
-        if array.shape != shape:
-            raise ConfigError(f"{name} has shape {array.shape}, expected {shape} (rows x stages)")
-        if array.size and not (array > 0).all():
-            raise ConfigError(f"{name} holds {array.min()}, expected positive numbers")
-    d, w, g = (
-        np.ascontiguousarray(arrays[name].T, dtype=np.int64)
-        for name in ("depths", "widths", "group_ws")
-    )
-    inner = bottleneck_widths(w, arrays["bot_muls"].T) if frame.has_groups else w
-    if frame.has_groups and ((inner < g) | (inner % g != 0)).any():
-        raise ConfigError("group_ws must divide the bottleneck widths; see make_compatible")
-    if shape[0]:
-        largest = max(int(w.max()), int(inner.max()))
-        check_countable(int(d.max(axis=1).sum()), largest, frame)
-    return count_stages(d, w, inner, g, frame)
+def groups_misfit(widths: IntArray, bot_muls: ArrayLike, group_ws: IntArray) -> NDArray[np.bool_]:
+    """Return where a group width does not divide the bottleneck width."""
+    inner = bottleneck_widths(widths, bot_muls)
+    return (inner < group_ws) | (inner % group_ws != 0)
 
 
 def check_countable(depth: int, width: int, frame: AnyNetFrame) -> None:
@@ -217,36 +138,67 @@ def check_countable(depth: int, width: int, frame: AnyNetFrame) -> None:
 
 
 def count_stages(
-    d: IntArray, w: IntArray, inner: IntArray, g: IntArray, frame: AnyNetFrame
+    depths: IntArray,
+    widths: IntArray,
+    bot_muls: ArrayLike,
+    group_ws: IntArray,
+    frame: AnyNetFrame,
+    se_r: float = 0.0,
 ) -> tuple[IntArray, IntArray, IntArray]:
-    """Count as :func:`count_anynet`, on checked arrays laid out S x n.
+    """Count flops, params and acts of n architectures.
 
     Args:
-        d: depths.
-        w: widths.
-        inner: bottleneck widths.
-        g: group widths; each divides its bottleneck width.
-        frame: what the architectures share.
+        depths: S x n; 0 for stages that an architecture does not have, always its last ones.
+        widths: S x n, as all that follow; 0 likewise.
+        bot_muls: bottleneck multipliers; ignored by blocks that have none.
+        group_ws: group widths, each dividing its bottleneck width; ignored likewise.
+        frame: what the architectures share, with S strides.
+        se_r: width of the squeeze-excitation as a multiple of a block's input width; 0: none.
+
+    Returns:
+        flops, params, acts: n int64 each.
+
+    Raises:
+        ConfigError: the counts could pass 2**63.
     """
-    stem, side = count_stem(frame)
-    n = d.shape[1]
-    flops, params, acts = (np.full(n, value, dtype=np.int64) for value in stem)
+    inner = bottleneck_widths(widths, bot_muls) if frame.has_groups else widths
+    if depths.size:
+        largest = max(int(widths.max()), int(inner.max()))
+        check_countable(int(depths.sum(axis=0).max()), largest, frame)
+    stem, side = _count_stem(frame)
+    flops, params, acts = (np.full(depths.shape[1], count, dtype=np.int64) for count in stem)
     w_in: IntArray | int = frame.stem_w
-    for stage, stride in enumerate(frame.strides):
+    area: IntArray | int = side**2
+    is_ragged = not depths[-1].all()
+    for d, w, v, g, stride in zip(depths, widths, inner, group_ws, frame.strides, strict=True):
         side_in, side = side, (side - 1) // stride + 1
-        counts = count_stage(
-            w_in, w[stage], d[stage], (side_in, side), stride, inner[stage], g[stage], frame
-        )
+        counts = _count_stage(w_in, w, d, (side_in, side), stride, v, g, frame)
+        if se_r and frame.has_groups:
+            counts = _add_squeeze(counts, w_in, w, d, v, se_r)
         flops += counts[0]
         params += counts[1]
         acts += counts[2]
-        w_in = w[stage]
-    for total, part in zip((flops, params, acts), count_head(w_in, side**2, frame), strict=True):
+        w_in = np.where(d > 0, w, w_in) if is_ragged else w
+        area = np.where(d > 0, side**2, area) if is_ragged else side**2
+    for total, part in zip((flops, params, acts), _count_head(w_in, area, frame), strict=True):
         total += part
     return flops, params, acts
 
 
-def count_stage(
+def _count_stem(frame: AnyNetFrame) -> tuple[tuple[int, int, int], int]:
+    """Return the stem's counts and the side of its output, in pixels."""
+    kernel, stride, pool_stride = _STEMS[frame.stem_type]
+    w = frame.stem_w
+    side = (frame.resolution - 1) // stride + 1
+    weights = kernel * kernel * 3 * w
+    flops, acts = weights * side**2, w * side**2
+    if pool_stride:
+        side = (side - 1) // pool_stride + 1
+        acts += w * side**2
+    return (flops, weights + 2 * w, acts), side
+
+
+def _count_stage(
     w_in: IntArray | int,
     w: IntArray,
     d: IntArray,
@@ -268,27 +220,32 @@ def count_stage(
         g: group width.
         frame: block type.
     """
-    place = (w_in, w, d, sides[0] ** 2, sides[1] ** 2, stride)
-    if frame.has_groups:
-        has_projection = frame.block_type == "res_bottleneck_block"
-        return _count_bottleneck_stage(*place, inner, g, has_projection)
-    return _count_plain_stage(*place, frame.block_type == "res_basic_block")
+    area_in, area = sides[0] ** 2, sides[1] ** 2
+    if frame.has_groups:  # 1x1 (w_in to inner), 3x3 grouped and strided, 1x1 (inner to w)
+        first = w_in * inner
+        outward = inner * w
+        # All 3x3 and last 1x1 convolutions, and the first 1x1 of all blocks but the first.
+        rest = d * (9 * inner * g + 2 * outward) - outward
+        inner_d, w_d = inner * d, w * d
+        flops = first * area_in + rest * area
+        params = first + rest + 4 * inner_d + 2 * w_d
+        acts = inner * (area_in - area) + (2 * inner_d + w_d) * area
+    else:  # two dense 3x3 convolutions a block, the stride on the first
+        weights = 9 * w * (w_in + w * (2 * d - 1))
+        flops = weights * area
+        params = weights + 4 * w * d
+        acts = 2 * w * d * area
+    if frame.block_type in _BLOCKS_WITH_PROJECTION:
+        # The shortcut's 1x1 convolution and batch normalisation, where the shape changes.
+        w_out = w if stride != 1 else w * (w != w_in)
+        weights = w_in * w_out
+        flops += weights * area
+        params += weights + 2 * w_out
+        acts += w_out * area
+    return flops, params, acts
 
 
-def count_stem(frame: AnyNetFrame) -> tuple[tuple[int, int, int], int]:
-    """Return the stem's counts and the side of its output, in pixels."""
-    kernel, stride, pool_stride = _STEMS[frame.stem_type]
-    w = frame.stem_w
-    side = (frame.resolution - 1) // stride + 1
-    weights = kernel * kernel * 3 * w
-    flops, acts = weights * side**2, w * side**2
-    if pool_stride:
-        side = (side - 1) // pool_stride + 1
-        acts += w * side**2
-    return (flops, weights + 2 * w, acts), side
-
-
-def count_head(
+def _count_head(
     w: IntArray | int, area: IntArray | int, frame: AnyNetFrame
 ) -> tuple[IntArray | int, IntArray | int, IntArray | int]:
     """Return the counts of the optional 1x1 convolution and of the linear layer."""
@@ -303,62 +260,21 @@ def count_head(
     return flops + linear, params + linear, acts + frame.num_classes
 
 
-def _count_bottleneck_stage(
+def _add_squeeze(
+    counts: tuple[IntArray, IntArray, IntArray],
     w_in: IntArray | int,
     w: IntArray,
     d: IntArray,
-    area_in: int,
-    area: int,
-    stride: int,
     inner: IntArray,
-    g: IntArray,
-    has_projection: bool,
+    se_r: float,
 ) -> tuple[IntArray, IntArray, IntArray]:
-    """Count 1x1 (w_in to inner), 3x3 grouped and strided, 1x1 (inner to w), d times."""
-    first = w_in * inner
-    outward = inner * w
-    # All 3x3 and last 1x1 convolutions, and the first 1x1 of all blocks but the first.
-    rest = d * (9 * inner * g + 2 * outward) - outward
-    inner_d, w_d = inner * d, w * d
-    flops = first * area_in + rest * area
-    params = first + rest + 4 * inner_d + 2 * w_d
-    acts = inner * (area_in - area) + (2 * inner_d + w_d) * area
-    if has_projection:
-        _add_projection(flops, params, acts, w_in, w, area, stride)
+    """Add two 1x1 convolutions with biases on one pixel, in each block of a stage."""
+    flops, params, acts = counts
+    for width, blocks in ((w_in, np.minimum(d, 1)), (w, np.maximum(d - 1, 0))):
+        squeezed = np.rint(width * se_r).astype(np.int64)
+        has_squeeze = blocks * (squeezed > 0)
+        weights = has_squeeze * (2 * squeezed * inner + squeezed + inner)
+        flops = flops + weights
+        params = params + weights
+        acts = acts + has_squeeze * (squeezed + inner)
     return flops, params, acts
-
-
-def _count_plain_stage(
-    w_in: IntArray | int,
-    w: IntArray,
-    d: IntArray,
-    area_in: int,
-    area: int,
-    stride: int,
-    has_projection: bool,
-) -> tuple[IntArray, IntArray, IntArray]:
-    """Count two dense 3x3 convolutions a block, the stride on the first, d times."""
-    weights = 9 * w * (w_in + w * (2 * d - 1))
-    flops = weights * area
-    params = weights + 4 * w * d
-    acts = 2 * w * d * area
-    if has_projection:
-        _add_projection(flops, params, acts, w_in, w, area, stride)
-    return flops, params, acts
-
-
-def _add_projection(
-    flops: IntArray,
-    params: IntArray,
-    acts: IntArray,
-    w_in: IntArray | int,
-    w: IntArray,
-    area: int,
-    stride: int,
-) -> None:
-    """Add, in place, the shortcut's 1x1 convolution and BN where the shape changes."""
-    w_out = w if stride != 1 else w * (w != w_in)
-    weights = w_in * w_out
-    flops += weights * area
-    params += weights + 2 * w_out
-    acts += w_out * area

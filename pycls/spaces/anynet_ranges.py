@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pycls.errors import ConfigError
-from pycls.spaces.anynet_count import check_int
+from pycls.spaces.arguments import check_int
+from pycls.spaces.bounds import STAGE_COLUMNS
 from pycls.spaces.distributions import make_distribution, power2_uniform
 from pycls.spaces.marginal import Marginal, OrderedMarginal
 
@@ -24,7 +25,6 @@ SPACES = {
     "D": "and widths that do not decrease from stage to stage",
     "E": "and depths that do not decrease from stage to stage",
 }
-PARAMETERS = ("depth", "width", "bot_mul", "group_w")
 _PAIRS_OF_INTS = ("depth", "width", "group_w")
 
 
@@ -63,7 +63,7 @@ class AnyNetRanges:
             ConfigError: names the range, its value and what is allowed.
         """
         object.__setattr__(self, "num_stages", check_int("num_stages", self.num_stages, 1))
-        for name in PARAMETERS:
+        for name in STAGE_COLUMNS:
             value = getattr(self, name)
             if not isinstance(value, (tuple, list)) or len(value) != 2:
                 raise ConfigError(f"{name} is {value!r}, expected a pair (smallest, largest)")
@@ -142,10 +142,10 @@ class AnyNetRanges:
             S x n arrays as drawn: widths and groups need not fit each other yet.
         """
         halves = np.ascontiguousarray(words, dtype="<u8").view("<u4")
-        parts = halves.reshape(len(words), len(PARAMETERS), self.num_stages).transpose(1, 2, 0)
+        parts = halves.reshape(len(words), len(STAGE_COLUMNS), self.num_stages).transpose(1, 2, 0)
         depth, width, bot_mul, group_w = (
             self._draw_one(name, part)
-            for name, part in zip(PARAMETERS, np.ascontiguousarray(parts), strict=True)
+            for name, part in zip(STAGE_COLUMNS, np.ascontiguousarray(parts), strict=True)
         )
         return depth, width, bot_mul, group_w
 

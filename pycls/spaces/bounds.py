@@ -1,4 +1,4 @@
-"""A complexity regime: bounds and conditions on drawn rows, and what each rejected."""
+"""Bounds on complexity and conditions on drawn rows, with a count of what each rejected."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -7,12 +7,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pycls.errors import ConfigError
+from pycls.spaces.arguments import is_number
 from pycls.spaces.expressions import Expression
 
+# What a row says of each stage, and the arrays that hold it for many rows.
+STAGE_COLUMNS = ("depth", "width", "bot_mul", "group_w")
+STAGE_ARRAYS = tuple(f"{name}s" for name in STAGE_COLUMNS)
 METRICS = ("flops", "params", "acts")
+COUNT_COLUMNS = (*METRICS, "cum_depth", "cum_width")
 BOUNDED = (*METRICS, "num_stages")
 # What conditions may name in a population of AnyNets.
-ROW_NAMES = ("depth", "width", "bot_mul", "group_w", *METRICS, "cum_depth", "cum_width")
+ROW_NAMES = (*STAGE_COLUMNS, *COUNT_COLUMNS)
 _LARGEST = 2**63 - 1
 
 
@@ -31,8 +36,7 @@ def check_bounds(name: str, bounds: Sequence[float] | None) -> tuple[float, floa
     if not isinstance(bounds, (tuple, list, np.ndarray)) or len(bounds) != 2:
         raise ConfigError(f"{name} is {bounds!r}, expected two numbers (low, high)")
     for bound in bounds:
-        is_number = isinstance(bound, (int, float, np.number)) and not isinstance(bound, bool)
-        if not is_number or math.isnan(bound) or bound < 0:
+        if not is_number(bound) or math.isnan(bound) or bound < 0:
             raise ConfigError(f"{name}: bound {bound!r} is not a non-negative number")
     low, high = bounds
     if low > high:
@@ -43,11 +47,11 @@ def check_bounds(name: str, bounds: Sequence[float] | None) -> tuple[float, floa
     return low, high
 
 
-class Regime:
+class Bounds:
     """Accepts rows by complexity and by conditions, and remembers what it saw.
 
     Attributes:
-        bounds: {metric: (low, high)}, closed, of the metrics that are bounded.
+        limits: {metric: (low, high)}, closed, of the metrics that are bounded.
         where: the conditions as written.
         names: the columns that bounds and conditions need.
     """
@@ -71,24 +75,24 @@ class Regime:
             ConfigError: a bound or an expression cannot be used.
         """
         checked = {name: check_bounds(name, bounds.get(name)) for name in BOUNDED}
-        self.bounds = {name: pair for name, pair in checked.items() if pair is not None}
+        self.limits = {name: pair for name, pair in checked.items() if pair is not None}
         # Counts are integers: comparing with integers is exact and faster.
-        self._limits = {
+        self._integers = {
             name: tuple(min(limit, _LARGEST) for limit in (_ceil(low), _floor(high)))
-            for name, (low, high) in self.bounds.items()
+            for name, (low, high) in self.limits.items()
         }
         if isinstance(where, str) or not isinstance(where, Sequence):
             raise ConfigError(f"{place} is {where!r}, expected a list of expressions")
         self._conditions = [Expression(text, known, place) for text in where]
         self.where = tuple(where)
-        self.names = frozenset(self.bounds).union(*(each.names for each in self._conditions))
-        self._rejected = {name: [0, 0] for name in self.bounds}
+        self.names = frozenset(self.limits).union(*(each.names for each in self._conditions))
+        self._rejected = {name: [0, 0] for name in self.limits}
         self._failed = [0] * len(self._conditions)
         self._seen: dict[str, tuple[float, float]] = {}
         self._rows = 0
 
     def accept(self, columns: Mapping[str, NDArray]) -> NDArray[np.bool_]:
-        """Return which of n rows lie in the regime.
+        """Return which of n rows lie in all bounds and meet all conditions.
 
         Args:
             columns: n values for each of `names`, n x S for lists; n at least 1. The ranges
@@ -100,7 +104,7 @@ class Regime:
         for name in columns.keys() & ({*BOUNDED} | self.names):
             if columns[name].dtype.kind in "if":
                 self._see(name, columns[name])
-        for name, (low, high) in self._limits.items():
+        for name, (low, high) in self._integers.items():
             below, above = columns[name] < low, columns[name] > high
             self._rejected[name][0] += int(np.count_nonzero(below))
             self._rejected[name][1] += int(np.count_nonzero(above))
@@ -124,9 +128,9 @@ class Regime:
         for name in [name for name in order if name in self._seen]:
             low, high = self._seen[name]
             text = f"  {name} seen: {low:,} to {high:,}"
-            if name in self.bounds:
+            if name in self.limits:
                 below, above = self._rejected[name]
-                least, most = self.bounds[name]
+                least, most = self.limits[name]
                 text += f"; {below:,} were below {least:,g} and {above:,} above {most:,g}"
             lines.append(text)
         lines += [

@@ -1,16 +1,39 @@
-"""Design spaces by name."""
+"""Design spaces by name: the table of all spaces, and making one."""
 
 from dataclasses import fields
+from importlib import import_module
 from typing import Any
 
 from pycls.errors import ConfigError
-from pycls.spaces.anynet import AnyNetX
-from pycls.spaces.anynet_ranges import SPACES as RESTRICTIONS
-from pycls.spaces.regnet import RegNetX
+from pycls.spaces.design_space import DesignSpace
 from pycls.yaml_sections import near_miss
 
-DesignSpace = AnyNetX | RegNetX
-SPACES = ("AnyNetX", *(f"AnyNetX{letter}" for letter in RESTRICTIONS), "RegNetX")
+# Name -> where its class is, which is imported on first use, and the arguments that the name
+# stands for.
+DESIGN_SPACES: dict[str, tuple[str, dict[str, Any]]] = {
+    "AnyNetX": ("pycls.spaces.anynet:AnyNetX", {"space": "A"}),
+    "AnyNetXA": ("pycls.spaces.anynet:AnyNetX", {"space": "A"}),
+    "AnyNetXB": ("pycls.spaces.anynet:AnyNetX", {"space": "B"}),
+    "AnyNetXC": ("pycls.spaces.anynet:AnyNetX", {"space": "C"}),
+    "AnyNetXD": ("pycls.spaces.anynet:AnyNetX", {"space": "D"}),
+    "AnyNetXE": ("pycls.spaces.anynet:AnyNetX", {"space": "E"}),
+    "RegNetX": ("pycls.spaces.regnet:RegNetX", {}),
+}
+SPACES = tuple(DESIGN_SPACES)
+
+
+def find_space(name: str) -> tuple[type[DesignSpace], dict[str, Any]]:
+    """Return the class of a design space and the arguments that its name stands for.
+
+    Raises:
+        ConfigError: an unknown name.
+    """
+    if name not in DESIGN_SPACES:
+        hint = near_miss(str(name), SPACES)
+        raise ConfigError(f"design space {name!r}; {hint}expected one of {', '.join(SPACES)}")
+    place, fixed = DESIGN_SPACES[name]
+    module, _, attribute = place.partition(":")
+    return getattr(import_module(module), attribute), fixed
 
 
 def make_space(name: str, **arguments: Any) -> DesignSpace:
@@ -18,22 +41,19 @@ def make_space(name: str, **arguments: Any) -> DesignSpace:
 
     Args:
         name: one of :data:`SPACES`; AnyNetX is AnyNetXA.
-        arguments: those of :class:`AnyNetX` or :class:`RegNetX`.
+        arguments: those of its class, but for those that the name stands for.
 
     Raises:
         ConfigError: an unknown name or argument, or a value that cannot be used.
     """
-    if name not in SPACES:
-        hint = near_miss(str(name), SPACES)
-        raise ConfigError(f"design space {name!r}; {hint}expected one of {', '.join(SPACES)}")
-    kind: type[DesignSpace] = RegNetX if name == "RegNetX" else AnyNetX
-    known = [field.name for field in fields(kind) if field.name != "space"]
+    kind, fixed = find_space(name)
+    shared = [field.name for field in fields(DesignSpace)]
+    known = [field.name for field in fields(kind) if field.name not in fixed]
+    known.sort(key=shared.__contains__)  # its own first
     for argument in arguments:
-        if argument == "space" and kind is AnyNetX:
-            raise ConfigError(f"{name}: 'space' stands in the name already; leave it out")
+        if argument in fixed:
+            raise ConfigError(f"{name}: '{argument}' stands in the name already; leave it out")
         if argument not in known:
             hint = near_miss(argument, known)
             raise ConfigError(f"{name}: no argument '{argument}'; {hint}known: {', '.join(known)}")
-    if kind is RegNetX:
-        return RegNetX(**arguments)
-    return AnyNetX(**arguments, space=name.removeprefix("AnyNetX") or "A")
+    return kind(**arguments, **fixed)

@@ -5,12 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pycls.spaces.anynet import AnyNetX
-from pycls.spaces.anynet_ranges import PARAMETERS, SPACES
+from pycls.spaces.design_space import DesignSpace
 from pycls.spaces.distributions import Distribution
 from pycls.spaces.marginal import Marginal
-from pycls.spaces.population import Population
-from pycls.spaces.regnet import RegNetX
 
 _GATHERED = 512  # ranges into which a distribution without a table is gathered
 
@@ -40,7 +37,7 @@ class SpaceDescription:
     Attributes:
         name: the space's.
         size: number of parameter combinations.
-        restriction: how it differs from AnyNetX; empty if it does not.
+        restriction: how it differs from the space that it restricts; empty if it restricts none.
         parameters: in order.
     """
 
@@ -61,48 +58,13 @@ class SpaceDescription:
         return "\n".join(lines)
 
 
-def describe_space(space: AnyNetX | RegNetX) -> SpaceDescription:
+def describe_space(space: DesignSpace) -> SpaceDescription:
     """Describe a design space.
 
     A parameter that is distributed alike in all stages stands once.
-
-    Args:
-        space: what to describe.
     """
-    if isinstance(space, RegNetX):
-        parameters = [_describe(name, marginal) for name, marginal in space.marginals.items()]
-        return SpaceDescription(space.name, space.size(), "", tuple(parameters))
-    parameters = []
-    for name in PARAMETERS:
-        stages = space.ranges.stage_marginals(name)
-        if name not in space.ranges.ordered:
-            parameters.append(_describe(name, stages[0]))
-            continue
-        parameters += [_describe(f"{name} {i}", marginal) for i, marginal in enumerate(stages, 1)]
-    letters = [letter for letter in SPACES if "A" < letter <= space.space]
-    restriction = " ".join(SPACES[letter] for letter in letters)
-    return SpaceDescription(space.name, space.size(), restriction, tuple(parameters))
-
-
-def drawn_parameters(space: AnyNetX | RegNetX, population: Population) -> dict[str, NDArray]:
-    """Return a population's values of the parameters that a description of its space names.
-
-    Those of a RegNet that can be told from its stages only: depth and bot_mul.
-
-    Args:
-        space: what the population was drawn from.
-        population: its members.
-    """
-    if isinstance(space, RegNetX):
-        return {"depth": population.cum_depth, "bot_mul": population.bot_muls[:, 0]}
-    columns = {}
-    for name in PARAMETERS:
-        stages = getattr(population, f"{name}s")
-        if name not in space.ranges.ordered:
-            columns[name] = stages.ravel()
-            continue
-        columns |= {f"{name} {i}": column for i, column in enumerate(stages.T, 1)}
-    return columns
+    parameters = [_describe(*item) for item in space.described_marginals().items()]
+    return SpaceDescription(space.name, space.size(), space.restriction, tuple(parameters))
 
 
 def _describe(name: str, distribution: Distribution) -> ParameterDescription:

@@ -28,6 +28,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pycls.errors import ConfigError
+from pycls.spaces.arguments import check_range, is_finite, is_int
 from pycls.spaces.marginal import Marginal
 
 RAND_TYPES = (
@@ -80,9 +81,9 @@ def make_distribution(
             f"{where}: RAND_TYPE is {rand_type!r}, expected one of {', '.join(RAND_TYPES)}"
         )
     check_range(low, high, where, positive=rand_type not in ("uniform", "normal"))
-    if not _is_number(quantum) or quantum <= 0:
+    if not is_finite(quantum) or quantum <= 0:
         raise ConfigError(f"{where}: quantum is {quantum!r}, expected a positive number")
-    if not _is_int(quantum):
+    if not is_int(quantum):
         low, high = float(low), float(high)
     if rand_type == "power2_or_log_uniform":
         return _power2_or_log_uniform(low, high, quantum, where)
@@ -113,23 +114,9 @@ def power2_uniform(low: float, high: float, where: str = "range") -> Marginal:
     for bound in (low, high):
         _check_power2(bound, where)
     exponents = range(math.frexp(low)[1] - 1, math.frexp(high)[1])
-    whole = exponents[0] >= 0 and _is_int(low) and _is_int(high)
+    whole = exponents[0] >= 0 and is_int(low) and is_int(high)
     values = [2**e if whole else 2.0**e for e in exponents]
     return Marginal(values, [1 / len(values)] * len(values))
-
-
-def check_range(low: float, high: float, where: str, *, positive: bool = True) -> None:
-    """Refuse bounds that are no numbers, not positive or the wrong way round.
-
-    Raises:
-        ConfigError: says which bound, and what was expected.
-    """
-    for bound in (low, high):
-        if not _is_number(bound) or (positive and bound <= 0):
-            expected = "a positive number" if positive else "a number"
-            raise ConfigError(f"{where}: bound {bound!r} is not {expected}")
-    if low > high:
-        raise ConfigError(f"{where}: the bounds {low}, {high} are the wrong way round")
 
 
 class InverseTransform:
@@ -171,11 +158,11 @@ class _Lattice:
     """The multiples of a quantum in a range, by their number: value = number * quantum."""
 
     def __init__(self, low: float, high: float, quantum: float, where: str) -> None:
-        self._is_whole = _is_int(quantum)
+        self._is_whole = is_int(quantum)
         exact = Fraction(Decimal(str(quantum)))
         numbers = []
         for bound in (low, high):
-            if self._is_whole and not _is_int(bound):
+            if self._is_whole and not is_int(bound):
                 raise ConfigError(f"{where}: bound {bound!r} is not an integer")
             number = Fraction(Decimal(str(bound))) / exact
             if number.denominator != 1:
@@ -344,15 +331,6 @@ def _power2_or_log_uniform(low: float, high: float, quantum: float, where: str) 
 def _phi(z: float) -> float:
     """Return the distribution function of the standard normal."""
     return math.erfc(-z / math.sqrt(2)) / 2
-
-
-def _is_int(value: object) -> bool:
-    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-
-
-def _is_number(value: object) -> bool:
-    is_number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
-    return is_number and math.isfinite(value)  # type: ignore[arg-type]
 
 
 def _check_power2(bound: float, where: str) -> None:

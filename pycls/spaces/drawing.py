@@ -1,26 +1,22 @@
-"""Drawing from a design space until enough different architectures lie in a regime.
+"""The search of design spaces and sweeps: drawing until enough different rows are found.
 
-Every draw is a function of the space, the seed and its own number only, so that results
+Every draw is a function of what is drawn from, the seed and its own number only, so that results
 depend neither on chunk sizes nor on how many processes share the work.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pycls.errors import ConfigError
-from pycls.spaces.anynet_count import check_int
-from pycls.spaces.bounds import Regime
+from pycls.spaces.bounds import Bounds
 
 # Draws handled at once: the arrays stay in the processor's caches. Results do not depend on it.
 _CHUNK = 4096
 Progress = Callable[[int, int], None]
-# (seed, number of the first draw, how many) -> arrays by name, the last axis over the draws.
-Draw = Callable[[int, int, int], dict[str, NDArray]]
-STAGE_ARRAYS = ("depths", "widths", "bot_muls", "group_ws")
+Part = TypeVar("Part")
 
 
 @dataclass(frozen=True)
@@ -30,9 +26,9 @@ class Provenance:
     Attributes:
         space: the design space, a dataclass of its arguments.
         seed: the seed of the draws.
-        bounds: {metric: (low, high)} of the complexity regime.
+        bounds: {metric: (low, high)} of the complexity.
         drawn: architectures drawn until the last one was kept.
-        accepted: those of them in the regime.
+        accepted: those of them within the bounds and conditions.
         duplicates: those accepted that repeated an earlier one and were left out.
         where: conditions beside the bounds.
     """
@@ -45,150 +41,107 @@ class Provenance:
     duplicates: int
     where: tuple[str, ...] = ()
 
-    @classmethod
-    def of(cls, space: Any, seed: int, regime: "Regime", found: "Drawn") -> "Provenance":
-        """Return the origin of what :func:`pycls.spaces.drawing.draw_in_regime` found."""
-        duplicates = found.accepted - len(found.rows["flops"])
-        return cls(
-            space, seed, regime.bounds, found.drawn, found.accepted, duplicates, regime.where
-        )
-
 
 @dataclass(frozen=True)
-class Drawn:
-    """What a search for architectures found.
+class Accepted(Generic[Part]):
+    """The accepted draws of a chunk.
 
     Attributes:
-        rows: n x S and n arrays by name.
-        drawn: draws until the last one was kept.
-        accepted: those of them in the regime.
+        numbers: their numbers, counted from the first draw of the chunk.
+        keys: of each what it is compared by; equal ones are kept once.
+        keep: given places in `numbers`, returns what is kept of those draws.
     """
 
-    rows: dict[str, Any]
-    drawn: int
-    accepted: int
+    numbers: NDArray[np.intp]
+    keys: Iterable[Hashable]
+    keep: Callable[[list[int]], Part]
 
 
-def draw_in_regime(
-    draw: Draw,
-    n: int,
-    seed: int,
-    regime: Regime,
-    max_draws: int | None = None,
-    progress: Progress | None = None,
-) -> Drawn:
-    """Draw until n different architectures lie in a regime.
+@dataclass
+class Found(Generic[Part]):
+    """What a search found.
 
-    A smaller n gives the beginning of a larger one. Equal architectures are kept once, the
-    first.
-
-    Args:
-        draw: draws architectures by number; see :data:`Draw`.
-        n: how many to find.
-        seed: a non-negative integer.
-        regime: accepts or rejects.
-        max_draws: give up after so many; by default 20 million, or 20,000 an architecture
-            if that is more.
-        progress: called now and then with the architectures found and the draws made.
-
-    Raises:
-        ConfigError: an argument cannot be used, or too few architectures were found.
+    Attributes:
+        wanted: how many different draws were asked for.
+        parts: what was kept, chunk by chunk.
+        numbers: the numbers of the draws kept.
+        drawn: draws until the last one was kept; all that were made if they were too few.
+        accepted: how many of them were accepted.
     """
-    n = check_int("n", n, 1)
-    seed = check_int("seed", seed, 0)
-    limit = max(20_000_000, 20_000 * n) if max_draws is None else max_draws
-    limit = check_int("max_draws", limit, 1)
-    keeper = _Keeper(n)
-    drawn = 0
-    while not keeper.is_full and drawn < limit:
-        count = min(_CHUNK, limit - drawn)
-        chunk = draw(seed, drawn, count)
-        inside = np.flatnonzero(regime.accept(_columns(chunk, regime)))
-        last = keeper.add({name: array[..., inside] for name, array in chunk.items()}, inside)
-        drawn += count if last is None else last + 1
-        if progress is not None:
-            progress(len(keeper), drawn)
-    if not keeper.is_full:
-        raise ConfigError(describe_failure(n, len(keeper), keeper.accepted, drawn, regime))
-    return Drawn(keeper.rows(), drawn, keeper.accepted)
 
-
-def _columns(chunk: Mapping[str, NDArray], regime: Regime) -> dict[str, NDArray]:
-    """Return what the regime asks for under the names of a population's table."""
-    columns = {name: array for name, array in chunk.items() if array.ndim == 1}
-    if "cum_depth" in regime.names:
-        columns["cum_depth"] = chunk["depths"].sum(axis=0)
-    if "cum_width" in regime.names:
-        columns["cum_width"] = chunk["widths"].sum(axis=0)
-    for array in STAGE_ARRAYS:
-        if (name := array.removesuffix("s")) in regime.names:
-            columns[name] = chunk[array].T
-    return columns
-
-
-class _Keeper:
-    """Keeps the first n different architectures of those accepted."""
-
-    def __init__(self, n: int) -> None:
-        self._n = n
-        self._seen: set[bytes] = set()
-        self._parts: list[dict[str, NDArray]] = []
-        self.accepted = 0
+    wanted: int
+    parts: list[Part] = field(default_factory=list)
+    numbers: list[int] = field(default_factory=list)
+    drawn: int = 0
+    accepted: int = 0
 
     def __len__(self) -> int:
-        return len(self._seen)
+        return len(self.numbers)
 
     @property
     def is_full(self) -> bool:
-        return len(self._seen) >= self._n
+        """Whether as many were found as were asked for."""
+        return len(self) >= self.wanted
 
-    def add(self, rows: dict[str, NDArray], numbers: NDArray[np.intp]) -> int | None:
-        """Keep what is new, until full.
+    @property
+    def duplicates(self) -> int:
+        """Accepted draws that repeated an earlier one."""
+        return self.accepted - len(self)
+
+    def describe_failure(self, kind: str, bounds: Bounds, repeated: str, rejected: str) -> str:
+        """Say why too few were found.
 
         Args:
-            rows: arrays of accepted architectures, the last axis over them.
-            numbers: their numbers among the draws of this chunk.
-
-        Returns:
-            The number of the draw that made it full; None if it is not.
+            kind: what was searched for, in the plural.
+            bounds: what accepted and rejected.
+            repeated: what to do where nearly all that was accepted had been found before.
+            rejected: what to do otherwise.
         """
-        rows = {name: np.ascontiguousarray(array.T) for name, array in rows.items()}
-        keys = np.concatenate([rows[name].astype(np.float64) for name in STAGE_ARRAYS], axis=1)
-        new = []
-        for i, key in enumerate(map(np.ndarray.tobytes, keys)):
-            self.accepted += 1
-            if key not in self._seen:
-                self._seen.add(key)
-                new.append(i)
-                if self.is_full:
-                    break
-        if new:
-            self._parts.append({name: array[new] for name, array in rows.items()})
-        return int(numbers[new[-1]]) if self.is_full else None
-
-    def rows(self) -> dict[str, Any]:
-        """Return the architectures kept, n x S and n arrays by name."""
-        return {
-            name: np.concatenate([part[name] for part in self._parts]) for name in self._parts[0]
-        }
+        seen = bounds.describe()
+        text = f"only {len(self):,} of {self.wanted:,} {kind} found in {self.drawn:,} draws"
+        text += f"\n{seen}\n" if seen else "; "
+        if self.accepted <= 10 * max(1, len(self)):
+            return text + rejected
+        return text + (
+            f"the {self.accepted:,} accepted draws are the same {len(self):,} {kind} again and "
+            f"again: {repeated}"
+        )
 
 
-def describe_failure(n: int, kept: int, accepted: int, drawn: int, regime: Regime) -> str:
-    """Say why fewer than n architectures were found.
+def find_different(
+    draw: Callable[[int, int], Accepted[Part]],
+    wanted: int,
+    limit: int,
+    progress: Progress | None = None,
+) -> Found[Part]:
+    """Draw until enough different draws are accepted, or too many are made.
+
+    The first of those that are equal is kept; a smaller `wanted` gives the beginning of a
+    larger one.
 
     Args:
-        n: how many were wanted.
-        kept: how many different ones were found.
-        accepted: draws in the regime.
-        drawn: draws made.
-        regime: what rejected the others.
+        draw: given the number of the first draw and how many, returns those accepted.
+        wanted: how many to find, at least 1.
+        limit: give up after so many draws.
+        progress: called now and then with the draws kept and the draws made.
     """
-    text = f"only {kept:,} of {n:,} architectures found in {drawn:,} draws\n{regime.describe()}\n"
-    if accepted > 10 * max(1, kept):
-        return text + (
-            f"the {accepted:,} accepted draws are the same {kept:,} architectures again and "
-            "again: the space holds too few; widen its ranges or ask for fewer"
-        )
-    return text + (
-        "widen the bounds, change the space (stem, strides, resolution, ranges) or raise max_draws"
-    )
+    found: Found[Part] = Found(wanted)
+    seen: set[Hashable] = set()
+    while not found.is_full and found.drawn < limit:
+        count = min(_CHUNK, limit - found.drawn)
+        chunk = draw(found.drawn, count)
+        new = []
+        for place, key in enumerate(chunk.keys):
+            found.accepted += 1
+            if key not in seen:
+                seen.add(key)
+                new.append(place)
+                if len(seen) == wanted:
+                    break
+        if new:
+            found.parts.append(chunk.keep(new))
+            found.numbers += (chunk.numbers[new] + found.drawn).tolist()
+        found.drawn = found.numbers[-1] + 1 if found.is_full else found.drawn + count
+        if progress is not None:
+            progress(len(found), found.drawn)
+    return found

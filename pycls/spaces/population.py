@@ -14,10 +14,9 @@ from numpy.typing import NDArray
 from pycls import files
 from pycls.errors import ConfigError
 from pycls.spaces.anynet_count import AnyNetFrame
+from pycls.spaces.bounds import COUNT_COLUMNS, METRICS, STAGE_ARRAYS, STAGE_COLUMNS
 from pycls.spaces.drawing import Provenance
 
-STAGE_COLUMNS = ("depth", "width", "bot_mul", "group_w")
-COUNT_COLUMNS = ("flops", "params", "acts", "cum_depth", "cum_width")
 FRAME_COLUMNS = (
     "stem_type",
     "stem_w",
@@ -27,7 +26,7 @@ FRAME_COLUMNS = (
     "resolution",
     "num_classes",
 )
-_ARRAYS = ("depths", "widths", "bot_muls", "group_ws", "flops", "params", "acts")
+_ARRAYS = (*STAGE_ARRAYS, *METRICS)
 
 
 @dataclass(frozen=True)
@@ -205,7 +204,7 @@ class Population:
         writer = csv.writer(buffer, lineterminator="\n")
         writer.writerow(csv_columns(self.num_stages))
         counts = [getattr(self, name).tolist() for name in COUNT_COLUMNS]
-        stages = [column.tolist() for name in _ARRAYS[:4] for column in getattr(self, name).T]
+        stages = [column.tolist() for name in STAGE_ARRAYS for column in getattr(self, name).T]
         writer.writerows(
             (*row, *frame_cells(self.frame)) for row in zip(self.ids, *counts, *stages, strict=True)
         )

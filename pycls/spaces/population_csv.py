@@ -16,17 +16,12 @@ from pycls.errors import ConfigError
 from pycls.spaces.anynet_count import (
     AnyNetFrame,
     bottleneck_widths,
-    check_countable,
     count_stages,
+    groups_misfit,
     make_compatible,
 )
-from pycls.spaces.population import (
-    COUNT_COLUMNS,
-    FRAME_COLUMNS,
-    STAGE_COLUMNS,
-    Population,
-    csv_columns,
-)
+from pycls.spaces.bounds import COUNT_COLUMNS, STAGE_COLUMNS
+from pycls.spaces.population import FRAME_COLUMNS, Population, csv_columns
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _MAX_INT = 2**40
@@ -52,13 +47,10 @@ def read_population(path: str | os.PathLike[str]) -> Population:
         )
     )
     _check_groups(table, frame, widths, bot_muls, group_ws)
-    inner = bottleneck_widths(widths, bot_muls) if frame.has_groups else widths
-    largest = max(int(widths.max()), int(inner.max()))
     try:
-        check_countable(int(depths.max(axis=1).sum()), largest, frame)
+        flops, params, acts = count_stages(depths, widths, bot_muls, group_ws, frame)
     except ConfigError as error:
         raise ConfigError(f"{table.path}: {error}") from None
-    flops, params, acts = count_stages(depths, widths, inner, group_ws, frame)
     computed = (flops, params, acts, depths.sum(axis=0), widths.sum(axis=0))
     _check_counts(table, dict(zip(COUNT_COLUMNS, computed, strict=True)))
     return Population(
@@ -252,13 +244,11 @@ def _check_groups(
                     "groups; write 1"
                 )
         return
-    inner = bottleneck_widths(widths, bot_muls)
-    wrong = (inner < group_ws) | (inner % group_ws != 0)
-    for stage, row in np.argwhere(wrong)[:1]:
+    for stage, row in np.argwhere(groups_misfit(widths, bot_muls, group_ws))[:1]:
         w, b, g = widths[stage, row], bot_muls[stage, row], group_ws[stage, row]
         message = (
             f"{table.where(table.lines[row], f'group_w_{stage + 1}')}: group width {g} does not "
-            f"divide the bottleneck width {inner[stage, row]} (width {w} times {b})"
+            f"divide the bottleneck width {bottleneck_widths(w, b)} (width {w} times {b})"
         )
         if b < 1 or float(b).is_integer():
             new_w, new_g = make_compatible(w, b, g)

@@ -1,28 +1,32 @@
-"""The RegNetX design space (Radosavovic et al., 2020, section 3.3) and its populations."""
+"""The RegNetX design space (Radosavovic et al., 2020, section 3.3)."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
-from math import prod
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pycls.errors import ConfigError
-from pycls.spaces.anynet_count import AnyNetFrame, check_int
-from pycls.spaces.bounds import METRICS, Regime
+from pycls.spaces.arguments import check_int, check_pair
+from pycls.spaces.design_space import DesignSpace
 from pycls.spaces.distributions import Distribution
-from pycls.spaces.drawing import STAGE_ARRAYS, Progress, Provenance, draw_in_regime
-from pycls.spaces.marginal import random_words
 from pycls.spaces.population import Population
-from pycls.spaces.regnet_count import count_ragged, fit_stages, regnet_stages
-from pycls.spaces.regnet_ranges import REGNET_PARAMETERS, RegNetRanges, read_pair
+from pycls.spaces.regnet_ranges import RegNetRanges
+from pycls.spaces.regnet_stages import fit_stages, regnet_stages
 
-_RANGES = {"DEPTH": "depth", "W0": "w_0", "WA": "w_a", "WM": "w_m"}
+# Parameter of the ranges -> attribute of the space.
+_ATTRIBUTES = {
+    "DEPTH": "depth",
+    "W0": "w_0",
+    "WA": "w_a",
+    "WM": "w_m",
+    "GROUP_W": "group_w",
+    "BOT_MUL": "bot_mul",
+}
 
 
-@dataclass(frozen=True)
-class RegNetX:
+@dataclass(frozen=True, kw_only=True)
+class RegNetX(DesignSpace):
     """Networks whose block widths grow linearly and are quantised; see `RegNetSpec`.
 
     Ranges are closed; their distributions and quanta are those of pycls's regnet_sampler.
@@ -35,10 +39,10 @@ class RegNetX:
         group_w: group width: powers of two below 8, multiples of 8 (log-uniform) above.
         bot_mul: bottleneck multiplier, uniform over powers of two.
         stride: stride of each stage's first block.
-        stem_type, stem_w, block_type, resolution, num_classes, head_w: as in
-            :class:`pycls.spaces.anynet.AnyNetX`.
     """
 
+    stem_type: str = "simple_stem_in"
+    stem_w: int = 32
     depth: tuple[int, int] = (12, 28)
     w_0: tuple[int, int] = (8, 256)
     w_a: tuple[float, float] = (8.0, 256.0)
@@ -46,14 +50,6 @@ class RegNetX:
     group_w: tuple[int, int] = (8, 128)
     bot_mul: tuple[float, float] = (1.0, 1.0)
     stride: int = 2
-    stem_type: str = "simple_stem_in"
-    stem_w: int = 32
-    block_type: str = "res_bottleneck_block"
-    resolution: int = 224
-    num_classes: int = 1000
-    head_w: int = 0
-
-    name = "RegNetX"
 
     def __post_init__(self) -> None:
         """Refuse a space that holds no networks.
@@ -61,117 +57,50 @@ class RegNetX:
         Raises:
             ConfigError: names the argument, its value and what is allowed.
         """
-        for name in self._range_names().values():
-            pair = read_pair({name: getattr(self, name)}, name, None, self.name)
-            object.__setattr__(self, name, pair)
-        _ = self.sampler, self.frame(1)
-
-    @staticmethod
-    def _range_names() -> dict[str, str]:
-        """Return {parameter of the sampler: attribute that holds its range}."""
-        return {key: _RANGES.get(key, key.lower()) for key in REGNET_PARAMETERS}
+        for name in _ATTRIBUTES.values():
+            object.__setattr__(self, name, check_pair(name, getattr(self, name), self.name))
+        _ = self.ranges, self.frame(1)
 
     @cached_property
-    def sampler(self) -> RegNetRanges:
-        """What draws the parameters."""
-        ranges = {key: getattr(self, name) for key, name in self._range_names().items()}
-        return RegNetRanges(ranges, self.name)
+    def ranges(self) -> RegNetRanges:
+        """What the parameters are drawn from."""
+        return RegNetRanges(
+            {key: getattr(self, name) for key, name in _ATTRIBUTES.items()}, self.name
+        )
+
+    @property
+    def words(self) -> int:
+        """64-bit random words a draw."""
+        return self.ranges.words
 
     @property
     def marginals(self) -> dict[str, Distribution]:
         """Distributions of the six parameters, as drawn."""
-        names = self._range_names().values()
-        return dict(zip(names, self.sampler.marginals().values(), strict=True))
+        return {name: self.ranges.marginals[key] for key, name in _ATTRIBUTES.items()}
 
-    def frame(self, num_stages: int) -> AnyNetFrame:
-        """Return what all members with so many stages share."""
-        stride = check_int("stride", self.stride, 1)
-        shared = {f.name: getattr(self, f.name) for f in fields(AnyNetFrame) if f.name != "strides"}
-        return AnyNetFrame((stride,) * num_stages, **shared)
+    def strides_of(self, num_stages: int) -> tuple[int, ...]:
+        """Return the stride of each stage of the members with so many stages."""
+        return (check_int("stride", self.stride, 1),) * num_stages
 
-    def size(self) -> int:
-        """Return the number of parameter combinations."""
-        return prod(len(marginal) for marginal in self.marginals.values())
+    def drawn_parameters(self, population: Population) -> dict[str, NDArray]:
+        """Return depth and bot_mul, which can be told from the stages."""
+        return {"depth": population.cum_depth, "bot_mul": population.bot_muls[:, 0]}
 
-    def draw_parameters(self, seed: int, start: int, count: int) -> dict[str, NDArray]:
-        """Draw depth, w_0, w_a, w_m, group_w and bot_mul, `count` values each."""
-        drawn = self.sampler.draw(random_words(seed, start, count, self.sampler.words))
-        return dict(zip(self._range_names().values(), drawn.values(), strict=True))
+    def draw_parameters(self, words: NDArray[np.uint64]) -> dict[str, NDArray]:
+        """Turn n x `words` random words into n values of each of the six parameters."""
+        drawn = self.ranges.draw(words)
+        return {name: drawn[key] for key, name in _ATTRIBUTES.items()}
 
-    def draw(self, seed: int, start: int, count: int) -> dict[str, NDArray]:
-        """Draw architectures number `start` to `start + count` of a seed's stream.
-
-        Args:
-            seed: a non-negative integer.
-            start: number of the first draw.
-            count: how many to draw, at least 1.
-
-        Returns:
-            depths, widths, bot_muls, group_ws (S x count arrays, groups made to fit; 0 in the
-            stages that an architecture does not have) and flops, params, acts, num_stages
-            (count int64 each).
-        """
-        row = self.draw_parameters(seed, start, count)
+    def draw_stages(self, words: NDArray[np.uint64]) -> tuple[NDArray, NDArray, NDArray, NDArray]:
+        """Turn n x `words` random words into stages; see :class:`DesignSpace`."""
+        row = self.draw_parameters(words)
         widths, depths = regnet_stages(row["w_a"], row["w_0"], row["w_m"], row["depth"])
-        widths, group_ws, inner = fit_stages(widths, row["bot_mul"], row["group_w"])
-        frame = self.frame(len(widths))
-        counts = count_ragged(depths, widths, inner, group_ws, frame)
-        bot_muls = np.where(depths > 0, row["bot_mul"], 0.0)
-        if not frame.has_groups:
-            bot_muls, group_ws = (np.where(depths > 0, one, 0) for one in (1.0, 1))
-        drawn = dict(zip(STAGE_ARRAYS, (depths, widths, bot_muls, group_ws), strict=True))
-        drawn |= dict(zip(METRICS, counts, strict=True))
-        return drawn | {"num_stages": np.count_nonzero(depths, axis=0)}
+        widths, group_ws = fit_stages(widths, row["bot_mul"], row["group_w"])
+        exists = depths > 0
+        if not self.has_groups:
+            return depths, widths, np.where(exists, 1.0, 0.0), exists.astype(np.int64)
+        return depths, widths, np.where(exists, row["bot_mul"], 0.0), group_ws
 
-    def sample(
-        self,
-        n: int,
-        seed: int,
-        flops: Sequence[float] | None = None,
-        params: Sequence[float] | None = None,
-        acts: Sequence[float] | None = None,
-        num_stages: Sequence[int] = (4, 4),
-        max_draws: int | None = None,
-        progress: Progress | None = None,
-        where: Sequence[str] = (),
-    ) -> Population:
-        """Draw until n different architectures of one number of stages lie in a regime.
-
-        Parameters that give the same stages are kept once, the first.
-
-        Args:
-            n: size of the population.
-            seed: a non-negative integer.
-            flops: (low, high), both included, at the space's resolution; None: any.
-            params: the same for the number of parameters.
-            acts: the same for the activations.
-            num_stages: (low, high), which must be equal: the rows of a population have one
-                number of stages.
-            max_draws: as in :meth:`pycls.spaces.anynet.AnyNetX.sample`.
-            progress: likewise.
-            where: likewise.
-
-        Raises:
-            ConfigError: an argument cannot be used, or too few architectures were found.
-        """
-        bounds = {"flops": flops, "params": params, "acts": acts, "num_stages": num_stages}
-        regime = Regime(bounds, where)
-        least, most = regime.bounds.get("num_stages", (None, None))
-        if least is None or least != most:
-            raise ConfigError(
-                f"num_stages is {num_stages}; expected one number twice, such as (4, 4), "
-                "since the rows of a population have one number of stages"
-            )
-        stages = check_int("num_stages", least, 1)
-
-        def draw(seed: int, start: int, count: int) -> dict[str, NDArray]:
-            drawn = self.draw(seed, start, count)
-            for name in STAGE_ARRAYS:
-                few = drawn[name][:stages]
-                drawn[name] = np.pad(few, ((0, stages - len(few)), (0, 0)))
-            return drawn
-
-        found = draw_in_regime(draw, n, seed, regime, max_draws, progress)
-        provenance = Provenance.of(self, seed, regime, found)
-        rows = {name: array for name, array in found.rows.items() if name != "num_stages"}
-        return Population(**rows, frame=self.frame(stages), provenance=provenance)
+    def sample(self, n: int, seed: int, *, num_stages: Any = (4, 4), **others: Any) -> Population:
+        """Draw as :meth:`DesignSpace.sample`, four stages where nothing else is said."""
+        return super().sample(n, seed, num_stages=num_stages, **others)

@@ -9,12 +9,11 @@ from pycls.errors import ConfigError
 from pycls.models.widths import regnet_layout
 from pycls.spaces.anynet_count import AnyNetFrame
 from pycls.spaces.population import Population
-from pycls.sweep.setup import SweepPlan
+from pycls.sweep.count import frame_of
+from pycls.sweep.setup import SweepSetup
 
-_SHARED = ("STEM_TYPE", "STEM_W", "BLOCK_TYPE", "HEAD_W")
 
-
-def to_population(plan: SweepPlan) -> Population:
+def to_population(plan: SweepSetup) -> Population:
     """Return the networks of a sweep, one row a run.
 
     Args:
@@ -82,9 +81,4 @@ def _frame(cfg: Mapping[str, Any], kind: str, place: str) -> AnyNetFrame:
     strides = cfg["ANYNET.STRIDES"]
     if kind == "regnet":
         strides = [cfg["REGNET.STRIDE"]] * len(_regnet_stages(cfg)[0])
-    return AnyNetFrame(
-        strides=tuple(strides),
-        resolution=cfg["TRAIN.IM_SIZE"],
-        num_classes=cfg["MODEL.NUM_CLASSES"],
-        **{name.lower(): cfg[f"{section}.{name}"] for name in _SHARED},
-    )
+    return frame_of(section, cfg, strides)

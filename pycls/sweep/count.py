@@ -12,22 +12,23 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pycls.errors import ConfigError
-from pycls.spaces.anynet_count import AnyNetFrame, IntArray, bottleneck_widths
-from pycls.spaces.bounds import METRICS
-from pycls.spaces.regnet_count import count_ragged, fit_stages, regnet_stages
+from pycls.spaces.anynet_count import AnyNetFrame, IntArray, count_stages, groups_misfit
+from pycls.spaces.bounds import BOUNDED, METRICS
+from pycls.spaces.regnet_stages import fit_stages, regnet_stages
 from pycls.sweep.base_cfg import BaseCfg
+from pycls.sweep.rows import ANYNET_LISTS, to_rows
 
-_COUNTS = ("flops", "params", "acts", "num_stages")
-# Keys of the section that all rows counted together share, and the network's own.
-_SHARED = ("STEM_TYPE", "STEM_W", "BLOCK_TYPE", "SE_ON", "SE_R", "HEAD_W")
-_OUTSIDE = ("TRAIN.IM_SIZE", "MODEL.NUM_CLASSES")
-_REGNET = ("WA", "W0", "WM", "DEPTH", "BOT_MUL", "GROUP_W")
-_ANYNET = ("DEPTHS", "WIDTHS", "BOT_MULS", "GROUP_WS")
 Columns = Mapping[str, NDArray]
 
-ANYNET_LISTS = ("ANYNET.DEPTHS", "ANYNET.WIDTHS", "ANYNET.BOT_MULS", "ANYNET.GROUP_WS")
+# Keys that change a network: of these sections, and two of TRAIN.
 _SECTIONS = ("MODEL.", "ANYNET.", "REGNET.", "RESNET.", "EN.", "VIT.")
 _KEYS = ("TRAIN.IM_SIZE", "TRAIN.DATASET")
+# What rows that are counted together share: keys of ANYNET or REGNET, and of other sections.
+_SHARED = ("STEM_TYPE", "STEM_W", "BLOCK_TYPE", "SE_ON", "SE_R", "HEAD_W")
+_OUTSIDE = ("TRAIN.IM_SIZE", "MODEL.NUM_CLASSES")
+# What makes each row a network of its own.
+_REGNET = ("WA", "W0", "WM", "DEPTH", "BOT_MUL", "GROUP_W")
+_ANYNET = ("DEPTHS", "WIDTHS", "BOT_MULS", "GROUP_WS")
 
 
 class Counter:
@@ -48,7 +49,7 @@ class Counter:
         kind = base.flat["MODEL.TYPE"]
         arrays = {"anynet": count_anynet_lists, "regnet": count_regnet}
         self._count = None if "MODEL.TYPE" in self._keys else arrays.get(kind)
-        self.names = METRICS if self._count is None else (*METRICS, "num_stages")
+        self.names = METRICS if self._count is None else BOUNDED
 
     def count(self, columns: Columns) -> dict[str, NDArray[np.int64]]:
         """Return n int64 of each of `names`.
@@ -114,9 +115,9 @@ def count_regnet(
             np.broadcast_to(np.asarray(rows[f"REGNET.{key}"]), n) for key in _REGNET
         )
         widths, depths = regnet_stages(w_a, w_0, w_m, depth)
-        widths, group_ws, inner = fit_stages(widths, bot_mul, group_w)
-        frame = _frame("REGNET", shared, (shared["REGNET.STRIDE"],) * len(widths))
-        counts = count_ragged(depths, widths, inner, group_ws, frame, _se_r("REGNET", shared))
+        widths, group_ws = fit_stages(widths, bot_mul, group_w)
+        frame = frame_of("REGNET", shared, (shared["REGNET.STRIDE"],) * len(widths))
+        counts = count_stages(depths, widths, bot_mul, group_ws, frame, _se_r("REGNET", shared))
         return *counts, np.count_nonzero(depths, axis=0)
 
     return _count_in_groups("REGNET", (*_SHARED, "STRIDE"), _REGNET, arrays, settings, count)
@@ -146,7 +147,7 @@ def count_anynet_lists(
             if array.dtype == object or array.shape[1] != stages:
                 raise ConfigError(f"ANYNET.{key} has not one number for each of {stages} stages")
             lists[key] = np.broadcast_to(array, (n, stages)).T
-        frame = _frame("ANYNET", shared, tuple(shared["ANYNET.STRIDES"]))
+        frame = frame_of("ANYNET", shared, shared["ANYNET.STRIDES"])
         if frame.num_stages != stages:
             raise ConfigError(
                 f"ANYNET.STRIDES {list(frame.strides)} is for {frame.num_stages} stages, but "
@@ -156,10 +157,9 @@ def count_anynet_lists(
             np.ascontiguousarray(lists[key], dtype=np.int64)
             for key in ("DEPTHS", "WIDTHS", "GROUP_WS")
         )
-        inner = bottleneck_widths(w, lists["BOT_MULS"]) if frame.has_groups else w
-        if frame.has_groups and ((inner < g) | (inner % g != 0)).any():
+        if frame.has_groups and groups_misfit(w, lists["BOT_MULS"], g).any():
             raise ConfigError("ANYNET.GROUP_WS must divide the bottleneck widths")
-        counts = count_ragged(d, w, inner, g, frame, _se_r("ANYNET", shared))
+        counts = count_stages(d, w, lists["BOT_MULS"], g, frame, _se_r("ANYNET", shared))
         return *counts, np.full(n, stages)
 
     return _count_in_groups("ANYNET", (*_SHARED, "STRIDES"), _ANYNET, arrays, settings, count)
@@ -181,12 +181,12 @@ def _count_in_groups(
     missing = [key for key in (*shared, *own) if key not in columns and key not in settings]
     if missing:
         raise ConfigError(f"{missing[0]} is missing; expected all keys of {section}")
-    counts = {name: np.empty(n, dtype=np.int64) for name in _COUNTS}
+    counts = {name: np.empty(n, dtype=np.int64) for name in BOUNDED}
     fixed = {key: settings[key] for key in own if key not in columns}
     for values, rows in _groups([key for key in shared if key in columns], columns, n):
         varied = {key: columns[key][rows] for key in own if key in columns}
         part = count(varied | fixed, {key: settings.get(key) for key in shared} | values)
-        for name, counted in zip(_COUNTS, part, strict=True):
+        for name, counted in zip(BOUNDED, part, strict=True):
             counts[name][rows] = counted
     return counts
 
@@ -207,24 +207,22 @@ def _groups(
         yield plain, np.array(rows)
 
 
-def _frame(section: str, shared: Mapping[str, Any], strides: tuple[int, ...]) -> AnyNetFrame:
+def frame_of(section: str, cfg: Mapping[str, Any], strides: Iterable[int]) -> AnyNetFrame:
+    """Return what networks share beside their stages.
+
+    Args:
+        section: ANYNET or REGNET.
+        cfg: {key with dots: value}.
+        strides: of the stages.
+    """
+    own = ("STEM_TYPE", "STEM_W", "BLOCK_TYPE", "HEAD_W")
     return AnyNetFrame(
-        strides,
-        shared[f"{section}.STEM_TYPE"],
-        shared[f"{section}.STEM_W"],
-        shared[f"{section}.BLOCK_TYPE"],
-        shared["TRAIN.IM_SIZE"],
-        shared["MODEL.NUM_CLASSES"],
-        shared[f"{section}.HEAD_W"],
+        strides=tuple(strides),
+        resolution=cfg["TRAIN.IM_SIZE"],
+        num_classes=cfg["MODEL.NUM_CLASSES"],
+        **{name.lower(): cfg[f"{section}.{name}"] for name in own},
     )
 
 
 def _se_r(section: str, shared: Mapping[str, Any]) -> float:
     return shared[f"{section}.SE_R"] if shared[f"{section}.SE_ON"] else 0.0
-
-
-def to_rows(columns: Columns, numbers: Iterable[int]) -> list[dict[str, Any]]:
-    """Return some rows of columns as plain Python values."""
-    index = np.fromiter(numbers, dtype=np.intp)
-    values = [column[index].tolist() for column in columns.values()]
-    return [dict(zip(columns, row, strict=True)) for row in zip(*values, strict=True)]

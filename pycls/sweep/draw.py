@@ -1,10 +1,10 @@
-"""Drawing the rows of a sweep: sampled, made to fit, filtered, each once.
+"""Drawing the rows of a sweep, which are sampled, made to fit and filtered, each once.
 
 Draw number i depends on the sweep's settings and i only, and the first draws that fit are
 kept: neither CHUNK_SIZE nor NUM_PROC changes what comes out.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,20 +13,22 @@ from numpy.typing import NDArray
 
 from pycls.errors import ConfigError
 from pycls.models.widths import make_compatible
-from pycls.spaces import anynet_count
-from pycls.spaces.bounds import METRICS, Regime
+from pycls.spaces.anynet_count import make_compatible as fit_arrays
+from pycls.spaces.bounds import METRICS, STAGE_COLUMNS, Bounds
+from pycls.spaces.drawing import Accepted, Progress, find_different
 from pycls.spaces.expressions import Expression
 from pycls.sweep.base_cfg import BaseCfg
-from pycls.sweep.count import ANYNET_LISTS, Counter, to_rows
+from pycls.sweep.count import Counter
 from pycls.sweep.file import SweepCfg
 from pycls.sweep.keys import DEFAULT_STAGES
-from pycls.sweep.rows import ListedRows, as_column
+from pycls.sweep.rows import ANYNET_LISTS, ListedRows, as_column, to_rows
 from pycls.sweep.samplers import ParameterSampler, draw_rows
 
 Columns = dict[str, NDArray]
+# The rows kept of a chunk of draws, and flops, params and acts of each.
+Part = tuple[list[dict[str, Any]], dict[str, NDArray]]
 
-_CHUNK = 4096
-_OF_A_STAGE = dict(zip(("depth", "width", "bot_mul", "group_w"), ANYNET_LISTS, strict=True))
+_OF_A_STAGE = dict(zip(STAGE_COLUMNS, ANYNET_LISTS, strict=True))
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,7 @@ class Drawer:
         self.keys = keys
         self._base.sources = self._sources(samplers)
         self._counter = Counter(base, keys)
-        self._regime = self._make_regime()
+        self._bounds = self._make_bounds()
 
     def _needs_fit(self, samplers: Mapping[str, ParameterSampler]) -> bool:
         """Say whether lists are drawn that may not go together (the sampler ANYNET's do)."""
@@ -111,7 +113,7 @@ class Drawer:
             sources |= dict.fromkeys(sampler.keys, place)
         return dict.fromkeys(self.keys, self._sweep.where("SETUP", "SAMPLERS")) | sources
 
-    def _make_regime(self) -> Regime:
+    def _make_bounds(self) -> Bounds:
         """Return the constraints; where there are none it accepts all."""
         limits = self._sweep.setup["CONSTRAINTS"]
         bounds: dict[str, Any] = {
@@ -129,9 +131,9 @@ class Drawer:
         where = ("SETUP", "CONSTRAINTS", "EXPRESSIONS")
         for i, text in enumerate(limits["EXPRESSIONS"]):
             Expression(text, known, self._sweep.where(*where, i))  # for the line in its message
-        return Regime(bounds, limits["EXPRESSIONS"], known, self._sweep.where(*where))
+        return Bounds(bounds, limits["EXPRESSIONS"], known, self._sweep.where(*where))
 
-    def draw(self, progress: Callable[[int, int], None] | None = None) -> Draws:
+    def draw(self, progress: Progress | None = None) -> Draws:
         """Draw until NUM_CONFIGS different rows fit, or nothing is left to draw.
 
         Args:
@@ -141,30 +143,27 @@ class Drawer:
             ConfigError: too few rows were found; says which constraint rejected how many.
         """
         wanted, limit = self._limits()
-        keeper = _Keeper(wanted)
-        counts: list[dict[str, NDArray]] = []
-        drawn = 0
-        while not keeper.is_full and drawn < limit:
-            size = min(_CHUNK, limit - drawn)
-            columns = self._draw_columns(drawn, size)
-            inside, counted = self._filter(columns)
-            kept = keeper.add(to_rows(columns, inside), inside, drawn)
-            counts.append(counted(kept - drawn))
-            drawn += size
-            if keeper.is_full:
-                drawn = int(keeper.numbers[-1]) + 1
-            if progress is not None:
-                progress(len(keeper), drawn)
-        if not keeper.rows or (self._sweep.setup["NUM_CONFIGS"] and not keeper.is_full):
-            raise ConfigError(self._describe_failure(wanted, keeper, drawn))
+        found = find_different(self._draw_accepted, wanted, limit, progress)
+        if not found.numbers or (self._sweep.setup["NUM_CONFIGS"] and not found.is_full):
+            problem = found.describe_failure(
+                "configurations",
+                self._bounds,
+                repeated="the samplers give no more; widen their ranges or lower SETUP.NUM_CONFIGS",
+                rejected="widen the constraints or the samplers' ranges, lower SETUP.NUM_CONFIGS "
+                "or raise SETUP.NUM_SAMPLES",
+            )
+            raise ConfigError(f"{self._sweep.where('SETUP', 'CONSTRAINTS')}: {problem}")
         labels = self._listed.labels if self._listed else ()
         return Draws(
-            rows=keeper.rows,
-            labels=[labels[i % len(labels)] for i in keeper.numbers] if labels else (),
-            counts={name: np.concatenate([part[name] for part in counts]) for name in METRICS},
-            drawn=drawn,
-            accepted=keeper.accepted,
-            duplicates=keeper.accepted - len(keeper.rows),
+            rows=[row for rows, _ in found.parts for row in rows],
+            labels=[labels[i % len(labels)] for i in found.numbers] if labels else (),
+            counts={
+                name: np.concatenate([counts[name] for _, counts in found.parts])
+                for name in METRICS
+            },
+            drawn=found.drawn,
+            accepted=found.accepted,
+            duplicates=found.duplicates,
         )
 
     def _limits(self) -> tuple[int, int]:
@@ -180,6 +179,27 @@ class Drawer:
                     "all rows"
                 )
         return wanted or limit, limit
+
+    def _draw_accepted(self, start: int, count: int) -> Accepted[Part]:
+        """Return which of the draws `start` to `start + count` fit, with their rows and counts."""
+        columns = self._draw_columns(start, count)
+        inside, counts = np.arange(count), None
+        if not self._bounds.names.isdisjoint(self._counter.names):
+            counts = self._counter.count(columns)
+        if self._bounds.names:
+            named = self._row_columns(columns) | (counts or {})
+            inside = np.flatnonzero(self._bounds.accept(named))
+        rows = to_rows(columns, inside)
+
+        def keep(new: list[int]) -> Part:
+            kept = inside[new]
+            if counts is not None:
+                return [rows[i] for i in new], {name: count[kept] for name, count in counts.items()}
+            # Counting is dear, and nothing but the rows that are kept needs it.
+            some = {key: column[kept] for key, column in columns.items()}
+            return [rows[i] for i in new], self._counter.count(some)
+
+        return Accepted(inside, (repr(list(row.values())) for row in rows), keep)
 
     def _draw_columns(self, start: int, count: int) -> Columns:
         """Return draws `start` to `start + count` as columns, lists made to fit."""
@@ -215,87 +235,14 @@ class Drawer:
         value = self._base.flat[key]
         return np.tile(np.array(value), (count, 1)) if value else np.empty((count, 0))
 
-    def _filter(
-        self, columns: Columns
-    ) -> tuple[NDArray[np.intp], Callable[[NDArray[np.intp]], dict[str, NDArray]]]:
-        """Return which draws fit, and a function that gives the counts of some of them."""
-        if not self._regime.names.isdisjoint(self._counter.names):
-            counts = self._counter.count(columns)
-            inside = np.flatnonzero(self._regime.accept(self._row_columns(columns) | counts))
-            return inside, lambda kept: {name: count[kept] for name, count in counts.items()}
-        n = len(next(iter(columns.values())))
-        inside = np.arange(n)
-        if self._regime.names:
-            inside = np.flatnonzero(self._regime.accept(self._row_columns(columns)))
-
-        def count_kept(kept: NDArray[np.intp]) -> dict[str, NDArray]:
-            if not len(kept):
-                return {name: np.empty(0, dtype=np.int64) for name in METRICS}
-            return self._counter.count({key: column[kept] for key, column in columns.items()})
-
-        return inside, count_kept
-
     def _row_columns(self, columns: Columns) -> Columns:
         """Return the columns with the names that constraints may use beside the keys'."""
-        needed = self._regime.names
+        needed = self._bounds.names
         named = {name: columns[k] for name, k in _OF_A_STAGE.items() if k in columns}
         for name in ("depth", "width"):
             if f"cum_{name}" in needed:
                 named[f"cum_{name}"] = named[name].sum(axis=1)
         return columns | named
-
-    def _describe_failure(self, wanted: int, keeper: "_Keeper", drawn: int) -> str:
-        place = self._sweep.where("SETUP", "CONSTRAINTS")
-        text = (
-            f"{place}: only {len(keeper):,} of {wanted:,} configurations found in {drawn:,} draws"
-        )
-        seen = self._regime.describe()
-        text += f"\n{seen}\n" if seen else "; "
-        if keeper.accepted > 10 * max(1, len(keeper)):
-            return text + (
-                f"the {keeper.accepted:,} draws within the constraints are the same "
-                f"{len(keeper):,} again and again: the samplers give no more; widen their ranges "
-                "or lower SETUP.NUM_CONFIGS"
-            )
-        return text + (
-            "widen the constraints or the samplers' ranges, lower SETUP.NUM_CONFIGS or raise "
-            "SETUP.NUM_SAMPLES"
-        )
-
-
-class _Keeper:
-    """Keeps the first different rows of those that fit."""
-
-    def __init__(self, wanted: int) -> None:
-        self._wanted = wanted
-        self._seen: set[str] = set()
-        self.rows: list[dict[str, Any]] = []
-        self.numbers: list[int] = []
-        self.accepted = 0
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    @property
-    def is_full(self) -> bool:
-        return len(self.rows) >= self._wanted
-
-    def add(
-        self, rows: Sequence[dict[str, Any]], inside: NDArray[np.intp], start: int
-    ) -> NDArray[np.intp]:
-        """Keep what is new, until full; return the numbers of the draws kept."""
-        before = len(self.numbers)
-        for row, number in zip(rows, inside.tolist(), strict=True):
-            self.accepted += 1
-            key = repr(list(row.values()))
-            if key in self._seen:
-                continue
-            self._seen.add(key)
-            self.rows.append(row)
-            self.numbers.append(start + number)
-            if self.is_full:
-                break
-        return np.array(self.numbers[before:], dtype=np.intp)
 
 
 def fit_lists(widths: NDArray, bot_muls: NDArray, group_ws: NDArray) -> dict[str, NDArray]:
@@ -312,7 +259,7 @@ def fit_lists(widths: NDArray, bot_muls: NDArray, group_ws: NDArray) -> dict[str
         )
     if ((bot_muls > 1) & (bot_muls != np.trunc(bot_muls))).any():
         raise ConfigError("ANYNET.BOT_MULS above 1 must be whole numbers")
-    fitted = anynet_count.make_compatible(widths, bot_muls, round_group_ws(group_ws))
+    fitted = fit_arrays(widths, bot_muls, round_group_ws(group_ws))
     return dict(zip(("ANYNET.WIDTHS", "ANYNET.GROUP_WS"), fitted, strict=True))
 
 

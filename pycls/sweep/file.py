@@ -15,7 +15,7 @@ from typing import Any
 
 from pycls.checked_keys import merge_given, merge_overrides
 from pycls.errors import ConfigError
-from pycls.strict_yaml import dump_yaml, load_yaml
+from pycls.strict_yaml import parse_yaml, read_yaml_text
 from pycls.sweep.keys import FREE_SECTIONS, KEYS, defaults
 from pycls.yaml_sections import Place
 
@@ -102,8 +102,8 @@ def load_sweep_cfg(
             used; the message names file, line, key, value and what is expected.
     """
     path = Path(path)
-    given = load_yaml(path)
-    text = path.read_text(encoding="utf-8")
+    text = read_yaml_text(path)
+    given = parse_yaml(text, str(path))
     values = defaults()
     sweep = SweepCfg(path, text, values)
     if not isinstance(given, Mapping):
@@ -118,11 +118,6 @@ def load_sweep_cfg(
     _check_name(sweep)
     _check_sources(sweep)
     return sweep
-
-
-def dump_sweep_cfg(values: Mapping[str, Any]) -> str:
-    """Return a sweep's settings as YAML text that :func:`load_sweep_cfg` reads back."""
-    return dump_yaml(values)
 
 
 def _check_name(sweep: SweepCfg) -> None:

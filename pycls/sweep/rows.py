@@ -1,7 +1,11 @@
-"""Networks that a sweep lists instead of drawing: a population's rows, or configurations."""
+"""Rows and columns of configuration keys, and the networks that a sweep lists.
+
+Such networks, a population's rows or hand-written configurations, are trained as they are instead
+of being drawn.
+"""
 
 import glob
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,12 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pycls.errors import ConfigError
+from pycls.spaces.bounds import STAGE_ARRAYS
 from pycls.spaces.population import Population
 from pycls.spaces.population_csv import read_population
 from pycls.strict_yaml import load_yaml
 from pycls.sweep.base_cfg import BaseCfg
 from pycls.sweep.file import SweepCfg
 
+# The keys that hold a value for each stage of an AnyNet.
+ANYNET_LISTS = ("ANYNET.DEPTHS", "ANYNET.WIDTHS", "ANYNET.BOT_MULS", "ANYNET.GROUP_WS")
 # Keys that a hand-written configuration may hold and that the sweep says.
 _OF_THE_SWEEP = ("OUT_DIR",)
 
@@ -60,7 +67,8 @@ def load_population(sweep: SweepCfg) -> Population:
 
 def population_frame(population: Population) -> dict[str, Any]:
     """Return the configuration keys that a population's members share."""
-    settings = _pairs(population.row(0).overrides())
+    words = population.row(0).overrides()
+    settings = dict(zip(words[::2], words[1::2], strict=True))
     return {key: v for key, v in settings.items() if key not in _population_columns(population)}
 
 
@@ -70,14 +78,8 @@ def list_population(population: Population, place: str) -> ListedRows:
 
 
 def _population_columns(population: Population) -> dict[str, NDArray]:
-    columns: dict[str, NDArray] = {
-        "ANYNET.DEPTHS": population.depths,
-        "ANYNET.WIDTHS": population.widths,
-    }
-    if population.frame.has_groups:
-        columns["ANYNET.BOT_MULS"] = population.bot_muls
-        columns["ANYNET.GROUP_WS"] = population.group_ws
-    return columns
+    keys = ANYNET_LISTS if population.frame.has_groups else ANYNET_LISTS[:2]
+    return {key: getattr(population, name) for key, name in zip(keys, STAGE_ARRAYS, strict=False)}
 
 
 def read_configs(sweep: SweepCfg) -> list[tuple[str, dict[str, Any]]]:
@@ -149,5 +151,8 @@ def as_column(values: Sequence[Any]) -> NDArray:
     return column
 
 
-def _pairs(overrides: Sequence[Any]) -> dict[str, Any]:
-    return dict(zip(overrides[::2], overrides[1::2], strict=True))
+def to_rows(columns: Mapping[str, NDArray], numbers: Iterable[int]) -> list[dict[str, Any]]:
+    """Return some rows of columns as plain Python values."""
+    index = np.fromiter(numbers, dtype=np.intp)
+    values = [column[index].tolist() for column in columns.values()]
+    return [dict(zip(columns, row, strict=True)) for row in zip(*values, strict=True)]

@@ -1,11 +1,12 @@
-"""The samplers of sweep files: SETUP.SAMPLERS entries turned into draws of configuration keys.
+"""Samplers of sweep files: the table of all types, building those of a sweep, and drawing rows.
 
 A sampler needs a fixed number of random words a draw, so a row of draws is a function of
 the samplers, the seed and the row's number: neither chunks nor processes change it.
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from importlib import import_module
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,66 +15,22 @@ from numpy.typing import NDArray
 from pycls.core.config.defaults import LIST_ELEMENT_TYPES, default_cfg
 from pycls.core.config.load import flatten_cfg
 from pycls.errors import ConfigError
-from pycls.spaces.anynet_count import make_compatible
-from pycls.spaces.anynet_ranges import AnyNetRanges
-from pycls.spaces.distributions import Distribution, make_distribution
-from pycls.spaces.marginal import Marginal, random_words
-from pycls.spaces.regnet_ranges import REGNET_PARAMETERS, RegNetRanges, check_options, read_pair
+from pycls.spaces.marginal import random_words
 from pycls.sweep.file import SweepCfg
 from pycls.yaml_sections import near_miss
 
-_ANYNET_OPTIONS = (
-    "NUM_STAGES",
-    "DEPTH",
-    "WIDTH",
-    "WIDTH_QUANTUM",
-    "BOT_MUL",
-    "GROUP_W",
-    "SPACE",
-)
+# TYPE -> its class, which is imported on first use.
+SAMPLERS = {
+    "value_sampler": "pycls.sweep.sampler_types:ValueSampler",
+    "float_sampler": "pycls.sweep.sampler_types:FloatSampler",
+    "int_sampler": "pycls.sweep.sampler_types:IntSampler",
+    "list_sampler": "pycls.sweep.sampler_types:ListSampler",
+    "regnet_sampler": "pycls.sweep.sampler_types:RegNetSampler",
+    "anynet_sampler": "pycls.sweep.sampler_types:AnyNetSampler",
+}
+# Sections of the configuration of which one sampler sets several keys.
 _SECTIONS = ("REGNET", "ANYNET")
 _TRIED = 64  # draws whose kind is looked at before all others
-
-
-class AnyNetSampler:
-    """Draws an AnyNet's stages, with widths and groups made to fit each other."""
-
-    keys = ("ANYNET.DEPTHS", "ANYNET.WIDTHS", "ANYNET.BOT_MULS", "ANYNET.GROUP_WS")
-
-    def __init__(self, ranges: AnyNetRanges) -> None:
-        self.words = ranges.words
-        self._ranges = ranges
-
-    @classmethod
-    def read(cls, key: str, spec: Mapping[str, Any], where: str) -> "AnyNetSampler":
-        """Build from an entry of SETUP.SAMPLERS."""
-        _check_key(key, "ANYNET", spec, where)
-        check_options(spec, ("TYPE", *_ANYNET_OPTIONS), where)
-        options = {name.lower(): value for name, value in spec.items() if name != "TYPE"}
-        try:
-            ranges = AnyNetRanges(**options)
-            _ = ranges.marginals  # refuses the ranges that it cannot use
-        except ConfigError as error:
-            # The messages begin with the option's name, in the spelling of Python.
-            name = next((n for n in _ANYNET_OPTIONS if str(error).startswith(n.lower())), "")
-            raise ConfigError(f"{where}: {name}{str(error)[len(name) :]}") from None
-        return cls(ranges)
-
-    def draw(self, words: NDArray[np.uint64]) -> dict[str, NDArray]:
-        """Turn n x `words` random words into n x S values of each key."""
-        depths, widths, bot_muls, group_ws = self._ranges.draw(words)
-        widths, group_ws = make_compatible(widths, bot_muls, group_ws)
-        arrays = (depths, widths, bot_muls, group_ws)
-        return {
-            key: np.ascontiguousarray(array.T) for key, array in zip(self.keys, arrays, strict=True)
-        }
-
-    def marginals(self) -> dict[str, Distribution]:
-        """Return the distribution of an item of each list, as drawn.
-
-        Before widths and groups are made to fit, and without the condition of an order.
-        """
-        return dict(zip(self.keys, self._ranges.marginals.values(), strict=True))
 
 
 class ParameterSampler(Protocol):
@@ -87,14 +44,12 @@ class ParameterSampler(Protocol):
     def words(self) -> int:
         """64-bit random words a draw."""
 
+    @classmethod
+    def read(cls, key: str, spec: Mapping[str, Any], where: str) -> "ParameterSampler":
+        """Build from an entry of SETUP.SAMPLERS; see :func:`build_sampler`."""
+
     def draw(self, words: NDArray[np.uint64]) -> dict[str, NDArray]:
         """Turn n x `words` random words into n values of each key (n x LENGTH for lists)."""
-
-    def marginals(self) -> dict[str, Distribution]:
-        """Return the distribution of each key's value (of an item, for lists).
-
-        Of values that are no numbers it is the distribution of their index in VALUES.
-        """
 
 
 def build_sampler(key: str, spec: Mapping[str, Any], where: str) -> ParameterSampler:
@@ -110,14 +65,30 @@ def build_sampler(key: str, spec: Mapping[str, Any], where: str) -> ParameterSam
     """
     if not isinstance(spec, Mapping):
         raise ConfigError(f"{where}: expected keys and values with a TYPE, found {spec!r}")
-    builders = _builders()
     if "TYPE" not in spec:
-        raise ConfigError(f"{where}: TYPE is missing; expected one of {', '.join(builders)}")
+        raise ConfigError(f"{where}: TYPE is missing; expected one of {', '.join(SAMPLERS)}")
     kind = spec["TYPE"]
-    if not isinstance(kind, str) or kind not in builders:
-        hint = near_miss(str(kind), list(builders))
-        raise ConfigError(f"{where}: TYPE is {kind!r}; {hint}expected one of {', '.join(builders)}")
-    return builders[kind](key, spec, where)
+    if not isinstance(kind, str) or kind not in SAMPLERS:
+        hint = near_miss(str(kind), SAMPLERS)
+        raise ConfigError(f"{where}: TYPE is {kind!r}; {hint}expected one of {', '.join(SAMPLERS)}")
+    module, _, attribute = SAMPLERS[kind].partition(":")
+    sampler: type[ParameterSampler] = getattr(import_module(module), attribute)
+    return sampler.read(key, spec, where)
+
+
+def check_options(spec: Mapping[str, Any], known: Sequence[str], where: str) -> None:
+    """Refuse options that a sampler does not have.
+
+    Raises:
+        ConfigError: names the option and those known.
+    """
+    known = ("TYPE", *known)
+    for name in spec:
+        if name not in known:
+            hint = near_miss(str(name), known)
+            raise ConfigError(
+                f"{where}: {spec['TYPE']} has no option '{name}'; {hint}known: {', '.join(known)}"
+            )
 
 
 def draw_rows(
@@ -148,170 +119,6 @@ def draw_rows(
             raise ConfigError(f"two samplers set {repeated[0]}; keep one of them")
         columns.update(drawn)
     return columns
-
-
-class ValueSampler:
-    """Draws from a list of values, each as likely as another."""
-
-    words = 1
-
-    def __init__(self, key: str, values: Sequence[Any]) -> None:
-        self.keys = (key,)
-        self._values = _to_array(values)
-        self._index = Marginal(range(len(values)), [1 / len(values)] * len(values))
-
-    @classmethod
-    def read(cls, key: str, spec: Mapping[str, Any], where: str) -> "ValueSampler":
-        """Build from an entry of SETUP.SAMPLERS; see :func:`build_sampler`."""
-        check_options(spec, ("TYPE", "VALUES"), where)
-        values = spec.get("VALUES")
-        if not isinstance(values, (list, tuple)) or not values:
-            raise ConfigError(f"{where}: VALUES is {values!r}, expected a list of values")
-        return cls(key, values)
-
-    def draw(self, words: NDArray[np.uint64]) -> dict[str, NDArray]:
-        """Draw; see :class:`ParameterSampler`."""
-        return {self.keys[0]: self._values[self._index.draw(words[:, 0])]}
-
-    def marginals(self) -> dict[str, Distribution]:
-        """Return the distribution; see :class:`ParameterSampler`."""
-        if self._values.dtype.kind not in "if":
-            return {self.keys[0]: self._index}
-        values, counts = np.unique(self._values, return_counts=True)
-        shares = counts / len(self._values)
-        return {self.keys[0]: Marginal(values.tolist(), shares.tolist())}
-
-
-class NumberSampler:
-    """Draws integers or decimal numbers from one of pycls's distributions."""
-
-    words = 1
-
-    def __init__(self, key: str, distribution: Distribution) -> None:
-        self.keys = (key,)
-        self._distribution = distribution
-
-    @classmethod
-    def read_int(cls, key: str, spec: Mapping[str, Any], where: str) -> "NumberSampler":
-        """Build an int_sampler; see :func:`build_sampler`."""
-        low, high, quantum = cls._read(spec, 1, where)
-        for name, value in (("RANGE", low), ("RANGE", high), ("QUANTIZE", quantum)):
-            if not isinstance(value, int) or isinstance(value, bool):
-                raise ConfigError(f"{where}: {name} holds {value!r}, expected integers")
-        return cls._make(key, spec, (low, high, quantum), where)
-
-    @classmethod
-    def read_float(cls, key: str, spec: Mapping[str, Any], where: str) -> "NumberSampler":
-        """Build a float_sampler; see :func:`build_sampler`."""
-        low, high, quantum = cls._read(spec, 1e-5, where)
-        if isinstance(quantum, int) and not isinstance(quantum, bool):
-            quantum = float(quantum)
-        return cls._make(key, spec, (low, high, quantum), where)
-
-    @staticmethod
-    def _read(spec: Mapping[str, Any], quantum: float, where: str) -> tuple[Any, Any, Any]:
-        check_options(spec, ("TYPE", "RAND_TYPE", "RANGE", "QUANTIZE"), where)
-        return *read_pair(spec, "RANGE", None, where), spec.get("QUANTIZE", quantum)
-
-    @classmethod
-    def _make(
-        cls, key: str, spec: Mapping[str, Any], numbers: tuple[Any, Any, Any], where: str
-    ) -> "NumberSampler":
-        rand_type = spec.get("RAND_TYPE", "uniform")
-        return cls(key, make_distribution(rand_type, *numbers, f"{where}: RANGE"))
-
-    def draw(self, words: NDArray[np.uint64]) -> dict[str, NDArray]:
-        """Draw; see :class:`ParameterSampler`."""
-        return {self.keys[0]: self._distribution.draw(words[:, 0])}
-
-    def marginals(self) -> dict[str, Distribution]:
-        """Return the distribution; see :class:`ParameterSampler`."""
-        return {self.keys[0]: self._distribution}
-
-
-class ListSampler:
-    """Draws lists of one length, each item for itself from one sampler."""
-
-    def __init__(self, key: str, item: ParameterSampler, length: int) -> None:
-        self.keys = (key,)
-        self.words = length * item.words
-        self._item, self._length = item, length
-
-    @classmethod
-    def read(cls, key: str, spec: Mapping[str, Any], where: str) -> "ListSampler":
-        """Build from an entry of SETUP.SAMPLERS; see :func:`build_sampler`."""
-        check_options(spec, ("TYPE", "ITEM_SAMPLER", "LENGTH"), where)
-        length = spec.get("LENGTH")
-        if not isinstance(length, int) or isinstance(length, bool) or length < 1:
-            raise ConfigError(f"{where}: LENGTH is {length!r}, expected an integer of at least 1")
-        if "ITEM_SAMPLER" not in spec:
-            raise ConfigError(f"{where}: ITEM_SAMPLER is missing; expected a sampler's TYPE ...")
-        item = build_sampler(key, spec["ITEM_SAMPLER"], f"{where}: ITEM_SAMPLER")
-        if not isinstance(item, (ValueSampler, NumberSampler)):
-            raise ConfigError(
-                f"{where}: ITEM_SAMPLER is a {spec['ITEM_SAMPLER']['TYPE']}; expected a "
-                "value_sampler, float_sampler or int_sampler"
-            )
-        return cls(key, item, length)
-
-    def draw(self, words: NDArray[np.uint64]) -> dict[str, NDArray]:
-        """Draw; see :class:`ParameterSampler`."""
-        one_by_one = np.ascontiguousarray(words).reshape(-1, self._item.words)
-        items = self._item.draw(one_by_one)[self.keys[0]]
-        return {self.keys[0]: items.reshape(len(words), self._length)}
-
-    def marginals(self) -> dict[str, Distribution]:
-        """Return the distribution of an item; see :class:`ParameterSampler`."""
-        return self._item.marginals()
-
-
-def _to_array(values: Sequence[Any]) -> NDArray:
-    """Return truth values and numbers as arrays of their kind, all else as objects."""
-    kinds = {type(value) for value in values}
-    if kinds == {bool}:
-        return np.array(values, dtype=np.bool_)
-    if kinds == {int} and all(abs(value) < 2**63 for value in values):
-        return np.array(values, dtype=np.int64)
-    if float in kinds and kinds <= {int, float}:
-        return np.array(values, dtype=np.float64)
-    array = np.empty(len(values), dtype=object)
-    for i, value in enumerate(values):
-        array[i] = value
-    return array
-
-
-class RegNetSampler(RegNetRanges):
-    """Draws the parameters of a RegNet."""
-
-    @classmethod
-    def read(cls, key: str, spec: Mapping[str, Any], where: str) -> "RegNetSampler":
-        """Build from an entry of SETUP.SAMPLERS."""
-        _check_key(key, "REGNET", spec, where)
-        check_options(spec, ("TYPE", *REGNET_PARAMETERS), where)
-        ranges = {
-            name: read_pair(spec, name, default, where)
-            for name, (default, _, _) in REGNET_PARAMETERS.items()
-        }
-        return cls(ranges, where)
-
-
-def _builders() -> dict[str, Callable[[str, Mapping[str, Any], str], ParameterSampler]]:
-    return {
-        "value_sampler": ValueSampler.read,
-        "float_sampler": NumberSampler.read_float,
-        "int_sampler": NumberSampler.read_int,
-        "list_sampler": ListSampler.read,
-        "regnet_sampler": RegNetSampler.read,
-        "anynet_sampler": AnyNetSampler.read,
-    }
-
-
-def _check_key(key: str, expected: str, spec: Mapping[str, Any], where: str) -> None:
-    if key != expected:
-        raise ConfigError(
-            f"{where}: a {spec['TYPE']} sets several keys of {expected}; its own key must be "
-            f"{expected}, not {key}"
-        )
 
 
 def build_samplers(sweep: SweepCfg) -> dict[str, ParameterSampler]:

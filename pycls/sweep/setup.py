@@ -17,7 +17,7 @@ from pycls.spaces.bounds import METRICS
 from pycls.strict_yaml import dump_yaml
 from pycls.sweep.base_cfg import BaseCfg
 from pycls.sweep.draw import Drawer, Draws
-from pycls.sweep.file import SweepCfg, dump_sweep_cfg
+from pycls.sweep.file import SweepCfg
 from pycls.sweep.folder import (
     CFGS,
     FIGURE,
@@ -43,7 +43,7 @@ _OWN_FILES = (SWEEP_CFG, SUMMARY, POPULATION, CFGS, LOGS, LOCK, f"{FIGURE}.svg",
 
 
 @dataclass(frozen=True)
-class SweepPlan:
+class SweepSetup:
     """All that a sweep's folder will hold.
 
     Attributes:
@@ -67,7 +67,7 @@ class SweepPlan:
         return len(self.draws.rows)
 
 
-def plan_sweep(sweep: SweepCfg, progress: Callable[[int, int], None] | None = None) -> SweepPlan:
+def plan_sweep(sweep: SweepCfg, progress: Callable[[int, int], None] | None = None) -> SweepSetup:
     """Draw and check all runs of a sweep; nothing is written.
 
     Args:
@@ -97,12 +97,12 @@ def plan_sweep(sweep: SweepCfg, progress: Callable[[int, int], None] | None = No
     draws = Drawer(sweep, base, samplers, listed).draw(progress)
     draws = replace(draws, rows=[base.checked(row) for row in draws.rows])
     # The folder stands for itself: what the sweep file refers to is kept beside its copy.
-    texts[SWEEP_CFG] = dump_sweep_cfg({**sweep.values, "SETUP": {**setup, **kept}})
+    texts[SWEEP_CFG] = dump_yaml({**sweep.values, "SETUP": {**setup, **kept}})
     texts[SUMMARY] = _summary(draws, listed.label_key if listed else "")
     logs = SweepFolder(sweep.folder)
     for run, row in enumerate(draws.rows):
         texts[cfg_name(run)] = base.text(row, str(logs.out_dir(run)))
-    return SweepPlan(sweep, base, draws, texts)
+    return SweepSetup(sweep, base, draws, texts)
 
 
 def _summary(draws: Draws, label_key: str) -> str:
@@ -157,7 +157,7 @@ def _other_files(path: Path) -> list[str]:
 
 
 def write_sweep(
-    plan: SweepPlan,
+    plan: SweepSetup,
     draw_figure: Callable[[Path], None] | None = None,
     *,
     may_replace: bool = False,

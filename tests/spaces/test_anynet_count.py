@@ -9,7 +9,7 @@ from pycls.models.counting import complexity
 from pycls.models.vocabulary import BLOCK_TYPES, STEM_TYPES
 from pycls.models.widths import make_compatible as fit_widths_of_networks
 from pycls.spaces.anynet import AnyNetX
-from pycls.spaces.anynet_count import AnyNetFrame, count_anynet, make_compatible
+from pycls.spaces.anynet_count import AnyNetFrame, count_stages, groups_misfit, make_compatible
 
 CIFAR = {"stem_type": "res_stem_cifar", "stem_w": 16, "resolution": 32, "num_classes": 10}
 # depths, widths, multipliers, group widths, frame; flops, params, acts as pycls counts them.
@@ -54,6 +54,12 @@ PYCLS_COMPATIBLE = [
 ]
 
 
+def count_one(frame, *row):
+    """Count one architecture, of whose stages the row holds depths, widths, ..., by arrays."""
+    counts = count_stages(*(np.array(part)[:, np.newaxis] for part in row), frame)
+    return tuple(int(count[0]) for count in counts)
+
+
 def walk(frame, depths, widths, bot_muls, group_ws):
     """Count one architecture by walking the network itself."""
     settings_ = {
@@ -78,8 +84,7 @@ def walk(frame, depths, widths, bot_muls, group_ws):
 @pytest.mark.parametrize("name", PYCLS)
 def test_counts_equal_those_of_pycls(name):
     parameters, frame, expected = PYCLS[name]
-    counts = count_anynet(*([row] for row in parameters), **frame)
-    assert tuple(int(count[0]) for count in counts) == expected
+    assert count_one(AnyNetFrame(**frame), *parameters) == expected
 
 
 @pytest.mark.parametrize(("w", "b", "g", "new_w", "new_g"), PYCLS_COMPATIBLE)
@@ -130,14 +135,13 @@ def test_counts_equal_the_walk_of_the_network(block_type, num_stages):
         bot_muls = rng.choice([0.25, 0.5, 1.0, 2.0], num_stages)
         widths, group_ws = make_compatible(widths, bot_muls, rng.choice([1, 2, 8, 32], num_stages))
         row = [array.tolist() for array in (depths, widths, bot_muls, group_ws)]
-        counts = count_anynet(*([part] for part in row), **vars(frame))
-        assert tuple(int(count[0]) for count in counts) == walk(frame, *row), (frame, row)
+        assert count_one(frame, *row) == walk(frame, *row), (frame, row)
 
 
 @pytest.mark.parametrize(
     "frame", [{}, {"stem_type": "simple_stem_in", "stem_w": 32, "strides": (2, 2, 2, 2)}]
 )
-def test_a_population_in_the_regime_is_counted_as_its_networks(frame):
+def test_a_population_within_bounds_is_counted_as_its_networks(frame):
     population = AnyNetX(**frame).sample(60, 3, flops=(360e6, 400e6))
     for row in population:
         expected = walk(row.frame, *map(list, (row.depths, row.widths, row.bot_muls, row.group_ws)))
@@ -169,25 +173,23 @@ def test_counts_equal_the_plain_sum_over_layers(plain, data):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "frame", "message"),
+    ("row", "frame", "message"),
     [
-        (([[1]], [[8]], [[1.0]], [[3]]), {}, "group_ws must divide"),
-        (([[1]], [[8]], [[1.0]], [[16]]), {}, "group_ws must divide"),
-        (([[1, 1]], [[8]], [[1.0]], [[1]]), {}, r"depths has shape \(1, 2\), expected \(1, 1\)"),
-        (([[0]], [[8]], [[1.0]], [[1]]), {}, "depths holds 0"),
-        (
-            ([[1]], [[8]], [[1.0]], [[1]]),
-            {"stem_type": "stem"},
-            "stem_type is 'stem', expected one",
-        ),
-        (([[1]], [[8]], [[1.0]], [[1]]), {"resolution": 0}, "resolution is 0"),
-        (([[1]], [[8]], [[1.0]], [[1]]), {"strides": (0,)}, "strides is 0"),
-        (([[1]], [[2**30]], [[1.0]], [[1]]), {}, "too large to be counted"),
+        (([1], [8], [1.0], [1]), {"stem_type": "stem"}, "stem_type is 'stem', expected one"),
+        (([1], [8], [1.0], [1]), {"resolution": 0}, "resolution is 0"),
+        (([1], [8], [1.0], [1]), {"strides": (0,)}, "strides is 0"),
+        (([1], [2**30], [1.0], [1]), {}, "too large to be counted"),
     ],
 )
-def test_arguments_that_make_no_network_are_named(arguments, frame, message):
+def test_arguments_that_make_no_network_are_named(row, frame, message):
     with pytest.raises(ConfigError, match=message):
-        count_anynet(*arguments, **{"strides": (1,)} | frame)
+        count_one(AnyNetFrame(**{"strides": (1,)} | frame), *row)
+
+
+def test_groups_that_do_not_divide_the_bottleneck_are_found():
+    widths, bot_muls = np.array([8, 8, 8, 24]), np.array([1.0, 1.0, 0.5, 0.5])
+    misfits = groups_misfit(widths, bot_muls, np.array([3, 16, 4, 12]))
+    assert misfits.tolist() == [True, True, False, False]
 
 
 def test_the_largest_networks_do_not_overflow(plain):

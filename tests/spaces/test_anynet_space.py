@@ -13,7 +13,7 @@ from pycls.spaces import drawing
 from pycls.spaces.anynet import AnyNetX
 from pycls.spaces.by_name import make_space
 
-REGIME = (360e6, 400e6)
+FLOPS = (360e6, 400e6)
 STAGE_ARRAYS = ("depths", "widths", "bot_muls", "group_ws")
 
 
@@ -47,13 +47,13 @@ def test_bounds_are_included():
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_others():
-    first = AnyNetX().sample(50, 11, flops=REGIME)
-    assert AnyNetX().sample(50, 11, flops=REGIME).to_csv_text() == first.to_csv_text()
-    assert AnyNetX().sample(50, 12, flops=REGIME).to_csv_text() != first.to_csv_text()
+    first = AnyNetX().sample(50, 11, flops=FLOPS)
+    assert AnyNetX().sample(50, 11, flops=FLOPS).to_csv_text() == first.to_csv_text()
+    assert AnyNetX().sample(50, 12, flops=FLOPS).to_csv_text() != first.to_csv_text()
 
 
 def test_a_smaller_population_is_the_beginning_of_a_larger():
-    small, large = (AnyNetX().sample(n, 4, flops=REGIME).to_csv_text() for n in (37, 300))
+    small, large = (AnyNetX().sample(n, 4, flops=FLOPS).to_csv_text() for n in (37, 300))
     assert large.startswith(small)
 
 
@@ -89,11 +89,11 @@ def test_results_do_not_depend_on_how_processes_start(method):
 
 
 def test_conditions_choose_from_what_is_drawn():
-    bounds = {"flops": REGIME, "where": ["depth.sum() <= 20", "(group_w >= 4).all()"]}
+    bounds = {"flops": FLOPS, "where": ["depth.sum() <= 20", "(group_w >= 4).all()"]}
     population = AnyNetX().sample(50, 3, **bounds)
     assert population.provenance.where == tuple(bounds["where"])
     drawn = AnyNetX().draw(3, 0, population.provenance.drawn)
-    inside = (drawn["flops"] >= REGIME[0]) & (drawn["flops"] <= REGIME[1])
+    inside = (drawn["flops"] >= FLOPS[0]) & (drawn["flops"] <= FLOPS[1])
     inside &= (drawn["depths"].sum(axis=0) <= 20) & (drawn["group_ws"] >= 4).all(axis=0)
     assert inside.sum() == population.provenance.accepted
     assert drawn["flops"][inside].tolist() == population.flops.tolist()
@@ -125,11 +125,11 @@ def test_a_draw_depends_on_its_number_only():
 
 
 def test_provenance_tells_the_draws():
-    population = AnyNetX().sample(100, 8, flops=REGIME)
+    population = AnyNetX().sample(100, 8, flops=FLOPS)
     told = population.provenance
-    assert (told.space, told.seed, told.bounds) == (AnyNetX(), 8, {"flops": REGIME})
+    assert (told.space, told.seed, told.bounds) == (AnyNetX(), 8, {"flops": FLOPS})
     flops = AnyNetX().draw(8, 0, told.drawn)["flops"]
-    inside = (flops >= REGIME[0]) & (flops <= REGIME[1])
+    inside = (flops >= FLOPS[0]) & (flops <= FLOPS[1])
     assert inside[-1]
     assert inside.sum() == told.accepted == 100 + told.duplicates
 
@@ -178,7 +178,7 @@ def _bin_together(ours, theirs):
     return np.array([np.histogram(values, edges)[0] for values in (ours, theirs)]) + 1e-9
 
 
-def test_an_empty_regime_ends_with_what_was_seen():
+def test_a_search_that_finds_nothing_ends_with_what_was_seen():
     with pytest.raises(ConfigError) as caught:
         AnyNetX().sample(10, 0, flops=(1e3, 2e3), params=(0, 1e4), max_draws=5000)
     message = str(caught.value)
@@ -198,7 +198,7 @@ def test_a_space_with_too_few_members_says_so():
 def test_progress_is_told():
     calls = []
     AnyNetX().sample(
-        300, 0, flops=REGIME, progress=lambda found, drawn: calls.append((found, drawn))
+        300, 0, flops=FLOPS, progress=lambda found, drawn: calls.append((found, drawn))
     )
     assert len(calls) > 1
     assert calls == sorted(calls)
@@ -217,6 +217,10 @@ def test_progress_is_told():
         ({"acts": ("a", 2)}, "acts: bound 'a' is not a non-negative number"),
         ({"flops": (float("nan"), 2)}, "flops: bound nan"),
         ({"flops": 4e8}, "flops is 400000000.0, expected two numbers"),
+        (
+            {"num_stages": (4, 4)},
+            "num_stages is .*, but all of AnyNetX have 4 stages; leave it out",
+        ),
         ({"where": ["depth.sum() <= 20", "lr < 1"]}, "where: expression 'lr < 1', column 1"),
     ],
 )

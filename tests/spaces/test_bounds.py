@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from pycls.errors import ConfigError
-from pycls.spaces.bounds import Regime
+from pycls.spaces.bounds import Bounds
 
 COLUMNS = {
     "flops": np.array([10, 20, 30, 40]),
@@ -13,17 +13,17 @@ COLUMNS = {
 
 
 def test_rows_must_lie_in_every_bound_and_meet_every_condition():
-    regime = Regime({"flops": (20, 40), "params": None, "acts": (0, 5)}, ["depth.sum() < 5"])
-    assert regime.names == {"flops", "acts", "depth"}
-    assert regime.accept(COLUMNS).tolist() == [False, False, True, False]
+    bounds = Bounds({"flops": (20, 40), "params": None, "acts": (0, 5)}, ["depth.sum() < 5"])
+    assert bounds.names == {"flops", "acts", "depth"}
+    assert bounds.accept(COLUMNS).tolist() == [False, False, True, False]
 
 
 def test_what_each_rejects_is_counted_over_all_calls():
     where = ["depth.sum() < 5", "params >= 1"]
-    regime = Regime({"flops": (15, 35), "num_stages": (2, 2)}, where)
+    bounds = Bounds({"flops": (15, 35), "num_stages": (2, 2)}, where)
     for _ in range(2):
-        regime.accept(COLUMNS | {"num_stages": np.array([2, 2, 3, 1])})
-    lines = regime.describe().splitlines()
+        bounds.accept(COLUMNS | {"num_stages": np.array([2, 2, 3, 1])})
+    lines = bounds.describe().splitlines()
     assert "  flops seen: 10 to 40; 2 were below 15 and 2 above 35" in lines
     assert "  params seen: 1 to 4" in lines
     assert "  acts seen: 5 to 5" in lines
@@ -35,8 +35,8 @@ def test_what_each_rejects_is_counted_over_all_calls():
 
 def test_bounds_that_are_no_integers_are_exact():
     values = {"flops": np.array([2**53, 2**53 + 1, 2**53 + 2])}
-    assert Regime({"flops": (2**53 + 1, 2**53 + 1)}).accept(values).tolist() == [0, 1, 0]
-    assert Regime({"flops": (0.5, float("inf"))}).accept({"flops": np.array([0, 1])}).tolist() == [
+    assert Bounds({"flops": (2**53 + 1, 2**53 + 1)}).accept(values).tolist() == [0, 1, 0]
+    assert Bounds({"flops": (0.5, float("inf"))}).accept({"flops": np.array([0, 1])}).tolist() == [
         False,
         True,
     ]
@@ -54,4 +54,4 @@ def test_bounds_that_are_no_integers_are_exact():
 )
 def test_what_cannot_be_used_is_named(arguments, message):
     with pytest.raises(ConfigError, match=message):
-        Regime(*arguments)
+        Bounds(*arguments)

@@ -237,10 +237,10 @@ def test_the_tool_writes_what_sample_gives(tmp_path):
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
     space = AnyNetX(
-        3,
-        (1, 2, 2),
-        "res_stem_cifar",
-        16,
+        num_stages=3,
+        strides=(1, 2, 2),
+        stem_type="res_stem_cifar",
+        stem_w=16,
         depth=(1, 8),
         bot_mul=(0.5, 1),
         resolution=32,

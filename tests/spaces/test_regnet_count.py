@@ -10,8 +10,10 @@ from pycls.models.counting import complexity
 from pycls.models.vocabulary import BLOCK_TYPES, STEM_TYPES
 from pycls.models.widths import make_compatible, regnet_layout
 from pycls.models.widths import regnet_stages as stages_of_networks
+from pycls.spaces.anynet_count import bottleneck_widths
+from pycls.spaces.marginal import random_words
 from pycls.spaces.regnet import RegNetX
-from pycls.spaces.regnet_count import fit_stages, regnet_stages
+from pycls.spaces.regnet_stages import fit_stages, regnet_stages
 from pycls.sweep.count import count_anynet_lists, count_regnet
 from pycls.sweep.samplers import build_sampler, draw_rows
 
@@ -23,9 +25,10 @@ def columns(widths, depths):
 
 def test_stages_of_random_draws_equal_those_of_the_networks():
     space = RegNetX(depth=(1, 40), w_m=(1.1, 4.0), bot_mul=(0.125, 4.0), group_w=(1, 128))
-    row = space.draw_parameters(3, 0, 3000)
+    row = space.draw_parameters(random_words(3, 0, 3000, space.words))
     widths, depths = regnet_stages(row["w_a"], row["w_0"], row["w_m"], row["depth"])
-    fitted, group_ws, inner = fit_stages(widths, row["bot_mul"], row["group_w"])
+    fitted, group_ws = fit_stages(widths, row["bot_mul"], row["group_w"])
+    inner = bottleneck_widths(fitted, row["bot_mul"])
     assert ((depths > 0) == (widths > 0)).all()
     for i, (w, d) in enumerate(columns(widths, depths)):
         one = (float(row["w_a"][i]), int(row["w_0"][i]), float(row["w_m"][i]))
@@ -74,7 +77,7 @@ def test_fits_equal_those_of_networks(widths, b, g):
         with pytest.raises(ConfigError, match="fit no number of channels"):
             fit_stages(*arrays)
         return
-    new_w, new_g, _ = fit_stages(*arrays)
+    new_w, new_g = fit_stages(*arrays)
     assert (new_w[:, 0].tolist(), new_g[:, 0].tolist()) == expected
 
 

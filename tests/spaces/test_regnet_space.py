@@ -9,6 +9,7 @@ from pycls.core.config import load_cfg
 from pycls.errors import ConfigError
 from pycls.models.counting import complexity
 from pycls.models.widths import regnet_layout
+from pycls.spaces.marginal import random_words
 from pycls.spaces.regnet import RegNetX
 
 
@@ -27,7 +28,7 @@ def test_members_are_the_draws_in_bounds_with_that_number_of_stages():
     space, bounds = RegNetX(), {"flops": (300e6, 600e6), "params": (0, 6e6)}
     population = space.sample(40, 1, **bounds, num_stages=(3, 3), where=["depth.max() <= 12"])
     drawn = space.draw(1, 0, population.provenance.drawn)
-    row = space.draw_parameters(1, 0, population.provenance.drawn)
+    row = space.draw_parameters(random_words(1, 0, population.provenance.drawn, space.words))
     inside = (drawn["num_stages"] == 3) & (drawn["depths"].max(axis=0) <= 12)
     for name, (low, high) in bounds.items():
         inside &= (drawn[name] >= low) & (drawn[name] <= high)
@@ -45,7 +46,7 @@ def test_members_are_the_draws_in_bounds_with_that_number_of_stages():
 
 def test_parameters_follow_their_marginals():
     space = RegNetX(depth=(6, 16), group_w=(1, 32), bot_mul=(0.25, 1.0))
-    row = space.draw_parameters(2, 0, 300_000)
+    row = space.draw_parameters(random_words(2, 0, 300_000, space.words))
     assert list(row) == list(space.marginals)
     p_values = [
         chi_square_p(row[name], marginal.values, marginal.probabilities)
@@ -93,7 +94,7 @@ def test_size():
     assert RegNetX().size() == 17 * 32 * 2481 * 1001 * 16
 
 
-def test_an_empty_regime_says_which_number_of_stages_was_seen():
+def test_bounds_that_hold_nothing_say_which_number_of_stages_was_seen():
     with pytest.raises(ConfigError) as caught:
         RegNetX().sample(3, 0, num_stages=(9, 9), max_draws=2000)
     message = str(caught.value)

@@ -121,7 +121,7 @@ def test_sizes():
     assert AnyNetX(space="E").size() == (16 * 17 * 18 * 19 // 24) * ordered * 3 * 6
 
 
-def test_populations_of_all_spaces_lie_in_a_regime_and_differ():
+def test_populations_of_all_spaces_lie_within_bounds_and_differ():
     texts = set()
     for letter in SPACES:
         population = make_space(f"AnyNetX{letter}").sample(30, 1, flops=(360e6, 400e6))

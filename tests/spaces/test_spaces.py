@@ -8,7 +8,8 @@ import pytest
 from pycls.errors import ConfigError
 from pycls.spaces.anynet import AnyNetX
 from pycls.spaces.by_name import SPACES, make_space
-from pycls.spaces.describe import describe_space, drawn_parameters
+from pycls.spaces.describe import describe_space
+from pycls.spaces.marginal import random_words
 from pycls.spaces.population import Population
 from pycls.spaces.population_csv import read_population
 from pycls.spaces.regnet import RegNetX
@@ -84,7 +85,7 @@ def test_a_description_says_what_is_drawn(name):
         assert len(parameter.values) == len(parameter.probabilities) == parameter.count
     text = description.to_text()
     assert all(f"  {parameter.name}: " in text for parameter in description.parameters)
-    drawn = drawn_parameters(space, space.sample(5, 0))
+    drawn = space.drawn_parameters(space.sample(5, 0))
     assert drawn.keys() <= {parameter.name for parameter in description.parameters}
 
 
@@ -105,7 +106,7 @@ def test_a_distribution_without_a_table_is_gathered_into_ranges():
     described = {p.name: p for p in describe_space(space).parameters}["w_a"]
     assert described.count == 100_000
     assert len(described.values) < 1000
-    drawn = space.draw_parameters(0, 0, 200_000)["w_a"]
+    drawn = space.draw_parameters(random_words(0, 0, 200_000, space.words))["w_a"]
     shares = np.histogram(drawn, [0, *described.values[50::50]])[0] / len(drawn)
     cumulative = np.cumsum(described.probabilities)[50::50]
     assert np.cumsum(shares) == pytest.approx(cumulative, abs=0.01)

@@ -6,7 +6,10 @@ from hypothesis import strategies as st
 
 from pycls.errors import ConfigError
 from pycls.spaces.anynet import AnyNetX
-from pycls.spaces.marginal import Marginal
+from pycls.spaces.distributions import make_distribution
+from pycls.spaces.marginal import Marginal, random_words
+from pycls.spaces.regnet import RegNetX
+from pycls.spaces.regnet_ranges import REGNET_PARAMETERS
 from pycls.sweep.samplers import build_sampler, draw_rows
 
 DRAWS = 1_000_000
@@ -48,11 +51,24 @@ def p_value(drawn, distribution):
     return chi_square_of_counts(observed, np.diff(cumulative) * len(drawn))
 
 
+def marginals_of(key, spec):
+    """Return the distribution of each key that an entry draws, of an item for lists."""
+    if spec["TYPE"] == "regnet_sampler":
+        return {
+            f"REGNET.{name}": make_distribution(kind, *spec.get(name, default), quantum)
+            for name, (default, kind, quantum) in REGNET_PARAMETERS.items()
+        }
+    if spec["TYPE"] == "value_sampler":
+        return {key: Marginal(spec["VALUES"], [1 / len(spec["VALUES"])] * len(spec["VALUES"]))}
+    item = spec.get("ITEM_SAMPLER", spec)
+    return {key: make_distribution(item["RAND_TYPE"], *item["RANGE"], item.get("QUANTIZE", 1))}
+
+
 @pytest.mark.parametrize("key", SPECS)
 def test_every_sampler_draws_its_marginals(key):
     sampler = build(key)
     drawn = draw_rows([sampler], 5, 0, DRAWS)
-    marginals = sampler.marginals()
+    marginals = marginals_of(key, SPECS[key])
     assert drawn.keys() == marginals.keys() == set(sampler.keys)
     p_values = [p_value(drawn[name].ravel(), marginals[name]) for name in marginals]
     assert min(p_values) > 1e-3 / len(p_values)
@@ -67,18 +83,26 @@ def test_an_anynet_sampler_draws_the_space_of_its_name():
             sampler.keys, ("depths", "widths", "bot_muls", "group_ws"), strict=True
         ):
             assert (drawn[key] == expected[name].T).all()
-        assert [len(marginal) for marginal in sampler.marginals().values()] == [16, 128, 3, 6]
 
 
 def test_regnet_parameters_have_the_kinds_and_quanta_of_pycls():
     sampler = build_sampler("REGNET", {"TYPE": "regnet_sampler", "BOT_MUL": [0.25, 1.0]}, "")
-    marginals = {key.split(".")[1]: each for key, each in sampler.marginals().items()}
-    assert marginals["DEPTH"].probabilities.tolist() == [1 / 17] * 17
-    assert marginals["W0"].values[[0, 1, -1]].tolist() == [8, 16, 256]
-    assert marginals["WA"].values[[0, 1, -1]].tolist() == [8.0, 8.1, 256.0]
-    assert marginals["WM"].values[[0, 1, -1]].tolist() == [2.0, 2.001, 3.0]
-    assert marginals["GROUP_W"].values[[0, 1, -1]].tolist() == [8, 16, 128]
-    assert marginals["BOT_MUL"].values.tolist() == [0.25, 0.5, 1.0]
+    space = RegNetX(bot_mul=(0.25, 1.0))
+    drawn, expected = (
+        draw_rows([sampler], 3, 0, 500),
+        space.draw_parameters(random_words(3, 0, 500, 6)),
+    )
+    names = {"DEPTH": "depth", "W0": "w_0", "WA": "w_a", "WM": "w_m"}
+    names |= {"GROUP_W": "group_w", "BOT_MUL": "bot_mul"}
+    for key, name in names.items():
+        assert (drawn[f"REGNET.{key}"] == expected[name]).all()
+    marginals = space.marginals
+    assert marginals["depth"].probabilities.tolist() == [1 / 17] * 17
+    assert marginals["w_0"].values[[0, 1, -1]].tolist() == [8, 16, 256]
+    assert marginals["w_a"].values[[0, 1, -1]].tolist() == [8.0, 8.1, 256.0]
+    assert marginals["w_m"].values[[0, 1, -1]].tolist() == [2.0, 2.001, 3.0]
+    assert marginals["group_w"].values[[0, 1, -1]].tolist() == [8, 16, 128]
+    assert marginals["bot_mul"].values.tolist() == [0.25, 0.5, 1.0]
     assert sampler.words == 6
 
 
@@ -115,14 +139,12 @@ def test_values_come_out_as_they_went_in(values):
     kinds = {type(value) for value in values}
     if kinds != {int, float}:
         assert {type(value) for value in drawn} <= kinds
-    _ = sampler.marginals()
 
 
 def test_values_that_occur_twice_are_twice_as_likely():
     sampler = build_sampler("KEY", {"TYPE": "value_sampler", "VALUES": [3, 1, 3]}, "")
     drawn = draw_rows([sampler], 1, 0, 100_000)["KEY"]
     assert chi_square_p(drawn, [1, 3], [1 / 3, 2 / 3]) > 1e-3
-    assert sampler.marginals()["KEY"].probabilities == pytest.approx([1 / 3, 2 / 3])
 
 
 def test_lists_of_texts():

@@ -4,7 +4,8 @@ import pytest
 from sweep_files import NETS, OURS, PYCLS, RATES, write
 
 from pycls.errors import ConfigError
-from pycls.sweep.file import dump_sweep_cfg, load_sweep_cfg
+from pycls.strict_yaml import dump_yaml
+from pycls.sweep.file import load_sweep_cfg
 
 SETUP = ("SETUP",)
 CX = (*SETUP, "CONSTRAINTS", "CX")
@@ -31,7 +32,7 @@ def test_our_files_set_up_the_same_as_pycls():
 
 def test_what_is_written_reads_back_the_same(tmp_path):
     sweep = load_sweep_cfg(write(tmp_path / "a.yaml", NETS))
-    (tmp_path / "b.yaml").write_text(dump_sweep_cfg(sweep.values))
+    (tmp_path / "b.yaml").write_text(dump_yaml(sweep.values))
     assert load_sweep_cfg(tmp_path / "b.yaml").values == sweep.values
 
 

@@ -17,9 +17,9 @@ from pycls.files import exclusive_lock
 from pycls.models.counting import complexity
 from pycls.models.scaler import round_group_w
 from pycls.models.widths import make_compatible
+from pycls.spaces import drawing
 from pycls.spaces.population_csv import read_population
 from pycls.strict_yaml import dump_yaml
-from pycls.sweep import draw
 from pycls.sweep.as_population import to_population
 from pycls.sweep.draw import fit_lists, round_group_ws
 from pycls.sweep.file import load_sweep_cfg
@@ -174,7 +174,7 @@ def test_neither_chunks_nor_processes_nor_the_number_wanted_change_a_draw(plan, 
     assert plan(NETS, {(*SETUP, "NUM_CONFIGS"): 7}).draws.rows == rows[:7]
     assert plan(NETS, {(*SETUP, "CHUNK_SIZE"): 3, ("NUM_PROC",): 5}).draws.rows == rows
     for chunk in (1, 7, 1000):
-        monkeypatch.setattr(draw, "_CHUNK", chunk)
+        monkeypatch.setattr(drawing, "_CHUNK", chunk)
         assert plan(NETS).draws.rows == rows
     assert plan(NETS, {(*SETUP, "RNG_SEED"): 1}).draws.rows != rows
 

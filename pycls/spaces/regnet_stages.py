@@ -1,8 +1,7 @@
-"""RegNets many at once: from their parameters to stages, and what they cost.
+"""The stages of many RegNets at once, from their parameters.
 
-The stages are those of `pycls.models.widths`, the counts those of the module walk in
-`pycls.models`. Architectures with unequal numbers of stages share arrays: a stage that an
-architecture does not have has depth, width and group width 0.
+The stages are those of `pycls.models.widths`. Architectures with unequal numbers of stages
+share arrays: a stage that an architecture does not have has depth, width and group width 0.
 """
 
 import math
@@ -12,16 +11,9 @@ from numpy.typing import NDArray
 
 from pycls.errors import ConfigError
 from pycls.models.widths import WIDTH_STEP, check_regnet_parameters
-from pycls.spaces.anynet_count import (
-    AnyNetFrame,
-    FloatArray,
-    IntArray,
-    adjust_floats,
-    check_countable,
-    count_head,
-    count_stage,
-    count_stem,
-)
+from pycls.spaces.anynet_count import IntArray, groups_misfit, make_compatible
+
+FloatArray = NDArray[np.float64]
 
 # Nearer than this to a half, a number is rounded by the scalar rule: the logarithms and
 # powers of NumPy and of Python may differ in the last place.
@@ -114,7 +106,7 @@ def _is_near_half(values: FloatArray, rounded: FloatArray) -> NDArray[np.bool_]:
 
 def fit_stages(
     widths: IntArray, bot_muls: FloatArray, group_ws: IntArray
-) -> tuple[IntArray, IntArray, IntArray]:
+) -> tuple[IntArray, IntArray]:
     """Make widths and group widths of stages fit each other.
 
     Equal to :func:`pycls.models.widths.make_compatible` where there is a stage.
@@ -125,7 +117,7 @@ def fit_stages(
         group_ws: n, or S x n.
 
     Returns:
-        Widths, group widths and bottleneck widths, S x n.
+        Widths and group widths, S x n.
 
     Raises:
         ConfigError: a multiplier above 1 that is not whole, or no fit.
@@ -138,75 +130,11 @@ def fit_stages(
             "a bottleneck multiplier or a group width is out of range; expected multipliers "
             "that are fractions up to 1 or whole numbers, and group widths of 1 or more"
         )
-    new_w, new_g, _ = adjust_floats(np.maximum(widths, 1).astype(np.float64), b, g)
-    # As a block computes it from the width that was rounded down.
-    inner = np.rint(new_w * b)
-    for stage, row in np.argwhere(exists & ((inner % new_g != 0) | (inner < new_g)))[:1]:
+    new_w, new_g = make_compatible(np.maximum(widths, 1), b, g)
+    # With the bottleneck that a block computes from the width, which was rounded down.
+    for stage, row in np.argwhere(exists & groups_misfit(new_w, b, new_g))[:1]:
         raise ConfigError(
             f"a width of {widths[stage, row]} with a bottleneck multiplier of {b[stage, row]} "
             f"and a group width of {int(g[stage, row])} fit no number of channels; change one"
         )
-    fitted = (np.where(exists, array, 0).astype(np.int64) for array in (new_w, new_g, inner))
-    return next(fitted), next(fitted), next(fitted)
-
-
-def count_ragged(
-    d: IntArray,
-    w: IntArray,
-    inner: IntArray,
-    g: IntArray,
-    frame: AnyNetFrame,
-    se_r: float = 0.0,
-) -> tuple[IntArray, IntArray, IntArray]:
-    """Count flops, params and acts of architectures with different numbers of stages.
-
-    Args:
-        d: depths, S x n; 0 for stages that a row does not have, always its last ones.
-        w: widths, likewise, as all that follow.
-        inner: bottleneck widths.
-        g: group widths; each divides its bottleneck width.
-        frame: what the architectures share, with S strides.
-        se_r: width of the squeeze-excitation as a multiple of a block's input width; 0: none.
-    """
-    if d.size:
-        largest = max(int(w.max()), int(inner.max()))
-        check_countable(int(d.sum(axis=0).max()), largest, frame)
-    stem, side = count_stem(frame)
-    n = d.shape[1]
-    flops, params, acts = (np.full(n, value, dtype=np.int64) for value in stem)
-    w_in: IntArray = np.full(n, frame.stem_w, dtype=np.int64)
-    area: IntArray = np.full(n, side**2, dtype=np.int64)
-    for s, stride in enumerate(frame.strides):
-        sides = (side, (side - 1) // stride + 1)
-        side = sides[1]
-        counts = count_stage(w_in, w[s], d[s], sides, stride, inner[s], g[s], frame)
-        if se_r and frame.has_groups:
-            counts = _add_squeeze(counts, w_in, w[s], d[s], inner[s], se_r)
-        flops += counts[0]
-        params += counts[1]
-        acts += counts[2]
-        w_in = np.where(d[s] > 0, w[s], w_in)
-        area = np.where(d[s] > 0, side**2, area)
-    for total, part in zip((flops, params, acts), count_head(w_in, area, frame), strict=True):
-        total += part
-    return flops, params, acts
-
-
-def _add_squeeze(
-    counts: tuple[IntArray, IntArray, IntArray],
-    w_in: IntArray,
-    w: IntArray,
-    d: IntArray,
-    inner: IntArray,
-    se_r: float,
-) -> tuple[IntArray, IntArray, IntArray]:
-    """Add two 1x1 convolutions with biases on one pixel, in each block of a stage."""
-    flops, params, acts = counts
-    for width, blocks in ((w_in, np.minimum(d, 1)), (w, np.maximum(d - 1, 0))):
-        squeezed = np.rint(width * se_r).astype(np.int64)
-        has_squeeze = blocks * (squeezed > 0)
-        weights = has_squeeze * (2 * squeezed * inner + squeezed + inner)
-        flops = flops + weights
-        params = params + weights
-        acts = acts + has_squeeze * (squeezed + inner)
-    return flops, params, acts
+    return np.where(exists, new_w, 0), np.where(exists, new_g, 0)
