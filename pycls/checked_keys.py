@@ -28,6 +28,84 @@ class Key:
     mixed: bool = False
 
 
+def defaults_of(known: Mapping[str, Any]) -> dict[str, Any]:
+    """Return all keys with their defaults, nested, free to be changed."""
+    return {
+        key: copy.deepcopy(inner.default) if isinstance(inner, Key) else defaults_of(inner)
+        for key, inner in known.items()
+    }
+
+
+def is_number(value: Any) -> bool:
+    """Return whether a value is a number, and no truth value."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def is_whole(value: Any) -> bool:
+    """Return whether a value is a whole number, and no truth value."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def check_text(value: Any) -> str:
+    """Check a text."""
+    return "" if isinstance(value, str) else "expected a text; put it in quotes"
+
+
+def check_flag(value: Any) -> str:
+    """Check a truth value."""
+    return "" if isinstance(value, bool) else "expected True or False"
+
+
+def count_from(least: int) -> Check:
+    """Return the check of whole numbers of `least` or more."""
+
+    def check(value: Any) -> str:
+        if is_whole(value) and value >= least:
+            return ""
+        hint = ""
+        if isinstance(value, float) and value.is_integer() and value >= least:
+            hint = f"; write {int(value)}"
+        return f"expected a whole number of {least} or more{hint}"
+
+    return check
+
+
+def one_of(*choices: str) -> Check:
+    """Return the check of a text that is one of several."""
+    return lambda value: "" if value in choices else f"allowed: {', '.join(choices)}"
+
+
+def check_auto_or_count(value: Any) -> str:
+    """Check a whole number of 1 or more, or "auto"."""
+    problem = count_from(1)(value)
+    return f"{problem}, or auto" if problem and value != "auto" else ""
+
+
+def check_amount(value: Any) -> str:
+    """Check a finite number of 0 or more."""
+    good = is_number(value) and 0 <= value < math.inf
+    return "" if good else "expected a number of 0 or more"
+
+
+def check_line(value: Any) -> str:
+    """Check a text that goes into a batch script or a table: no line breaks or the like."""
+    if not isinstance(value, str):
+        return check_text(value)
+    return "" if value.isprintable() else "expected one line, without control characters"
+
+
+def check_texts(value: Any) -> str:
+    """Check a list of texts."""
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return ""
+    return "expected a list of texts, such as [a, b]"
+
+
+def check_mapping(value: Any) -> str:
+    """Check keys with values."""
+    return "" if isinstance(value, Mapping) else "expected keys and values"
+
+
 def merge_given(
     values: dict[str, Any],
     given: Mapping[Any, Any],
@@ -166,81 +244,3 @@ def _with_leaf(section: Any, parts: Sequence[str], value: Any, place: str) -> di
     if len(parts) > 1:
         inner = _with_leaf(section.get(parts[0]) or {}, parts[1:], value, place)
     return {**section, parts[0]: inner}
-
-
-def defaults_of(known: Mapping[str, Any]) -> dict[str, Any]:
-    """Return all keys with their defaults, nested, free to be changed."""
-    return {
-        key: copy.deepcopy(inner.default) if isinstance(inner, Key) else defaults_of(inner)
-        for key, inner in known.items()
-    }
-
-
-def is_number(value: Any) -> bool:
-    """Return whether a value is a number, and no truth value."""
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def is_whole(value: Any) -> bool:
-    """Return whether a value is a whole number, and no truth value."""
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def check_text(value: Any) -> str:
-    """Check a text."""
-    return "" if isinstance(value, str) else "expected a text; put it in quotes"
-
-
-def check_flag(value: Any) -> str:
-    """Check a truth value."""
-    return "" if isinstance(value, bool) else "expected True or False"
-
-
-def count_from(least: int) -> Check:
-    """Return the check of whole numbers of `least` or more."""
-
-    def check(value: Any) -> str:
-        if is_whole(value) and value >= least:
-            return ""
-        hint = ""
-        if isinstance(value, float) and value.is_integer() and value >= least:
-            hint = f"; write {int(value)}"
-        return f"expected a whole number of {least} or more{hint}"
-
-    return check
-
-
-def one_of(*choices: str) -> Check:
-    """Return the check of a text that is one of several."""
-    return lambda value: "" if value in choices else f"allowed: {', '.join(choices)}"
-
-
-def check_auto_or_count(value: Any) -> str:
-    """Check a whole number of 1 or more, or "auto"."""
-    problem = count_from(1)(value)
-    return f"{problem}, or auto" if problem and value != "auto" else ""
-
-
-def check_amount(value: Any) -> str:
-    """Check a finite number of 0 or more."""
-    good = is_number(value) and 0 <= value < math.inf
-    return "" if good else "expected a number of 0 or more"
-
-
-def check_line(value: Any) -> str:
-    """Check a text that goes into a batch script or a table: no line breaks or the like."""
-    if not isinstance(value, str):
-        return check_text(value)
-    return "" if value.isprintable() else "expected one line, without control characters"
-
-
-def check_texts(value: Any) -> str:
-    """Check a list of texts."""
-    if isinstance(value, list) and all(isinstance(item, str) for item in value):
-        return ""
-    return "expected a list of texts, such as [a, b]"
-
-
-def check_mapping(value: Any) -> str:
-    """Check keys with values."""
-    return "" if isinstance(value, Mapping) else "expected keys and values"

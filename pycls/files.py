@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pycls.errors import PyclsError
+from pycls.errors import ConfigError, PyclsError
 
 PARTIAL_SUFFIX = ".partial"
 
@@ -108,6 +108,27 @@ def naming(path: Path) -> Iterator[None]:
     except OSError as error:
         error.filename = error.filename or str(path)
         raise
+
+
+def read_text(path: str | os.PathLike[str], kind: str, encoding: str = "utf-8") -> str:
+    """Return the text of a user's file.
+
+    Args:
+        path: the file.
+        kind: what it should be, for messages: "YAML" or "CSV".
+        encoding: UTF-8, or "utf-8-sig" where a byte-order mark may stand in front.
+
+    Raises:
+        ConfigError: the file is missing or not text.
+    """
+    try:
+        return Path(path).read_text(encoding=encoding)
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise ConfigError(f"{path}: is a folder, expected a {kind} file") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path}: not a text file (expected {kind} in UTF-8)") from None
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> None:

@@ -1,4 +1,4 @@
-"""YAML as users mean it: duplicate keys are refused and `5e-5` is a number."""
+"""A reader and writer of YAML as users mean it: no key twice, and `5e-5` is a number."""
 
 import os
 import re
@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from pycls.errors import ConfigError
+from pycls.files import read_text
 
 _MERGE = "tag:yaml.org,2002:merge"  # the key << takes over another mapping's keys
 
@@ -74,30 +75,13 @@ def parse_yaml(text: str, where: str) -> Any:
         raise ConfigError(f"{where}: not valid YAML ({error})") from None
 
 
-def read_yaml_text(path: str | os.PathLike[str]) -> str:
-    """Return the text of a YAML file.
-
-    Raises:
-        ConfigError: the file is missing or not text.
-    """
-    path = Path(path)
-    try:
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: no such file") from None
-    except IsADirectoryError:
-        raise ConfigError(f"{path}: is a folder, expected a YAML file") from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"{path}: not a text file (expected YAML in UTF-8)") from None
-
-
 def load_yaml(path: str | os.PathLike[str]) -> Any:
     """Read a YAML file.
 
     Raises:
         ConfigError: the file is missing, is not text or not YAML, or repeats a key.
     """
-    return parse_yaml(read_yaml_text(path), str(path))
+    return parse_yaml(read_text(path, "YAML"), str(path))
 
 
 def line_of(source: str | os.PathLike[str], keys: Sequence[str | int]) -> int | None:

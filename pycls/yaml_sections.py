@@ -1,4 +1,4 @@
-"""Reading a section of a YAML file key by key, with messages that name file, line and key."""
+"""Sections of YAML files, read key by key, with messages that name file, line and key."""
 
 import difflib
 import os
@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from pycls.errors import ConfigError
-from pycls.strict_yaml import line_of, parse_yaml, read_yaml_text
+from pycls.files import read_text
+from pycls.strict_yaml import line_of, parse_yaml
 
 
 @dataclass(frozen=True)
@@ -141,7 +142,7 @@ def open_sections(path: str | os.PathLike[str]) -> Section:
     Raises:
         ConfigError: the file is missing, is not text or not YAML, or holds something else.
     """
-    place = Place(Path(path), read_yaml_text(path))
+    place = Place(Path(path), read_text(path, "YAML"))
     values = parse_yaml(place.text, str(path))
     return Section({} if values is None else values, place)
 

@@ -1,4 +1,4 @@
-"""Complexity of many AnyNet architectures at once, from arrays of their parameters.
+"""The complexity of many AnyNet architectures at once, from arrays of their parameters.
 
 The rules are those of the module walk in `pycls.models`: flops are multiply-adds of
 convolutions and linear layers (biases included), params everything learnable, acts the
@@ -172,9 +172,7 @@ def count_stages(
     is_ragged = not depths[-1].all()
     for d, w, v, g, stride in zip(depths, widths, inner, group_ws, frame.strides, strict=True):
         side_in, side = side, (side - 1) // stride + 1
-        counts = _count_stage(w_in, w, d, (side_in, side), stride, v, g, frame)
-        if se_r and frame.has_groups:
-            counts = _add_squeeze(counts, w_in, w, d, v, se_r)
+        counts = _count_stage(w_in, w, d, (side_in, side), stride, v, g, frame, se_r)
         flops += counts[0]
         params += counts[1]
         acts += counts[2]
@@ -207,6 +205,7 @@ def _count_stage(
     inner: IntArray,
     g: IntArray,
     frame: AnyNetFrame,
+    se_r: float,
 ) -> tuple[IntArray, IntArray, IntArray]:
     """Count one stage of n architectures; a stage of no blocks and width 0 counts nothing.
 
@@ -219,6 +218,7 @@ def _count_stage(
         inner: bottleneck width.
         g: group width.
         frame: block type.
+        se_r: width of the squeeze-excitation as a multiple of a block's input width; 0: none.
     """
     area_in, area = sides[0] ** 2, sides[1] ** 2
     if frame.has_groups:  # 1x1 (w_in to inner), 3x3 grouped and strided, 1x1 (inner to w)
@@ -230,6 +230,8 @@ def _count_stage(
         flops = first * area_in + rest * area
         params = first + rest + 4 * inner_d + 2 * w_d
         acts = inner * (area_in - area) + (2 * inner_d + w_d) * area
+        if se_r:
+            _add_squeeze(flops, params, acts, w_in, w, d, inner, se_r)
     else:  # two dense 3x3 convolutions a block, the stride on the first
         weights = 9 * w * (w_in + w * (2 * d - 1))
         flops = weights * area
@@ -261,20 +263,20 @@ def _count_head(
 
 
 def _add_squeeze(
-    counts: tuple[IntArray, IntArray, IntArray],
+    flops: IntArray,
+    params: IntArray,
+    acts: IntArray,
     w_in: IntArray | int,
     w: IntArray,
     d: IntArray,
     inner: IntArray,
     se_r: float,
-) -> tuple[IntArray, IntArray, IntArray]:
-    """Add two 1x1 convolutions with biases on one pixel, in each block of a stage."""
-    flops, params, acts = counts
+) -> None:
+    """Add, in place, two 1x1 convolutions with biases on one pixel in each block of a stage."""
     for width, blocks in ((w_in, np.minimum(d, 1)), (w, np.maximum(d - 1, 0))):
         squeezed = np.rint(width * se_r).astype(np.int64)
         has_squeeze = blocks * (squeezed > 0)
         weights = has_squeeze * (2 * squeezed * inner + squeezed + inner)
-        flops = flops + weights
-        params = params + weights
-        acts = acts + has_squeeze * (squeezed + inner)
-    return flops, params, acts
+        flops += weights
+        params += weights
+        acts += has_squeeze * (squeezed + inner)

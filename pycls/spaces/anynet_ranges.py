@@ -1,4 +1,4 @@
-"""The parameters of AnyNetX and its restricted spaces: ranges, distributions, draws.
+"""The parameters of AnyNetX and its restricted spaces: their ranges, distributions and draws.
 
 A row of draws has 2 * S 64-bit words for S stages. Each word serves two parameters; which
 ones is the same in all spaces, so that restricted spaces use a part of the words.

@@ -1,4 +1,4 @@
-"""Design spaces by name: the table of all spaces, and making one."""
+"""The table of all design spaces by name, and a function that makes one."""
 
 from dataclasses import fields
 from importlib import import_module

@@ -1,4 +1,4 @@
-"""What a design space holds, for the reader: its size and the values of its parameters."""
+"""Descriptions of design spaces for the reader: their size and the values of their parameters."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""The distributions of pycls's samplers: quantised, over closed ranges, and exact.
+"""The distributions of pycls's samplers, which are quantised, over closed ranges, and exact.
 
 Every value is a multiple of the quantum in the range. Up to 2**16 values a distribution is
 a table of analytic probabilities (:class:`~pycls.spaces.marginal.Marginal`); beyond, a draw

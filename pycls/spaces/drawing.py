@@ -1,4 +1,4 @@
-"""The search of design spaces and sweeps: drawing until enough different rows are found.
+"""The search of design spaces and sweeps, which draw until enough different rows are found.
 
 Every draw is a function of what is drawn from, the seed and its own number only, so that results
 depend neither on chunk sizes nor on how many processes share the work.

@@ -150,17 +150,9 @@ class Population:
         Raises:
             IndexError: there is none of that index.
         """
-        return Architecture(
-            arch=self.ids[index],
-            depths=tuple(self.depths[index].tolist()),
-            widths=tuple(self.widths[index].tolist()),
-            bot_muls=tuple(self.bot_muls[index].tolist()),
-            group_ws=tuple(self.group_ws[index].tolist()),
-            flops=int(self.flops[index]),
-            params=int(self.params[index]),
-            acts=int(self.acts[index]),
-            frame=self.frame,
-        )
+        values: dict[str, Any] = {name: getattr(self, name)[index].tolist() for name in _ARRAYS}
+        values |= {name: tuple(values[name]) for name in STAGE_ARRAYS}
+        return Architecture(self.ids[index], **values, frame=self.frame)
 
     @staticmethod
     def concatenate(parts: Mapping[str, "Population"]) -> "Population":

@@ -1,4 +1,4 @@
-"""Reading a population's table, written by the sampler or by hand, with every row checked."""
+"""The reader of a population's table, written by the sampler or by hand; it checks every row."""
 
 import csv
 import io
@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pycls import files
 from pycls.errors import ConfigError
 from pycls.spaces.anynet_count import (
     AnyNetFrame,
@@ -20,7 +21,7 @@ from pycls.spaces.anynet_count import (
     groups_misfit,
     make_compatible,
 )
-from pycls.spaces.bounds import COUNT_COLUMNS, STAGE_COLUMNS
+from pycls.spaces.bounds import COUNT_COLUMNS, METRICS, STAGE_ARRAYS, STAGE_COLUMNS
 from pycls.spaces.population import FRAME_COLUMNS, Population, csv_columns
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -40,7 +41,7 @@ def read_population(path: str | os.PathLike[str]) -> Population:
     ids = table.parse("arch", _parse_id)
     _refuse_duplicates(table, ids)
     frame = _read_frame(table)
-    depths, widths, bot_muls, group_ws = (
+    depths, widths, bot_muls, group_ws = stages = tuple(
         np.array([table.parse(f"{name}_{i + 1}", parse) for i in range(frame.num_stages)])
         for name, parse in zip(
             STAGE_COLUMNS, (_parse_size, _parse_size, _parse_positive, _parse_size), strict=True
@@ -53,17 +54,10 @@ def read_population(path: str | os.PathLike[str]) -> Population:
         raise ConfigError(f"{table.path}: {error}") from None
     computed = (flops, params, acts, depths.sum(axis=0), widths.sum(axis=0))
     _check_counts(table, dict(zip(COUNT_COLUMNS, computed, strict=True)))
-    return Population(
-        depths=np.ascontiguousarray(depths.T),
-        widths=np.ascontiguousarray(widths.T),
-        bot_muls=np.ascontiguousarray(bot_muls.T),
-        group_ws=np.ascontiguousarray(group_ws.T),
-        flops=flops,
-        params=params,
-        acts=acts,
-        frame=frame,
-        ids=tuple(ids),
-    )
+    arrays: dict[str, Any] = dict(zip(METRICS, (flops, params, acts), strict=True))
+    for name, array in zip(STAGE_ARRAYS, stages, strict=True):
+        arrays[name] = np.ascontiguousarray(array.T)
+    return Population(**arrays, frame=frame, ids=tuple(ids))
 
 
 class _Table:
@@ -133,15 +127,8 @@ class _Table:
 
 def _read_rows(path: Path) -> list[tuple[int, list[str]]]:
     """Return the rows that are not blank with the numbers of their lines."""
-    try:
-        # A spreadsheet may have put a byte-order mark in front.
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: no such file") from None
-    except IsADirectoryError:
-        raise ConfigError(f"{path}: is a folder, expected a CSV file") from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"{path}: not a text file (expected CSV in UTF-8)") from None
+    # A spreadsheet may have put a byte-order mark in front.
+    text = files.read_text(path, "CSV", "utf-8-sig")
     reader = csv.reader(io.StringIO(text), strict=True)
     try:
         return [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]

@@ -11,18 +11,8 @@ from pycls.spaces.arguments import check_int, check_pair
 from pycls.spaces.design_space import DesignSpace
 from pycls.spaces.distributions import Distribution
 from pycls.spaces.population import Population
-from pycls.spaces.regnet_ranges import RegNetRanges
+from pycls.spaces.regnet_ranges import REGNET_PARAMETERS, RegNetRanges
 from pycls.spaces.regnet_stages import fit_stages, regnet_stages
-
-# Parameter of the ranges -> attribute of the space.
-_ATTRIBUTES = {
-    "DEPTH": "depth",
-    "W0": "w_0",
-    "WA": "w_a",
-    "WM": "w_m",
-    "GROUP_W": "group_w",
-    "BOT_MUL": "bot_mul",
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,16 +47,14 @@ class RegNetX(DesignSpace):
         Raises:
             ConfigError: names the argument, its value and what is allowed.
         """
-        for name in _ATTRIBUTES.values():
+        for name in REGNET_PARAMETERS:
             object.__setattr__(self, name, check_pair(name, getattr(self, name), self.name))
         _ = self.ranges, self.frame(1)
 
     @cached_property
     def ranges(self) -> RegNetRanges:
         """What the parameters are drawn from."""
-        return RegNetRanges(
-            {key: getattr(self, name) for key, name in _ATTRIBUTES.items()}, self.name
-        )
+        return RegNetRanges({name: getattr(self, name) for name in REGNET_PARAMETERS}, self.name)
 
     @property
     def words(self) -> int:
@@ -76,7 +64,7 @@ class RegNetX(DesignSpace):
     @property
     def marginals(self) -> dict[str, Distribution]:
         """Distributions of the six parameters, as drawn."""
-        return {name: self.ranges.marginals[key] for key, name in _ATTRIBUTES.items()}
+        return self.ranges.marginals
 
     def strides_of(self, num_stages: int) -> tuple[int, ...]:
         """Return the stride of each stage of the members with so many stages."""
@@ -86,14 +74,9 @@ class RegNetX(DesignSpace):
         """Return depth and bot_mul, which can be told from the stages."""
         return {"depth": population.cum_depth, "bot_mul": population.bot_muls[:, 0]}
 
-    def draw_parameters(self, words: NDArray[np.uint64]) -> dict[str, NDArray]:
-        """Turn n x `words` random words into n values of each of the six parameters."""
-        drawn = self.ranges.draw(words)
-        return {name: drawn[key] for key, name in _ATTRIBUTES.items()}
-
     def draw_stages(self, words: NDArray[np.uint64]) -> tuple[NDArray, NDArray, NDArray, NDArray]:
         """Turn n x `words` random words into stages; see :class:`DesignSpace`."""
-        row = self.draw_parameters(words)
+        row = self.ranges.draw(words)
         widths, depths = regnet_stages(row["w_a"], row["w_0"], row["w_m"], row["depth"])
         widths, group_ws = fit_stages(widths, row["bot_mul"], row["group_w"])
         exists = depths > 0

@@ -8,14 +8,15 @@ from numpy.typing import NDArray
 from pycls.errors import ConfigError
 from pycls.spaces.distributions import Distribution, make_distribution
 
-# pycls's regnet_sampler: parameter -> default range, distribution and quantum.
-REGNET_PARAMETERS: dict[str, tuple[tuple[float, float], str, float]] = {
-    "DEPTH": ((12, 28), "uniform", 1),
-    "W0": ((8, 256), "log_uniform", 8),
-    "WA": ((8.0, 256.0), "log_uniform", 0.1),
-    "WM": ((2.0, 3.0), "log_uniform", 0.001),
-    "GROUP_W": ((8, 128), "power2_or_log_uniform", 8),
-    "BOT_MUL": ((1.0, 1.0), "power2_uniform", 1 / 128),
+# Parameter -> its key in REGNET, and default range, distribution and quantum of pycls's
+# regnet_sampler.
+REGNET_PARAMETERS: dict[str, tuple[str, tuple[float, float], str, float]] = {
+    "depth": ("DEPTH", (12, 28), "uniform", 1),
+    "w_0": ("W0", (8, 256), "log_uniform", 8),
+    "w_a": ("WA", (8.0, 256.0), "log_uniform", 0.1),
+    "w_m": ("WM", (2.0, 3.0), "log_uniform", 0.001),
+    "group_w": ("GROUP_W", (8, 128), "power2_or_log_uniform", 8),
+    "bot_mul": ("BOT_MUL", (1.0, 1.0), "power2_uniform", 1 / 128),
 }
 
 
@@ -38,11 +39,11 @@ class RegNetRanges:
 
     def __init__(self, ranges: Mapping[str, tuple[float, float]], where: str) -> None:
         self.marginals: dict[str, Distribution] = {}
-        for name, (_, rand_type, quantum) in REGNET_PARAMETERS.items():
+        for name, (key, _, rand_type, quantum) in REGNET_PARAMETERS.items():
             low, high = ranges[name]
-            place = f"{where}: {name}"
+            place = f"{where}: {key}"
             self.marginals[name] = make_distribution(rand_type, low, high, quantum, place)
-            if name == "WM" and low <= 1:
+            if name == "w_m" and low <= 1:
                 raise ConfigError(f"{place}: bound {low} is not above 1, as the ratio must be")
 
     def draw(self, words: NDArray[np.uint64]) -> dict[str, NDArray]:

@@ -1,4 +1,4 @@
-"""What the runs of a sweep share, and checking and writing the configuration of each."""
+"""The configuration that the runs of a sweep share, from which that of each is made."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""Complexity of many configurations at once, from columns of drawn configuration keys.
+"""The complexity of many configurations at once, from columns of drawn configuration keys.
 
 What is not drawn comes from one set of settings. Keys that change stem, head, blocks or
 resolution may be drawn too: rows are then counted in groups of equal values.

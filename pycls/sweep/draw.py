@@ -1,4 +1,4 @@
-"""Drawing the rows of a sweep, which are sampled, made to fit and filtered, each once.
+"""The rows of a sweep: drawn by its samplers, made to fit and filtered, each kept once.
 
 Draw number i depends on the sweep's settings and i only, and the first draws that fit are
 kept: neither CHUNK_SIZE nor NUM_PROC changes what comes out.
@@ -195,7 +195,7 @@ class Drawer:
             kept = inside[new]
             if counts is not None:
                 return [rows[i] for i in new], {name: count[kept] for name, count in counts.items()}
-            # Counting is dear, and nothing but the rows that are kept needs it.
+            # Counting takes long, and only the rows that are kept need it.
             some = {key: column[kept] for key, column in columns.items()}
             return [rows[i] for i in new], self._counter.count(some)
 

@@ -1,4 +1,4 @@
-"""Reading a sweep file: pycls's keys and defaults, every value checked, mistakes with their line.
+"""A sweep file's settings: pycls's keys and defaults, checked, mistakes named with their line.
 
 The keys are those of pycls's sweep configuration (read at 5719de6), so that its files are
 used as they are; SETUP.POPULATION, SETUP.CONFIGS and SETUP.CONSTRAINTS.EXPRESSIONS are this
@@ -15,7 +15,8 @@ from typing import Any
 
 from pycls.checked_keys import merge_given, merge_overrides
 from pycls.errors import ConfigError
-from pycls.strict_yaml import parse_yaml, read_yaml_text
+from pycls.files import read_text
+from pycls.strict_yaml import parse_yaml
 from pycls.sweep.keys import FREE_SECTIONS, KEYS, defaults
 from pycls.yaml_sections import Place
 
@@ -68,7 +69,7 @@ class SweepCfg:
         return str(place)
 
     def where_named(self, message: str, values: Any, *keys: str | int) -> str:
-        """Name the place of the key below `keys` that a message speaks of.
+        """Name the place of the key below `keys` that a message names.
 
         Args:
             message: a text that may hold dotted configuration keys.
@@ -102,7 +103,7 @@ def load_sweep_cfg(
             used; the message names file, line, key, value and what is expected.
     """
     path = Path(path)
-    text = read_yaml_text(path)
+    text = read_text(path, "YAML")
     given = parse_yaml(text, str(path))
     values = defaults()
     sweep = SweepCfg(path, text, values)

@@ -1,4 +1,4 @@
-"""Where a sweep's files are, the layout of pycls.
+"""The folder of a sweep, laid out as pycls lays it out.
 
 Layout::
 

@@ -1,4 +1,4 @@
-"""Every key of a sweep file with its default and what it may be (defaults: pycls 5719de6).
+"""All keys of a sweep file, with their defaults (pycls 5719de6) and what they may be.
 
 pycls's defaults of LAUNCH.PARTITION ("learnfair") and LAUNCH.GPU_TYPE ("volta") name the cluster
 it was written on; here they are "", the cluster's own partition and any GPU.

@@ -129,7 +129,7 @@ class ListSampler:
 class RegNetSampler:
     """Draws the parameters of a RegNet."""
 
-    keys = tuple(f"REGNET.{name}" for name in REGNET_PARAMETERS)
+    keys = tuple(f"REGNET.{key}" for key, *_ in REGNET_PARAMETERS.values())
 
     def __init__(self, ranges: RegNetRanges) -> None:
         self.words = ranges.words
@@ -139,10 +139,10 @@ class RegNetSampler:
     def read(cls, key: str, spec: Mapping[str, Any], where: str) -> Self:
         """Build from an entry of SETUP.SAMPLERS; see :func:`build_sampler`."""
         _check_key(key, "REGNET", spec, where)
-        check_options(spec, tuple(REGNET_PARAMETERS), where)
+        check_options(spec, [key for key, *_ in REGNET_PARAMETERS.values()], where)
         ranges = {
-            name: check_pair(name, spec.get(name, default), where)
-            for name, (default, _, _) in REGNET_PARAMETERS.items()
+            name: check_pair(key, spec.get(key, default), where)
+            for name, (key, default, _, _) in REGNET_PARAMETERS.items()
         }
         return cls(RegNetRanges(ranges, where))
 

@@ -1,4 +1,4 @@
-"""Samplers of sweep files: the table of all types, building those of a sweep, and drawing rows.
+"""The samplers of sweep files: the table of all types, those of a sweep, and rows drawn by them.
 
 A sampler needs a fixed number of random words a draw, so a row of draws is a function of
 the samplers, the seed and the row's number: neither chunks nor processes change it.
@@ -155,7 +155,7 @@ def build_samplers(sweep: SweepCfg) -> dict[str, ParameterSampler]:
 
 
 def _at_option(message: str, sweep: SweepCfg, key: str, spec: Any) -> str:
-    """Return a sampler's message with the line of the option that it speaks of."""
+    """Return a sampler's message with the line of the option that it names."""
     place = sweep.where("SETUP", "SAMPLERS", key)
     way: list[str] = []
     for word in re.findall(r"\w+", message.removeprefix(place)):

@@ -1,4 +1,4 @@
-"""Setting up a sweep: its runs drawn, their configurations checked, and the folder written.
+"""The set-up of a sweep: its runs are drawn, their configurations checked, its folder written.
 
 A sweep's folder appears whole or not at all: it is written beside its place and renamed. A
 sweep of which a run has begun is never touched.

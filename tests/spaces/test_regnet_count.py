@@ -25,7 +25,7 @@ def columns(widths, depths):
 
 def test_stages_of_random_draws_equal_those_of_the_networks():
     space = RegNetX(depth=(1, 40), w_m=(1.1, 4.0), bot_mul=(0.125, 4.0), group_w=(1, 128))
-    row = space.draw_parameters(random_words(3, 0, 3000, space.words))
+    row = space.ranges.draw(random_words(3, 0, 3000, space.words))
     widths, depths = regnet_stages(row["w_a"], row["w_0"], row["w_m"], row["depth"])
     fitted, group_ws = fit_stages(widths, row["bot_mul"], row["group_w"])
     inner = bottleneck_widths(fitted, row["bot_mul"])

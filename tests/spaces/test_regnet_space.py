@@ -28,7 +28,7 @@ def test_members_are_the_draws_in_bounds_with_that_number_of_stages():
     space, bounds = RegNetX(), {"flops": (300e6, 600e6), "params": (0, 6e6)}
     population = space.sample(40, 1, **bounds, num_stages=(3, 3), where=["depth.max() <= 12"])
     drawn = space.draw(1, 0, population.provenance.drawn)
-    row = space.draw_parameters(random_words(1, 0, population.provenance.drawn, space.words))
+    row = space.ranges.draw(random_words(1, 0, population.provenance.drawn, space.words))
     inside = (drawn["num_stages"] == 3) & (drawn["depths"].max(axis=0) <= 12)
     for name, (low, high) in bounds.items():
         inside &= (drawn[name] >= low) & (drawn[name] <= high)
@@ -46,7 +46,7 @@ def test_members_are_the_draws_in_bounds_with_that_number_of_stages():
 
 def test_parameters_follow_their_marginals():
     space = RegNetX(depth=(6, 16), group_w=(1, 32), bot_mul=(0.25, 1.0))
-    row = space.draw_parameters(random_words(2, 0, 300_000, space.words))
+    row = space.ranges.draw(random_words(2, 0, 300_000, space.words))
     assert list(row) == list(space.marginals)
     p_values = [
         chi_square_p(row[name], marginal.values, marginal.probabilities)

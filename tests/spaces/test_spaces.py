@@ -106,7 +106,7 @@ def test_a_distribution_without_a_table_is_gathered_into_ranges():
     described = {p.name: p for p in describe_space(space).parameters}["w_a"]
     assert described.count == 100_000
     assert len(described.values) < 1000
-    drawn = space.draw_parameters(random_words(0, 0, 200_000, space.words))["w_a"]
+    drawn = space.ranges.draw(random_words(0, 0, 200_000, space.words))["w_a"]
     shares = np.histogram(drawn, [0, *described.values[50::50]])[0] / len(drawn)
     cumulative = np.cumsum(described.probabilities)[50::50]
     assert np.cumsum(shares) == pytest.approx(cumulative, abs=0.01)

@@ -56,7 +56,7 @@ def marginals_of(key, spec):
     if spec["TYPE"] == "regnet_sampler":
         return {
             f"REGNET.{name}": make_distribution(kind, *spec.get(name, default), quantum)
-            for name, (default, kind, quantum) in REGNET_PARAMETERS.items()
+            for name, default, kind, quantum in REGNET_PARAMETERS.values()
         }
     if spec["TYPE"] == "value_sampler":
         return {key: Marginal(spec["VALUES"], [1 / len(spec["VALUES"])] * len(spec["VALUES"]))}
@@ -90,7 +90,7 @@ def test_regnet_parameters_have_the_kinds_and_quanta_of_pycls():
     space = RegNetX(bot_mul=(0.25, 1.0))
     drawn, expected = (
         draw_rows([sampler], 3, 0, 500),
-        space.draw_parameters(random_words(3, 0, 500, 6)),
+        space.ranges.draw(random_words(3, 0, 500, 6)),
     )
     names = {"DEPTH": "depth", "W0": "w_0", "WA": "w_a", "WM": "w_m"}
     names |= {"GROUP_W": "group_w", "BOT_MUL": "bot_mul"}
