@@ -62,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     assert drawn is not None
     print(
         f"drew {drawn.drawn:,} architectures of {space.size():.3g}, "
-        f"{drawn.accepted:,} in the regime ({100 * drawn.accepted / drawn.drawn:.2f} %), "
+        f"{drawn.accepted:,} within the bounds ({100 * drawn.accepted / drawn.drawn:.2f} %), "
         f"{drawn.duplicates:,} of them repeated\n"
         f"sampling took {seconds:.2f} s ({drawn.drawn / seconds:,.0f} a second)\n"
         f"wrote {len(population):,} rows to {args.out}"
