@@ -1,6 +1,8 @@
-"""Names that the two sides of a file agree on: who writes it and who reads it."""
+"""Names that the writer of a file and its reader agree on, and the columns of their tables."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 # Files in a run's folder.
 LOG_FILE = "stdout.log"
@@ -30,3 +32,84 @@ CONTROLS: Mapping[str, str] = {
     "balanced": "classes of more even size (Figure A5)",
     "pretrained": "training from weights of another set (Figure A6)",
 }
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of results.csv or curves.csv.
+
+    Attributes:
+        name: its name, in the first line of the file.
+        kind: "text", "count" (a whole number), "number" or "percent".
+        value: what stands in it, from a row's source; None leaves the cell empty. Of results.csv
+            the source has `run`, `arch`, `status`, `num_classes`, `epochs`, `error_metric`, `topk`
+            and, as its log has them, `complexity` and the errors after the last epoch, which are
+            empty unless the run is done: `test`, `train` (the mean while training) and `full`
+            (of the whole training side). Of curves.csv it has `run`, `arch`, `epoch`, `test` and
+            `train`.
+        required: whether a table without it is refused.
+    """
+
+    name: str
+    kind: str
+    value: Callable[[Any], Any]
+    required: bool = True
+
+
+def _logged(record: str, name: str) -> Callable[[Any], Any]:
+    """Return a function from a row's source to a value of one of its log's records."""
+    return lambda row: getattr(row, record).get(name)
+
+
+def _structure(name: str) -> Callable[[Any], Any]:
+    """Return a function to a property that only members of a population have."""
+    return lambda row: getattr(row.arch, name, None)
+
+
+# One row a planned run; a column is added here, and nowhere else.
+RESULTS = (
+    Column("run", "text", lambda row: row.run.id),
+    Column("sweep", "text", lambda row: row.run.sweep),
+    Column("dataset", "text", lambda row: row.run.dataset),
+    Column("regime", "text", lambda row: row.run.regime),
+    Column("arch", "text", lambda row: row.arch.arch),
+    Column("seed", "count", lambda row: row.run.seed),
+    Column("status", "text", lambda row: row.status),
+    Column("num_classes", "count", lambda row: row.num_classes),
+    Column("epochs", "count", lambda row: row.epochs),
+    Column("error_metric", "text", lambda row: row.error_metric),
+    Column("error", "percent", lambda row: row.test.get(f"{row.error_metric}_err")),
+    Column("topk", "count", lambda row: row.topk),
+    Column("final_top1_err", "percent", _logged("test", "top1_err")),
+    Column("min_top1_err", "percent", _logged("test", "min_top1_err")),
+    Column("final_topk_err", "percent", _logged("test", "top5_err")),
+    Column("min_topk_err", "percent", _logged("test", "min_top5_err")),
+    Column("final_train_top1_err", "percent", _logged("train", "top1_err")),
+    Column("final_train_topk_err", "percent", _logged("train", "top5_err")),
+    Column("full_train_top1_err", "percent", _logged("full", "top1_err"), required=False),
+    Column("full_train_topk_err", "percent", _logged("full", "top5_err"), required=False),
+    Column("flops", "count", _logged("complexity", "flops")),
+    Column("params", "count", _logged("complexity", "params")),
+    Column("acts", "count", _logged("complexity", "acts")),
+    Column("cum_depth", "count", _structure("cum_depth")),
+    Column("cum_width", "count", _structure("cum_width")),
+)
+# Columns of which results.csv has one a stage, such as depth_1; their values are sequences.
+STAGES = (
+    Column("depth", "count", _structure("depths")),
+    Column("width", "count", _structure("widths")),
+    Column("bot_mul", "number", _structure("bot_muls")),
+    Column("group_w", "count", _structure("group_ws")),
+)
+# One row a finished run and epoch.
+CURVES = (
+    Column("run", "text", lambda row: row.run.id, required=False),
+    Column("sweep", "text", lambda row: row.run.sweep),
+    Column("arch", "text", lambda row: row.arch.arch),
+    Column("seed", "count", lambda row: row.run.seed),
+    Column("epoch", "count", lambda row: row.epoch),
+    Column("test_top1_err", "percent", _logged("test", "top1_err")),
+    Column("test_topk_err", "percent", _logged("test", "top5_err")),
+    Column("train_top1_err", "percent", _logged("train", "top1_err")),
+    Column("train_topk_err", "percent", _logged("train", "top5_err")),
+)

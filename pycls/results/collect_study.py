@@ -1,8 +1,10 @@
 """The collection of a study: results.csv, curves.csv, timings.csv and status.json."""
 
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from pycls import files
@@ -14,35 +16,21 @@ from pycls.results.log_cache import CACHE, LogCache
 from pycls.results.log_records import LogData
 from pycls.results.run_states import RunState, find_state
 from pycls.schema import (
+    CURVES,
     CURVES_CSV,
     ERR_FILE,
     LOG_FILE,
+    RESULTS,
     RESULTS_CSV,
+    STAGES,
     STATUS_JSON,
     STUDY_JSON,
     TIMINGS_CSV,
 )
-from pycls.spaces.bounds import STAGE_COLUMNS
-from pycls.spaces.population import Architecture
 from pycls.study.runs import Run
 from pycls.study.study import Study
 
 LOG_TAIL_LINES = 15
-_ERROR_COLUMNS = (
-    "final_top1_err",
-    "min_top1_err",
-    "final_topk_err",
-    "min_topk_err",
-    "final_train_top1_err",
-    "final_train_topk_err",
-    "full_train_top1_err",
-    "full_train_topk_err",
-)
-
-_CURVE_COLUMNS = (
-    "run", "sweep", "arch", "seed", "epoch", "test_top1_err", "test_topk_err", "train_top1_err",
-    "train_topk_err",
-)  # fmt: skip
 
 
 def collect(study: Study) -> dict[str, Any]:
@@ -86,7 +74,9 @@ def collect(study: Study) -> dict[str, Any]:
                 {"run": run.id, "reason": state.reason, "log_tail": log_tail(study.out_dir(run))}
             )
     files.write_text_if_changed(study.folder / RESULTS_CSV, _csv_text(_columns(stages), results))
-    files.write_text_if_changed(study.folder / CURVES_CSV, _csv_text(_CURVE_COLUMNS, curves))
+    files.write_text_if_changed(
+        study.folder / CURVES_CSV, _csv_text([column.name for column in CURVES], curves)
+    )
     files.write_text_if_changed(
         study.folder / TIMINGS_CSV, _csv_text(["run", "started", "seconds"], timings)
     )
@@ -149,55 +139,33 @@ def _require_known(study: Study, described: dict[str, Any]) -> None:
 
 
 def _columns(stages: int) -> list[str]:
-    return [
-        "run", "sweep", "dataset", "regime", "arch", "seed", "status", "num_classes", "epochs",
-        "error_metric", "error", "topk", *_ERROR_COLUMNS, "flops", "params", "acts", "cum_depth",
-        "cum_width", *(f"{name}_{i + 1}" for name in STAGE_COLUMNS for i in range(stages)),
-    ]  # fmt: skip
+    by_stage = [f"{column.name}_{i + 1}" for column in STAGES for i in range(stages)]
+    return [*(column.name for column in RESULTS), *by_stage]
 
 
 def _curve_rows(run: Run, log: LogData) -> list[list[Any]]:
     """Return one row an epoch, with the errors that the log has of it."""
-    return [
-        [
-            run.id, run.sweep, run.arch.arch, run.seed, epoch,
-            *(test.get(name, "") for name in ("top1_err", "top5_err")),
-            *(log.train.get(epoch, {}).get(name, "") for name in ("top1_err", "top5_err")),
-        ]
-        for epoch, test in sorted(log.test.items())
-    ]  # fmt: skip
+    train = log.train
+    sources = (
+        SimpleNamespace(run=run, arch=run.arch, epoch=epoch, test=test, train=train.get(epoch, {}))
+        for epoch, test in log.test.items()
+    )
+    return [[column.value(source) for column in CURVES] for source in sources]
 
 
 def _result_row(
     run: Run, status: str, facts: dict[str, Any], log: LogData, stages: int
 ) -> list[Any]:
-    arch = run.arch
-    described: list[Any] = [""] * (2 + len(STAGE_COLUMNS) * stages)
-    if isinstance(arch, Architecture):
-        described = [
-            arch.cum_depth, arch.cum_width,
-            *arch.depths, *arch.widths, *arch.bot_muls, *arch.group_ws,
-        ]  # fmt: skip
-    errors: dict[str, Any] = dict.fromkeys(_ERROR_COLUMNS, "")
-    error: Any = ""
-    if status == "done":
-        test, train = log.test[facts["epochs"]], log.train.get(facts["epochs"], {})
-        errors = {
-            "final_top1_err": test.get("top1_err", ""),
-            "min_top1_err": test.get("min_top1_err", ""),
-            "final_topk_err": test.get("top5_err", ""),
-            "min_topk_err": test.get("min_top5_err", ""),
-            "final_train_top1_err": train.get("top1_err", ""),
-            "final_train_topk_err": train.get("top5_err", ""),
-            "full_train_top1_err": log.full.get("top1_err", ""),
-            "full_train_topk_err": log.full.get("top5_err", ""),
-        }
-        error = errors["final_top1_err" if facts["error_metric"] == "top1" else "final_topk_err"]
-    return [
-        run.id, run.sweep, run.dataset, run.regime, arch.arch, run.seed,
-        "missing" if status in ("running", "stopped") else status,
-        facts["num_classes"], facts["epochs"], facts["error_metric"], error, facts["topk"],
-        *errors.values(),
-        *(log.complexity.get(name, "") for name in ("flops", "params", "acts")),
-        *described,
-    ]  # fmt: skip
+    done, last = status == "done", facts["epochs"]
+    source = SimpleNamespace(
+        run=run,
+        arch=run.arch,
+        status="missing" if status in ("running", "stopped") else status,
+        test=log.test[last] if done else {},
+        train=log.train.get(last, {}) if done else {},
+        full=log.full if done else {},
+        complexity=log.complexity,
+        **facts,
+    )
+    by_stage = [list(column.value(source) or [None] * stages) for column in STAGES]
+    return [*(column.value(source) for column in RESULTS), *itertools.chain(*by_stage)]

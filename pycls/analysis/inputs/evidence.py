@@ -10,20 +10,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from pycls.analysis.inputs.curves_csv import load_curves
 from pycls.analysis.inputs.results_csv import load_results, require_one_population
 from pycls.analysis.inputs.study_json import Study
 from pycls.analysis.statistics.correlation import Correlation
 from pycls.analysis.statistics.proxies import closest_member
-from pycls.errors import ConfigError, DataError
-from pycls.schema import CURVES_CSV, RESULTS_CSV
-
-CURVE_KEY = ["sweep", "arch", "seed", "epoch"]
-_CURVE_ERRORS = ["test_top1_err", "test_topk_err", "train_top1_err", "train_topk_err"]
+from pycls.errors import DataError
+from pycls.schema import RESULTS_CSV
 
 
 @dataclass(frozen=True)
@@ -296,34 +293,3 @@ def _sweeps(study: Study, results: pd.DataFrame, curves: pd.DataFrame) -> dict[s
         name: Sweep(name, study, results[results["sweep"] == name], curves[curves["sweep"] == name])
         for name in study.sweeps
     }
-
-
-def load_curves(folder: str | os.PathLike[str]) -> pd.DataFrame:
-    """Read `curves.csv` of a study: errors per epoch of some of its runs.
-
-    Returns:
-        sweep, arch, seed, epoch (from 1), test_top1_err, test_topk_err, train_top1_err,
-        train_topk_err (percent; NaN for none); no rows where the file is absent.
-
-    Raises:
-        ConfigError: the file is no such table.
-    """
-    path = Path(folder) / CURVES_CSV
-    columns = [*CURVE_KEY, *_CURVE_ERRORS]
-    types: dict[str, Any] = {"sweep": str, "arch": str, "seed": "int64", "epoch": "int64"}
-    types |= dict.fromkeys(_CURVE_ERRORS, "float64")
-    if not path.exists():
-        return pd.DataFrame({name: pd.Series(dtype=types[name]) for name in columns})
-    try:
-        # Texts are never missing values: a sweep may be called "NA".
-        texts = ("sweep", "arch")
-        table = pd.read_csv(
-            path, usecols=columns, dtype=types, keep_default_na=False,
-            na_values={name: ["", "nan", "NaN"] for name in columns if name not in texts},
-        )  # fmt: skip
-    except (ValueError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise ConfigError(
-            f"{path}: expected a CSV table with the columns {', '.join(columns)} ({error}); "
-            "collect the study again"
-        ) from None
-    return table[columns]

@@ -1,4 +1,4 @@
-"""The results table: one row per planned run, read and checked once."""
+"""Reading results.csv, the table with one row per planned run, and checking it once."""
 
 import os
 import re
@@ -11,7 +11,7 @@ import pandas as pd
 
 from pycls.analysis.inputs.study_json import Study
 from pycls.errors import ConfigError, DataError
-from pycls.schema import RESULTS_CSV, STATUSES
+from pycls.schema import RESULTS, RESULTS_CSV, STAGES, STATUSES
 
 __all__ = [
     "architecture_table",
@@ -22,22 +22,11 @@ __all__ = [
     "repeat_runs",
 ]
 
-_TEXTS = ("run", "sweep", "dataset", "regime", "arch", "status", "error_metric")
-_INTEGERS = ("seed", "num_classes", "epochs", "topk")
-_PERCENTS = (
-    "error",
-    "final_top1_err",
-    "min_top1_err",
-    "final_topk_err",
-    "min_topk_err",
-    "final_train_top1_err",
-    "final_train_topk_err",
-)
-_OPTIONAL_PERCENTS = ("full_train_top1_err", "full_train_topk_err")
-_COMPLEXITY = ("flops", "params", "acts", "cum_depth", "cum_width")
+_KINDS = {column.name: column.kind for column in RESULTS}
+_STAGE_KINDS = {column.name: column.kind for column in STAGES}
 # What makes two rows the same run; names of runs are only unique within a study.
 _RUN_KEY = ["sweep", "dataset", "arch", "seed"]
-_STAGE = re.compile(r"(depth|width|bot_mul|group_w)_([1-9]\d*)$")
+_STAGE = re.compile(rf"({'|'.join(_STAGE_KINDS)})_[1-9]\d*$")
 
 
 def load_results(
@@ -75,26 +64,29 @@ def _results_path(folder_or_csv: str | os.PathLike[str]) -> Path:
 
 def _load_table(path: Path) -> pd.DataFrame:
     raw = _read_texts(path)
-    required = (*_TEXTS, *_INTEGERS, *_PERCENTS, *_COMPLEXITY)
+    required = [column.name for column in RESULTS if column.required]
     missing = [name for name in required if name not in raw.columns]
     if missing:
         raise ConfigError(
             f"{path}: missing column{'s' if len(missing) > 1 else ''} {', '.join(missing)}; "
             "expected the results.csv of a study, one row per run"
         )
-    columns = {}
-    for name in raw.columns:
-        texts = raw[name]
-        stage = _STAGE.match(name)
-        if name in (*_PERCENTS, *_OPTIONAL_PERCENTS) or (stage and stage[1] == "bot_mul"):
-            columns[name] = _to_floats(texts, path)
-        elif name in _INTEGERS or name in _COMPLEXITY or stage:
-            columns[name] = _to_integers(texts, path)
-        else:
-            columns[name] = texts
+    columns = {name: _to_kind(raw[name], _kind_of(name), path) for name in raw.columns}
     results = pd.DataFrame(columns)
     _check_rows(results, path)
     return results
+
+
+def _kind_of(name: str) -> str:
+    """Return the kind of a column by its name; columns this package does not know are texts."""
+    stage = _STAGE.match(name)
+    return _STAGE_KINDS[stage[1]] if stage else _KINDS.get(name, "text")
+
+
+def _to_kind(texts: pd.Series, kind: str, path: Path) -> pd.Series:
+    if kind == "text":
+        return texts
+    return _to_integers(texts, path) if kind == "count" else _to_floats(texts, path)
 
 
 def architecture_columns(results: pd.DataFrame) -> list[str]:
@@ -252,7 +244,7 @@ def _check_rows(results: pd.DataFrame, path: Path) -> None:
     unknown = results["status"][~results["status"].isin(STATUSES)]
     if len(unknown):
         _refuse_cell(path, unknown.index[0], "status", unknown.iloc[0], " or ".join(STATUSES))
-    for name in (*_PERCENTS, *(name for name in _OPTIONAL_PERCENTS if name in results)):
+    for name in (name for name in results if _KINDS.get(str(name)) == "percent"):
         values = results[name]
         wrong = values[values.notna() & ~values.between(0, 100)]
         if len(wrong):

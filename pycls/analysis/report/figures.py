@@ -28,7 +28,7 @@ def plan_population_figures(
         errors: architectures x data sets, in percent.
         architectures: as from :func:`pycls.analysis.inputs.results_csv.architecture_table`.
         repeats: as from :func:`pycls.analysis.inputs.results_csv.repeat_runs`.
-        curves: as from :func:`pycls.analysis.inputs.curves_csv.load_curves`.
+        curves: as from :func:`pycls.analysis.inputs.curves_csv.population_curves`.
         study: for names and roles.
     """
     if errors.empty:

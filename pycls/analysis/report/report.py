@@ -10,7 +10,12 @@ import pandas as pd
 
 from pycls.analysis import wording
 from pycls.analysis.figures.style import save_figure
-from pycls.analysis.inputs.curves_csv import MAX_EPOCHS, Curves, load_curves
+from pycls.analysis.inputs.curves_csv import (
+    MAX_EPOCHS,
+    Curves,
+    load_curves,
+    population_curves,
+)
 from pycls.analysis.inputs.results_csv import (
     architecture_table,
     error_table,
@@ -131,7 +136,7 @@ def _analyse(folder: Path, study: Study) -> _Analysis:
         repeats=repeats,
         stages=stage_parameters(results, study, errors.index),
         parameters=parameters,
-        curves=load_curves(folder, study, errors.index),
+        curves=population_curves(load_curves(folder), study, errors.index),
         tables={},
         spaces=space_section(results, study),
         controls=control_section(folder, study),

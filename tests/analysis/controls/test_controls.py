@@ -10,7 +10,7 @@ from synthetic_study import Plan, write_study
 
 from pycls.analysis.controls import controls
 from pycls.analysis.controls.population import published_error
-from pycls.analysis.inputs.evidence import load_curves
+from pycls.analysis.inputs.curves_csv import load_curves
 from pycls.analysis.inputs.study_json import load_study
 from pycls.analysis.report.report import write_report
 from pycls.analysis.statistics import rho_difference, spearman

@@ -16,7 +16,7 @@ from synthetic_study import Plan, plan_of, write_study
 from pycls.analysis.figures.population import reference_figure
 from pycls.analysis.figures.style import save_figure
 from pycls.analysis.figures.training import curves_figure, pack
-from pycls.analysis.inputs.curves_csv import MAX_EPOCHS, load_curves
+from pycls.analysis.inputs.curves_csv import MAX_EPOCHS, load_curves, population_curves
 from pycls.analysis.inputs.results_csv import error_table, load_results
 from pycls.analysis.inputs.study_json import load_study
 from pycls.analysis.report import report
@@ -183,7 +183,7 @@ def test_curves_are_in_the_metric_of_the_set_and_hold_gaps(parts, tmp_path):
             "digits/000099,digits,unknown,1,1,99.0,9.0,99.0,9.0",
         ],
     )
-    curves = load_curves(tmp_path, parts.study, parts.errors.index)
+    curves = population_curves(load_curves(tmp_path), parts.study, parts.errors.index)
     assert list(curves) == ["digits"]
     digits = curves["digits"]
     assert digits.epochs.tolist() == [1, 2, 3]
@@ -197,20 +197,20 @@ def test_curves_are_in_the_metric_of_the_set_and_hold_gaps(parts, tmp_path):
 
 def test_long_training_is_thinned_to_its_ends(parts, tmp_path):
     write_curves(tmp_path, [f"d/0,digits,a0001,1,{e},{100 - e / 10},1,2,3" for e in range(1, 501)])
-    digits = load_curves(tmp_path, parts.study, parts.errors.index)["digits"]
+    digits = population_curves(load_curves(tmp_path), parts.study, parts.errors.index)["digits"]
     assert len(digits.epochs) == MAX_EPOCHS
     assert digits.epochs[[0, -1]].tolist() == [1, 500]
     assert np.diff(digits.epochs).max() <= 9
 
 
 def test_a_damaged_table_of_curves_is_refused_and_a_missing_one_is_not(parts, tmp_path):
-    assert load_curves(tmp_path, parts.study, parts.errors.index) == {}
+    assert population_curves(load_curves(tmp_path), parts.study, parts.errors.index) == {}
     (tmp_path / "curves.csv").write_text("run,epoch\nx,1\n")
-    with pytest.raises(ConfigError, match=r"curves\.csv: not a table of training curves"):
-        load_curves(tmp_path, parts.study, parts.errors.index)
+    with pytest.raises(ConfigError, match=r"curves\.csv: expected a CSV table"):
+        load_curves(tmp_path)
     write_curves(tmp_path, ["d/0,digits,a0001,1,1,many,1,2,3"])
     with pytest.raises(ConfigError, match="many"):
-        load_curves(tmp_path, parts.study, parts.errors.index)
+        load_curves(tmp_path)
 
 
 @given(st.lists(st.one_of(st.floats(0, 100), st.just(math.nan)), min_size=1, max_size=20))
