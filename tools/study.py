@@ -22,7 +22,7 @@ from pycls.progress import format_duration
 from pycls.results.collect_study import collect
 from pycls.schema import STATUS_JSON, STUDY_JSON
 from pycls.study.file import load_study_file
-from pycls.study.plan import SweepPlan, plan_study
+from pycls.study.plan import SweepCost, plan_study
 from pycls.study.study import Study
 from pycls.study.write import write_study
 
@@ -133,7 +133,7 @@ def _plan(study: Study, args: argparse.Namespace) -> int:
     return 0
 
 
-def _plan_row(plan: SweepPlan) -> tuple[str, ...]:
+def _plan_row(plan: SweepCost) -> tuple[str, ...]:
     mark = "" if plan.exact else "~"
     return (
         plan.sweep, plan.dataset, f"{plan.runs:,}", str(plan.epochs),
@@ -142,7 +142,7 @@ def _plan_row(plan: SweepPlan) -> tuple[str, ...]:
     )  # fmt: skip
 
 
-def _print_missing(study: Study, plans: list[SweepPlan]) -> None:
+def _print_missing(study: Study, plans: list[SweepCost]) -> None:
     missing = [text for plan in plans for text in plan.missing if "not prepared" not in text]
     missing += [
         f"data set {name} is not prepared ({_bytes(size)} once it is); 'tools/prepare_data.py "

@@ -5,10 +5,10 @@ from typing import Any
 
 from yacs.config import CfgNode
 
-from pycls.core.config.load import layer_cfg
+from pycls.core.config.load import layer_cfg, nest_keys
 from pycls.errors import ConfigError
 from pycls.study.data import StudyData
-from pycls.study.runs import HandWrittenNetwork, Network
+from pycls.study.runs import HandWrittenNetwork, Network, keys_of
 from pycls.study.spec import DatasetSpec, StudySpec
 
 
@@ -30,7 +30,7 @@ def base_cfg(
     if isinstance(network, HandWrittenNetwork):
         layers.append((str(network.path), network.keys))
     layers += spec.regimes[dataset.regime]
-    layers.append(("population", nest(network.overrides())))
+    layers.append(("population", nest_keys(keys_of(network))))
     layers += dataset.config
     # Of a set that is not there yet, a drawn subset's classes are not known.
     classes = data_sets.classes(dataset) if facts.prepared else dataset.classes
@@ -45,15 +45,6 @@ def base_cfg(
     if dataset.per_class or dataset.balance:
         data += ["DATA.VIEW_SEED", spec.class_seed]
     return layer_cfg(layers, data)
-
-
-def nest(overrides: Sequence[Any]) -> dict[str, dict[str, Any]]:
-    """Return dotted keys and values, alternating, as sections."""
-    sections: dict[str, dict[str, Any]] = {}
-    for key, value in zip(overrides[::2], overrides[1::2], strict=True):
-        section, leaf = key.split(".")
-        sections.setdefault(section, {})[leaf] = value
-    return sections
 
 
 def epochs_of(

@@ -17,28 +17,14 @@ from pycls.yaml_sections import near_miss
 
 
 @dataclass(frozen=True)
-class DataFacts:
+class DataFacts(ExpectedFacts):
     """What a study needs to know of a data set to plan for it.
 
     Attributes:
-        title: name in reports.
-        num_classes: number of classes.
-        train_images: images on the training side.
-        test_images: images on the test side.
-        im_size: shorter side of the stored images, in pixels.
-        error_metric: "top1" or "top5".
-        prepared: whether all this was read from the prepared set, or is expected of it.
-        exact: whether the counts are more than estimates.
+        prepared: whether all was read from the prepared set, or is expected of it.
     """
 
-    title: str
-    num_classes: int
-    train_images: int
-    test_images: int
-    im_size: int
-    error_metric: str
     prepared: bool
-    exact: bool
 
 
 class StudyData:
@@ -62,7 +48,7 @@ class StudyData:
             ConfigError: neither prepared nor in the catalogue, or options for a set that is
                 not prepared on the way.
         """
-        embedded = [key for key, entry in CATALOG.items() if not entry.raw]
+        embedded = list(filter(_is_embedded, CATALOG))
         if dataset.options and dataset.prepared not in embedded:
             raise ConfigError(
                 f"{self._where(dataset, 'options')}: options are for sets that are prepared on the "
@@ -78,9 +64,7 @@ class StudyData:
 
     def is_missing(self, dataset: DatasetSpec) -> bool:
         """Say whether a data set has to be prepared by its user before it can be trained on."""
-        entry = CATALOG.get(dataset.prepared)
-        on_the_way = entry is not None and not entry.raw
-        return not on_the_way and not self.facts(dataset).prepared
+        return not _is_embedded(dataset.prepared) and not self.facts(dataset).prepared
 
     def open(self, dataset: DatasetSpec, split: str) -> Dataset:
         """Open one side of a data set.
@@ -127,10 +111,9 @@ class StudyData:
         Raises:
             DataError: a set is missing or damaged.
         """
-        for dataset in self._distinct():
-            entry = CATALOG.get(dataset.prepared)
-            if entry is not None and not entry.raw:
-                prepare(dataset.prepared, self.data_dir, **dataset.options)
+        for name, dataset in {each.prepared: each for each in self.spec.datasets.values()}.items():
+            if _is_embedded(name):
+                prepare(name, self.data_dir, **dataset.options)
         self._facts.clear()
         for dataset in self.spec.datasets.values():
             train, test = self.open(dataset, "train"), self.open(dataset, "test")
@@ -152,10 +135,6 @@ class StudyData:
                 missing[name] = images * whole.im_size**2 * 3
         return missing
 
-    def _distinct(self) -> list[DatasetSpec]:
-        """Return one data set of the study for each prepared set."""
-        return list({dataset.prepared: dataset for dataset in self.spec.datasets.values()}.values())
-
     def _try_open(self, dataset: DatasetSpec, split: str) -> Dataset | None:
         try:
             return self.open(dataset, split)
@@ -172,8 +151,9 @@ class StudyData:
                 test_images=len(test),
                 im_size=min(train.im_size),
                 error_metric=train.error_metric,
-                prepared=True,
+                epochs=None,
                 exact=True,
+                prepared=True,
             )
         known = [*CATALOG, *list_views(self.data_dir)]
         if dataset.prepared not in known:
@@ -187,16 +167,7 @@ class StudyData:
             expected = self._expect(dataset)
         except ConfigError as error:
             raise ConfigError(f"{self._where(dataset)}: {error}") from None
-        return DataFacts(
-            title=expected.title,
-            num_classes=expected.num_classes,
-            train_images=expected.train_images,
-            test_images=expected.test_images,
-            im_size=expected.im_size,
-            error_metric=expected.error_metric,
-            prepared=False,
-            exact=expected.exact,
-        )
+        return DataFacts(**vars(expected), prepared=False)
 
     def _expect(self, dataset: DatasetSpec) -> ExpectedFacts:
         if not dataset.is_view:
@@ -213,3 +184,8 @@ class StudyData:
 
     def _where(self, dataset: DatasetSpec, *keys: str) -> str:
         return self.spec.where("datasets", dataset.key, *keys)
+
+
+def _is_embedded(name: str) -> bool:
+    """Say whether a set comes inside packages, and so can be prepared without its user."""
+    return name in CATALOG and not CATALOG[name].raw

@@ -1,4 +1,4 @@
-"""What a report needs to know of a study: the content of study.json."""
+"""The content of study.json, the description of a study that its analysis needs."""
 
 import json
 from collections.abc import Mapping
@@ -46,16 +46,15 @@ def _describe_base(base: Study) -> dict[str, Any]:
 
 
 def _describe_sweeps(study: Study) -> dict[str, Any]:
-    spec = study.spec
-    repeats = {repeat.sweep: repeat.dataset for repeat in spec.repeats}
     sweeps: dict[str, Any] = {}
     for sweep, runs in study.planned().items():
-        dataset = spec.datasets[repeats.get(sweep, sweep)]
-        control = dataset.control if sweep not in repeats else None
+        dataset = study.spec.dataset_of(sweep)
+        control = dataset.control if sweep == dataset.key else None
+        role = "main" if sweep == dataset.key else "repeats"
         sweeps[sweep] = {
             "dataset": dataset.key,
             "regime": dataset.regime,
-            "role": "repeats" if sweep in repeats else "control" if control else "main",
+            "role": "control" if control else role,
             "runs": runs,
             "epochs": study.epochs(dataset),
         }

@@ -1,17 +1,15 @@
-"""What a study would cost and what it lacks, before anything is trained."""
+"""The plan of a study: what its sweeps cost and what they lack, before anything is trained."""
 
 import csv
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from pycls.core.runs.record import read_record
 from pycls.schema import TIMINGS_CSV
 from pycls.study.configs import base_cfg
 from pycls.study.spec import DatasetSpec
-
-if TYPE_CHECKING:
-    from pycls.study.study import Study
+from pycls.study.study import Study
 
 # The published study took 85 GPU-days on Tesla V100. The images of Table 1 and the epochs of
 # Table 2 make 22.9 million an architecture, test images as below; 500 of them in that time:
@@ -31,8 +29,8 @@ class Speed:
 
 
 @dataclass(frozen=True)
-class SweepPlan:
-    """What a sweep takes.
+class SweepCost:
+    """The cost of a sweep, and what it lacks.
 
     Attributes:
         sweep: its name.
@@ -64,24 +62,17 @@ class SweepPlan:
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as plain values, for JSON."""
-        return {
-            "sweep": self.sweep,
-            "dataset": self.dataset,
-            "runs": self.runs,
-            "epochs": self.epochs,
-            "train_images": self.train_images,
-            "test_images": self.test_images,
-            "images": self.images,
-            "gpu_hours": round(self.gpu_hours, 4),
-            "disk_bytes": self.disk_bytes,
-            "images_per_second": self.speed.images_per_second,
-            "images_per_second_from": self.speed.source,
-            "exact": self.exact,
-            "missing": list(self.missing),
-        }
+        plain: dict[str, Any] = {}
+        for name, value in asdict(self).items():
+            if name == "speed":
+                plain["images_per_second"] = value["images_per_second"]
+                plain["images_per_second_from"] = value["source"]
+            else:
+                plain[name] = value
+        return plain | {"gpu_hours": round(self.gpu_hours, 4)}
 
 
-def plan_study(study: "Study", images_per_second: float | None = None) -> list[SweepPlan]:
+def plan_study(study: Study, images_per_second: float | None = None) -> list[SweepCost]:
     """Return what each sweep of a study takes, in the file's order.
 
     Args:
@@ -90,38 +81,36 @@ def plan_study(study: "Study", images_per_second: float | None = None) -> list[S
             finished runs took, or else its file's `images_per_second`, or else the published
             study's.
     """
-    planned = study.planned()
-    repeats = {repeat.sweep: repeat.dataset for repeat in study.spec.repeats}
     speed_of = speed_finder(study, images_per_second)
-    plans = []
-    for sweep, runs in planned.items():
-        dataset = study.spec.datasets[repeats.get(sweep, sweep)]
-        plans.append(_plan_sweep(study, sweep, dataset, runs, speed_of(dataset)))
-    return plans
+    datasets = {sweep: study.spec.dataset_of(sweep) for sweep in study.planned()}
+    return [
+        _plan_sweep(study, sweep, datasets[sweep], runs, speed_of(datasets[sweep]))
+        for sweep, runs in study.planned().items()
+    ]
 
 
 def speed_finder(
-    study: "Study", images_per_second: float | None = None
+    study: Study, images_per_second: float | None = None
 ) -> Callable[[DatasetSpec], Speed]:
     """Return a function from a data set to the speed of its runs; see :func:`plan_study`."""
     measured = {} if images_per_second else measured_speeds(study)
     return lambda dataset: measured.get(dataset.key) or _given_speed(study, images_per_second)
 
 
-def run_seconds(study: "Study", dataset: DatasetSpec, speed: Speed) -> float:
+def run_seconds(study: Study, dataset: DatasetSpec, speed: Speed) -> float:
     """Return how long a run takes, in seconds."""
     return study.epochs(dataset) * _images_of_work(study, dataset) / speed.images_per_second
 
 
-def _images_of_work(study: "Study", dataset: DatasetSpec) -> float:
+def _images_of_work(study: Study, dataset: DatasetSpec) -> float:
     """Return the training images that an epoch takes as long as."""
     facts = study.data.facts(dataset)
     return facts.train_images + TEST_SHARE * facts.test_images
 
 
 def _plan_sweep(
-    study: "Study", sweep: str, dataset: DatasetSpec, runs: int, speed: Speed
-) -> SweepPlan:
+    study: Study, sweep: str, dataset: DatasetSpec, runs: int, speed: Speed
+) -> SweepCost:
     facts, epochs = study.data.facts(dataset), study.epochs(dataset)
     passes = runs * epochs
     missing = []
@@ -136,7 +125,7 @@ def _plan_sweep(
                 f"{lacking} of {runs} runs of {sweep} start from weights of {dataset.weights_from} "
                 "that are not there yet"
             )
-    return SweepPlan(
+    return SweepCost(
         sweep=sweep,
         dataset=dataset.prepared,
         runs=runs,
@@ -152,7 +141,7 @@ def _plan_sweep(
     )
 
 
-def count_missing_weights(study: "Study", dataset: DatasetSpec) -> int:
+def count_missing_weights(study: Study, dataset: DatasetSpec) -> int:
     """Return how many runs of a sweep wait for the end of the run that gives them weights."""
     if dataset.weights_from is None or dataset.key in study.waiting:
         return 0
@@ -161,7 +150,7 @@ def count_missing_weights(study: "Study", dataset: DatasetSpec) -> int:
     return sum(record is None or record.get("status") != "done" for record in records)
 
 
-def _given_speed(study: "Study", images_per_second: float | None) -> Speed:
+def _given_speed(study: Study, images_per_second: float | None) -> Speed:
     if images_per_second:
         return Speed(images_per_second, "given")
     if study.spec.images_per_second:
@@ -169,7 +158,7 @@ def _given_speed(study: "Study", images_per_second: float | None) -> Speed:
     return Speed(PUBLISHED_IMAGES_PER_SECOND, "the published study, Tesla V100")
 
 
-def measured_speeds(study: "Study") -> dict[str, Speed]:
+def measured_speeds(study: Study) -> dict[str, Speed]:
     """Return the speed of each data set's runs that are finished and collected."""
     try:
         with (study.folder / TIMINGS_CSV).open(encoding="utf-8", newline="") as file:
@@ -190,7 +179,7 @@ def measured_speeds(study: "Study") -> dict[str, Speed]:
     return speeds
 
 
-def _run_bytes(study: "Study", dataset: DatasetSpec, epochs: int, train_images: int) -> int:
+def _run_bytes(study: Study, dataset: DatasetSpec, epochs: int, train_images: int) -> int:
     """Estimate what a run leaves on disk: its configurations, log and checkpoints."""
     networks = study.networks.get(dataset.key) or [study.population.row(0)]
     cfg = base_cfg(study.spec, study.data, dataset, networks[0])

@@ -38,6 +38,12 @@ class Network(Protocol):
         ...
 
 
+def keys_of(network: Network) -> dict[str, Any]:
+    """Return {configuration key: value} of what builds a network."""
+    words = network.overrides()
+    return dict(zip(words[::2], words[1::2], strict=True))
+
+
 @dataclass(frozen=True)
 class HandWrittenNetwork:
     """A network from a configuration file, with the recipe it is published with.
@@ -118,20 +124,29 @@ def select_by_name(population: Population, selection: Selection | None, where: s
             f"{where}: the population has no architecture '{unknown[0]}'; it has "
             f"{population.ids[0]} to {population.ids[-1]}"
         )
-    if selection.size > len(population):
-        raise ConfigError(
-            f"{where}: asks for {selection.size} of {len(population)} architectures; ask for fewer"
-        )
+    _check_size(selection, len(population), where)
     return list(selection.ids or population.ids[: selection.first])
 
 
-def select_by_error(selection: Selection, errors: Mapping[str, float]) -> list[str]:
-    """Return the ids of a selection by error, the lowest error first; a tie goes by name."""
+def select_by_error(selection: Selection, errors: Mapping[str, float], where: str) -> list[str]:
+    """Return the ids of a selection by error, the lowest error first; a tie goes by name.
+
+    Raises:
+        ConfigError: it asks for more architectures than there are.
+    """
+    _check_size(selection, len(errors), where)
     ranked = sorted(errors, key=lambda arch: (errors[arch], arch))
     if selection.quantiles:
         places = [round(q * (len(ranked) - 1)) for q in selection.quantiles]
         return [ranked[place] for place in dict.fromkeys(places)]
     return [*ranked[: selection.best], *ranked[len(ranked) - selection.worst :]]
+
+
+def _check_size(selection: Selection, known: int, where: str) -> None:
+    if selection.size > known:
+        raise ConfigError(
+            f"{where}: asks for {selection.size} of {known} architectures; ask for fewer"
+        )
 
 
 def read_errors(folder: Path, sweep: str) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""What a study file says, as plain values; :mod:`pycls.study.file` reads it."""
+"""The contents of a study file as plain values; :mod:`pycls.study.file` reads it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -155,14 +155,14 @@ class StudySpec:
         """The study file."""
         return self.place.path
 
-    @property
-    def max_retry(self) -> int:
-        """How often a failed run is tried again."""
-        return self.launch.max_retry
-
     def where(self, *keys: str | int) -> str:
         """Return file, line and key, for messages."""
         return str(self.place.at(*keys))
+
+    def dataset_of(self, sweep: str) -> DatasetSpec:
+        """Return the data set that a sweep of this study is on."""
+        repeats = {repeat.sweep: repeat.dataset for repeat in self.repeats}
+        return self.datasets[repeats.get(sweep, sweep)]
 
     def find_dataset(self, key: str) -> DatasetSpec | None:
         """Return a data set of this study, or else of its base."""

@@ -33,7 +33,7 @@ from pycls.study.runs import (
     select_by_error,
     select_by_name,
 )
-from pycls.study.spec import DatasetSpec, Selection, StudySpec
+from pycls.study.spec import DatasetSpec, StudySpec
 
 SELECTIONS = "selections.json"
 
@@ -62,7 +62,6 @@ class Study:
         if spec.base is not None:
             where = Path(base_folder) if base_folder else self.folder.parent / spec.base.name
             self.base = Study(spec.base, where, data_dir)
-        self._waiting: dict[str, str] = {}
         self._epochs: dict[str, int] = {}
 
     @cached_property
@@ -102,58 +101,60 @@ class Study:
         return list(list_runs(self.spec, self.population, self.networks))
 
     @property
-    def waiting(self) -> dict[str, str]:
-        """{sweep: why its architectures are not known yet}."""
-        _ = self.networks
-        return self._waiting
-
-    @cached_property
     def networks(self) -> dict[str, Sequence[Network]]:
         """{data set: networks to train on it}; those of sweeps in `waiting` are not there."""
+        return self._chosen[0]
+
+    @property
+    def waiting(self) -> dict[str, str]:
+        """{sweep: why its architectures are not known yet}."""
+        return self._chosen[1]
+
+    @cached_property
+    def _chosen(self) -> tuple[dict[str, Sequence[Network]], dict[str, str]]:
+        return self.choose_networks()
+
+    def choose_networks(self) -> tuple[dict[str, Sequence[Network]], dict[str, str]]:
+        """Return the networks of each data set, and why those of other sweeps are not known yet.
+
+        Raises:
+            ConfigError: a selection names an architecture that is not there, or more than there
+                are, or a hand-written network cannot be read.
+        """
         chosen: dict[str, Sequence[Network]] = {}
-        self._waiting.clear()
+        waiting: dict[str, str] = {}
         stored = self._stored_selections()
         for key, dataset in self.spec.datasets.items():
             if dataset.networks:
                 chosen[key] = [read_network(*named) for named in dataset.networks.items()]
                 continue
             selection = dataset.selection
+            where = self.spec.where("datasets", key, "archs")
             if selection is None or not selection.by:
-                where = self.spec.where("datasets", key, "archs")
                 names = select_by_name(self.population, selection, where)
             elif stored.get(key, {}).get("selection") == repr(selection):
                 names = stored[key]["archs"]
             else:
-                names = self._select(dataset, selection)
-            if names:
-                chosen[key] = [self.population.row(self.places[name]) for name in names]
-        return chosen
-
-    def _select(self, dataset: DatasetSpec, selection: Selection) -> list[str]:
-        """Return a selection by error, empty (and noted in `waiting`) before all are known."""
-        owner = self._owner(selection.by)
-        errors = read_errors(owner.folder, selection.by)
-        planned = len(owner.population)
-        if len(errors) < planned:
-            self._waiting[dataset.key] = (
-                f"is chosen by the errors of {selection.by}, of whose {planned} runs {len(errors)} "
-                f"are finished and collected in {owner.folder}"
-            )
-            return []
-        if selection.size > planned:
-            raise ConfigError(
-                f"{self.spec.where('datasets', dataset.key, 'archs')}: asks for {selection.size} "
-                f"of {planned} architectures; ask for fewer"
-            )
-        return select_by_error(selection, errors)
+                owner = self._owner(selection.by)
+                errors, planned = read_errors(owner.folder, selection.by), len(owner.population)
+                if len(errors) < planned:
+                    waiting[key] = (
+                        f"is chosen by the errors of {selection.by}, of whose {planned} runs "
+                        f"{len(errors)} are finished and collected in {owner.folder}"
+                    )
+                    continue
+                names = select_by_error(selection, errors, where)
+            chosen[key] = [self.population.row(self.places[name]) for name in names]
+        return chosen, waiting
 
     def look_again(self) -> bool:
         """Look whether sweeps that were waiting are known now; say whether there are any."""
-        before = set(self.waiting)
-        if before:
-            for known in ("networks", "runs"):
-                self.__dict__.pop(known, None)
-        return set(self.waiting) != before
+        before = self.waiting
+        if not before:
+            return False
+        self.__dict__.pop("runs", None)
+        self._chosen = self.choose_networks()
+        return self.waiting.keys() != before.keys()
 
     def planned(self) -> dict[str, int]:
         """Return the runs that each sweep has in the end."""

@@ -12,7 +12,7 @@ from pycls.errors import ConfigError
 from pycls.schema import STUDY_JSON
 from pycls.study.configs import base_cfg
 from pycls.study.describe import describe_study
-from pycls.study.runs import HandWrittenNetwork, Run
+from pycls.study.runs import HandWrittenNetwork, Run, keys_of
 from pycls.study.spec import DatasetSpec
 from pycls.study.study import SELECTIONS, Study
 
@@ -132,9 +132,8 @@ class _ConfigWriter:
             dataset = self._study.spec.datasets[run.dataset]
             values = cfg_to_dict(base_cfg(self._study.spec, self._study.data, dataset, run.arch))
             self._templates[base] = CfgTemplate(values)
-        keys = iter(run.arch.overrides())
         pinned = self._pinned[run.dataset]
-        changes = {key: value for key, value in zip(keys, keys, strict=True) if key not in pinned}
+        changes = {key: value for key, value in keys_of(run.arch).items() if key not in pinned}
         changes |= {"OUT_DIR": str(self._study.out_dir(run)), "RNG_SEED": run.seed}
         weights = self._study.weights_path(run)
         if weights is not None:

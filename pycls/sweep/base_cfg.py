@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from pycls.core.config.load import cfg_to_dict, flatten_cfg, layer_cfg
+from pycls.core.config.load import cfg_to_dict, flatten_cfg, layer_cfg, nest_keys
 from pycls.core.config.rules import check_cfg
 from pycls.core.config.template import CfgTemplate
 from pycls.errors import ConfigError
@@ -52,7 +52,7 @@ class BaseCfg:
         """Return the checked configuration of a row, all of it from the layers."""
         where = f"{self._sweep.path}: BASE_CFG"
         try:
-            return layer_cfg([(where, self._given), ("draw", nest({**self._fixed, **row}))])
+            return layer_cfg([(where, self._given), ("draw", nest_keys({**self._fixed, **row}))])
         except ConfigError as error:
             problem = str(error).removeprefix(f"{where}: ").removeprefix("draw: ")
             place = self._sweep.where_named(problem, self._given, "SETUP", "BASE_CFG")
@@ -139,18 +139,6 @@ class _RowError(ConfigError):
     def __init__(self, message: str, problem: str) -> None:
         super().__init__(message)
         self.problem = problem
-
-
-def nest(row: Row) -> dict[str, Any]:
-    """Return dotted keys as sections of keys."""
-    nested: dict[str, Any] = {}
-    for dotted, value in row.items():
-        *sections, leaf = dotted.split(".")
-        node = nested
-        for section in sections:
-            node = node.setdefault(section, {})
-        node[leaf] = value
-    return nested
 
 
 def _kind(value: Any) -> Any:

@@ -61,7 +61,7 @@ def test_reads_everything(tmp_path):
     assert spec.datasets["digits_2"].prepared == "digits"
     assert spec.datasets["textures"].options == {"size": 8}
     assert spec.repeats[0].sweep == "digits_seeds"
-    assert (spec.seed, spec.class_seed, spec.max_retry) == (1, 1, 1)
+    assert (spec.seed, spec.class_seed, spec.launch.max_retry) == (1, 1, 1)
     assert spec.population.spaces == {"": {"num_stages": 2}}
 
 

@@ -11,7 +11,7 @@ import json
 import math
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from yacs.config import CfgNode
@@ -101,6 +101,18 @@ def dump_cfg(cfg: CfgNode) -> str:
 def flatten_cfg(cfg: CfgNode) -> dict[str, Any]:
     """Return a configuration as a flat dict of dotted keys."""
     return dict(_leaves(cfg, ""))
+
+
+def nest_keys(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """Return dotted keys as sections of keys, the inverse of :func:`flatten_cfg`."""
+    nested: dict[str, Any] = {}
+    for dotted, value in flat.items():
+        *sections, leaf = dotted.split(".")
+        node = nested
+        for section in sections:
+            node = node.setdefault(section, {})
+        node[leaf] = value
+    return nested
 
 
 def computing_keys(cfg: CfgNode) -> dict[str, Any]:
