@@ -88,6 +88,7 @@ RESULTS = (
     Column("final_train_topk_err", "percent", _logged("train", "top5_err")),
     Column("full_train_top1_err", "percent", _logged("full", "top1_err"), required=False),
     Column("full_train_topk_err", "percent", _logged("full", "top5_err"), required=False),
+    # Of the network: at the run's image size and classes, then over the stages.
     Column("flops", "count", _logged("complexity", "flops")),
     Column("params", "count", _logged("complexity", "params")),
     Column("acts", "count", _logged("complexity", "acts")),

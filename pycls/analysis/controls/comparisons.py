@@ -5,6 +5,7 @@ reference and with the family member closest in class count.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,45 @@ from pycls.analysis.wording import RHO, interval_text, number
 ROLES = ("of", "reference", "member")
 
 
+def compare_sweeps(
+    evidence: Evidence,
+    kinds: tuple[str, ...],
+    name: str,
+    title: str,
+    question: str,
+    roles: Sequence[str] = ROLES,
+) -> Experiment:
+    """Compare the errors of control sweeps with those of the sweeps that they vary.
+
+    Args:
+        evidence: sweeps of the study and its base.
+        kinds: the controls that are looked at, of :data:`pycls.schema.CONTROLS`.
+        name: short name, fit for a file name.
+        title: name for people.
+        question: what is asked.
+        roles: what they are compared with, of :data:`ROLES`.
+
+    Returns:
+        Tables NAME (see :func:`error_pairs`) and NAME_rho (see :func:`comparison_table`).
+    """
+    pairs, rhos, findings = [], [], []
+    for sweep in evidence.controls(*kinds):
+        table = error_pairs(evidence, sweep, roles)
+        if table["error_of"].isna().all():
+            continue
+        rho = comparison_table(evidence, sweep, table)
+        pairs.append(table)
+        rhos.append(rho)
+        findings += [_finding(evidence, sweep, row) for row in rho.to_dict("records")]
+    if not pairs:
+        return Experiment(name, title, question, reason=evidence.why_none(*kinds))
+    tables = {
+        name: pd.concat(pairs, ignore_index=True),
+        f"{name}_rho": pd.concat(rhos, ignore_index=True),
+    }
+    return Experiment(name, title, question, tables, tuple(findings))
+
+
 def variants(evidence: Evidence) -> Experiment:
     """Compare another stem and longer training with the regular runs (paper, Fig. A1).
 
@@ -26,14 +66,13 @@ def variants(evidence: Evidence) -> Experiment:
         Tables "variants" (sweep, control, of, arch, error, error_of, error_reference,
         error_member) and "variants_rho" (see :func:`comparison_table`).
     """
-    return _experiment(
+    return compare_sweeps(
         evidence,
         ("stem", "duration"),
         "variants",
         "Stem and training duration",
         "Do another stem or longer training change how the errors relate to those on the "
         "reference and on the closest family member?",
-        ROLES,
     )
 
 
@@ -44,7 +83,7 @@ def pretrained(evidence: Evidence) -> Experiment:
         Tables "pretrained" and "pretrained_rho", as of :func:`variants`; `error_of` is the
         error from scratch.
     """
-    return _experiment(
+    return compare_sweeps(
         evidence,
         ("pretrained",),
         "pretrained",
@@ -61,7 +100,7 @@ def balanced(evidence: Evidence) -> Experiment:
         Tables "balanced" and "balanced_rho", as of :func:`variants`, and, where the class
         counts are known, "classes" (dataset, side, class, images, share).
     """
-    experiment = _experiment(
+    experiment = compare_sweeps(
         evidence,
         ("balanced",),
         "balanced",
@@ -72,12 +111,8 @@ def balanced(evidence: Evidence) -> Experiment:
     if experiment.reason:
         return experiment
     classes = class_table(evidence, evidence.controls("balanced"))
-    tables = dict(experiment.tables)
-    if len(classes):
-        tables["classes"] = classes
-    return Experiment(
-        experiment.name, experiment.title, experiment.question, tables, experiment.findings
-    )
+    found = {"classes": classes} if len(classes) else {}
+    return replace(experiment, tables={**experiment.tables, **found})
 
 
 def error_pairs(evidence: Evidence, sweep: Sweep, roles: Sequence[str] = ROLES) -> pd.DataFrame:
@@ -164,32 +199,6 @@ def class_table(evidence: Evidence, sweeps: Sequence[Sweep]) -> pd.DataFrame:
                 for label, images in counts.items()
             ]
     return pd.DataFrame(rows, columns=["dataset", "title", "side", "class", "images", "share"])
-
-
-def _experiment(
-    evidence: Evidence,
-    kinds: tuple[str, ...],
-    name: str,
-    title: str,
-    question: str,
-    roles: Sequence[str],
-) -> Experiment:
-    pairs, rhos, findings = [], [], []
-    for sweep in evidence.controls(*kinds):
-        table = error_pairs(evidence, sweep, roles)
-        if table["error_of"].isna().all():
-            continue
-        rho = comparison_table(evidence, sweep, table)
-        pairs.append(table)
-        rhos.append(rho)
-        findings += [_finding(evidence, sweep, row) for row in rho.to_dict("records")]
-    if not pairs:
-        return Experiment(name, title, question, reason=evidence.why_none(*kinds))
-    tables = {
-        name: pd.concat(pairs, ignore_index=True),
-        f"{name}_rho": pd.concat(rhos, ignore_index=True),
-    }
-    return Experiment(name, title, question, tables, tuple(findings))
 
 
 def _compared_key(evidence: Evidence, sweep: Sweep, role: str) -> str | None:

@@ -1,60 +1,42 @@
-"""All control experiments of a study, and the summary over them (paper, appendix)."""
+"""The control experiments that a study's runs are asked for, and the summary over them.
 
-import os
-from collections.abc import Callable, Sequence
+A new one is a kind of sweep in :data:`pycls.schema.CONTROLS`, a function from the evidence to an
+:class:`~pycls.analysis.inputs.evidence.Experiment` in a module of this package, and a line here.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
 
 import pandas as pd
 
-from pycls.analysis.controls.comparisons import balanced, pretrained, variants
-from pycls.analysis.controls.curves import continued, duration_curves
-from pycls.analysis.controls.population import networks, top1_topk, training_errors, training_noise
-from pycls.analysis.inputs.evidence import Evidence, Experiment, load_evidence
-from pycls.analysis.inputs.study_json import Study
+from pycls.analysis.inputs.evidence import Evidence, Experiment
 
-__all__ = [
-    "EXPERIMENTS",
-    "appendix_table",
-    "balanced",
-    "continued",
-    "control_experiments",
-    "duration_curves",
-    "load_evidence",
-    "networks",
-    "pretrained",
-    "sweep_table",
-    "top1_topk",
-    "training_errors",
-    "training_noise",
-    "variants",
-]
-
-# In the order of the paper's figures A1 to A6.
-EXPERIMENTS: tuple[Callable[[Evidence], Experiment], ...] = (
-    variants,
-    networks,
-    duration_curves,
-    continued,
-    training_noise,
-    top1_topk,
-    training_errors,
-    balanced,
-    pretrained,
-)
+# Name -> module and function that makes it; in the order of the paper's figures A1 to A6.
+EXPERIMENTS: Mapping[str, str] = {
+    "variants": "pycls.analysis.controls.comparisons:variants",
+    "networks": "pycls.analysis.controls.population:networks",
+    "curves": "pycls.analysis.controls.curves:duration_curves",
+    "continued": "pycls.analysis.controls.curves:continued",
+    "repeats": "pycls.analysis.controls.population:training_noise",
+    "topk": "pycls.analysis.controls.population:top1_topk",
+    "training": "pycls.analysis.controls.population:training_errors",
+    "balanced": "pycls.analysis.controls.comparisons:balanced",
+    "pretrained": "pycls.analysis.controls.comparisons:pretrained",
+}
 
 
-def control_experiments(folder: str | os.PathLike[str], study: Study) -> list[Experiment]:
+def control_experiments(evidence: Evidence) -> list[Experiment]:
     """Return all control experiments, those without runs with the reason.
 
-    Args:
-        folder: the study's folder; results of its base are read where that says they are.
-        study: as from :func:`pycls.analysis.inputs.study_json.load_study`.
-
     Raises:
-        ConfigError: a table is missing or damaged.
-        DataError: the study and its base are of different populations.
+        DataError: a sweep that should have one run of an architecture has several.
     """
-    evidence = load_evidence(folder, study)
-    return [ask(evidence) for ask in EXPERIMENTS]
+    return [_load(place)(evidence) for place in EXPERIMENTS.values()]
+
+
+def _load(place: str) -> Callable[[Evidence], Experiment]:
+    module, _, function = place.partition(":")
+    return getattr(import_module(module), function)
 
 
 def appendix_table(experiments: Sequence[Experiment]) -> pd.DataFrame:

@@ -98,8 +98,8 @@ def network_table(collection: Collection) -> pd.DataFrame:
     """Return the errors of hand-written networks (paper, Table A1).
 
     Returns:
-        As table "networks" of :func:`pycls.analysis.controls.controls.networks`, with the title of
-        the data set; its column "published" is empty for networks without a published error.
+        As table "networks" of :func:`pycls.analysis.controls.population.networks`, with the title
+        of the data set; its column "published" is empty for networks without a published error.
     """
     found = []
     for experiment, evidence in collection.ask(networks, "networks"):

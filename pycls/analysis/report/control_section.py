@@ -8,7 +8,7 @@ from functools import partial
 import pandas as pd
 from matplotlib.figure import Figure
 
-from pycls.analysis.controls.controls import EXPERIMENTS, appendix_table, sweep_table
+from pycls.analysis.controls.controls import appendix_table, control_experiments, sweep_table
 from pycls.analysis.figures.controls import class_figure, experiment_caption, experiment_figure
 from pycls.analysis.inputs.evidence import Evidence, Experiment, load_evidence
 from pycls.analysis.inputs.study_json import Study
@@ -51,7 +51,7 @@ def control_section(folder: str | os.PathLike[str], study: Study) -> ControlSect
     if not study.has_controls():
         return None
     evidence = load_evidence(folder, study)
-    experiments = [ask(evidence) for ask in EXPERIMENTS]
+    experiments = control_experiments(evidence)
     tables = {PREFIX: appendix_table(experiments)}
     sweeps = sweep_table(evidence)
     if len(sweeps):

@@ -9,8 +9,17 @@ from synthetic_appendix import EPOCHS, LONG, write_appendix, write_pair
 from synthetic_study import Plan, write_study
 
 from pycls.analysis.controls import controls
-from pycls.analysis.controls.population import published_error
+from pycls.analysis.controls.comparisons import balanced, pretrained, variants
+from pycls.analysis.controls.curves import continued, duration_curves
+from pycls.analysis.controls.population import (
+    networks,
+    published_error,
+    top1_topk,
+    training_errors,
+    training_noise,
+)
 from pycls.analysis.inputs.curves_csv import load_curves
+from pycls.analysis.inputs.evidence import load_evidence
 from pycls.analysis.inputs.study_json import load_study
 from pycls.analysis.report.report import write_report
 from pycls.analysis.statistics import rho_difference, spearman
@@ -27,7 +36,7 @@ def pair(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def evidence(pair):
-    return controls.load_evidence(pair, load_study(pair))
+    return load_evidence(pair, load_study(pair))
 
 
 def rewrite(path, function):
@@ -53,7 +62,7 @@ def column(evidence, sweep, base=False):
 
 
 def test_variants_are_set_beside_the_regular_runs_reference_and_member(evidence):
-    experiment = controls.variants(evidence)
+    experiment = variants(evidence)
     table, rhos = experiment.tables["variants"], experiment.tables["variants_rho"]
     assert set(table["sweep"]) == {"photographs_stem", "photographs_long"}
     assert len(table) == 2 * 32
@@ -83,7 +92,7 @@ def test_variants_are_set_beside_the_regular_runs_reference_and_member(evidence)
 
 
 def test_known_networks_stand_beside_published_errors(evidence):
-    table = controls.networks(evidence).tables["networks"].set_index("network")
+    table = networks(evidence).tables["networks"].set_index("network")
     assert table["error"].to_dict() == {"R-56": 5.5, "AnyNet-110": 5.1, "Mine": 7.0}
     assert table.loc["R-56", "published"] == 5.91
     assert table.loc["AnyNet-110", "published"] == 5.59
@@ -108,7 +117,7 @@ def test_published_errors_are_cifar10s_only(network, dataset, error):
 
 
 def test_curves_of_longer_training_and_their_ranks(evidence):
-    experiment = controls.duration_curves(evidence)
+    experiment = duration_curves(evidence)
     curves, ranks = experiment.tables["curves"], experiment.tables["curve_ranks"]
     assert curves["arch"].nunique() == 20
     assert curves.groupby("arch")["epoch"].max().eq(LONG).all()
@@ -119,7 +128,7 @@ def test_curves_of_longer_training_and_their_ranks(evidence):
 
 
 def test_continued_training_counts_epochs_on_and_follows_ranks(evidence):
-    experiment = controls.continued(evidence)
+    experiment = continued(evidence)
     table, curves = experiment.tables["continued"], experiment.tables["continued_curves"]
     assert table["group"].tolist() == ["best"] * 5 + ["worst"] * 5
     assert table["rank_regular"].tolist() == list(range(1, 11))
@@ -145,7 +154,7 @@ def test_a_resumed_log_keeps_its_epochs_and_crossings_are_counted(tmp_path):
 
     rewrite(folder / "curves.csv", shift)
     rewrite(folder / "results.csv", cross)
-    experiment = controls.continued(controls.load_evidence(folder, load_study(folder)))
+    experiment = continued(load_evidence(folder, load_study(folder)))
     assert experiment.tables["continued_curves"]["epoch"].max() == 5 * EPOCHS
     assert "1 of the best ended above" in experiment.findings[0].note
     table = experiment.tables["continued"]
@@ -153,7 +162,7 @@ def test_a_resumed_log_keeps_its_epochs_and_crossings_are_counted(tmp_path):
 
 
 def test_training_noise_beside_the_population(evidence):
-    experiment = controls.training_noise(evidence)
+    experiment = training_noise(evidence)
     runs, noise = experiment.tables["repeats"], experiment.tables["noise"]
     assert noise["n_seeds"].tolist() == [6, 6, 5]  # two of the study's, one of the base's
     row = noise.iloc[0]
@@ -167,7 +176,7 @@ def test_training_noise_beside_the_population(evidence):
 
 
 def test_top_k_is_compared_where_there_are_more_classes_than_k(evidence):
-    tables = controls.top1_topk(evidence).tables
+    tables = top1_topk(evidence).tables
     assert tables["topk_rho"]["dataset"].tolist() == ["digits", "photographs"]
     assert tables["topk_rho"]["rho"].to_numpy() == pytest.approx(1)
     assert tables["topk_rho"]["k"].eq(5).all()
@@ -175,7 +184,7 @@ def test_top_k_is_compared_where_there_are_more_classes_than_k(evidence):
 
 
 def test_training_errors_are_set_against_depth(evidence):
-    tables = controls.training_errors(evidence).tables
+    tables = training_errors(evidence).tables
     rho = tables["training_rho"].set_index("dataset")
     assert rho["rho"].to_numpy() == pytest.approx(1)
     assert rho.loc["textures", "n"] == 31
@@ -184,7 +193,7 @@ def test_training_errors_are_set_against_depth(evidence):
 
 
 def test_balanced_sets_with_their_class_distributions(evidence):
-    tables = controls.balanced(evidence).tables
+    tables = balanced(evidence).tables
     assert tables["balanced_rho"]["n"].tolist() == [31]
     assert tables["balanced_rho"]["rho"].item() > 0.95
     train = tables["classes"][tables["classes"]["side"] == "train"]
@@ -194,7 +203,7 @@ def test_balanced_sets_with_their_class_distributions(evidence):
 
 
 def test_pretraining_gains_and_follows_the_reference(evidence):
-    table = controls.pretrained(evidence).tables["pretrained_rho"].set_index(["sweep", "role"])
+    table = pretrained(evidence).tables["pretrained_rho"].set_index(["sweep", "role"])
     scratch = spearman(column(evidence, "faces", True), column(evidence, "digits", True)).rho
     row = table.loc[("faces_pretrained", "reference")]
     assert row["rho"] == pytest.approx(1)
@@ -206,7 +215,7 @@ def test_pretraining_gains_and_follows_the_reference(evidence):
 
 
 def test_the_summary_has_a_row_per_finding_and_one_per_gap(pair, evidence):
-    experiments = controls.control_experiments(pair, load_study(pair))
+    experiments = controls.control_experiments(load_evidence(pair, load_study(pair)))
     assert [experiment.reason for experiment in experiments] == [""] * 9
     summary = controls.appendix_table(experiments)
     assert list(summary) == ["what", "question", "n", "rho", "ci_low", "ci_high", "note"]
@@ -230,7 +239,10 @@ def test_missing_runs_give_reasons(tmp_path):
         folder / "results.csv",
         lambda rows: [row for row in rows if row["sweep"] != "textures_balanced"],
     )
-    reasons = {e.name: e.reason for e in controls.control_experiments(folder, load_study(folder))}
+    reasons = {
+        e.name: e.reason
+        for e in controls.control_experiments(load_evidence(folder, load_study(folder)))
+    }
     assert reasons["variants"] == "No run of photographs_stem, photographs_long has finished."
     assert reasons["networks"] == "No run of networks has finished."
     assert reasons["curves"] == ""  # its curves are there
@@ -238,7 +250,7 @@ def test_missing_runs_give_reasons(tmp_path):
     assert reasons["pretrained"] == ""
     (folder / "curves.csv").unlink()
     (tmp_path / "base" / "results.csv").unlink()
-    experiments = controls.control_experiments(folder, load_study(folder))
+    experiments = controls.control_experiments(load_evidence(folder, load_study(folder)))
     reasons = {e.name: e.reason for e in experiments}
     for name in ("continued", "topk", "training", "pretrained"):
         assert reasons[name] == "The results of its base, the study 'simulated', were not found."
@@ -253,14 +265,14 @@ def test_finished_runs_without_curves_say_what_to_do(tmp_path):
     folder = write_pair(tmp_path)
     (folder / "curves.csv").unlink()
     study = load_study(folder)
-    experiments = {e.name: e for e in controls.control_experiments(folder, study)}
+    experiments = {e.name: e for e in controls.control_experiments(load_evidence(folder, study))}
     assert "collect the study again" in experiments["curves"].reason
     assert "continued" in experiments["continued"].tables
 
 
 def test_controls_may_be_named_like_the_sweeps_of_the_base(tmp_path):
     folder = write_pair(tmp_path)
-    expected = controls.pretrained(controls.load_evidence(folder, load_study(folder)))
+    expected = pretrained(load_evidence(folder, load_study(folder)))
 
     def rename(study):
         study["sweeps"]["faces"] = study["sweeps"].pop("faces_pretrained")
@@ -271,7 +283,7 @@ def test_controls_may_be_named_like_the_sweeps_of_the_base(tmp_path):
 
     rewrite_json(folder / "study.json", rename)
     rewrite(folder / "results.csv", rename_rows)
-    found = controls.pretrained(controls.load_evidence(folder, load_study(folder)))
+    found = pretrained(load_evidence(folder, load_study(folder)))
     ours, theirs = (e.tables["pretrained_rho"].sort_values("rho") for e in (found, expected))
     np.testing.assert_array_equal(ours["rho"], theirs["rho"])
     np.testing.assert_array_equal(ours["rho_of"], theirs["rho_of"])
@@ -291,10 +303,10 @@ def test_the_base_of_a_base_is_looked_at_too(tmp_path):
     sweep = {"dataset": "photographs_long", "role": "control", "control": "repeats", "runs": 3}
     study |= {"base": base, "sweeps": {"long_repeats": {**sweep, "of": "photographs_long"}}}
     (folder / "study.json").write_text(json.dumps(study))
-    evidence = controls.load_evidence(folder, load_study(folder))
+    evidence = load_evidence(folder, load_study(folder))
     assert evidence.reference == "digits"
     assert [len(sweeps) for sweeps in evidence.bases] == [8, 7]
-    row = controls.training_noise(evidence).tables["noise"].iloc[0]
+    row = training_noise(evidence).tables["noise"].iloc[0]
     long = column(evidence, "photographs_long", base=True)
     assert (row["mean"], row["sd"], row["n_population"]) == (10, 1, 32)
     assert row["mean_population"] == pytest.approx(long.mean())
@@ -311,7 +323,9 @@ def test_a_study_may_look_at_some_sweeps_of_its_base_alone(tmp_path):
 
     rewrite_json(folder / "study.json", look)
     (folder / "results.csv").write_text((folder / "results.csv").read_text().split("\n")[0] + "\n")
-    experiments = {e.name: e for e in controls.control_experiments(folder, load_study(folder))}
+    experiments = {
+        e.name: e for e in controls.control_experiments(load_evidence(folder, load_study(folder)))
+    }
     assert experiments["topk"].tables["topk_rho"]["dataset"].tolist() == ["photographs"]
     assert experiments["training"].tables["training_rho"]["dataset"].tolist() == ["photographs"]
     assert "no sweep for it (control: stem or duration)" in experiments["variants"].reason
@@ -330,8 +344,8 @@ def test_sweeps_that_wait_for_others_say_so(tmp_path):
         folder / "results.csv",
         lambda rows: [row for row in rows if row["sweep"] != "faces_continued"],
     )
-    evidence = controls.load_evidence(folder, load_study(folder))
-    assert controls.continued(evidence).reason == f"faces_continued {waiting}."
+    evidence = load_evidence(folder, load_study(folder))
+    assert continued(evidence).reason == f"faces_continued {waiting}."
     planned = controls.sweep_table(evidence).set_index("sweep")["planned"]
     assert planned["faces_continued"] == 10
 
@@ -345,8 +359,8 @@ def test_errors_on_the_whole_training_side_come_first(tmp_path):
             row["full_train_topk_err"] = "0"
 
     rewrite(tmp_path / "base" / "results.csv", measure)
-    evidence = controls.load_evidence(folder, load_study(folder))
-    table = controls.training_errors(evidence).tables["training"]
+    evidence = load_evidence(folder, load_study(folder))
+    table = training_errors(evidence).tables["training"]
     full = table[table["dataset"] == "faces"]
     assert full["full"].all()
     assert full["train_error"].eq(3.5).all()
@@ -368,11 +382,13 @@ def test_controls_within_one_study_need_no_base(tmp_path):
         study |= {name: described[name] for name in ("reference", "family", "targets")}
         study["base"] = None
 
-    expected = controls.appendix_table(controls.control_experiments(folder, load_study(folder)))
+    expected = controls.appendix_table(
+        controls.control_experiments(load_evidence(folder, load_study(folder)))
+    )
     rewrite_json(folder / "study.json", unite)
     study = load_study(folder)
     assert study.dataset_keys() == load_study(base).dataset_keys()
-    found = controls.appendix_table(controls.control_experiments(folder, study))
+    found = controls.appendix_table(controls.control_experiments(load_evidence(folder, study)))
     assert set(found["what"]) == set(expected["what"])
     key = ["what", "n", "rho"]
     assert sorted(found[key].dropna().values.tolist()) == sorted(
@@ -385,7 +401,7 @@ def test_two_populations_and_several_seeds_are_named(tmp_path):
     folder = write_pair(tmp_path)
     rewrite_json(folder / "study.json", lambda s: s["base"].update(folder="../other"))
     with pytest.raises(DataError, match=r"architecture a0000 has depth_1.*two populations"):
-        controls.load_evidence(folder, load_study(folder))
+        load_evidence(folder, load_study(folder))
     assert other.is_dir()
 
     def reseed(rows):
@@ -394,7 +410,7 @@ def test_two_populations_and_several_seeds_are_named(tmp_path):
     rewrite_json(folder / "study.json", lambda s: s["base"].update(folder="../base"))
     rewrite(folder / "results.csv", reseed)
     with pytest.raises(DataError, match=r"photographs_stem.*a0000 has several finished runs"):
-        controls.control_experiments(folder, load_study(folder))
+        controls.control_experiments(load_evidence(folder, load_study(folder)))
 
 
 def test_a_damaged_table_of_curves_is_named(tmp_path):
@@ -416,7 +432,7 @@ def test_a_damaged_table_of_curves_is_named(tmp_path):
 def test_few_architectures_give_undefined_rhos_not_errors(tmp_path):
     base = write_study(tmp_path / "base", Plan(archs=3, failed=(), topk=True))
     folder = write_appendix(tmp_path / "appendix", base)
-    experiments = controls.control_experiments(folder, load_study(folder))
+    experiments = controls.control_experiments(load_evidence(folder, load_study(folder)))
     summary = controls.appendix_table(experiments)
     compared = summary[summary["what"].str.contains("against")]
     assert len(compared) > 5

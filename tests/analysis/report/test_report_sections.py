@@ -10,7 +10,7 @@ from synthetic_appendix import write_pair
 from synthetic_spaces import SPACES, write_spaces
 from synthetic_study import plan_of
 
-from pycls.analysis.controls.controls import EXPERIMENTS
+from pycls.analysis.controls.controls import control_experiments
 from pycls.analysis.figures.controls import class_figure, experiment_figure
 from pycls.analysis.figures.spaces import drawn_parameters, ranges_figure, space_edf_figure
 from pycls.analysis.inputs.evidence import load_evidence
@@ -116,8 +116,7 @@ def test_texts_of_the_control_figures_are_readable(controls):
     folder = controls.parent.parent
     evidence = load_evidence(folder, load_study(folder))
     drawn = 0
-    for ask in EXPERIMENTS:
-        experiment = ask(evidence)
+    for experiment in control_experiments(evidence):
         figure = experiment_figure(experiment, evidence)
         if figure is not None:
             drawn += 1
