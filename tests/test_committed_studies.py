@@ -8,7 +8,7 @@ import pytest
 from pycls.spaces.anynet import AnyNetX
 from pycls.study.file import load_study_file
 from pycls.study.plan import plan_study
-from pycls.study.study import Study
+from pycls.study.study import StudyFolder
 from pycls.study.write import write_study
 
 pytestmark = pytest.mark.slow
@@ -24,7 +24,7 @@ SETS = (
 
 def open_study(path, tmp_path):
     spec = load_study_file(path)
-    return Study(spec, tmp_path / spec.name, tmp_path / "data")
+    return StudyFolder(spec, tmp_path / spec.name, tmp_path / "data")
 
 
 def describe_cost(plans):

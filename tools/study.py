@@ -23,7 +23,7 @@ from pycls.results.collect_study import collect
 from pycls.schema import STATUS_JSON, STUDY_JSON
 from pycls.study.file import load_study_file
 from pycls.study.plan import SweepCost, plan_study
-from pycls.study.study import Study
+from pycls.study.study import StudyFolder
 from pycls.study.write import write_study
 
 _COMMANDS = {
@@ -39,7 +39,7 @@ def main() -> int:
     """Run the command that the command line names."""
     args = _parse_args()
     spec = load_study_file(args.study)
-    study = Study(spec, args.out or Path("studies") / spec.name, args.data_dir, args.base)
+    study = StudyFolder(spec, args.out or Path("studies") / spec.name, args.data_dir, args.base)
     if args.command in LAUNCH_COMMANDS:
         return carry_out(args.command, study_work(study, tuple(args.overrides)), args)
     commands = {"plan": _plan, "setup": _setup, "run": _run, "report": _report}
@@ -103,7 +103,7 @@ def _positive(text: str) -> float:
 # ---------------------------------------------------------------- plan and set-up
 
 
-def _plan(study: Study, args: argparse.Namespace) -> int:
+def _plan(study: StudyFolder, args: argparse.Namespace) -> int:
     study.check()
     plans = plan_study(study, args.images_per_second)
     if args.json:
@@ -142,7 +142,7 @@ def _plan_row(plan: SweepCost) -> tuple[str, ...]:
     )  # fmt: skip
 
 
-def _print_missing(study: Study, plans: list[SweepCost]) -> None:
+def _print_missing(study: StudyFolder, plans: list[SweepCost]) -> None:
     missing = [text for plan in plans for text in plan.missing if "not prepared" not in text]
     missing += [
         f"data set {name} is not prepared ({_bytes(size)} once it is); 'tools/prepare_data.py "
@@ -176,7 +176,7 @@ def _bytes(count: int) -> str:
     return f"{_short(count)}B" if count >= 1000 else f"{count} B"
 
 
-def _setup(study: Study, args: argparse.Namespace) -> int:
+def _setup(study: StudyFolder, args: argparse.Namespace) -> int:
     start = time.monotonic()
     study.check()
     with study_work(study).hold():
@@ -186,7 +186,7 @@ def _setup(study: Study, args: argparse.Namespace) -> int:
     return 0
 
 
-def _print_written(study: Study) -> None:
+def _print_written(study: StudyFolder) -> None:
     print(f"study {study.spec.name}: {len(study.population)} architectures, in {study.folder}")
     sweeps = {run.sweep for run in study.runs}
     print(f"  {len(study.runs):,} runs in {len(sweeps)} sweeps")
@@ -197,7 +197,7 @@ def _print_written(study: Study) -> None:
 # ---------------------------------------------------------------- training
 
 
-def _run(study: Study, args: argparse.Namespace) -> int:
+def _run(study: StudyFolder, args: argparse.Namespace) -> int:
     start = time.monotonic()
     study.check()
     print(f"study {study.spec.name}: {len(study.population)} architectures, in {study.folder}")
@@ -224,7 +224,7 @@ def _run(study: Study, args: argparse.Namespace) -> int:
 # ---------------------------------------------------------------- report
 
 
-def _report(study: Study, args: argparse.Namespace) -> int:
+def _report(study: StudyFolder, args: argparse.Namespace) -> int:
     if not (study.folder / STUDY_JSON).is_file():
         raise PyclsError(
             f"{study.folder}: no study there yet; start it with 'tools/study.py run "
@@ -235,7 +235,7 @@ def _report(study: Study, args: argparse.Namespace) -> int:
     return _tell_failures(summary)
 
 
-def _write_report(study: Study) -> Path:
+def _write_report(study: StudyFolder) -> Path:
     from pycls.analysis.report.report import write_report
 
     return write_report(study.folder)

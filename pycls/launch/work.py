@@ -19,7 +19,7 @@ from pycls.results.run_progress import seconds_of_epochs
 from pycls.slurm.options import LaunchOptions, override, read_options
 from pycls.study.file import load_study_file
 from pycls.study.plan import run_seconds, speed_finder
-from pycls.study.study import Study
+from pycls.study.study import StudyFolder
 from pycls.study.write import write_study
 from pycls.sweep.file import SweepCfg, load_sweep_cfg
 from pycls.sweep.folder import SweepFolder, run_name
@@ -108,7 +108,7 @@ class Work:
         return shlex.join(name if word == "{}" else word for word in self.words)
 
 
-def study_work(study: Study, overrides: Sequence[str] = ()) -> Work:
+def study_work(study: StudyFolder, overrides: Sequence[str] = ()) -> Work:
     """Return the work of a study.
 
     Args:
@@ -147,7 +147,7 @@ def study_work(study: Study, overrides: Sequence[str] = ()) -> Work:
     )
 
 
-def _study_runs(study: Study) -> list[WorkRun]:
+def _study_runs(study: StudyFolder) -> list[WorkRun]:
     return [
         WorkRun(
             run.id, run.sweep, study.cfg_path(run), study.out_dir(run),
@@ -157,7 +157,7 @@ def _study_runs(study: Study) -> list[WorkRun]:
     ]  # fmt: skip
 
 
-def _study_seconds(study: Study) -> Callable[[WorkRun], float | None]:
+def _study_seconds(study: StudyFolder) -> Callable[[WorkRun], float | None]:
     """Return the expected seconds by images and by the speed that is measured or given."""
     speed_of = speed_finder(study)
     datasets = {run.sweep: study.spec.datasets[run.dataset] for run in study.runs}
@@ -230,6 +230,6 @@ def load_work(path: str | os.PathLike[str]) -> Work:
         raise PyclsError(f"{path}: nothing was launched here") from None
     if found["kind"] == "study":
         spec = load_study_file(found["file"])
-        study = Study(spec, found["folder"], found["data_dir"], found["base"])
+        study = StudyFolder(spec, found["folder"], found["data_dir"], found["base"])
         return study_work(study, found["overrides"])
     return sweep_work(load_sweep_cfg(found["file"], found["overrides"], found["root_dir"]))

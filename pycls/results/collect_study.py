@@ -28,15 +28,15 @@ from pycls.schema import (
     TIMINGS_CSV,
 )
 from pycls.study.runs import Run
-from pycls.study.study import Study
+from pycls.study.study import StudyFolder
 
 LOG_TAIL_LINES = 15
 
 
-def collect(study: Study) -> dict[str, Any]:
+def collect(study: StudyFolder) -> dict[str, Any]:
     """Write results.csv, curves.csv, timings.csv and status.json into the study's folder.
 
-    Needs the folder as :meth:`pycls.study.study.Study.write` left it, but no data sets.
+    Needs the folder as :meth:`pycls.study.study.StudyFolder.write` left it, but no data sets.
 
     Results hold no times and no machine names: the same runs give the same bytes. A run
     that is not done has empty error columns.
@@ -91,7 +91,7 @@ def collect(study: Study) -> dict[str, Any]:
     return summary
 
 
-def _read_logs(study: Study, runs: Sequence[Run]) -> LogCache:
+def _read_logs(study: StudyFolder, runs: Sequence[Run]) -> LogCache:
     """Return the logs of runs, by their names; only what is new in them is read."""
     cache = LogCache(study.folder / CACHE, owner="study", with_cfg=False)
     cache.load()
@@ -101,7 +101,7 @@ def _read_logs(study: Study, runs: Sequence[Run]) -> LogCache:
 
 
 def _find_state(
-    study: Study, run: Run, record: dict[str, Any] | None, log: LogData, epochs: int
+    study: StudyFolder, run: Run, record: dict[str, Any] | None, log: LogData, epochs: int
 ) -> RunState:
     facts = {"epochs": epochs, "epochs_done": epochs * (epochs in log.test), "mixed": False}
     return find_state(study.out_dir(run), record, log=facts if record else {})
@@ -129,7 +129,7 @@ def _describe_code(record: Mapping[str, Any]) -> str:
     )
 
 
-def _require_known(study: Study, described: dict[str, Any]) -> None:
+def _require_known(study: StudyFolder, described: dict[str, Any]) -> None:
     new = sorted({run.sweep for run in study.runs} - set(described["sweeps"]))
     if new:
         raise ConfigError(

@@ -12,10 +12,10 @@ from pycls.core.runs.code_version import code_version, package_versions
 from pycls.datasets.opening.dataset import Dataset
 from pycls.schema import STUDY_JSON
 from pycls.study.spec import DatasetSpec
-from pycls.study.study import Study
+from pycls.study.study import StudyFolder
 
 
-def describe_study(study: Study) -> dict[str, Any]:
+def describe_study(study: StudyFolder) -> dict[str, Any]:
     """Return what a report needs to know of the study, as plain values."""
     spec = study.spec
     commit, dirty = code_version()
@@ -39,13 +39,13 @@ def describe_study(study: Study) -> dict[str, Any]:
     return described
 
 
-def _describe_base(base: Study) -> dict[str, Any]:
+def _describe_base(base: StudyFolder) -> dict[str, Any]:
     path = base.folder / STUDY_JSON
     study = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
     return {"name": base.spec.name, "folder": str(base.folder), "study": study}
 
 
-def _describe_sweeps(study: Study) -> dict[str, Any]:
+def _describe_sweeps(study: StudyFolder) -> dict[str, Any]:
     sweeps: dict[str, Any] = {}
     for sweep, runs in study.planned().items():
         dataset = study.spec.dataset_of(sweep)
@@ -65,7 +65,7 @@ def _describe_sweeps(study: Study) -> dict[str, Any]:
     return sweeps
 
 
-def _describe_dataset(study: Study, dataset: DatasetSpec) -> dict[str, Any]:
+def _describe_dataset(study: StudyFolder, dataset: DatasetSpec) -> dict[str, Any]:
     facts = study.data.facts(dataset)
     described: dict[str, Any] = {
         "title": dataset.title or facts.title,
@@ -98,7 +98,7 @@ def _count_classes(side: Dataset) -> dict[str, int]:
     return dict(zip(side.class_names, counts.tolist(), strict=True))
 
 
-def _describe_regime(study: Study, name: str) -> dict[str, Any]:
+def _describe_regime(study: StudyFolder, name: str) -> dict[str, Any]:
     cfg = layer_cfg([*study.spec.config, *study.spec.regimes[name]])
     return {
         "epochs": cfg.OPTIM.MAX_EPOCH,
@@ -115,7 +115,7 @@ def _describe_regime(study: Study, name: str) -> dict[str, Any]:
     }
 
 
-def _describe_population(study: Study) -> dict[str, Any]:
+def _describe_population(study: StudyFolder) -> dict[str, Any]:
     population, spec = study.population, study.spec.population
     names = [name for name in spec.spaces if name]
     kind = next(iter(spec.spaces.values()), {}).get("type", "AnyNetX")

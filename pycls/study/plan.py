@@ -9,7 +9,7 @@ from pycls.core.runs.record import read_record
 from pycls.schema import TIMINGS_CSV
 from pycls.study.configs import base_cfg
 from pycls.study.spec import DatasetSpec
-from pycls.study.study import Study
+from pycls.study.study import StudyFolder
 
 # The published study took 85 GPU-days on Tesla V100. The images of Table 1 and the epochs of
 # Table 2 make 22.9 million an architecture, test images as below; 500 of them in that time:
@@ -72,7 +72,7 @@ class SweepCost:
         return plain | {"gpu_hours": round(self.gpu_hours, 4)}
 
 
-def plan_study(study: Study, images_per_second: float | None = None) -> list[SweepCost]:
+def plan_study(study: StudyFolder, images_per_second: float | None = None) -> list[SweepCost]:
     """Return what each sweep of a study takes, in the file's order.
 
     Args:
@@ -90,26 +90,26 @@ def plan_study(study: Study, images_per_second: float | None = None) -> list[Swe
 
 
 def speed_finder(
-    study: Study, images_per_second: float | None = None
+    study: StudyFolder, images_per_second: float | None = None
 ) -> Callable[[DatasetSpec], Speed]:
     """Return a function from a data set to the speed of its runs; see :func:`plan_study`."""
     measured = {} if images_per_second else measured_speeds(study)
     return lambda dataset: measured.get(dataset.key) or _given_speed(study, images_per_second)
 
 
-def run_seconds(study: Study, dataset: DatasetSpec, speed: Speed) -> float:
+def run_seconds(study: StudyFolder, dataset: DatasetSpec, speed: Speed) -> float:
     """Return how long a run takes, in seconds."""
     return study.epochs(dataset) * _images_of_work(study, dataset) / speed.images_per_second
 
 
-def _images_of_work(study: Study, dataset: DatasetSpec) -> float:
+def _images_of_work(study: StudyFolder, dataset: DatasetSpec) -> float:
     """Return the training images that an epoch takes as long as."""
     facts = study.data.facts(dataset)
     return facts.train_images + TEST_SHARE * facts.test_images
 
 
 def _plan_sweep(
-    study: Study, sweep: str, dataset: DatasetSpec, runs: int, speed: Speed
+    study: StudyFolder, sweep: str, dataset: DatasetSpec, runs: int, speed: Speed
 ) -> SweepCost:
     facts, epochs = study.data.facts(dataset), study.epochs(dataset)
     passes = runs * epochs
@@ -141,7 +141,7 @@ def _plan_sweep(
     )
 
 
-def count_missing_weights(study: Study, dataset: DatasetSpec) -> int:
+def count_missing_weights(study: StudyFolder, dataset: DatasetSpec) -> int:
     """Return how many runs of a sweep wait for the end of the run that gives them weights."""
     if dataset.weights_from is None or dataset.key in study.waiting:
         return 0
@@ -150,7 +150,7 @@ def count_missing_weights(study: Study, dataset: DatasetSpec) -> int:
     return sum(record is None or record.get("status") != "done" for record in records)
 
 
-def _given_speed(study: Study, images_per_second: float | None) -> Speed:
+def _given_speed(study: StudyFolder, images_per_second: float | None) -> Speed:
     if images_per_second:
         return Speed(images_per_second, "given")
     if study.spec.images_per_second:
@@ -158,7 +158,7 @@ def _given_speed(study: Study, images_per_second: float | None) -> Speed:
     return Speed(PUBLISHED_IMAGES_PER_SECOND, "the published study, Tesla V100")
 
 
-def measured_speeds(study: Study) -> dict[str, Speed]:
+def measured_speeds(study: StudyFolder) -> dict[str, Speed]:
     """Return the speed of each data set's runs that are finished and collected."""
     try:
         with (study.folder / TIMINGS_CSV).open(encoding="utf-8", newline="") as file:
@@ -179,7 +179,7 @@ def measured_speeds(study: Study) -> dict[str, Speed]:
     return speeds
 
 
-def _run_bytes(study: Study, dataset: DatasetSpec, epochs: int, train_images: int) -> int:
+def _run_bytes(study: StudyFolder, dataset: DatasetSpec, epochs: int, train_images: int) -> int:
     """Estimate what a run leaves on disk: its configurations, log and checkpoints."""
     networks = study.networks.get(dataset.key) or [study.population.row(0)]
     cfg = base_cfg(study.spec, study.data, dataset, networks[0])

@@ -149,7 +149,7 @@ def _check_size(selection: Selection, known: int, where: str) -> None:
         )
 
 
-def read_errors(folder: Path, sweep: str) -> dict[str, float]:
+def read_sweep_errors(folder: Path, sweep: str) -> dict[str, float]:
     """Return the errors of a sweep's finished runs from a study's results.csv; empty without."""
     try:
         with (folder / RESULTS_CSV).open(encoding="utf-8", newline="") as file:

@@ -28,8 +28,8 @@ from pycls.study.runs import (
     Run,
     count_runs,
     list_runs,
-    read_errors,
     read_network,
+    read_sweep_errors,
     select_by_error,
     select_by_name,
 )
@@ -38,7 +38,7 @@ from pycls.study.spec import DatasetSpec, StudySpec
 SELECTIONS = "selections.json"
 
 
-class Study:
+class StudyFolder:
     """A study file and the folder it is carried out in.
 
     Args:
@@ -58,10 +58,10 @@ class Study:
         self.spec = spec
         self.folder = Path(folder)
         self.data = StudyData(spec, data_dir)
-        self.base: Study | None = None
+        self.base: StudyFolder | None = None
         if spec.base is not None:
             where = Path(base_folder) if base_folder else self.folder.parent / spec.base.name
-            self.base = Study(spec.base, where, data_dir)
+            self.base = StudyFolder(spec.base, where, data_dir)
         self._epochs: dict[str, int] = {}
 
     @cached_property
@@ -136,7 +136,10 @@ class Study:
                 names = stored[key]["archs"]
             else:
                 owner = self._owner(selection.by)
-                errors, planned = read_errors(owner.folder, selection.by), len(owner.population)
+                errors, planned = (
+                    read_sweep_errors(owner.folder, selection.by),
+                    len(owner.population),
+                )
                 if len(errors) < planned:
                     waiting[key] = (
                         f"is chosen by the errors of {selection.by}, of whose {planned} runs "
@@ -202,7 +205,7 @@ class Study:
         """{architecture: its number in the population}."""
         return {name: i for i, name in enumerate(self.population.ids)}
 
-    def _owner(self, sweep: str) -> "Study":
+    def _owner(self, sweep: str) -> "StudyFolder":
         """Return the study, this one or its base, that a sweep belongs to."""
         if sweep in self.spec.datasets or self.base is None:
             return self

@@ -14,10 +14,10 @@ from pycls.study.configs import base_cfg
 from pycls.study.describe import describe_study
 from pycls.study.runs import HandWrittenNetwork, Run, keys_of
 from pycls.study.spec import DatasetSpec
-from pycls.study.study import SELECTIONS, Study
+from pycls.study.study import SELECTIONS, StudyFolder
 
 
-def write_study(study: Study) -> None:
+def write_study(study: StudyFolder) -> None:
     """Write the study's files and one configuration a run.
 
     Files that are as they should be stay untouched; what has been trained is never
@@ -50,7 +50,7 @@ def write_study(study: Study) -> None:
     files.write_json(study.folder / STUDY_JSON, describe_study(study))
 
 
-def _store_selections(study: Study) -> None:
+def _store_selections(study: StudyFolder) -> None:
     """Keep what was chosen by error: later results shall not change what is trained."""
     chosen = {}
     for key, dataset in study.spec.datasets.items():
@@ -62,7 +62,7 @@ def _store_selections(study: Study) -> None:
         files.write_json(study.folder / SELECTIONS, chosen)
 
 
-def _refuse_other_study(study: Study) -> None:
+def _refuse_other_study(study: StudyFolder) -> None:
     path = study.folder / STUDY_JSON
     if path.is_file():
         name = json.loads(path.read_text(encoding="utf-8")).get("name")
@@ -73,7 +73,7 @@ def _refuse_other_study(study: Study) -> None:
             )
 
 
-def _refuse_changes(study: Study, texts: Mapping[str, str]) -> None:
+def _refuse_changes(study: StudyFolder, texts: Mapping[str, str]) -> None:
     """Refuse a study file that would alter the configuration of runs that have begun."""
     for run in study.runs:
         path = study.cfg_path(run)
@@ -93,7 +93,7 @@ def _refuse_changes(study: Study, texts: Mapping[str, str]) -> None:
             )
 
 
-def _refuse_other_data(study: Study) -> None:
+def _refuse_other_data(study: StudyFolder) -> None:
     """Refuse to go on with other images than those that runs have been trained on."""
     now = {
         dataset.key: {
@@ -120,7 +120,7 @@ class _ConfigWriter:
     architecture, the seed, the weights and the folder.
     """
 
-    def __init__(self, study: Study) -> None:
+    def __init__(self, study: StudyFolder) -> None:
         self._study = study
         self._templates: dict[tuple[str, str], CfgTemplate] = {}
         self._pinned = {key: _pinned_keys(d) for key, d in study.spec.datasets.items()}

@@ -13,7 +13,7 @@ from pycls.launch.here import waves
 from pycls.launch.work import study_work
 from pycls.study.file import load_study_file
 from pycls.study.plan import plan_study
-from pycls.study.study import Study
+from pycls.study.study import StudyFolder
 from pycls.study.write import write_study
 
 SPACE = {"num_stages": 2, "strides": [1, 2], "depth": [1, 3], "width": [8, 64], "resolution": 32}
@@ -58,7 +58,7 @@ def study(tmp_path):
             path = tmp_path / f"{content['name']}.yaml"
             path.write_text(yaml.safe_dump(content, sort_keys=False))
         spec = load_study_file(path)
-        return Study(spec, tmp_path / "studies" / spec.name, tmp_path / "data")
+        return StudyFolder(spec, tmp_path / "studies" / spec.name, tmp_path / "data")
 
     return make
 

@@ -35,7 +35,7 @@ class Dataset:
         self,
         store: Store,
         split: str,
-        selection: subsets.Selection | None = None,
+        selection: subsets.ImageSelection | None = None,
         title: str = "",
         error_metric: str = "",
     ) -> None:

@@ -22,7 +22,7 @@ _LISTED = 30
 
 
 @dataclass(frozen=True)
-class Selection:
+class ImageSelection:
     """The images that a view holds, of both sides.
 
     Attributes:
@@ -60,12 +60,14 @@ def draw_classes(class_names: Sequence[str], n: int, seed: int) -> list[str]:
     return order_names(class_names, "draw_classes", seed)[:n]
 
 
-def select_all(store: Store) -> Selection:
+def select_all(store: Store) -> ImageSelection:
     """Select the whole prepared set."""
-    return Selection(store.class_names, np.ones(len(store.labels), dtype=np.bool_))
+    return ImageSelection(store.class_names, np.ones(len(store.labels), dtype=np.bool_))
 
 
-def select_classes(store: Store, selection: Selection, classes: Sequence[str]) -> Selection:
+def select_classes(
+    store: Store, selection: ImageSelection, classes: Sequence[str]
+) -> ImageSelection:
     """Keep only some of a selection's classes.
 
     Raises:
@@ -83,13 +85,13 @@ def select_classes(store: Store, selection: Selection, classes: Sequence[str]) -
         raise ConfigError(f"a view of {list(classes)}: expected at least 2 classes")
     chosen = set(classes)
     inside = np.array([name in chosen for name in store.class_names])
-    return Selection(
+    return ImageSelection(
         tuple(name for name in selection.class_names if name in chosen),
         selection.kept & inside[store.labels],
     )
 
 
-def balance_classes(store: Store, selection: Selection, seed: int) -> Selection:
+def balance_classes(store: Store, selection: ImageSelection, seed: int) -> ImageSelection:
     """Cut, on each side, the most common class to the size of the second most common.
 
     (Paper, appendix 6.1.6: MLC2008-balanced and HAM10000-balanced.)
@@ -101,10 +103,12 @@ def balance_classes(store: Store, selection: Selection, seed: int) -> Selection:
         most = kept & (store.split == side) & (store.labels == np.argmax(counts))
         kept = kept.copy()
         kept[_order(store, most, seed)[np.sort(counts)[-2] :]] = False
-    return Selection(selection.class_names, kept)
+    return ImageSelection(selection.class_names, kept)
 
 
-def cap_classes(store: Store, selection: Selection, per_class: int, seed: int) -> Selection:
+def cap_classes(
+    store: Store, selection: ImageSelection, per_class: int, seed: int
+) -> ImageSelection:
     """Keep at most `per_class` training images of each class; the test side stays whole.
 
     (Paper, section 4.5: ImageNet-1000-10 has 10 of each class.)
@@ -121,10 +125,10 @@ def cap_classes(store: Store, selection: Selection, per_class: int, seed: int) -
     starts = np.searchsorted(labels, labels, side="left")
     kept = kept.copy()
     kept[order[np.arange(len(order)) - starts >= per_class]] = False
-    return Selection(selection.class_names, kept)
+    return ImageSelection(selection.class_names, kept)
 
 
-def fingerprint_selection(store: Store, selection: Selection) -> str:
+def fingerprint_selection(store: Store, selection: ImageSelection) -> str:
     """Return what identifies a view: the prepared set's fingerprint, classes and images."""
     if selection.class_names == store.class_names:
         fingerprint = store.fingerprint
