@@ -18,6 +18,12 @@ TIMINGS_CSV = "timings.csv"
 # File in a sweep's folder, as pycls has it.
 SWEEP_JSON = "sweep.json"
 
+# Entries that a reader of study.json cannot do without: its own, and those of each data set.
+STUDY_ENTRIES = ("name", "title", "reference", "family", "targets", "sweeps", "datasets")
+DATASET_ENTRIES = ("num_classes", "error_metric")
+# Entries of each failed run in status.json.
+FAILURE_ENTRIES = ("run", "reason", "log_tail")
+
 # What a run in results.csv is.
 STATUSES = ("done", "failed", "missing")
 # What a sweep is to the study: the population's own, one under many seeds, or an experiment.

@@ -36,7 +36,7 @@ LOG_TAIL_LINES = 15
 def collect(study: StudyFolder) -> dict[str, Any]:
     """Write results.csv, curves.csv, timings.csv and status.json into the study's folder.
 
-    Needs the folder as :meth:`pycls.study.study.StudyFolder.write` left it, but no data sets.
+    Needs the folder as :func:`pycls.study.write.write_study` left it, but no data sets.
 
     Results hold no times and no machine names: the same runs give the same bytes. A run
     that is not done has empty error columns.

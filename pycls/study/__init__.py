@@ -1,1 +1,1 @@
-"""Study files: what they say, which runs follow from them, and the files of a study."""
+"""Study files, the runs that follow from them, and the files in a study's folder."""

@@ -1,4 +1,4 @@
-"""How the parts of a study file go together: roles, sweeps, and what refers to what."""
+"""Checks that the parts of a study file go together: roles, sweeps, and references."""
 
 from collections.abc import Sequence
 

@@ -234,9 +234,14 @@ def _read_dataset(
             f"{section.place}: a class subset needs either 'num_classes' (drawn) or 'classes' (a "
             "list)"
         )
-    per_class, balance = section.count("per_class", 1, None), section.flag("balance")
-    cuts = bool(num_classes or classes or per_class or balance)
-    if cuts and of is not None and of.is_view:
+    part: dict[str, Any] = {
+        "num_classes": num_classes,
+        "classes": classes,
+        "per_class": section.count("per_class", 1, None),
+        "balance": section.flag("balance"),
+    }
+    is_cut = any(part.values())
+    if is_cut and of is not None and of.is_view:
         raise ConfigError(
             f"{section.place.at('of')}: '{of.key}' is a part of {of.prepared} itself; name the "
             "whole set, with all that is to be left out of it"
@@ -246,18 +251,17 @@ def _read_dataset(
             f"{section.place.at('options')}: the images are those of {of.key}; give the options "
             "there"
         )
-    view = of is not None and not cuts
+    metric = None
+    if of is not None and not is_cut:
+        part, metric = {name: getattr(of, name) for name in part}, of.metric
     return DatasetSpec(
         key=key,
         prepared=of.prepared if of else key,
         options=of.options if of else section.mapping("options"),
         of=of.key if of else None,
-        num_classes=of.num_classes if of and view else num_classes,
-        classes=of.classes if of and view else classes,
-        per_class=of.per_class if of and view else per_class,
-        balance=of.balance if of and view else balance,
+        **part,
         regime=_read_regime(section, regimes, of),
-        metric=_read_metric(section, of.metric if of and view else None),
+        metric=_read_metric(section, metric),
         config=(*(of.config if of else ()), _layer(section, "config")),
         title=section.text("title", None),
         control=_read_control(section, of),
@@ -375,13 +379,14 @@ def _read_seeds(section: Section, least: int) -> tuple[int, ...]:
 
 
 def _read_repeats(top: Section) -> tuple[RepeatSpec, ...]:
-    repeats = []
-    for i, content in enumerate(top.get("repeats", list, "a list of sections", [])):
-        section = Section(content, top.place.at("repeats", i))
+    contents = top.get("repeats", list, "a list of sections", [])
+    sections = [Section(each, top.place.at("repeats", i)) for i, each in enumerate(contents)]
+    for section in sections:
         section.only("dataset", "arch", "seeds")
-        seeds = _read_seeds(section, 2)
-        repeats.append(RepeatSpec(section.text("dataset"), section.text("arch"), seeds))
-    return tuple(repeats)
+    return tuple(
+        RepeatSpec(section.text("dataset"), section.text("arch"), _read_seeds(section, 2))
+        for section in sections
+    )
 
 
 def _check_name(name: Any, place: Place) -> None:

@@ -136,10 +136,8 @@ class StudyFolder:
                 names = stored[key]["archs"]
             else:
                 owner = self._owner(selection.by)
-                errors, planned = (
-                    read_sweep_errors(owner.folder, selection.by),
-                    len(owner.population),
-                )
+                errors = read_sweep_errors(owner.folder, selection.by)
+                planned = len(owner.population)
                 if len(errors) < planned:
                     waiting[key] = (
                         f"is chosen by the errors of {selection.by}, of whose {planned} runs "
@@ -240,7 +238,7 @@ class StudyFolder:
                 )
 
     def _check_source(self, dataset: DatasetSpec) -> None:
-        """Check that first weights can come from where they shall."""
+        """Check that the runs it builds on are of this population and keep their weights."""
         names = [dataset.weights_from, dataset.selection.by if dataset.selection else ""]
         for name in filter(None, names):
             owner = self._owner(name)
@@ -263,7 +261,6 @@ class StudyFolder:
 
     def _stored_selections(self) -> dict[str, Any]:
         try:
-            stored = json.loads((self.folder / SELECTIONS).read_text(encoding="utf-8"))
+            return dict(json.loads((self.folder / SELECTIONS).read_text(encoding="utf-8")))
         except FileNotFoundError:
             return {}
-        return dict(stored)

@@ -1,4 +1,4 @@
-"""Write the files of a study: its description, its population, and one configuration a run."""
+"""Writing the files of a study: its description, its population, one configuration a run."""
 
 import json
 from collections.abc import Mapping
@@ -51,13 +51,12 @@ def write_study(study: StudyFolder) -> None:
 
 
 def _store_selections(study: StudyFolder) -> None:
-    """Keep what was chosen by error: later results shall not change what is trained."""
+    """Store what was chosen by error, so that later results do not change what is trained."""
     chosen = {}
     for key, dataset in study.spec.datasets.items():
         if dataset.selection is not None and dataset.selection.by and key in study.networks:
             archs = [network.arch for network in study.networks[key]]
-            described = repr(dataset.selection)
-            chosen[key] = {"archs": archs, "selection": described}
+            chosen[key] = {"archs": archs, "selection": repr(dataset.selection)}
     if chosen:
         files.write_json(study.folder / SELECTIONS, chosen)
 

@@ -102,7 +102,7 @@ def training_noise(evidence: Evidence) -> Experiment:
 def top1_topk(evidence: Evidence) -> Experiment:
     """Compare top-1 with top-k error of each data set (paper, Fig. A4 A).
 
-    Sets whose k is their number of classes have no top-k error to speak of.
+    Sets whose k is their number of classes have no top-k error worth comparing.
 
     Returns:
         Tables "topk" (dataset, arch, k, top1_err, topk_err) and "topk_rho" (dataset, k,

@@ -1,8 +1,8 @@
-"""A study with the control experiments beside it: what the paper's outputs are made from."""
+"""A study with the control experiments beside it, the source of the paper's outputs."""
 
 import os
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -51,7 +51,7 @@ class Collection:
     evidence: Evidence
     controls: tuple[Evidence, ...] = ()
     # Control experiments by what was asked: some draw thousands of resamples.
-    _asked: dict[Any, tuple[list[tuple[Experiment, Evidence]], str]] = field(
+    _asked: dict[Any, list[tuple[Experiment, Evidence]]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
 
@@ -80,8 +80,7 @@ class Collection:
         key = self.study.reference
         if key is None:
             raise MissingRuns(f"The study {self.study.name} names no reference.")
-        if not self.errors[key].notna().any():
-            raise MissingRuns(f"No run on {self.study.dataset_title(key)} has finished.")
+        self._require_finished([key], self.study.dataset_title(key))
         return key
 
     @property
@@ -99,8 +98,7 @@ class Collection:
         keys = self.study.targets
         if not keys:
             raise MissingRuns(f"The study {self.study.name} names no targets.")
-        if not self.errors[list(keys)].notna().any(axis=None):
-            raise MissingRuns("No run on a target has finished.")
+        self._require_finished(keys, "a target")
         return keys
 
     @property
@@ -113,9 +111,12 @@ class Collection:
         members = self.study.members()
         if not members:
             raise MissingRuns(f"The study {self.study.name} has no family of class subsets.")
-        if not self.errors[list(members)].notna().any(axis=None):
-            raise MissingRuns("No run on a class subset of the reference has finished.")
+        self._require_finished(members, "a class subset of the reference")
         return members
+
+    def _require_finished(self, keys: Iterable[str], where: str) -> None:
+        if not self.errors[list(keys)].notna().any(axis=None):
+            raise MissingRuns(f"No run on {where} has finished.")
 
     def member_of(self, key: str) -> str:
         """Return the member closest to a data set in class count."""
@@ -163,29 +164,20 @@ class Collection:
         """
         key = (experiment, kinds)
         if key not in self._asked:
-            self._asked[key] = self._ask(experiment, kinds)
-        found, reason = self._asked[key]
-        if not found:
-            raise MissingRuns(reason)
-        return found
-
-    def _ask(
-        self, experiment: Callable[[Evidence], Experiment], kinds: tuple[str, ...]
-    ) -> tuple[list[tuple[Experiment, Evidence]], str]:
-        reason = (
-            "Neither the study nor a collected one beside it has a sweep for it "
+            self._asked[key] = [
+                (experiment(evidence), evidence)
+                for evidence in (self.evidence, *self.controls)
+                if evidence.controls(*kinds)
+            ]
+        found = [(asked, evidence) for asked, evidence in self._asked[key] if asked.tables]
+        if found:
+            return found
+        raise MissingRuns(
+            self._asked[key][-1][0].reason
+            if self._asked[key]
+            else "Neither the study nor a collected one beside it has a sweep for it "
             f"(control: {' or '.join(kinds)})."
         )
-        found = []
-        for evidence in (self.evidence, *self.controls):
-            if not evidence.controls(*kinds):
-                continue
-            asked = experiment(evidence)
-            if asked.tables:
-                found.append((asked, evidence))
-            else:
-                reason = asked.reason
-        return found, reason
 
 
 def load_collection(folder: str | os.PathLike[str]) -> Collection:

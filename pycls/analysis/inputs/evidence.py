@@ -1,4 +1,4 @@
-"""What control experiments are made of: their runs, and those they are compared with.
+"""The evidence of control experiments: their runs, and the runs that they are compared with.
 
 A study of control experiments stands beside a base study over the same population, or is
 one with it. Sweeps and data sets are looked up in the study first, then in its base.

@@ -1,4 +1,4 @@
-"""The description of a study beside its results: what was compared with what."""
+"""Reading study.json, the description of a study beside its results, and its status.json."""
 
 import json
 import os
@@ -8,9 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from pycls.errors import ConfigError
-from pycls.schema import CONTROLS, RESULTS_CSV, ROLES, STATUS_JSON, STUDY_JSON
-
-_REQUIRED = ("name", "title", "reference", "family", "targets", "sweeps", "datasets")
+from pycls.schema import (
+    CONTROLS,
+    DATASET_ENTRIES,
+    FAILURE_ENTRIES,
+    RESULTS_CSV,
+    ROLES,
+    STATUS_JSON,
+    STUDY_ENTRIES,
+    STUDY_JSON,
+)
 
 
 @dataclass(frozen=True)
@@ -34,7 +41,7 @@ class Base:
 
 @dataclass(frozen=True)
 class Study:
-    """What `study.json` says, checked.
+    """A study as `study.json` describes it, checked.
 
     Attributes:
         name: short name, fit for a file name.
@@ -152,7 +159,7 @@ def load_study(folder: str | os.PathLike[str]) -> Study:
 
 def _parse_study(record: Mapping[str, Any], path: Path, above: tuple[Path, ...]) -> Study:
     """Check a description read from `path`; `above` are those it is the base of."""
-    for key in _REQUIRED:
+    for key in STUDY_ENTRIES:
         if key not in record:
             raise ConfigError(f"{path}: entry '{key}' is missing; write the study's files again")
     study = Study(
@@ -222,8 +229,7 @@ def load_status(folder: str | os.PathLike[str]) -> list[dict[str, str]]:
     failed = _read_json_object(path).get("failed") or []
     if not isinstance(failed, list) or not all(isinstance(entry, dict) for entry in failed):
         raise ConfigError(f"{path}: entry 'failed' must be a list of objects")
-    fields = ("run", "reason", "log_tail")
-    return [{name: _as_text(entry.get(name)) for name in fields} for entry in failed]
+    return [{name: _as_text(entry.get(name)) for name in FAILURE_ENTRIES} for entry in failed]
 
 
 def load_trained_with(folder: str | os.PathLike[str]) -> list[str]:
@@ -274,7 +280,7 @@ def _check_datasets(study: Study, path: Path) -> None:
                     f"({known})"
                 )
     for key, entry in study.datasets.items():
-        for name in ("num_classes", "error_metric"):
+        for name in DATASET_ENTRIES:
             if not isinstance(entry, dict) or name not in entry:
                 raise ConfigError(f"{path}: data set '{key}' has no entry '{name}'")
 
