@@ -238,7 +238,7 @@ class StudyFolder:
                 )
 
     def _check_source(self, dataset: DatasetSpec) -> None:
-        """Check that the runs it builds on are of this population and keep their weights."""
+        """Check the runs that a data set builds on: of this population, with weights kept."""
         names = [dataset.weights_from, dataset.selection.by if dataset.selection else ""]
         for name in filter(None, names):
             owner = self._owner(name)

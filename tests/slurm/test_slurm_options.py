@@ -84,10 +84,10 @@ def test_a_study_file_takes_the_same_keys(tmp_path):
 
 
 def test_max_retry_of_a_study_stands_in_launch_or_beside_it(tmp_path):
-    assert of_study(tmp_path, {}).max_retry == 1
+    assert of_study(tmp_path, {}).launch.max_retry == 1
     assert of_study(tmp_path, {"max_retry": 5}).launch.max_retry == 5
     both = of_study(tmp_path, {"max_retry": 5, "launch": {"MAX_RETRY": 2}})
-    assert both.max_retry == both.launch.max_retry == 2
+    assert both.launch.max_retry == 2
 
 
 def test_a_study_takes_over_how_its_base_is_launched(tmp_path):

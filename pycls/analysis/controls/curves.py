@@ -82,9 +82,8 @@ def error_curves(sweep: Sweep) -> pd.DataFrame:
     The error is the headline's, top-1 or top-k; of several seeds the lowest counts.
     """
     rows = sweep.curves
-    column = "test_top1_err" if sweep.metric == "top1" else "test_topk_err"
     rows = rows[rows["seed"] == rows.groupby("arch")["seed"].transform("min")]
-    rows = rows.rename(columns={column: "test_error"})[_CURVE_COLUMNS].dropna()
+    rows = rows.rename(columns={f"test_{sweep.metric}_err": "test_error"})[_CURVE_COLUMNS].dropna()
     return rows.sort_values(["arch", "epoch"], kind="stable").reset_index(drop=True)
 
 

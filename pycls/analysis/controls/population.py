@@ -148,10 +148,9 @@ def training_errors(evidence: Evidence) -> Experiment:
     rows, rhos, findings = [], [], []
     nothing = pd.Series(dtype=float)
     for key, sweep in evidence.looked_at.items():
-        metric = "top1" if sweep.metric == "top1" else "topk"
-        full = f"full_train_{metric}_err"
+        full = f"full_train_{sweep.metric}_err"
         measured = bool(sweep.done.get(full, nothing).notna().any())
-        column = full if measured else f"final_train_{metric}_err"
+        column = full if measured else f"final_train_{sweep.metric}_err"
         table = sweep.done[["dataset", "arch", "cum_depth", column, "error"]]
         table = table.dropna().astype({"cum_depth": float}).assign(full=measured)
         if table.empty:

@@ -79,8 +79,7 @@ def population_curves(
         key = study.sweeps[sweep]["dataset"]
         runs = table[(table["sweep"] == sweep) & table["arch"].isin(architectures)]
         if len(runs):
-            kind = "top1" if study.datasets[key]["error_metric"] == "top1" else "topk"
-            curves[key] = _arrange(runs, architectures, kind)
+            curves[key] = _arrange(runs, architectures, study.metric_column(key))
     return curves
 
 

@@ -11,11 +11,14 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from pycls.analysis.inputs.curves_csv import load_curves
-from pycls.analysis.inputs.results_csv import load_results, require_one_population
+from pycls.analysis.inputs.results_csv import (
+    finished_runs,
+    load_results,
+    require_one_population,
+)
 from pycls.analysis.inputs.study_json import Study
 from pycls.analysis.statistics.correlation import Correlation
 from pycls.analysis.statistics.proxies import closest_member
@@ -113,8 +116,8 @@ class Sweep:
 
     @property
     def metric(self) -> str:
-        """Error metric of its data set, "top1" or "top5"."""
-        return str(self.study.datasets[self.dataset]["error_metric"])
+        """Error metric of its data set as columns name it, "top1" or "topk"."""
+        return self.study.metric_column(self.dataset)
 
     @property
     def metric_label(self) -> str:
@@ -124,8 +127,7 @@ class Sweep:
     @cached_property
     def done(self) -> pd.DataFrame:
         """The finished runs that have a finite error, in order of architecture and seed."""
-        runs = self.runs[(self.runs["status"] == "done") & np.isfinite(self.runs["error"])]
-        return runs.sort_values(["arch", "seed"], kind="stable")
+        return finished_runs(self.runs).sort_values(["arch", "seed"], kind="stable")
 
     @cached_property
     def errors(self) -> pd.Series:

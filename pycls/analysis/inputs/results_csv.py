@@ -136,9 +136,8 @@ def error_table(results: pd.DataFrame, study: Study) -> pd.DataFrame:
     Raises:
         ConfigError: see :func:`population_runs`.
     """
-    runs = population_runs(results, study)
-    finite = runs[(runs["status"] == "done") & np.isfinite(runs["error"])]
-    table = finite.pivot(index="arch", columns="dataset", values="error")
+    finished = finished_runs(population_runs(results, study))
+    table = finished.pivot(index="arch", columns="dataset", values="error")
     table = table.reindex(columns=study.dataset_keys()).sort_index()
     return table.astype(float).rename_axis(columns=None)
 
@@ -167,7 +166,11 @@ def architecture_table(results: pd.DataFrame, study: Study) -> pd.DataFrame:
 
 def repeat_runs(results: pd.DataFrame, study: Study) -> pd.DataFrame:
     """Return the finished runs of the repeats: one architecture under several seeds."""
-    runs = results[results["sweep"].isin(study.sweeps_of_role("repeats"))]
+    return finished_runs(results[results["sweep"].isin(study.sweeps_of_role("repeats"))])
+
+
+def finished_runs(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of the runs that are done and have a finite error."""
     return runs[(runs["status"] == "done") & np.isfinite(runs["error"])]
 
 

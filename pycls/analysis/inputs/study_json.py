@@ -107,6 +107,10 @@ class Study:
         """Return the error metric of a data set as written in labels, such as "top-1"."""
         return str(self.datasets[key]["error_metric"]).replace("top", "top-")
 
+    def metric_column(self, key: str) -> str:
+        """Return the error metric of a data set as columns name it, "top1" or "topk"."""
+        return "top1" if self.datasets[key]["error_metric"] == "top1" else "topk"
+
     def error_label(self, key: str) -> str:
         """Return an axis label with unit, such as "test error on Digits (top-1, %)"."""
         return f"test error on {self.dataset_title(key)} ({self.metric(key)}, %)"
