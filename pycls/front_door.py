@@ -1,8 +1,9 @@
 """Packages that offer the public names of their modules and import those on first use."""
 
 from collections.abc import Callable, Mapping
-from importlib import import_module
 from typing import Any
+
+from pycls.registry import import_object
 
 
 def front_door(package: str, homes: Mapping[str, str]) -> tuple[Callable[[str], Any], list[str]]:
@@ -16,6 +17,6 @@ def front_door(package: str, homes: Mapping[str, str]) -> tuple[Callable[[str], 
     def get(name: str) -> Any:
         if name not in homes:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        return getattr(import_module(homes[name]), name)
+        return import_object(f"{homes[name]}:{name}")
 
     return get, sorted(homes)
