@@ -47,7 +47,6 @@ from pycls.models.counting import complexity
 from pycls.schema import LOG_FILE
 
 _ERRORS = ("top1_err", "top5_err")
-_SECONDS_BETWEEN_RECORDS = 10.0
 _STREAM_STATISTICS = 103
 
 # Processes agree on stopping this often: asking costs them a meeting.
@@ -87,7 +86,7 @@ def train_model(cfg: CfgNode, world: World = ONE_PROCESS) -> dict[str, Any]:
         )
     with stop_requests() as stop, run_settings(cfg, world) as device:
         check_trainable(cfg, device)
-        # Data and network first: a mistake there shall leave no folder behind.
+        # Data and network first: a mistake there must leave no folder behind.
         run = TrainingRun(cfg, device, world)
         if world.is_main:
             return _train_in_folder(run, stop)
@@ -98,33 +97,34 @@ def _train_in_folder(run: TrainingRun, stop: StopRequest) -> dict[str, Any]:
     """Train in OUT_DIR, as the process that writes there, and record how it ended."""
     cfg, out_dir = run.cfg, Path(run.cfg.OUT_DIR)
     out_dir.mkdir(parents=True, exist_ok=True)
-    with run_lease(out_dir) as run.lease:
+    with run_lease(out_dir) as lease:
+        run.hold_folder(lease)
         remove_partials(out_dir)
         remove_partials(checkpoint_dir(out_dir))
-        # Before anything is written: a refusal shall leave an earlier run's files alone.
+        # Before anything is written: a refusal must leave an earlier run's files alone.
         origin = run.resume()
         before = read_record(out_dir)
         if before is not None and run.is_finished_as(before):
             return before
-        _require_lease(run)
+        run.require_folder()
         write_text_if_changed(out_dir / cfg.CFG_DEST, dump_cfg(cfg))
         record = _new_record(run, before)
         _write_record(run, record)
         log_path = out_dir / LOG_FILE if cfg.LOG_DEST == "file" else None
-        with RunLog(log_path, open_events(cfg), run.lease.check) as log:
+        with RunLog(log_path, open_events(cfg), lease.check) as log:
             try:
                 _train(run, stop, log, origin, record)
             except BaseException as error:
-                run.lease.check()  # who has lost it has no last words
+                lease.check()  # without it the folder is another process's: nothing is written
                 _end_record(record, run, "interrupted" if _is_interrupt(error) else "failed")
                 record["reason"] = _describe_error(error)
-                _write_last_words(out_dir, record, log)
+                _write_reason(out_dir, record, log)
                 raise
         _end_record(record, run, "done")
         record["result"] = run.result()
         _write_record(run, record)
         if cfg.CHECKPOINT.KEEP == "none":
-            _require_lease(run)
+            run.require_folder()
             checkpoint.remove_checkpoints(out_dir)
     return record
 
@@ -164,12 +164,13 @@ def _train(
         except RunInterruptedError:
             state = run.interrupted_state()  # by all of them: counts are added up
             if run.world.is_main:
-                _require_lease(run)
+                run.require_folder()
                 resume_point.save_inside_epoch(cfg.OUT_DIR, state)
             raise
         record["epochs"].append({"epoch": run.epoch + 1, **spent.take()})
-        _show_progress(run, record)
-        run.epoch, run.iteration = run.epoch + 1, 0
+        if run.is_record_due():
+            _write_record(run, record)
+        run.end_epoch()
         if any_over(run.world, bool(stop)) and run.epoch < cfg.OPTIM.MAX_EPOCH:
             raise stop.to_error()
     if cfg.TRAIN.FULL_ERRORS:
@@ -190,17 +191,13 @@ def train_epoch(run: TrainingRun, log: RunLog, spent: Spent, stop: StopRequest) 
         meter.reset()
     batches = run.train_loader.epoch(epoch, run.iteration)
     for images, labels in spent.waiting("data", batches):
-        _require_lease(run)
+        run.require_folder()
         with spent.on("step"):
             lr = lr_at(cfg.OPTIM, epoch + run.iteration / iterations)
-            began = time.perf_counter()
-            result = run.step(images, labels, lr, epoch, run.iteration)
-            if run.compiles:
-                run.compiles = False
+            compiles, began = run.compiles, time.perf_counter()
+            run.train_step(images, labels, lr)
+            if compiles:
                 log.line(f"Compiled in the first step, {time.perf_counter() - began:.1f} s")
-            run.update_ema()
-            meter.update(result.wrong, result.loss, len(labels))
-            run.iteration += 1
             if meter.is_log_iter():
                 stats = meter.iter_stats(epoch)
                 log.stats({**stats, "lr": lr}, "train_iter")
@@ -221,14 +218,6 @@ def _shall_stop(run: TrainingRun, stop: StopRequest) -> bool:
     if run.iteration % _ITERATIONS_BETWEEN_MEETINGS:
         return False
     return any_over(run.world, bool(stop))
-
-
-def _show_progress(run: TrainingRun, record: dict[str, Any]) -> None:
-    """Write the record of a run under way, not more often than a reader would look."""
-    now = time.monotonic()
-    if run.world.is_main and now - run.last_shown > _SECONDS_BETWEEN_RECORDS:
-        run.last_shown = now
-        _write_record(run, record)
 
 
 def _test(
@@ -261,12 +250,10 @@ def _test(
             )
         prefix = "ema_" if kind == "test_ema" else ""
         errors |= {f"{prefix}{name}": value for name, value in tested.items()}
-    is_best = errors["top1_err"] < run.min_errors["min_top1_err"]
-    run.last_errors = errors
-    run.min_errors, run.min_ema_errors = lowest["test"], lowest["test_ema"]
+    is_best = run.take_errors(errors, lowest)
     if run.world.is_main:
         with spent.on("checkpoint"):
-            _require_lease(run)
+            run.require_folder()
             checkpoint.save_checkpoint(
                 cfg.OUT_DIR, run.checkpoint_state(), keep=cfg.CHECKPOINT.KEEP, is_best=is_best
             )
@@ -297,7 +284,7 @@ def _measure_full_errors(run: TrainingRun, log: RunLog, stop: StopRequest) -> No
         loader, run.model, meter, log, epoch, run.topk, {}, kind="train_full",
         stop=stop if world.size == 1 else None,
     )  # fmt: skip
-    run.last_errors |= {f"train_full_{name}": value for name, value in errors.items()}
+    run.take_full_errors(errors)
 
 
 def _log_times(run: TrainingRun, log: RunLog) -> None:
@@ -315,14 +302,8 @@ def _require_finite(stats: dict[str, Any]) -> None:
         )
 
 
-def _require_lease(run: TrainingRun) -> None:
-    """Make sure that OUT_DIR is this process's, where it is the one that writes there."""
-    if run.lease is not None:
-        run.lease.check()
-
-
 def _write_record(run: TrainingRun, record: dict[str, Any]) -> None:
-    _require_lease(run)
+    run.require_folder()
     write_record(run.cfg.OUT_DIR, record)
 
 
@@ -362,8 +343,8 @@ def _describe_error(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}".strip().splitlines()[0]
 
 
-def _write_last_words(out_dir: Path, record: dict[str, Any], log: RunLog) -> None:
-    """Record how the run ended, as far as the disk lets us; the error itself goes on."""
+def _write_reason(out_dir: Path, record: dict[str, Any], log: RunLog) -> None:
+    """Log and record why the run ended, as far as the disk allows; the error itself goes on."""
     try:
         log.line(f"Run {record['status']}: {record['reason']}")
         write_record(out_dir, record)

@@ -1,4 +1,4 @@
-"""What one training works on: data, network, optimiser, and how far it is."""
+"""One training: its data, its network, what trains it, and how far it has come."""
 
 import math
 import time
@@ -27,9 +27,13 @@ from pycls.core.weights.weights import load_weights_into, read_weights
 from pycls.errors import CheckpointError, ConfigError
 from pycls.models.builders import build_model
 
+_SECONDS_BETWEEN_RECORDS = 10.0  # a reader would not look more often
+
 
 class TrainingRun:
     """A training, built from its configuration.
+
+    Its methods alone change its attributes; others read them.
 
     Attributes:
         cfg: the configuration.
@@ -40,7 +44,7 @@ class TrainingRun:
         model: the network.
         ema: its moving average; None where OPTIM.EMA_UPDATE_PERIOD is 0.
         optimizer, precision, step: what trains it.
-        compiles: the next step will compile the network.
+        compiles: the next step compiles the network.
         weights_notes: what was done to the weights of TRAIN.WEIGHTS; None where none were read.
         train_meter, test_meter: errors and times of an epoch.
         epoch: the epoch (0-based) that is left to train, or to finish.
@@ -49,14 +53,12 @@ class TrainingRun:
             the network and of its average, in percent.
         last_errors: errors of the last finished epoch, in percent; empty before the first.
         start_time: when it was built, by the monotonic clock.
-        last_shown: when its record was written last, by the same clock.
-        lease: what the process that writes holds on OUT_DIR, while it does.
     """
 
     def __init__(self, cfg: CfgNode, device: torch.device, world: World = ONE_PROCESS) -> None:
         """Open the data and build the network, with TRAIN.WEIGHTS where they are named."""
-        self.start_time = self.last_shown = time.monotonic()
-        self.lease: Lease | None = None
+        self.start_time = self._last_shown = time.monotonic()
+        self._lease: Lease | None = None
         self.cfg = cfg
         self.device = device
         self.world = world
@@ -136,11 +138,58 @@ class TrainingRun:
             "test": self.test_loader.dataset.fingerprint,
         }
 
-    def update_ema(self) -> None:
-        """Move the average, where it is due after the iteration that was just done."""
-        period = self.cfg.OPTIM.EMA_UPDATE_PERIOD
-        if self.ema is not None and self.iteration % period == 0:
+    def hold_folder(self, lease: Lease) -> None:
+        """Take note of the lease on OUT_DIR, in the process that writes there."""
+        self._lease = lease
+
+    def require_folder(self) -> None:
+        """Make sure that OUT_DIR still belongs to this process, where it writes there.
+
+        Raises:
+            LeaseLostError: another process may have taken it over.
+        """
+        if self._lease is not None:
+            self._lease.check()
+
+    def train_step(self, images: torch.Tensor, labels: torch.Tensor, lr: float) -> None:
+        """Train by the next mini-batch of the epoch, at a learning rate."""
+        result = self.step(images, labels, lr, self.epoch, self.iteration)
+        self.compiles = False
+        if self.ema is not None and self.iteration % self.cfg.OPTIM.EMA_UPDATE_PERIOD == 0:
             self.ema.update(self.model, ema_alpha(self.cfg, self.epoch))
+        self.train_meter.update(result.wrong, result.loss, len(labels))
+        self.iteration += 1
+
+    def take_errors(self, errors: dict[str, float], lowest: dict[str, dict[str, float]]) -> bool:
+        """Take up what testing the network and its average after an epoch gave.
+
+        Args:
+            errors: of this epoch, in percent, as `last_errors`.
+            lowest: "test" and "test_ema" -> the lowest errors so far, these among them.
+
+        Returns:
+            Whether the network's top-1 error is the lowest so far.
+        """
+        is_best = errors["top1_err"] < self.min_errors["min_top1_err"]
+        self.last_errors = errors
+        self.min_errors, self.min_ema_errors = lowest["test"], lowest["test_ema"]
+        return is_best
+
+    def take_full_errors(self, errors: dict[str, float]) -> None:
+        """Take up the errors on all training images, in percent."""
+        self.last_errors |= {f"train_full_{name}": value for name, value in errors.items()}
+
+    def end_epoch(self) -> None:
+        """Go on to the next epoch."""
+        self.epoch, self.iteration = self.epoch + 1, 0
+
+    def is_record_due(self) -> bool:
+        """Say whether it is time to write the record of the run under way, and count from now."""
+        now = time.monotonic()
+        if not self.world.is_main or now - self._last_shown <= _SECONDS_BETWEEN_RECORDS:
+            return False
+        self._last_shown = now
+        return True
 
     def checkpoint_state(self) -> dict[str, Any]:
         """Return what a checkpoint after the present epoch holds."""

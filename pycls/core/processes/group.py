@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -23,7 +23,6 @@ from pycls.errors import ConfigError, RunError
 
 TIMEOUT_S = 600.0
 
-_T = TypeVar("_T")
 # For gloo's threads to let go of tensors, before an interpreter that ends is in their way.
 _DRAIN_S = 0.02
 _PEER_LOST = (
@@ -145,15 +144,6 @@ def any_over(world: World, flag: bool) -> bool:
     return bool(flags.item())
 
 
-def from_main(world: World, value: _T) -> _T:
-    """Return the main process's value (anything that can be pickled) in every process."""
-    if world.size == 1:
-        return value
-    values = [value if world.is_main else None]
-    dist.broadcast_object_list(values, src=0, device=torch.device("cpu"))
-    return values[0]  # type: ignore[return-value]
-
-
 def wait_for_all(world: World) -> None:
     """Return when every process has come here."""
     any_over(world, False)
@@ -178,11 +168,6 @@ def wrap(model: nn.Module, world: World, device: torch.device) -> nn.Module:
     if device.type == "cuda":
         options["device_ids"] = [device]
     return DistributedDataParallel(model, **options)
-
-
-def unwrap(model: nn.Module) -> nn.Module:
-    """Return the network that :func:`wrap` was given."""
-    return model.module if isinstance(model, DistributedDataParallel) else model
 
 
 @torch.no_grad()

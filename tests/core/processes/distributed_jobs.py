@@ -20,7 +20,7 @@ def meter_goes_on(world):
     import torch
 
     from pycls.core.meters import Meter
-    from pycls.core.processes.group import from_main, process_group
+    from pycls.core.processes.group import process_group
 
     def add(meter, first):
         wrong = torch.tensor([first + world.rank, 0])
@@ -153,12 +153,10 @@ def collectives(world):
         any_over,
         buffers_from_main,
         cpu_threads,
-        from_main,
         local_device,
         mean_over,
         process_group,
         sum_over,
-        unwrap,
         wait_for_all,
         wrap,
     )
@@ -180,7 +178,7 @@ def collectives(world):
             bare = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.BatchNorm1d(2))
             bare[1].running_mean.fill_(rank + 5)
             model = wrap(bare, world, device)
-            assert unwrap(model) is bare
+            assert model is bare if world.size == 1 else model.module is bare
             result["same"] = _same(world, bare.state_dict())
             bare[1].running_mean.fill_(rank + 7)
             bare[1].num_batches_tracked.fill_(rank + 3)
@@ -190,8 +188,20 @@ def collectives(world):
     return result
 
 
+def from_main(world, value):
+    """Return the main process's value in every process."""
+    import torch
+    import torch.distributed as dist
+
+    if world.size == 1:
+        return value
+    values = [value if world.is_main else None]
+    dist.broadcast_object_list(values, src=0, device=torch.device("cpu"))
+    return values[0]
+
+
 def _same(world, state):
-    from pycls.core.processes.group import any_over, from_main
+    from pycls.core.processes.group import any_over
 
     theirs = from_main(world, state)
     return not any_over(world, any(not v.equal(theirs[name]) for name, v in state.items()))
@@ -202,7 +212,7 @@ def train_steps(world, steps):
     import torch
     import torch.nn.functional as F
 
-    from pycls.core.processes.group import process_group, unwrap, wrap
+    from pycls.core.processes.group import process_group, wrap
 
     with process_group(world, torch.device(CPU)):
         torch.manual_seed(3)
@@ -218,7 +228,7 @@ def train_steps(world, steps):
             optimizer.zero_grad(set_to_none=True)
             F.cross_entropy(model(images[share]), labels[share]).backward()
             optimizer.step()
-        return [p.flatten().tolist() for p in unwrap(model).parameters()]
+        return [p.flatten().tolist() for p in net.parameters()]
 
 
 def several(world, calls):
