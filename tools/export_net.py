@@ -104,14 +104,14 @@ def _export(
 
 def _spec(cfg: CfgNode, library: str) -> "Spec":
     """Return the architecture if the library has it too; refuse it before it is built."""
-    from pycls.models.builders import anynet_spec, regnet_spec
-    from pycls.zoo.export_counterparts import SUPPORTED, find_counterpart
+    from pycls.models.builders import network_spec
+    from pycls.zoo.export_counterparts import SUPPORTED, Spec, find_counterpart
 
-    if cfg.MODEL.TYPE in ("effnet", "vit"):
+    spec = network_spec(cfg)
+    if not isinstance(spec, Spec):
         raise ConfigError(
             f"MODEL.TYPE is {cfg.MODEL.TYPE!r}: it has no counterpart in {library}; {SUPPORTED}"
         )
-    spec = regnet_spec(cfg) if cfg.MODEL.TYPE == "regnet" else anynet_spec(cfg)
     find_counterpart(spec, library)
     return spec
 

@@ -1,100 +1,96 @@
 """The blocks that stages are made of: plain, residual, inverted.
 
 Attribute names are the state-dict names of pycls and so the contract of its checkpoints;
-their order is the order of the keys.
+their order is the order of the keys. :data:`BLOCKS` holds the blocks of an AnyNet by name.
 """
+
+from dataclasses import dataclass, field
+from typing import ClassVar
 
 import torch
 from torch import nn
 
+from pycls.errors import ConfigError
 from pycls.models.layers import DropConnect, LayerOptions, SelfAttention, SqueezeExcitation, conv2d
-from pycls.models.vocabulary import BLOCK_TYPES
 
 
-class VanillaBlock(nn.Module):
-    """Two 3x3 convolutions without a skip connection."""
+@dataclass(frozen=True)
+class BlockOptions:
+    """What a block of an AnyNet is built with, beside its widths and its stride.
 
-    def __init__(self, w_in: int, w_out: int, stride: int, options: LayerOptions) -> None:
-        super().__init__()
-        self.a = conv2d(w_in, w_out, 3, stride=stride)
-        self.a_bn = options.norm(w_out)
-        self.a_af = options.activation()
-        self.b = conv2d(w_out, w_out, 3)
-        self.b_bn = options.norm(w_out)
-        self.b_af = options.activation()
+    Attributes:
+        bot_mul: bottleneck width as a multiple of the output width (1 / b in the study's
+            notation).
+        group_w: channels of a group of the 3x3 convolution (g).
+        se_r: width of the squeeze as a multiple of the input width; None: no
+            squeeze-excitation.
+        stride_1x1: the first convolution takes the stride, not the 3x3, as in the first ResNets.
+        layers: normalisation and activation.
+    """
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map N x w_in x H x W to N x w_out x H/stride x W/stride."""
-        x = self.a_af(self.a_bn(self.a(x)))
-        return self.b_af(self.b_bn(self.b(x)))
-
-
-class BasicTransform(nn.Module):
-    """Two 3x3 convolutions, the residual function of a basic block."""
-
-    def __init__(self, w_in: int, w_out: int, stride: int, options: LayerOptions) -> None:
-        super().__init__()
-        self.a = conv2d(w_in, w_out, 3, stride=stride)
-        self.a_bn = options.norm(w_out)
-        self.a_af = options.activation()
-        self.b = conv2d(w_out, w_out, 3)
-        self.b_bn = options.norm(w_out)
-
-    @property
-    def final_bn(self) -> nn.BatchNorm2d:
-        """The last normalisation, whose scale may start at zero."""
-        return self.b_bn
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map N x w_in x H x W to N x w_out x H/stride x W/stride."""
-        x = self.a_af(self.a_bn(self.a(x)))
-        return self.b_bn(self.b(x))
+    bot_mul: float = 1.0
+    group_w: int = 1
+    se_r: float | None = None
+    stride_1x1: bool = False
+    layers: LayerOptions = field(default_factory=LayerOptions)
 
 
-class BottleneckTransform(nn.Module):
-    """1x1, 3x3 grouped, [squeeze-excitation], 1x1: the residual function of a bottleneck.
+class Block(nn.Module):
+    """A block of an AnyNet: N x w_in x H x W to N x w_out x H/stride x W/stride.
+
+    Attributes:
+        has_groups: whether it has a bottleneck and groups; others ignore all options but
+            `layers`.
 
     Args:
         w_in: input channels.
         w_out: output channels.
-        stride: stride of the 3x3 convolution, or of the first with `stride_1x1`.
-        bottleneck_w: channels of the 3x3 convolution.
-        groups: groups of the 3x3 convolution; divides `bottleneck_w`.
-        squeezed_w: channels of the squeeze; 0: no squeeze-excitation.
-        stride_1x1: the first convolution takes the stride, as in the first ResNets.
-        options: normalisation and activation.
+        stride: of the block.
+        options: all the rest.
     """
 
-    def __init__(
-        self,
-        w_in: int,
-        w_out: int,
-        stride: int,
-        *,
-        bottleneck_w: int,
-        groups: int,
-        squeezed_w: int,
-        stride_1x1: bool,
-        options: LayerOptions,
-    ) -> None:
-        super().__init__()
-        stride_a, stride_b = (stride, 1) if stride_1x1 else (1, stride)
-        self.a = conv2d(w_in, bottleneck_w, 1, stride=stride_a)
-        self.a_bn = options.norm(bottleneck_w)
-        self.a_af = options.activation()
-        self.b = conv2d(bottleneck_w, bottleneck_w, 3, stride=stride_b, groups=groups)
-        self.b_bn = options.norm(bottleneck_w)
-        self.b_af = options.activation()
-        self.se: nn.Module | None = None
-        if squeezed_w:
-            self.se = SqueezeExcitation(bottleneck_w, squeezed_w, options)
-        self.c = conv2d(bottleneck_w, w_out, 1)
-        self.c_bn = options.norm(w_out)
+    has_groups: ClassVar[bool] = False
 
-    @property
-    def final_bn(self) -> nn.BatchNorm2d:
-        """The last normalisation, whose scale may start at zero."""
-        return self.c_bn
+    def __init__(self, w_in: int, w_out: int, stride: int, options: BlockOptions) -> None:
+        super().__init__()
+
+
+class BasicTransform(Block):
+    """Two 3x3 convolutions, the residual function of a basic block."""
+
+    def __init__(self, w_in: int, w_out: int, stride: int, options: BlockOptions) -> None:
+        super().__init__(w_in, w_out, stride, options)
+        self.a = conv2d(w_in, w_out, 3, stride=stride)
+        self.a_bn = options.layers.norm(w_out)
+        self.a_af = options.layers.activation()
+        self.b = conv2d(w_out, w_out, 3)
+        self.b_bn = options.layers.norm(w_out)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map N x w_in x H x W to N x w_out x H/stride x W/stride."""
+        return self.b_bn(self.b(self.a_af(self.a_bn(self.a(x)))))
+
+
+class BottleneckTransform(Block):
+    """1x1, 3x3 grouped, [squeeze-excitation], 1x1: the residual function of a bottleneck."""
+
+    has_groups = True
+
+    def __init__(self, w_in: int, w_out: int, stride: int, options: BlockOptions) -> None:
+        super().__init__(w_in, w_out, stride, options)
+        layers = options.layers
+        stride_a, stride_b = (stride, 1) if options.stride_1x1 else (1, stride)
+        width = round(w_out * options.bot_mul)
+        self.a = conv2d(w_in, width, 1, stride=stride_a)
+        self.a_bn = layers.norm(width)
+        self.a_af = layers.activation()
+        self.b = conv2d(width, width, 3, stride=stride_b, groups=width // options.group_w)
+        self.b_bn = layers.norm(width)
+        self.b_af = layers.activation()
+        squeezed = round(w_in * options.se_r) if options.se_r else 0
+        self.se = SqueezeExcitation(width, squeezed, layers) if squeezed else None
+        self.c = conv2d(width, w_out, 1)
+        self.c_bn = layers.norm(w_out)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map N x w_in x H x W to N x w_out x H/stride x W/stride."""
@@ -105,23 +101,38 @@ class BottleneckTransform(nn.Module):
         return self.c_bn(self.c(x))
 
 
-class ResidualBlock(nn.Module):
+class VanillaBlock(BasicTransform):
+    """Two 3x3 convolutions without a skip connection, each with its activation."""
+
+    def __init__(self, w_in: int, w_out: int, stride: int, options: BlockOptions) -> None:
+        super().__init__(w_in, w_out, stride, options)
+        self.b_af = options.layers.activation()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map N x w_in x H x W to N x w_out x H/stride x W/stride."""
+        return self.b_af(super().forward(x))
+
+
+class ResidualBlock(Block):
     """x + f(x), then an activation (He et al., 2016).
 
     Where f changes the width or the size, x passes a 1x1 convolution and a normalisation.
+
+    Attributes:
+        transform: the class of f, whose last layer is a normalisation.
     """
 
-    def __init__(
-        self, w_in: int, w_out: int, stride: int, transform: nn.Module, options: LayerOptions
-    ) -> None:
-        super().__init__()
+    transform: ClassVar[type[Block]] = BasicTransform
+
+    def __init__(self, w_in: int, w_out: int, stride: int, options: BlockOptions) -> None:
+        super().__init__(w_in, w_out, stride, options)
         self.proj: nn.Conv2d | None = None
         self.bn: nn.BatchNorm2d | None = None
         if w_in != w_out or stride != 1:
             self.proj = conv2d(w_in, w_out, 1, stride=stride)
-            self.bn = options.norm(w_out)
-        self.f = transform
-        self.af = options.activation()
+            self.bn = options.layers.norm(w_out)
+        self.f = self.transform(w_in, w_out, stride, options)
+        self.af = options.layers.activation()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map N x w_in x H x W to N x w_out x H/stride x W/stride."""
@@ -129,13 +140,22 @@ class ResidualBlock(nn.Module):
         return self.af(skip + self.f(x))
 
 
-class LinearResidualBlock(nn.Module):
+class BottleneckBlock(ResidualBlock):
+    """A residual block around a bottleneck."""
+
+    has_groups = True
+    transform = BottleneckTransform
+
+
+class LinearBottleneckBlock(Block):
     """f(x), plus x where the shapes agree; nothing after it (Sandler et al., 2018)."""
 
-    def __init__(self, w_in: int, w_out: int, stride: int, transform: nn.Module) -> None:
-        super().__init__()
+    has_groups = True
+
+    def __init__(self, w_in: int, w_out: int, stride: int, options: BlockOptions) -> None:
+        super().__init__(w_in, w_out, stride, options)
         self.has_skip = w_in == w_out and stride == 1
-        self.f = transform
+        self.f = BottleneckTransform(w_in, w_out, stride, options)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map N x w_in x H x W to N x w_out x H/stride x W/stride."""
@@ -230,51 +250,20 @@ class Perceptron(nn.Module):
         return self.linear_2(self.af(self.linear_1(x)))
 
 
-def build_block(
-    block_type: str,
-    w_in: int,
-    w_out: int,
-    stride: int,
-    *,
-    bot_mul: float,
-    group_w: int,
-    se_r: float | None,
-    stride_1x1: bool = False,
-    options: LayerOptions,
-) -> nn.Module:
-    """Return a block of a type in :data:`BLOCK_TYPES`.
+BLOCKS: dict[str, type[Block]] = {
+    "vanilla_block": VanillaBlock,
+    "res_basic_block": ResidualBlock,
+    "res_bottleneck_block": BottleneckBlock,
+    "res_bottleneck_linear_block": LinearBottleneckBlock,
+}
 
-    Args:
-        block_type: the vanilla and the basic block have no bottleneck: the options from
-            `bot_mul` to `stride_1x1` do not concern them.
-        w_in: input channels.
-        w_out: output channels.
-        stride: of the block.
-        bot_mul: bottleneck width as a multiple of `w_out` (1 / b in the study's notation).
-        group_w: channels of a group of the 3x3 convolution (g).
-        se_r: width of the squeeze as a multiple of `w_in`; None: no squeeze-excitation.
-        stride_1x1: the first convolution takes the stride, not the 3x3.
-        options: normalisation and activation.
+
+def find_block(block_type: str) -> type[Block]:
+    """Return the block of a type in :data:`BLOCKS`.
+
+    Raises:
+        ConfigError: no such type.
     """
-    if block_type == "vanilla_block":
-        return VanillaBlock(w_in, w_out, stride, options)
-    if block_type == "res_basic_block":
-        return ResidualBlock(
-            w_in, w_out, stride, BasicTransform(w_in, w_out, stride, options), options
-        )
-    bottleneck_w = round(w_out * bot_mul)
-    bottleneck = BottleneckTransform(
-        w_in,
-        w_out,
-        stride,
-        bottleneck_w=bottleneck_w,
-        groups=bottleneck_w // group_w,
-        squeezed_w=round(w_in * se_r) if se_r else 0,
-        stride_1x1=stride_1x1,
-        options=options,
-    )
-    if block_type == "res_bottleneck_block":
-        return ResidualBlock(w_in, w_out, stride, bottleneck, options)
-    if block_type == "res_bottleneck_linear_block":
-        return LinearResidualBlock(w_in, w_out, stride, bottleneck)
-    raise ValueError(f"block type {block_type!r}; expected one of {', '.join(BLOCK_TYPES)}")
+    if block_type not in BLOCKS:
+        raise ConfigError(f"block type {block_type!r}; expected one of {', '.join(BLOCKS)}")
+    return BLOCKS[block_type]

@@ -8,25 +8,26 @@ output elements of convolutions, max pooling, linear layers and attention's prod
 everything learnable.
 """
 
+import functools
 from typing import Any
 
 import torch
 from torch import nn
 from yacs.config import CfgNode
 
+from pycls.models.blocks import BlockOptions, find_block
 from pycls.models.builders import build_meta_model
 from pycls.models.layers import DropConnect, SelfAttention
+from pycls.models.vocabulary import ACTIVATIONS
 
 _FREE = (
     nn.BatchNorm2d,
     nn.LayerNorm,
     nn.Dropout,
     DropConnect,
-    nn.ReLU,
-    nn.SiLU,
-    nn.GELU,
     nn.Sigmoid,
     nn.AdaptiveAvgPool2d,
+    *map(ACTIVATIONS.load, ACTIVATIONS),
 )
 
 
@@ -38,17 +39,47 @@ def complexity(cfg: CfgNode) -> dict[str, int]:
     return count_model(build_meta_model(cfg), cfg.TRAIN.IM_SIZE)
 
 
-def count_model(model: nn.Module, im_size: int) -> dict[str, int]:
+@functools.cache
+def count_block(
+    block_type: str,
+    w_in: int,
+    w_out: int,
+    stride: int,
+    side: int,
+    bot_mul: float,
+    group_w: int,
+    se_r: float | None,
+) -> tuple[int, int, int]:
+    """Return (flops, params, acts) of one block of an AnyNet.
+
+    Args:
+        block_type: see :data:`pycls.models.blocks.BLOCKS`.
+        w_in: input channels.
+        w_out: output channels.
+        stride: of the block.
+        side: height and width of its input, in pixels.
+        bot_mul: see :class:`pycls.models.blocks.BlockOptions`, as for the arguments after it.
+        group_w: channels of a group.
+        se_r: squeeze-excitation ratio.
+    """
+    with torch.device("meta"):
+        block = find_block(block_type)(w_in, w_out, stride, BlockOptions(bot_mul, group_w, se_r))
+    counts = count_model(block, side, w_in)
+    return counts["flops"], counts["params"], counts["acts"]
+
+
+def count_model(model: nn.Module, im_size: int, channels: int = 3) -> dict[str, int]:
     """Return {"flops", "params", "acts"} of a network on the meta device.
 
     Args:
         model: the network; its mode is left as it was.
         im_size: height and width of the input in pixels.
+        channels: of the input.
 
     Raises:
         TypeError: the network holds a layer without a counting rule.
     """
-    layers = count_layers(model, im_size)
+    layers = count_layers(model, im_size, channels)
     return {
         "flops": sum(flops for _, flops, _ in layers),
         "params": sum(p.numel() for p in model.parameters()),
@@ -56,7 +87,7 @@ def count_model(model: nn.Module, im_size: int) -> dict[str, int]:
     }
 
 
-def count_layers(model: nn.Module, im_size: int) -> list[tuple[str, int, int]]:
+def count_layers(model: nn.Module, im_size: int, channels: int = 3) -> list[tuple[str, int, int]]:
     """Return (name, flops, acts) of each layer of a network, in the order of computation.
 
     Arguments and errors as :func:`count_model`.
@@ -85,7 +116,7 @@ def count_layers(model: nn.Module, im_size: int) -> list[tuple[str, int, int]]:
         for name, module in layers:
             module.forward = shape_only(name, module)
         with torch.no_grad():
-            model(torch.empty(1, 3, im_size, im_size, device="meta"))
+            model(torch.empty(1, channels, im_size, im_size, device="meta"))
     finally:
         model.train(was_training)
         for _, module in layers:

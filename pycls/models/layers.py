@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from torch import nn
+from yacs.config import CfgNode
 
-_ACTIVATIONS = {"relu": nn.ReLU, "silu": nn.SiLU, "swish": nn.SiLU, "gelu": nn.GELU}
+from pycls.models.vocabulary import ACTIVATIONS
 
 
 @dataclass(frozen=True)
@@ -17,7 +18,7 @@ class LayerOptions:
         norm_eps: added to the variance in batch normalisation.
         norm_momentum: weight of the new batch in the running statistics.
         layer_norm_eps: added to the variance in layer normalisation.
-        activation_fun: relu, silu (also called swish) or gelu.
+        activation_fun: a name in :data:`pycls.models.vocabulary.ACTIVATIONS`.
         activation_inplace: ReLU overwrites its input, saving memory. (The backward pass of
             the others needs their input, so that nothing would be saved there.)
     """
@@ -27,6 +28,17 @@ class LayerOptions:
     layer_norm_eps: float = 1e-5
     activation_fun: str = "relu"
     activation_inplace: bool = True
+
+    @classmethod
+    def from_cfg(cls, cfg: CfgNode) -> "LayerOptions":
+        """Return what the BN, LN and MODEL sections say."""
+        return cls(
+            norm_eps=cfg.BN.EPS,
+            norm_momentum=cfg.BN.MOM,
+            layer_norm_eps=cfg.LN.EPS,
+            activation_fun=cfg.MODEL.ACTIVATION_FUN,
+            activation_inplace=cfg.MODEL.ACTIVATION_INPLACE,
+        )
 
     def norm(self, width: int) -> nn.BatchNorm2d:
         """Return batch normalisation over `width` channels."""
@@ -38,7 +50,7 @@ class LayerOptions:
 
     def activation(self, fun: str | None = None) -> nn.Module:
         """Return an activation function as a module; `fun` overrides activation_fun."""
-        kind = _ACTIVATIONS[fun or self.activation_fun]
+        kind = ACTIVATIONS.load(fun or self.activation_fun)
         return kind(inplace=self.activation_inplace) if kind is nn.ReLU else kind()
 
 

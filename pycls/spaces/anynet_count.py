@@ -12,14 +12,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pycls.errors import ConfigError
-from pycls.models.vocabulary import BLOCK_TYPES, STEM_TYPES
+from pycls.models.vocabulary import BLOCK_TYPES, STEM_TYPES, STEMS, block_types, has_groups
 from pycls.spaces.arguments import check_int
 
 IntArray = NDArray[np.int64]
 
-# kernel size, strides of the convolution and of the max pooling after it (0: none)
-_STEMS = {"res_stem_cifar": (3, 1, 0), "res_stem_in": (7, 2, 2), "simple_stem_in": (3, 2, 0)}
-_BLOCKS_WITH_GROUPS = ("res_bottleneck_block", "res_bottleneck_linear_block")
 _BLOCKS_WITH_PROJECTION = ("res_basic_block", "res_bottleneck_block")
 
 
@@ -31,8 +28,7 @@ class AnyNetFrame:
         strides: stride of each stage's first block; its length is the number of stages.
         stem_type: `res_stem_cifar`, `res_stem_in` or `simple_stem_in`.
         stem_w: width of the stem, in channels.
-        block_type: `vanilla_block`, `res_basic_block`, `res_bottleneck_block` or
-            `res_bottleneck_linear_block`.
+        block_type: a block of :data:`pycls.models.blocks.BLOCKS`.
         resolution: height and width of the input, in pixels.
         num_classes: outputs of the last linear layer.
         head_w: width of a 1x1 convolution before the pooling; 0 for none.
@@ -52,7 +48,10 @@ class AnyNetFrame:
         Raises:
             ConfigError: names the argument, its value and what is allowed.
         """
-        for name, allowed in (("stem_type", STEM_TYPES), ("block_type", BLOCK_TYPES)):
+        for name, allowed in (
+            ("stem_type", STEM_TYPES),
+            ("block_type", block_types(self.block_type)),
+        ):
             if getattr(self, name) not in allowed:
                 raise ConfigError(
                     f"{name} is {getattr(self, name)!r}, expected one of {', '.join(allowed)}"
@@ -72,7 +71,7 @@ class AnyNetFrame:
     @property
     def has_groups(self) -> bool:
         """Whether the blocks have a bottleneck and groups (BOT_MULS and GROUP_WS)."""
-        return self.block_type in _BLOCKS_WITH_GROUPS
+        return has_groups(self.block_type)
 
 
 def make_compatible(
@@ -185,7 +184,7 @@ def count_stages(
 
 def _count_stem(frame: AnyNetFrame) -> tuple[tuple[int, int, int], int]:
     """Return the stem's counts and the side of its output, in pixels."""
-    kernel, stride, pool_stride = _STEMS[frame.stem_type]
+    kernel, stride, pool_stride = STEMS[frame.stem_type]
     w = frame.stem_w
     side = (frame.resolution - 1) // stride + 1
     weights = kernel * kernel * 3 * w
@@ -220,6 +219,8 @@ def _count_stage(
         frame: block type.
         se_r: width of the squeeze-excitation as a multiple of a block's input width; 0: none.
     """
+    if frame.block_type not in BLOCK_TYPES:
+        return _count_other_stage(w_in, w, d, sides, stride, inner, g, frame.block_type, se_r)
     area_in, area = sides[0] ** 2, sides[1] ** 2
     if frame.has_groups:  # 1x1 (w_in to inner), 3x3 grouped and strided, 1x1 (inner to w)
         first = w_in * inner
@@ -244,6 +245,35 @@ def _count_stage(
         flops += weights * area
         params += weights + 2 * w_out
         acts += w_out * area
+    return flops, params, acts
+
+
+def _count_other_stage(
+    w_in: IntArray | int,
+    w: IntArray,
+    d: IntArray,
+    sides: tuple[int, int],
+    stride: int,
+    inner: IntArray,
+    g: IntArray,
+    block_type: str,
+    se_r: float,
+) -> tuple[IntArray, IntArray, IntArray]:
+    """Count blocks without a rule for arrays, by their modules, one architecture at a time."""
+    from pycls.models.counting import count_block  # PyTorch: for such blocks only
+
+    counts = np.zeros((3, len(w)), dtype=np.int64)
+    rows = np.broadcast_arrays(w_in, w, d, inner, g)
+    for i, (before, width, depth, v, group_w) in enumerate(
+        zip(*map(np.ndarray.tolist, rows), strict=True)
+    ):
+        if depth:
+            options = (v / width, group_w, se_r or None)
+            counts[:, i] = count_block(block_type, before, width, stride, sides[0], *options)
+        if depth > 1:
+            one = count_block(block_type, width, width, 1, sides[1], *options)
+            counts[:, i] += (depth - 1) * np.array(one)
+    flops, params, acts = counts
     return flops, params, acts
 
 

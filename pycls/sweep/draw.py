@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pycls.errors import ConfigError
+from pycls.models.vocabulary import has_groups
 from pycls.models.widths import make_compatible
 from pycls.spaces.anynet_count import make_compatible as fit_arrays
 from pycls.spaces.bounds import METRICS, STAGE_COLUMNS, Bounds
@@ -101,7 +102,7 @@ class Drawer:
         drawn = {key for name, s in samplers.items() for key in s.keys if name != "ANYNET"}
         block = "ANYNET.BLOCK_TYPE"
         return not drawn.isdisjoint(ANYNET_LISTS[1:]) and (
-            block in self._keys or "bottleneck" in self._base.flat[block]
+            block in self._keys or has_groups(self._base.flat[block])
         )
 
     def _sources(self, samplers: Mapping[str, ParameterSampler]) -> dict[str, str]:

@@ -1,6 +1,5 @@
-"""What a network is made of and what it costs: in all, and stage by stage."""
+"""Describes networks: what they are made of and what they cost, in all and stage by stage."""
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,19 +9,10 @@ from yacs.config import CfgNode
 
 from pycls.core.config.defaults import default_cfg
 from pycls.core.config.load import cfg_to_dict
-from pycls.models.builders import anynet_spec, build_meta_model, effnet_spec, vit_spec
+from pycls.models.builders import build_meta_model, network_spec
 from pycls.models.counting import count_layers
-from pycls.models.networks.anynet import AnyNetSpec
+from pycls.models.network_types import NETWORKS, network_family
 from pycls.strict_yaml import dump_yaml
-
-_STEM_STRIDES = {"res_stem_cifar": 1, "simple_stem_in": 2, "res_stem_in": 4}
-_NETWORK_SECTIONS = {
-    "anynet": "ANYNET",
-    "effnet": "EN",
-    "regnet": "REGNET",
-    "resnet": "RESNET",
-    "vit": "VIT",
-}
 
 
 @dataclass(frozen=True)
@@ -133,14 +123,19 @@ def network_info(
     """
     model = build_meta_model(cfg)
     shapes, flops, acts = _walk(model, cfg.TRAIN.IM_SIZE)
-    structure = _structure(cfg)
+    structure = {**network_spec(cfg).parts(), "head": {"width": cfg.MODEL.NUM_CLASSES}}
     parts = []
     for part, params in _params_by_part(model).items():
         size = shapes.get(part, ())
         known = structure.get(part, {})
         parts.append(StageInfo(part, size, flops.get(part, 0), params, acts.get(part, 0), **known))
     return NetworkInfo(
-        name, _family(cfg), cfg.TRAIN.IM_SIZE, cfg.MODEL.NUM_CLASSES, tuple(parts), scaled_from
+        name,
+        network_family(cfg),
+        cfg.TRAIN.IM_SIZE,
+        cfg.MODEL.NUM_CLASSES,
+        tuple(parts),
+        scaled_from,
     )
 
 
@@ -151,9 +146,9 @@ def short_cfg_text(cfg: CfgNode) -> str:
     AnyNet and needs no REGNET any more.
     """
     values = _differences(cfg_to_dict(cfg), cfg_to_dict(default_cfg()))
-    for network, section in _NETWORK_SECTIONS.items():
-        if network != cfg.MODEL.TYPE:
-            values.pop(section, None)
+    for name, network in NETWORKS.items():
+        if name != cfg.MODEL.TYPE:
+            values.pop(network.section, None)
     return dump_yaml(values)
 
 
@@ -203,67 +198,6 @@ def _params_by_part(model: nn.Module) -> dict[str, int]:
         if name == "stem" and loose:
             params["embedding"] = loose
     return params
-
-
-def _structure(cfg: CfgNode) -> dict[str, dict[str, Any]]:
-    """Return what the configuration says of each part, as attributes of StageInfo."""
-    head = {"head": {"width": cfg.MODEL.NUM_CLASSES}}
-    if cfg.MODEL.TYPE == "vit":
-        vit = vit_spec(cfg)
-        return {
-            "stem": {"width": vit.hidden_dim, "stride": vit.patch_size},
-            "embedding": {"width": vit.hidden_dim},
-            "encoder": {
-                "depth": vit.num_layers,
-                "width": vit.hidden_dim,
-                "heads": vit.num_heads,
-                "mlp_dim": vit.mlp_dim,
-            },
-            **head,
-        }
-    if cfg.MODEL.TYPE == "effnet":
-        net = effnet_spec(cfg)
-        columns = {
-            "depth": net.depths,
-            "width": net.widths,
-            "stride": net.strides,
-            "exp_ratio": net.exp_ratios,
-            "kernel": net.kernels,
-        }
-        return {"stem": {"width": net.stem_w, "stride": 2}, **_stage_rows(columns), **head}
-    spec = anynet_spec(cfg)
-    stem = {"width": spec.stem_w, "stride": _STEM_STRIDES[spec.stem_type]}
-    return {"stem": stem, **_stage_rows(_anynet_columns(spec)), **head}
-
-
-def _anynet_columns(spec: AnyNetSpec) -> dict[str, Sequence[Any]]:
-    columns: dict[str, Sequence[Any]] = {
-        "depth": spec.depths,
-        "width": spec.widths,
-        "stride": spec.strides,
-    }
-    if "bottleneck" in spec.block_type:
-        bot_muls = spec.bot_muls or (1.0,) * len(spec.depths)
-        group_ws = spec.group_ws or (1,) * len(spec.depths)
-        bottlenecks = [round(w * b) for w, b in zip(spec.widths, bot_muls, strict=True)]
-        columns["bottleneck_ratio"] = [1 / b for b in bot_muls]
-        # A group width that does not divide the bottleneck only sets the number of groups.
-        columns["group_w"] = [v // (v // g) for v, g in zip(bottlenecks, group_ws, strict=True)]
-    return columns
-
-
-def _stage_rows(columns: Mapping[str, Sequence[Any]]) -> dict[str, dict[str, Any]]:
-    rows = zip(*columns.values(), strict=True)
-    return {f"s{i}": dict(zip(columns, row, strict=True)) for i, row in enumerate(rows, start=1)}
-
-
-def _family(cfg: CfgNode) -> str:
-    """Return the family's name as the constructors of :mod:`pycls.models` have it."""
-    if cfg.MODEL.TYPE == "regnet":
-        return "regnety" if cfg.REGNET.SE_ON else "regnetx"
-    if cfg.MODEL.TYPE == "resnet":
-        return "resnext" if cfg.RESNET.NUM_GROUPS > 1 else "resnet"
-    return cfg.MODEL.TYPE
 
 
 def _differences(values: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from pycls.core.config import load_cfg
-from pycls.models.builders import build_model, regnet_spec
+from pycls.models.builders import build_model, network_spec
 from pycls.zoo.export_counterparts import build_torchvision
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -94,7 +94,7 @@ def test_torchvision(export_here, checkpoint, tmp_path):
     assert process.returncode == 0, process.stderr
     assert "largest relative difference" in process.stdout
     assert "from torchvision.models.regnet import RegNet, BlockParams" in process.stdout
-    theirs = build_torchvision(regnet_spec(load_cfg(CFG, REGNET)))
+    theirs = build_torchvision(network_spec(load_cfg(CFG, REGNET)))
     theirs.load_state_dict(torch.load(tmp_path / "net"), strict=True)
 
 

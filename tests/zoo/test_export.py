@@ -9,7 +9,7 @@ from random_weights import largest_difference, randomise
 
 from pycls.core.config import load_cfg
 from pycls.errors import ConfigError, PyclsError
-from pycls.models.builders import anynet_spec, build_model, regnet_spec
+from pycls.models.builders import build_model, network_spec
 from pycls.zoo.export import ExportCheck, export_onnx, export_program, export_state
 from pycls.zoo.key_names import from_other
 
@@ -127,7 +127,7 @@ def test_the_network_is_left_as_it_was(tmp_path):
     modes = [module.training for module in model.modules()]
     random_state = torch.get_rng_state()
     export_program(model, tmp_path / "net", 32)
-    spec = regnet_spec(load_cfg(None, FAMILIES["regnety"]))
+    spec = network_spec(load_cfg(None, FAMILIES["regnety"]))
     export_state(model, tmp_path / "net", 32, spec, "torchvision")
     assert [module.training for module in model.modules()] == modes
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
@@ -145,7 +145,7 @@ def test_files_do_not_tell_where_they_were_made(tmp_path):
 def test_state_is_taken_by_the_library(library, tmp_path):
     cfg = load_cfg(CONFIGS / "dds_baselines" / "regnety" / "RegNetY-200MF_dds_8gpu.yaml")
     model, path = randomise(build_model(cfg)), tmp_path / "net.pth"
-    assert export_state(model, path, 64, regnet_spec(cfg), library).difference < 1e-4
+    assert export_state(model, path, 64, network_spec(cfg), library).difference < 1e-4
     state = torch.load(path, weights_only=True)
     back = from_other(state, library, "regnet")
     assert all(torch.equal(back[name], value) for name, value in model.state_dict().items())
@@ -182,14 +182,14 @@ def test_other_logits_leave_no_file(export, tmp_path):
 
 def test_weights_of_another_description_leave_no_file(tmp_path):
     model = small_regnet()
-    wider = regnet_spec(load_cfg(None, [*FAMILIES["regnety"], "REGNET.W0", 24]))
+    wider = network_spec(load_cfg(None, [*FAMILIES["regnety"], "REGNET.W0", 24]))
     with pytest.raises(ConfigError, match="torchvision builds another network"):
         export_state(model, tmp_path / "net.pth", 32, wider, "torchvision")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_networks_without_counterpart_leave_no_file(tmp_path):
-    spec = anynet_spec(load_cfg(None, FAMILIES["resnet_cifar"]))
+    spec = network_spec(load_cfg(None, FAMILIES["resnet_cifar"]))
     model = network(FAMILIES["resnet_cifar"])
     with pytest.raises(ConfigError, match="no counterpart"):
         export_state(model, tmp_path / "net.pth", 32, spec, "torchvision")

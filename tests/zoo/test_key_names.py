@@ -11,7 +11,7 @@ from random_weights import largest_difference, randomise
 
 from pycls.core.config import load_cfg
 from pycls.errors import CheckpointError, ConfigError
-from pycls.models.builders import anynet_spec, build_model, regnet_spec
+from pycls.models.builders import build_model, network_spec
 from pycls.models.networks.anynet import AnyNet, AnyNetSpec
 from pycls.models.networks.regnet import RegNetSpec
 from pycls.zoo.export_counterparts import (
@@ -38,7 +38,7 @@ SPEC = {"depths": (1, 1), "widths": (16, 32), "strides": (2, 2), "num_classes": 
 
 
 def spec_of(cfg):
-    return regnet_spec(cfg) if cfg.MODEL.TYPE == "regnet" else anynet_spec(cfg)
+    return network_spec(cfg)
 
 
 def images(count=2, im_size=64):
@@ -142,7 +142,7 @@ def test_any_regnet_of_four_stages_in_timm(spec):
 
 
 def test_regnets_that_timm_cannot_describe():
-    spec = regnet_spec(load_cfg(CONFIGS / next(iter(NETWORKS))))
+    spec = network_spec(load_cfg(CONFIGS / next(iter(NETWORKS))))
     find_counterpart(spec, "timm")
     for other, reason in (
         (dataclasses.replace(spec, depth=3), "it has 3 stages, not 4"),
@@ -197,7 +197,7 @@ def test_networks_without_a_counterpart(changes, reason, library):
 def test_a_counterpart_needs_relu():
     cfg = load_cfg(CONFIGS / next(iter(NETWORKS)), ["MODEL.ACTIVATION_FUN", "silu"])
     with pytest.raises(ConfigError, match="its activation is silu"):
-        find_counterpart(regnet_spec(cfg), "torchvision")
+        find_counterpart(network_spec(cfg), "torchvision")
 
 
 @pytest.mark.parametrize(

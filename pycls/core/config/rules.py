@@ -6,14 +6,14 @@ from typing import Any
 
 from yacs.config import CfgNode
 
-from pycls.core.config import model_rules
 from pycls.errors import ConfigError
-from pycls.models.vocabulary import BLOCK_TYPES, STEM_TYPES
+from pycls.models.network_types import NETWORKS, check_network
+from pycls.models.vocabulary import ACTIVATIONS, BLOCK_TYPES, STEM_TYPES, block_types
 
 CHOICES: dict[str, tuple[str, ...]] = {
-    "MODEL.TYPE": ("", "anynet", "effnet", "regnet", "resnet", "vit"),
+    "MODEL.TYPE": ("", *NETWORKS),
     "MODEL.LOSS_FUN": ("cross_entropy",),
-    "MODEL.ACTIVATION_FUN": ("relu", "silu", "swish", "gelu"),
+    "MODEL.ACTIVATION_FUN": tuple(ACTIVATIONS),
     "ANYNET.STEM_TYPE": STEM_TYPES,
     "ANYNET.BLOCK_TYPE": BLOCK_TYPES,
     "REGNET.STEM_TYPE": STEM_TYPES,
@@ -113,6 +113,8 @@ def get_value(cfg: CfgNode, key: str) -> Any:
 def _check_choices(cfg: CfgNode, where: str) -> None:
     for key, choices in CHOICES.items():
         value = get_value(cfg, key)
+        if choices is BLOCK_TYPES:
+            choices = block_types(value)
         if value not in choices:
             allowed = ", ".join(repr(choice) for choice in choices)
             raise ConfigError(f"{where}: {key} is {value!r}; allowed: {allowed}")
@@ -204,4 +206,4 @@ def check_cfg(cfg: CfgNode, where: str) -> None:
     _check_schedule(cfg, where)
     _check_sizes(cfg, where)
     _check_crops(cfg, where)
-    model_rules.check_model(cfg, where)
+    check_network(cfg, where)

@@ -4,20 +4,23 @@ With residual bottleneck blocks and group convolution it is the AnyNetX of the s
 parameters of a stage are depth d, width w, bottleneck ratio b and group width g.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import nn
+from yacs.config import CfgNode
 
-from pycls.models.blocks import build_block
+from pycls.models.blocks import BlockOptions, find_block
 from pycls.models.layers import LayerOptions, conv2d
-from pycls.models.networks.staged import StagedNetwork, build_stages
-from pycls.models.vocabulary import STEM_TYPES
+from pycls.models.networks.staged import Parts, StagedNetwork, build_stages, stage_parts
+from pycls.models.vocabulary import STEM_TYPES, STEMS, has_groups
 
 
 @dataclass(frozen=True)
 class AnyNetSpec:
-    """The architecture of an AnyNet; lists hold one value a stage.
+    """The architecture of an AnyNet; tuples hold one value a stage.
 
     Attributes:
         depths: blocks of a stage.
@@ -28,7 +31,7 @@ class AnyNetSpec:
         num_classes: outputs of the linear layer.
         stem_type: res_stem_cifar, res_stem_in or simple_stem_in.
         stem_w: output channels of the stem.
-        block_type: see :data:`pycls.models.vocabulary.BLOCK_TYPES`.
+        block_type: see :data:`pycls.models.blocks.BLOCKS`.
         se_r: squeeze-excitation ratio; None: no squeeze-excitation.
         head_w: width of a 1x1 convolution before the pooling; 0: none.
         stride_1x1: bottlenecks take their stride in the first convolution, not the 3x3.
@@ -49,34 +52,45 @@ class AnyNetSpec:
     stride_1x1: bool = False
     options: LayerOptions = field(default_factory=LayerOptions)
 
+    def build(self) -> nn.Module:
+        """Return the network."""
+        return AnyNet(self)
+
+    def parts(self) -> Parts:
+        """Return what stem and stages are made of."""
+        columns: dict[str, Sequence[Any]] = {
+            "depth": self.depths,
+            "width": self.widths,
+            "stride": self.strides,
+        }
+        if has_groups(self.block_type):
+            bot_muls = self.bot_muls or (1.0,) * len(self.depths)
+            group_ws = self.group_ws or (1,) * len(self.depths)
+            inner = [round(w * b) for w, b in zip(self.widths, bot_muls, strict=True)]
+            columns["bottleneck_ratio"] = [1 / b for b in bot_muls]
+            # A group width that does not divide the bottleneck only sets the number of groups.
+            columns["group_w"] = [v // (v // g) for v, g in zip(inner, group_ws, strict=True)]
+        _, stride, pool_stride = STEMS[self.stem_type]
+        stem = {"width": self.stem_w, "stride": stride * (pool_stride or 1)}
+        return {"stem": stem, **stage_parts(columns)}
+
 
 class ConvStem(nn.Module):
-    """One 3x3 convolution: stride 1 for small images, stride 2 for ImageNet's."""
+    """A convolution, and max pooling of 3x3 where `pool_stride` is not 0."""
 
-    def __init__(self, w_out: int, stride: int, options: LayerOptions) -> None:
+    def __init__(
+        self, w_out: int, kernel: int, stride: int, pool_stride: int, options: LayerOptions
+    ) -> None:
         super().__init__()
-        self.conv = conv2d(3, w_out, 3, stride=stride)
+        self.conv = conv2d(3, w_out, kernel, stride=stride)
         self.bn = options.norm(w_out)
         self.af = options.activation()
+        self.pool = nn.MaxPool2d(3, stride=pool_stride, padding=1) if pool_stride else None
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map N x 3 x H x W to N x w_out x H/stride x W/stride."""
-        return self.af(self.bn(self.conv(x)))
-
-
-class PooledStem(nn.Module):
-    """7x7 convolution of stride 2 and 3x3 max pooling of stride 2."""
-
-    def __init__(self, w_out: int, options: LayerOptions) -> None:
-        super().__init__()
-        self.conv = conv2d(3, w_out, 7, stride=2)
-        self.bn = options.norm(w_out)
-        self.af = options.activation()
-        self.pool = nn.MaxPool2d(3, stride=2, padding=1)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map N x 3 x H x W to N x w_out x H/4 x W/4."""
-        return self.pool(self.af(self.bn(self.conv(x))))
+        """Map N x 3 x H x W to N x w_out features, smaller by the strides."""
+        x = self.af(self.bn(self.conv(x)))
+        return x if self.pool is None else self.pool(x)
 
 
 class Head(nn.Module):
@@ -104,32 +118,52 @@ class AnyNet(StagedNetwork):
     """A network of the AnyNet design space; see :class:`AnyNetSpec`."""
 
     def __init__(self, spec: AnyNetSpec) -> None:
-        def block(stage: int, w_in: int, w_out: int, stride: int) -> nn.Module:
-            return build_block(
-                spec.block_type,
-                w_in,
-                w_out,
-                stride,
-                bot_mul=spec.bot_muls[stage] if spec.bot_muls else 1.0,
-                group_w=spec.group_ws[stage] if spec.group_ws else 1,
-                se_r=spec.se_r,
-                stride_1x1=spec.stride_1x1,
-                options=spec.options,
-            )
+        block_class, stages = find_block(spec.block_type), range(len(spec.depths))
+        bot_muls, group_ws = (
+            spec.bot_muls or (1.0,) * len(stages),
+            spec.group_ws or (1,) * len(stages),
+        )
+        options = [
+            BlockOptions(bot_muls[i], group_ws[i], spec.se_r, spec.stride_1x1, spec.options)
+            for i in stages
+        ]
 
+        def block(stage: int, w_in: int, w_out: int, stride: int) -> nn.Module:
+            return block_class(w_in, w_out, stride, options[stage])
+
+        if spec.stem_type not in STEMS:
+            raise ValueError(
+                f"stem type {spec.stem_type!r}; expected one of {', '.join(STEM_TYPES)}"
+            )
         last_w = (spec.stem_w, *spec.widths)[-1]
         super().__init__(
-            _build_stem(spec),
+            ConvStem(spec.stem_w, *STEMS[spec.stem_type], spec.options),
             build_stages(spec.stem_w, spec.depths, spec.widths, spec.strides, block),
             Head(last_w, spec.head_w, spec.num_classes, spec.options),
         )
 
 
-def _build_stem(spec: AnyNetSpec) -> nn.Module:
-    if spec.stem_type == "res_stem_cifar":
-        return ConvStem(spec.stem_w, 1, spec.options)
-    if spec.stem_type == "simple_stem_in":
-        return ConvStem(spec.stem_w, 2, spec.options)
-    if spec.stem_type == "res_stem_in":
-        return PooledStem(spec.stem_w, spec.options)
-    raise ValueError(f"stem type {spec.stem_type!r}; expected one of {', '.join(STEM_TYPES)}")
+def anynet_spec(cfg: CfgNode) -> AnyNetSpec:
+    """Return the architecture that the ANYNET section describes."""
+    net = cfg.ANYNET
+    return AnyNetSpec(
+        depths=tuple(net.DEPTHS),
+        widths=tuple(net.WIDTHS),
+        strides=tuple(net.STRIDES),
+        bot_muls=tuple(net.BOT_MULS),
+        group_ws=tuple(net.GROUP_WS),
+        **read_frame(net, cfg),
+    )
+
+
+def read_frame(net: CfgNode, cfg: CfgNode) -> dict[str, Any]:
+    """Return what the ANYNET and the REGNET section say alike: blocks, stem and head."""
+    return {
+        "num_classes": cfg.MODEL.NUM_CLASSES,
+        "stem_type": net.STEM_TYPE,
+        "stem_w": net.STEM_W,
+        "block_type": net.BLOCK_TYPE,
+        "se_r": net.SE_R if net.SE_ON else None,
+        "head_w": net.HEAD_W,
+        "options": LayerOptions.from_cfg(cfg),
+    }

@@ -4,11 +4,12 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import nn
+from yacs.config import CfgNode
 
 from pycls.models.blocks import MBConv
 from pycls.models.layers import LayerOptions, conv2d
 from pycls.models.networks.anynet import ConvStem
-from pycls.models.networks.staged import StagedNetwork, build_stages
+from pycls.models.networks.staged import Parts, StagedNetwork, build_stages, stage_parts
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,21 @@ class EffNetSpec:
     dropout: float = 0.0
     options: LayerOptions = field(default_factory=LayerOptions)
 
+    def build(self) -> nn.Module:
+        """Return the network."""
+        return EffNet(self)
+
+    def parts(self) -> Parts:
+        """Return what stem and stages are made of."""
+        columns = {
+            "depth": self.depths,
+            "width": self.widths,
+            "stride": self.strides,
+            "exp_ratio": self.exp_ratios,
+            "kernel": self.kernels,
+        }
+        return {"stem": {"width": self.stem_w, "stride": 2}, **stage_parts(columns)}
+
 
 class EffNet(StagedNetwork):
     """An EfficientNet; see :class:`EffNetSpec`."""
@@ -61,7 +77,7 @@ class EffNet(StagedNetwork):
             )
 
         super().__init__(
-            ConvStem(spec.stem_w, 2, spec.options),
+            ConvStem(spec.stem_w, 3, 2, 0, spec.options),
             build_stages(spec.stem_w, spec.depths, spec.widths, spec.strides, block),
             EffNetHead((spec.stem_w, *spec.widths)[-1], spec),
         )
@@ -83,3 +99,22 @@ class EffNetHead(nn.Module):
         """Map N x w_in x H x W to N x num_classes logits."""
         x = self.conv_af(self.conv_bn(self.conv(x)))
         return self.fc(self.dropout(self.avg_pool(x).flatten(1)))
+
+
+def effnet_spec(cfg: CfgNode) -> EffNetSpec:
+    """Return the architecture that the EN section describes."""
+    net = cfg.EN
+    return EffNetSpec(
+        depths=tuple(net.DEPTHS),
+        widths=tuple(net.WIDTHS),
+        exp_ratios=tuple(net.EXP_RATIOS),
+        strides=tuple(net.STRIDES),
+        kernels=tuple(net.KERNELS),
+        num_classes=cfg.MODEL.NUM_CLASSES,
+        stem_w=net.STEM_W,
+        head_w=net.HEAD_W,
+        se_r=net.SE_R,
+        drop_connect=net.DC_RATIO,
+        dropout=net.DROPOUT_RATIO,
+        options=LayerOptions.from_cfg(cfg),
+    )

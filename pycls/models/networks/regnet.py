@@ -7,8 +7,12 @@ The rule that turns the numbers into stages is in :mod:`pycls.models.widths`.
 
 from dataclasses import dataclass, field
 
+from torch import nn
+from yacs.config import CfgNode
+
 from pycls.models.layers import LayerOptions
-from pycls.models.networks.anynet import AnyNetSpec
+from pycls.models.networks.anynet import AnyNetSpec, read_frame
+from pycls.models.networks.staged import Parts
 from pycls.models.widths import regnet_layout
 
 
@@ -21,7 +25,7 @@ class RegNetSpec:
         w_0: width of the first block, a multiple of 8.
         w_a: growth of the width a block, before quantisation.
         w_m: ratio of the quantised widths of neighbouring stages, above 1.
-        group_w: channels of a group of the 3x3 convolutions; narrow stages have less.
+        group_w: channels of a group of the 3x3 convolutions; narrow stages have fewer.
         num_classes: outputs of the linear layer.
         bot_mul: bottleneck width as a multiple of the width (1 / b).
         stride: stride of each stage's first block.
@@ -67,3 +71,26 @@ class RegNetSpec:
             head_w=self.head_w,
             options=self.options,
         )
+
+    def build(self) -> nn.Module:
+        """Return the network."""
+        return self.to_anynet().build()
+
+    def parts(self) -> Parts:
+        """Return what stem and stages are made of."""
+        return self.to_anynet().parts()
+
+
+def regnet_spec(cfg: CfgNode) -> RegNetSpec:
+    """Return the architecture that the REGNET section describes."""
+    net = cfg.REGNET
+    return RegNetSpec(
+        depth=net.DEPTH,
+        w_0=net.W0,
+        w_a=net.WA,
+        w_m=net.WM,
+        group_w=net.GROUP_W,
+        bot_mul=net.BOT_MUL,
+        stride=net.STRIDE,
+        **read_frame(net, cfg),
+    )

@@ -4,9 +4,11 @@ Two forms: four stages of bottleneck blocks behind a pooled 7x7 stem for ImageNe
 stages of basic blocks behind a 3x3 stem for CIFAR.
 """
 
+from yacs.config import CfgNode
+
 from pycls.models.layers import LayerOptions
 from pycls.models.networks.anynet import AnyNetSpec
-from pycls.models.vocabulary import RESNET_DEPTHS
+from pycls.models.vocabulary import RESNET_DEPTHS, is_cifar_resnet
 
 IMAGENET_WIDTHS = (256, 512, 1024, 2048)
 CIFAR_WIDTHS = (16, 32, 64)
@@ -70,4 +72,22 @@ def cifar_resnet(depth: int, num_classes: int, options: LayerOptions | None = No
         stem_w=16,
         block_type="res_basic_block",
         options=options or LayerOptions(),
+    )
+
+
+def resnet_spec(cfg: CfgNode) -> AnyNetSpec:
+    """Return the architecture that MODEL.DEPTH and the RESNET section describe.
+
+    As in pycls, the name of TRAIN.DATASET decides between the forms for CIFAR and ImageNet.
+    """
+    depth, num_classes, options = cfg.MODEL.DEPTH, cfg.MODEL.NUM_CLASSES, LayerOptions.from_cfg(cfg)
+    if is_cifar_resnet(cfg.TRAIN.DATASET):
+        return cifar_resnet(depth, num_classes, options)
+    return imagenet_resnet(
+        depth,
+        num_classes,
+        num_groups=cfg.RESNET.NUM_GROUPS,
+        width_per_group=cfg.RESNET.WIDTH_PER_GROUP,
+        stride_1x1=cfg.RESNET.STRIDE_1X1,
+        options=options,
     )

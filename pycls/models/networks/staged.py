@@ -1,9 +1,14 @@
-"""What all convolutional networks here are: a stem, stages of blocks, a head."""
+"""Convolutional networks as all of them are here: a stem, stages of blocks, a head."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import nn
+
+# Part of a network (stem, s1, s2, ...) -> what it is made of, as attributes of
+# pycls.zoo.info.StageInfo.
+Parts = dict[str, dict[str, Any]]
 
 
 class StagedNetwork(nn.Module):
@@ -52,3 +57,9 @@ def build_stages(
             w_in = width
         stages.append(stage)
     return stages
+
+
+def stage_parts(columns: Mapping[str, Sequence[Any]]) -> Parts:
+    """Return what each stage is made of, from one value a stage of each attribute."""
+    rows = zip(*columns.values(), strict=True)
+    return {f"s{i}": dict(zip(columns, row, strict=True)) for i, row in enumerate(rows, start=1)}

@@ -4,13 +4,21 @@ Dosovitskiy et al., An Image is Worth 16x16 Words, ICLR 2021; Xiao et al., Early
 Help Transformers See Better, NeurIPS 2021.
 """
 
+import math
 from dataclasses import dataclass, field
 
 import torch
 from torch import nn
+from yacs.config import CfgNode
 
-from pycls.models.blocks import EncoderBlock
-from pycls.models.layers import LayerOptions, conv2d
+from pycls.models.blocks import EncoderBlock, Perceptron
+from pycls.models.initialize import init_norm
+from pycls.models.layers import LayerOptions, SelfAttention, conv2d
+from pycls.models.networks.staged import Parts
+
+# The kernel of all but the last convolution of a stem: pycls builds no other, whatever
+# VIT.C_STEM_KERNELS says.
+_STEM_KERNEL = 3
 
 
 @dataclass(frozen=True)
@@ -44,6 +52,19 @@ class ViTSpec:
     pooled: bool = False
     options: LayerOptions = field(default_factory=LayerOptions)
 
+    def build(self) -> nn.Module:
+        """Return the network."""
+        return ViT(self)
+
+    def parts(self) -> Parts:
+        """Return what stem, embedding and encoder are made of."""
+        encoder = {"depth": self.num_layers, "heads": self.num_heads, "mlp_dim": self.mlp_dim}
+        return {
+            "stem": {"width": self.hidden_dim, "stride": self.patch_size},
+            "embedding": {"width": self.hidden_dim},
+            "encoder": {"width": self.hidden_dim, **encoder},
+        }
+
 
 class ViT(nn.Module):
     """A vision transformer; see :class:`ViTSpec`."""
@@ -72,6 +93,40 @@ class ViT(nn.Module):
             x = torch.cat([self.class_token.expand(x.shape[0], -1, -1), x], dim=1)
         x = self.encoder(x + self.pos_embedding[:, 0])
         return self.head(x.mean(dim=1) if self.class_token is None else x[:, 0])
+
+    def init_weights(self, generator: torch.Generator) -> None:
+        """Draw all weights from a generator, in place, as pycls does.
+
+        Patches: normal with variance 1 / fan-in. Convolutional stem: uniform with bound
+        1 / sqrt(fan-in), the last one normal with variance 2 / w_out. Attention and perceptron:
+        Xavier's uniform; the output projection of attention uniform with bound 1 / sqrt(fan-in).
+        Position embedding: normal with deviation 0.02. Class token and head: zero.
+        """
+        for module in self.modules():
+            if isinstance(module, PatchStem):
+                fan_in = module.patchify.weight[0].numel()
+                nn.init.trunc_normal_(
+                    module.patchify.weight, std=math.sqrt(1.0 / fan_in), generator=generator
+                )
+                _zero(module.patchify.bias)
+            elif isinstance(module, ConvolutionalStem):
+                _init_convolutional_stem(module, generator)
+            elif isinstance(module, SelfAttention):
+                nn.init.xavier_uniform_(module.block.in_proj_weight, generator=generator)
+                module.block.in_proj_bias.zero_()
+                _uniform_by_fan_in(module.block.out_proj.weight, generator)
+                _zero(module.block.out_proj.bias)
+            elif isinstance(module, Perceptron):
+                for linear in (module.linear_1, module.linear_2):
+                    nn.init.xavier_uniform_(linear.weight, generator=generator)
+                    linear.bias.normal_(0.0, 1e-6, generator=generator)
+            elif isinstance(module, nn.BatchNorm2d | nn.LayerNorm):
+                init_norm(module)
+            elif isinstance(module, ViTHead):
+                module.head_fc.weight.zero_()
+                _zero(module.head_fc.bias)
+        self.pos_embedding.normal_(0.0, 0.02, generator=generator)
+        _zero(self.class_token)
 
 
 class PatchStem(nn.Module):
@@ -122,3 +177,43 @@ class ViTHead(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map N x w_in to N x num_classes logits."""
         return self.head_fc(x)
+
+
+def vit_spec(cfg: CfgNode) -> ViTSpec:
+    """Return the architecture that the VIT section and TRAIN.IM_SIZE describe."""
+    net = cfg.VIT
+    stem: list[tuple[int, int, int]] = []
+    if net.STEM_TYPE == "conv":
+        kernels = [_STEM_KERNEL] * (len(net.C_STEM_DIMS) - 1) + [net.C_STEM_KERNELS[-1]]
+        stem = list(zip(kernels, net.C_STEM_DIMS, net.C_STEM_STRIDES, strict=True))
+    return ViTSpec(
+        im_size=cfg.TRAIN.IM_SIZE,
+        patch_size=net.PATCH_SIZE,
+        num_layers=net.NUM_LAYERS,
+        num_heads=net.NUM_HEADS,
+        hidden_dim=net.HIDDEN_DIM,
+        mlp_dim=net.MLP_DIM,
+        num_classes=cfg.MODEL.NUM_CLASSES,
+        stem=tuple(stem),
+        pooled=net.CLASSIFIER_TYPE == "pooled",
+        options=LayerOptions.from_cfg(cfg),
+    )
+
+
+def _init_convolutional_stem(stem: ConvolutionalStem, generator: torch.Generator) -> None:
+    convolutions = [module for module in stem if isinstance(module, nn.Conv2d)]
+    for convolution in convolutions[:-1]:
+        _uniform_by_fan_in(convolution.weight, generator)
+    last = convolutions[-1]
+    last.weight.normal_(0.0, math.sqrt(2.0 / last.out_channels), generator=generator)
+    _zero(last.bias)
+
+
+def _uniform_by_fan_in(weight: torch.Tensor, generator: torch.Generator) -> None:
+    bound = 1.0 / math.sqrt(weight[0].numel())
+    weight.uniform_(-bound, bound, generator=generator)
+
+
+def _zero(parameter: torch.Tensor | None) -> None:
+    if parameter is not None:
+        parameter.zero_()

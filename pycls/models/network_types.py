@@ -1,19 +1,43 @@
-"""What the architecture keys of a configuration may say together, for each MODEL.TYPE."""
+"""The kinds of network, by MODEL.TYPE: their section, their module, what their keys may say.
+
+:data:`NETWORKS` at the end holds them. No PyTorch here: configurations are checked without it.
+"""
 
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from yacs.config import CfgNode
 
 from pycls.errors import ConfigError
 from pycls.models.scaler import scaling_factors
-from pycls.models.vocabulary import RESNET_DEPTHS, is_cifar_resnet
+from pycls.models.vocabulary import RESNET_DEPTHS, has_groups, is_cifar_resnet
 from pycls.models.widths import regnet_layout
 
 
-def check_model(cfg: CfgNode, where: str) -> None:
+@dataclass(frozen=True)
+class NetworkType:
+    """A kind of network.
+
+    Attributes:
+        section: the section of the configuration that describes it.
+        spec: "module:function" that makes an architecture of a configuration, see
+            :class:`pycls.models.builders.NetworkSpec`.
+        check: refuses what its keys cannot say together, called with a configuration (all keys
+            there, of the right types and within their ranges) and where it comes from; None:
+            nothing to check.
+        family: the name of a configuration's network in tables; None: MODEL.TYPE.
+    """
+
+    section: str
+    spec: str
+    check: Callable[[CfgNode, str], None] | None = None
+    family: Callable[[CfgNode], str] | None = None
+
+
+def check_network(cfg: CfgNode, where: str) -> None:
     """Check that the keys of MODEL.TYPE's own section describe a network.
 
     Args:
@@ -25,15 +49,14 @@ def check_model(cfg: CfgNode, where: str) -> None:
     """
     with _naming(where):
         scaling_factors(cfg.MODEL.SCALING_TYPE, cfg.MODEL.SCALING_FACTOR)
-    check = {
-        "anynet": _check_anynet,
-        "effnet": _check_effnet,
-        "regnet": _check_regnet,
-        "resnet": _check_resnet,
-        "vit": _check_vit,
-    }.get(cfg.MODEL.TYPE)
-    if check is not None:
+    if cfg.MODEL.TYPE and (check := NETWORKS[cfg.MODEL.TYPE].check) is not None:
         check(cfg, where)
+
+
+def network_family(cfg: CfgNode) -> str:
+    """Return the family's name as the constructors of :mod:`pycls.models` have it."""
+    family = NETWORKS[cfg.MODEL.TYPE].family
+    return cfg.MODEL.TYPE if family is None else family(cfg)
 
 
 @contextmanager
@@ -46,13 +69,24 @@ def _naming(where: str) -> Iterator[None]:
 
 
 def _require_one_a_stage(
-    cfg: CfgNode, section: str, keys: tuple[str, ...], where: str, *, may_be_empty: bool = False
+    cfg: CfgNode,
+    section: str,
+    keys: tuple[str, ...],
+    where: str,
+    *,
+    example: str,
+    optional_keys: tuple[str, ...] = (),
 ) -> None:
-    """Check that lists of a section are as long as its DEPTHS."""
+    """Check that a section has depths, and lists as long as them; optional ones may be empty."""
     net = cfg[section]
-    for key in keys:
+    if not net.DEPTHS:
+        raise ConfigError(
+            f"{where}: {section}.DEPTHS is []; MODEL.TYPE {cfg.MODEL.TYPE!r} needs one depth a "
+            f"stage, for example {example}"
+        )
+    for key in (*keys, *optional_keys):
         values = net[key]
-        if len(values) != len(net.DEPTHS) and (values or not may_be_empty):
+        if len(values) != len(net.DEPTHS) and (values or key in keys):
             raise ConfigError(
                 f"{where}: {section}.{key} is {values} with {len(values)} values; expected one a "
                 f"stage, as in {section}.DEPTHS {net.DEPTHS} ({len(net.DEPTHS)} stages)"
@@ -61,14 +95,11 @@ def _require_one_a_stage(
 
 def _check_anynet(cfg: CfgNode, where: str) -> None:
     net = cfg.ANYNET
-    if not net.DEPTHS:
-        raise ConfigError(
-            f"{where}: ANYNET.DEPTHS is []; MODEL.TYPE 'anynet' needs one depth a stage, for "
-            "example [1, 2, 7, 12]"
-        )
-    _require_one_a_stage(cfg, "ANYNET", ("WIDTHS", "STRIDES"), where)
-    _require_one_a_stage(cfg, "ANYNET", ("BOT_MULS", "GROUP_WS"), where, may_be_empty=True)
-    if "bottleneck" not in net.BLOCK_TYPE:
+    _require_one_a_stage(
+        cfg, "ANYNET", ("WIDTHS", "STRIDES"), where,
+        example="[1, 2, 7, 12]", optional_keys=("BOT_MULS", "GROUP_WS"),
+    )  # fmt: skip
+    if not has_groups(net.BLOCK_TYPE):
         return
     for i, width in enumerate(net.WIDTHS):
         bot_mul = net.BOT_MULS[i] if net.BOT_MULS else 1.0
@@ -117,12 +148,8 @@ def _require(where: str, form: str, key: str, value: object, only: object) -> No
 
 def _check_effnet(cfg: CfgNode, where: str) -> None:
     net = cfg.EN
-    if not net.DEPTHS:
-        raise ConfigError(
-            f"{where}: EN.DEPTHS is []; MODEL.TYPE 'effnet' needs one depth a stage, for example "
-            "[1, 2, 2, 3, 3, 4, 1]"
-        )
-    _require_one_a_stage(cfg, "EN", ("WIDTHS", "EXP_RATIOS", "STRIDES", "KERNELS"), where)
+    lists = ("WIDTHS", "EXP_RATIOS", "STRIDES", "KERNELS")
+    _require_one_a_stage(cfg, "EN", lists, where, example="[1, 2, 2, 3, 3, 4, 1]")
     if any(kernel % 2 == 0 for kernel in net.KERNELS):
         raise ConfigError(f"{where}: EN.KERNELS is {net.KERNELS}; kernel sizes must be odd")
     inputs = [net.STEM_W, *net.WIDTHS]
@@ -154,9 +181,9 @@ def _check_vit(cfg: CfgNode, where: str) -> None:
 
 def _check_vit_stem(net: CfgNode, where: str) -> None:
     stem = {key: list(net[key]) for key in ("C_STEM_KERNELS", "C_STEM_STRIDES", "C_STEM_DIMS")}
-    told = ", ".join(f"VIT.{key} {value}" for key, value in stem.items())
+    shown = ", ".join(f"VIT.{key} {value}" for key, value in stem.items())
     if not net.C_STEM_DIMS or len({len(value) for value in stem.values()}) != 1:
-        raise ConfigError(f"{where}: {told}; expected one value of each for every convolution")
+        raise ConfigError(f"{where}: {shown}; expected one value of each for every convolution")
     if math.prod(net.C_STEM_STRIDES) != net.PATCH_SIZE:
         raise ConfigError(
             f"{where}: VIT.C_STEM_STRIDES is {net.C_STEM_STRIDES}; their product must be "
@@ -177,3 +204,22 @@ def _check_vit_stem(net: CfgNode, where: str) -> None:
             "stem but the last have a kernel of 3, as in pycls",
             stacklevel=2,
         )
+
+
+NETWORKS = {
+    "anynet": NetworkType("ANYNET", "pycls.models.networks.anynet:anynet_spec", _check_anynet),
+    "effnet": NetworkType("EN", "pycls.models.networks.effnet:effnet_spec", _check_effnet),
+    "regnet": NetworkType(
+        "REGNET",
+        "pycls.models.networks.regnet:regnet_spec",
+        _check_regnet,
+        family=lambda cfg: "regnety" if cfg.REGNET.SE_ON else "regnetx",
+    ),
+    "resnet": NetworkType(
+        "RESNET",
+        "pycls.models.networks.resnet:resnet_spec",
+        _check_resnet,
+        family=lambda cfg: "resnext" if cfg.RESNET.NUM_GROUPS > 1 else "resnet",
+    ),
+    "vit": NetworkType("VIT", "pycls.models.networks.vit:vit_spec", _check_vit),
+}
