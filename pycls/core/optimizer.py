@@ -1,40 +1,32 @@
-"""The optimizer, its parameter groups and the learning-rate schedules of pycls."""
+"""The optimizer of a training and its parameter groups.
 
-import math
+:data:`pycls.core.config.rules.OPTIMIZERS` chooses by the name of OPTIM.OPTIMIZER among the
+functions at the end.
+"""
+
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import nn
 from yacs.config import CfgNode
 
-_NORMS = (nn.BatchNorm2d,)
+from pycls.core.config.rules import OPTIMIZERS
+
+Groups = list[dict[str, Any]]
+BuildOptimizer = Callable[[Groups, CfgNode, dict[str, Any]], torch.optim.Optimizer]
 
 
 def build_optimizer(model: nn.Module, cfg: CfgNode) -> torch.optim.Optimizer:
-    """Return SGD, Adam or AdamW over the network's parameter groups.
-
-    All of them update all weights in one fused kernel, on the CPU and on a GPU.
-    """
-    optim, groups = cfg.OPTIM, parameter_groups(model, cfg)
-    shared: dict[str, Any] = {
-        # In a captured graph a changing rate has to be a tensor on the device.
-        "lr": _lr_tensor(model, optim.BASE_LR) if cfg.TRAIN.CUDA_GRAPH else optim.BASE_LR,
-        "weight_decay": optim.WEIGHT_DECAY,
-        "fused": True,
-    }
-    if optim.OPTIMIZER == "sgd":
-        return torch.optim.SGD(
-            groups,
-            momentum=optim.MOMENTUM,
-            dampening=optim.DAMPENING,
-            nesterov=optim.NESTEROV,
-            **shared,
-        )
-    kind = torch.optim.Adam if optim.OPTIMIZER == "adam" else torch.optim.AdamW
-    return kind(groups, betas=(optim.BETA1, optim.BETA2), capturable=cfg.TRAIN.CUDA_GRAPH, **shared)
+    """Return the optimizer of OPTIM.OPTIMIZER over the network's parameter groups."""
+    optim = cfg.OPTIM
+    # In a captured graph a changing rate has to be a tensor on the device.
+    lr = _lr_tensor(model, optim.BASE_LR) if cfg.TRAIN.CUDA_GRAPH else optim.BASE_LR
+    build: BuildOptimizer = OPTIMIZERS.load(optim.OPTIMIZER)
+    return build(parameter_groups(model, cfg), cfg, {"lr": lr, "weight_decay": optim.WEIGHT_DECAY})
 
 
-def parameter_groups(model: nn.Module, cfg: CfgNode) -> list[dict[str, Any]]:
+def parameter_groups(model: nn.Module, cfg: CfgNode) -> Groups:
     """Return the weight-decay groups in pycls's order: bn, ln, bias, rest; empty ones left out.
 
     Groups go by the kind of layer a parameter belongs to, not by its name.
@@ -49,7 +41,7 @@ def parameter_groups(model: nn.Module, cfg: CfgNode) -> list[dict[str, Any]]:
     groups: dict[str, list[nn.Parameter]] = {name: [] for name in decays}
     for module in model.modules():
         for name, parameter in module.named_parameters(recurse=False):
-            if isinstance(module, _NORMS):
+            if isinstance(module, nn.BatchNorm2d):
                 groups["bn"].append(parameter)
             elif isinstance(module, nn.LayerNorm):
                 groups["ln"].append(parameter)
@@ -66,20 +58,6 @@ def parameter_groups(model: nn.Module, cfg: CfgNode) -> list[dict[str, Any]]:
     ]
 
 
-def lr_at(optim: CfgNode, epoch: float) -> float:
-    """Return the learning rate at a fractional epoch (iteration i of n: epoch + i / n).
-
-    Args:
-        optim: the OPTIM section.
-        epoch: 0 to MAX_EPOCH.
-    """
-    lr = optim.BASE_LR * _decay(optim, epoch)
-    if epoch < optim.WARMUP_EPOCHS:
-        alpha = epoch / optim.WARMUP_EPOCHS
-        lr *= optim.WARMUP_FACTOR * (1.0 - alpha) + alpha
-    return lr
-
-
 def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
     """Set the learning rate of every parameter group."""
     for group in optimizer.param_groups:
@@ -93,15 +71,37 @@ def _lr_tensor(model: nn.Module, lr: float) -> torch.Tensor:
     return torch.tensor(lr, device=next(model.parameters()).device)
 
 
-def _decay(optim: CfgNode, epoch: float) -> float:
-    progress = epoch / optim.MAX_EPOCH
-    if optim.LR_POLICY == "steps":
-        reached = sum(step <= epoch for step in optim.STEPS)
-        return optim.LR_MULT ** (reached - 1)
-    if optim.LR_POLICY == "exp":
-        return optim.MIN_LR**progress
-    if optim.LR_POLICY == "cos":
-        factor = 0.5 * (1.0 + math.cos(math.pi * progress))
-    else:
-        factor = 1.0 - progress
-    return (1.0 - optim.MIN_LR) * factor + optim.MIN_LR
+# Each updates all weights in one fused kernel, on the CPU and on a GPU.
+def sgd(groups: Groups, cfg: CfgNode, shared: dict[str, Any]) -> torch.optim.Optimizer:
+    """Return SGD with momentum.
+
+    Args:
+        groups: of :func:`parameter_groups`.
+        cfg: the configuration.
+        shared: the learning rate `lr`, perhaps a tensor, and `weight_decay`, for groups without
+            their own.
+    """
+    optim = cfg.OPTIM
+    return torch.optim.SGD(
+        groups,
+        momentum=optim.MOMENTUM,
+        dampening=optim.DAMPENING,
+        nesterov=optim.NESTEROV,
+        fused=True,
+        **shared,
+    )
+
+
+def adam(groups: Groups, cfg: CfgNode, shared: dict[str, Any]) -> torch.optim.Optimizer:
+    """Return Adam; arguments as :func:`sgd`."""
+    return torch.optim.Adam(groups, **_adam_options(cfg), **shared)
+
+
+def adamw(groups: Groups, cfg: CfgNode, shared: dict[str, Any]) -> torch.optim.Optimizer:
+    """Return AdamW; arguments as :func:`sgd`."""
+    return torch.optim.AdamW(groups, **_adam_options(cfg), **shared)
+
+
+def _adam_options(cfg: CfgNode) -> dict[str, Any]:
+    betas = (cfg.OPTIM.BETA1, cfg.OPTIM.BETA2)
+    return {"betas": betas, "capturable": cfg.TRAIN.CUDA_GRAPH, "fused": True}

@@ -21,7 +21,6 @@ from pycls.core.config.trainable import check_trainable
 from pycls.core.env import describe_environment, run_settings
 from pycls.core.loaders import build_loader
 from pycls.core.meters import Meter, Spent
-from pycls.core.optimizer import lr_at
 from pycls.core.precise_bn import update_bn_stats
 from pycls.core.processes.group import any_over, buffers_from_main, is_peer_lost, wait_for_all
 from pycls.core.processes.world import ONE_PROCESS, World
@@ -31,6 +30,7 @@ from pycls.core.runs.lease import run_lease
 from pycls.core.runs.log import RunLog
 from pycls.core.runs.paths import checkpoint_dir
 from pycls.core.runs.record import failures_of, read_record, utc_now, write_record
+from pycls.core.schedules import lr_at
 from pycls.core.tester import evaluate
 from pycls.core.training_run import TrainingRun
 from pycls.core.weights import checkpoint, resume_point

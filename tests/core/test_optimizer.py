@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from pycls.core.config import load_cfg
-from pycls.core.optimizer import build_optimizer, lr_at, parameter_groups, set_lr
+from pycls.core.optimizer import build_optimizer, parameter_groups, set_lr
+from pycls.core.schedules import lr_at
 from pycls.models.builders import build_meta_model, build_model
 
 ROOT = Path(__file__).parents[2]

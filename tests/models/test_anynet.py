@@ -5,7 +5,11 @@ import torch
 
 from pycls.core.config import load_cfg
 from pycls.errors import ConfigError
+from pycls.models.blocks import BLOCKS
 from pycls.models.builders import build_model
+from pycls.models.counting import complexity
+from pycls.models.vocabulary import BLOCK_TYPES, has_groups
+from pycls.spaces import AnyNetX
 
 
 def small_cfg(*overrides):
@@ -68,3 +72,29 @@ def test_groups_are_made_as_pycls_makes_them():
     cfg = small_cfg("ANYNET.WIDTHS", [16, 48], "ANYNET.GROUP_WS", [8, 16])
     assert build_model(cfg).s2.b1.f.b.groups == 1
     assert build_model(small_cfg()).s2.b1.f.b.groups == 2
+
+
+def test_what_is_known_of_blocks_without_pytorch_is_true():
+    assert tuple(BLOCKS) == BLOCK_TYPES
+    for name, block in BLOCKS.items():
+        assert has_groups(name) == block.has_groups
+
+
+def test_a_block_of_ones_own_is_built_and_counted_everywhere(monkeypatch):
+    class Plain(BLOCKS["vanilla_block"]):
+        """The vanilla block, under a name that has no rule for arrays."""
+
+    monkeypatch.setitem(BLOCKS, "plain_block", Plain)
+    spaces = {
+        name: AnyNetX(block_type=name, width=(8, 32), depth=(1, 3), resolution=16)
+        for name in ("plain_block", "vanilla_block")
+    }
+    own, known = (space.sample(4, seed=2) for space in spaces.values())
+    for name in ("depths", "widths", "flops", "params", "acts"):
+        assert (getattr(own, name) == getattr(known, name)).all()
+    cfg = load_cfg(
+        None, [*next(iter(own)).overrides(), "MODEL.NUM_CLASSES", 1000, "TRAIN.IM_SIZE", 16]
+    )
+    assert complexity(cfg)["flops"] == own.flops[0]
+    with pytest.raises(ConfigError, match="'plain_block'"):
+        load_cfg(None, ["ANYNET.BLOCK_TYPE", "no_block"])

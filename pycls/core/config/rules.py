@@ -1,4 +1,4 @@
-"""What a configuration may say: choices, ranges and combinations of values."""
+"""Checks what a configuration says: choices, ranges and combinations of values."""
 
 import re
 from collections.abc import Callable
@@ -6,9 +6,21 @@ from typing import Any
 
 from yacs.config import CfgNode
 
+from pycls.core.schedules import SCHEDULES
 from pycls.errors import ConfigError
 from pycls.models.network_types import NETWORKS, check_network
 from pycls.models.vocabulary import ACTIVATIONS, BLOCK_TYPES, STEM_TYPES, block_types
+from pycls.registry import Registry
+
+OPTIMIZERS = Registry(
+    "optimizer",
+    {
+        # OPTIM.OPTIMIZER -> a function as those in pycls.core.optimizer.
+        "sgd": "pycls.core.optimizer:sgd",
+        "adam": "pycls.core.optimizer:adam",
+        "adamw": "pycls.core.optimizer:adamw",
+    },
+)
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "MODEL.TYPE": ("", *NETWORKS),
@@ -19,8 +31,8 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "REGNET.STEM_TYPE": STEM_TYPES,
     "REGNET.BLOCK_TYPE": BLOCK_TYPES,
     "RESNET.TRANS_FUN": ("basic_transform", "bottleneck_transform"),
-    "OPTIM.OPTIMIZER": ("sgd", "adam", "adamw"),
-    "OPTIM.LR_POLICY": ("cos", "exp", "lin", "steps"),
+    "OPTIM.OPTIMIZER": tuple(OPTIMIZERS),
+    "OPTIM.LR_POLICY": tuple(SCHEDULES),
     "TRAIN.SPLIT": ("train", "val", "test"),
     "TEST.SPLIT": ("train", "val", "test"),
     "LOG_DEST": ("stdout", "file"),
