@@ -1,1 +1,1 @@
-"""One run: training, testing and timing a network under one configuration."""
+"""Trains, tests and times one network under one configuration."""

@@ -1,4 +1,4 @@
-"""What the C library does with memory that was freed, which decides how fast the CPU trains.
+"""Sets what the C library does with freed memory, which decides how fast the CPU trains.
 
 A training step allocates the same activations as the step before. glibc gives large blocks,
 and the free end of its heap, back to the system at once, which then has to clear every page of

@@ -1,4 +1,4 @@
-"""What an iteration takes: of a run that is about to start, and of a network on its own."""
+"""Measures iterations: of a run that is about to start, and of a network by itself."""
 
 import gc
 import itertools

@@ -1,4 +1,4 @@
-"""What the command lines of the tools share."""
+"""Parses the arguments that the command lines of the tools share."""
 
 import argparse
 
@@ -20,7 +20,7 @@ def load_tool_cfg(description: str) -> CfgNode:
 
 
 def add_cfg_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add ``--cfg FILE`` and, as the last words, ``[KEY VALUE ...]`` (`overrides`)."""
+    """Add ``--cfg FILE`` and, after all else, ``[KEY VALUE ...]`` (`overrides`)."""
     parser.add_argument("--cfg", required=True, metavar="FILE", help="configuration (YAML)")
     parser.add_argument(
         "overrides",

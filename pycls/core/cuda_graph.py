@@ -1,4 +1,4 @@
-"""A training step captured once as a CUDA graph and replayed: no launch cost a kernel.
+"""Captures a training step once as a CUDA graph and replays it: no launch cost a kernel.
 
 Worth it where kernels are short: small images, narrow networks. The shapes of a run's
 batches never change, which is what a graph needs.

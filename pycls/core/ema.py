@@ -1,4 +1,4 @@
-"""An exponential moving average of a network's weights, tested beside the network."""
+"""Keeps an exponential moving average of a network's weights, tested beside the network."""
 
 import copy
 

@@ -1,4 +1,4 @@
-"""The process a run lives in: device, threads, versions, commit."""
+"""Sets up and describes the process that a run lives in: device, threads, versions."""
 
 import platform
 import socket
@@ -82,7 +82,7 @@ def move_model(model: nn.Module, device: torch.device, memory_format: str) -> nn
 
     Args:
         model: the network.
-        device: where it shall be.
+        device: where it goes.
         memory_format: "channels_last" or "contiguous".
     """
     return model.to(device=device, memory_format=MEMORY_FORMATS[memory_format])  # type: ignore[call-overload]

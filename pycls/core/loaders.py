@@ -1,4 +1,4 @@
-"""From a configuration to the batches of one side of its data."""
+"""Opens one side of the data of a configuration and returns its batches."""
 
 from pathlib import Path
 
@@ -31,7 +31,7 @@ def build_loader(
     Args:
         cfg: the configuration.
         side: "TRAIN" or "TEST", the section that names data set, split and batch size.
-        device: where batches shall be.
+        device: where the batches go.
         rank: number of this process, from 0.
         world_size: number of processes that share every batch.
         evaluate: the training side as in testing: stored order, centre crop, no augmentation,

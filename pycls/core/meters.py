@@ -1,4 +1,4 @@
-"""Errors and times over an epoch, in the fields of pycls's log records.
+"""Adds up errors and times over an epoch, in the fields of pycls's log records.
 
 Sums stay on the device; a value crosses to the host only when a record is written.
 """

@@ -1,4 +1,4 @@
-"""Soft labels and mixed images: label smoothing, mixup, cutmix."""
+"""Mixes images and softens labels: label smoothing, mixup, cutmix."""
 
 from dataclasses import dataclass
 
@@ -35,7 +35,7 @@ class Mixing:
 
     Attributes:
         share: lambda, the share of an image that is its own (of its area in cutmix).
-        permutation: N, whom each image is mixed with.
+        permutation: N, the image that each image is mixed with.
         box: rows and columns (top, bottom, left, right) that cutmix takes from the other
             image; None: mixup.
     """

@@ -1,4 +1,4 @@
-"""The optimizer of a training and its parameter groups.
+"""Builds the optimizer of a training, over its parameter groups.
 
 :data:`pycls.core.config.rules.OPTIMIZERS` chooses by the name of OPTIM.OPTIMIZER among the
 functions at the end.

@@ -1,4 +1,4 @@
-"""Batch-norm statistics over many batches, instead of a running average."""
+"""Computes batch-norm statistics over many batches, instead of a running average."""
 
 from collections.abc import Iterable
 from itertools import islice
@@ -49,7 +49,7 @@ def update_bn_stats(
                     mean += batch_mean
                     variance += batch_variance
     finally:
-        # The counters too: doing this twice, after an interruption, shall leave no trace.
+        # The counters too: doing this twice, after an interruption, must leave no trace.
         for norm, momentum, counter in zip(norms, momenta, counters, strict=True):
             norm.momentum = momentum
             _running(norm)[2].copy_(counter)

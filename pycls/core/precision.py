@@ -1,4 +1,4 @@
-"""Mixed precision: which type the network computes in, and the scaling that fp16 needs."""
+"""Applies mixed precision: the type the network computes in, and the scaling for fp16."""
 
 from collections.abc import Iterable
 from typing import Any

@@ -1,4 +1,4 @@
-"""The learning rate over a training (no PyTorch here)."""
+"""Computes the learning rate over a training (no PyTorch here)."""
 
 import math
 from collections.abc import Callable

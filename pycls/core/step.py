@@ -1,4 +1,4 @@
-"""One training step: forward, loss, backward, update. The only place that has them."""
+"""Performs one training step: forward, loss, backward, update. Nothing else has them."""
 
 import contextlib
 from typing import NamedTuple

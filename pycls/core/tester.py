@@ -1,4 +1,4 @@
-"""Testing a network: one pass over the test side."""
+"""Tests a network: one pass over the test side."""
 
 import math
 from typing import Any
@@ -18,15 +18,8 @@ from pycls.errors import ConfigError
 from pycls.models.builders import build_model
 
 _TEST_FIELDS = (
-    "epoch",
-    "iter",
-    "time_avg",
-    "time_diff",
-    "time_epoch",
-    "top1_err",
-    "top5_err",
-    "mem",
-)
+    "epoch", "iter", "time_avg", "time_diff", "time_epoch", "top1_err", "top5_err", "mem",
+)  # fmt: skip
 
 
 def test_model(cfg: CfgNode) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""Training one network: the run that a study consists of.
+"""Trains one network: the run that a study consists of.
 
 A run is a function of its configuration, its data and the code. Initial weights, order,
 augmentation, mixing and random layers derive from RNG_SEED, the epoch, the iteration and the

@@ -1,4 +1,4 @@
-"""Training in as many processes as a configuration asks for (no PyTorch until it begins)."""
+"""Trains in as many processes as a configuration asks for (no PyTorch until it begins)."""
 
 import os
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""One training: its data, its network, what trains it, and how far it has come."""
+"""Holds one training: data, network, what trains it, and how far it has come."""
 
 import math
 import time

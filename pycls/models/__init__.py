@@ -1,4 +1,4 @@
-"""Networks and their complexity.
+"""Builds networks and counts their complexity.
 
 ``build_model(cfg)`` returns an initialised network, ``complexity(cfg)`` its flops, parameters
 and activations; ``regnetx("400MF")``, ``anynet(depths=..., widths=...)`` and their like build

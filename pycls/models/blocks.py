@@ -1,4 +1,4 @@
-"""The blocks that stages are made of: plain, residual, inverted.
+"""Defines the blocks that stages are made of: plain, residual, inverted.
 
 Attribute names are the state-dict names of pycls and so the contract of its checkpoints;
 their order is the order of the keys. :data:`BLOCKS` holds the blocks of an AnyNet by name.

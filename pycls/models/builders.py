@@ -1,4 +1,4 @@
-"""The network that a configuration describes: its architecture, and the module built from it."""
+"""Builds the network that a configuration describes."""
 
 from typing import Protocol
 

@@ -1,4 +1,4 @@
-"""Complexity of a network by walking the real module on the meta device.
+"""Counts the complexity of a network by walking the real module on the meta device.
 
 The rules are pycls's: flops are multiply-adds; a convolution costs
 k * k * w_in * w_out * h * w / groups (and w_out * h * w with a bias), a linear layer
@@ -50,17 +50,9 @@ def count_block(
     group_w: int,
     se_r: float | None,
 ) -> tuple[int, int, int]:
-    """Return (flops, params, acts) of one block of an AnyNet.
+    """Return (flops, params, acts) of one block of an AnyNet, on `side` x `side` pixels.
 
-    Args:
-        block_type: see :data:`pycls.models.blocks.BLOCKS`.
-        w_in: input channels.
-        w_out: output channels.
-        stride: of the block.
-        side: height and width of its input, in pixels.
-        bot_mul: see :class:`pycls.models.blocks.BlockOptions`, as for the arguments after it.
-        group_w: channels of a group.
-        se_r: squeeze-excitation ratio.
+    The other arguments are those of :class:`pycls.models.blocks.Block` and its options.
     """
     with torch.device("meta"):
         block = find_block(block_type)(w_in, w_out, stride, BlockOptions(bot_mul, group_w, se_r))

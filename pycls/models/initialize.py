@@ -1,4 +1,4 @@
-"""Initial weights, drawn from a generator of their own."""
+"""Draws initial weights, from a generator of their own."""
 
 import math
 

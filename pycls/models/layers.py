@@ -1,4 +1,4 @@
-"""The layers that all networks are made of."""
+"""Defines the layers that all networks are made of."""
 
 from dataclasses import dataclass
 

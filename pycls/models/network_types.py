@@ -1,4 +1,4 @@
-"""The kinds of network, by MODEL.TYPE: their section, their module, what their keys may say.
+"""Lists the kinds of network: their section, their module, what their keys may say.
 
 :data:`NETWORKS` at the end holds them. No PyTorch here: configurations are checked without it.
 """

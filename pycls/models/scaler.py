@@ -1,4 +1,4 @@
-"""Compound scaling: a larger or smaller network of the same kind.
+"""Makes a larger or smaller network of the same kind, by compound scaling.
 
 Dollár, Singh and Girshick, Fast and Accurate Model Scaling, CVPR 2021. Depth d, width w and
 resolution r are scaled so that d * w^2 * r^2 is the wanted factor of flops; group width g

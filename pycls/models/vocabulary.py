@@ -1,4 +1,4 @@
-"""The names that configurations, networks and design spaces share (no PyTorch here)."""
+"""Holds the names that configurations, networks and design spaces share (no PyTorch)."""
 
 from pycls.registry import Registry, import_object
 

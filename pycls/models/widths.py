@@ -1,4 +1,4 @@
-"""The arithmetic of widths and groups that RegNets, scaling and sweeps share (no PyTorch)."""
+"""Computes widths and groups for RegNets, scaling and sweeps (no PyTorch here)."""
 
 import math
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""The models of the zoo: their names, configurations and published weights."""
+"""Lists the models of the zoo: their names, configurations and published weights."""
 
 import difflib
 import os

@@ -1,4 +1,4 @@
-"""Networks by name or by plain arguments, for notebooks and scripts.
+"""Builds networks by name or by plain arguments, for notebooks and scripts.
 
 Each call is complete in itself: no global configuration is read or changed, and networks of
 different configurations live beside each other.
@@ -7,7 +7,7 @@ different configurations live beside each other.
 import logging
 import os
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from torch import nn
 from yacs.config import CfgNode
@@ -66,41 +66,32 @@ def zoo_model(name: str, pretrained: Pretrained = False, cfg_list: Sequence[Any]
     return model
 
 
-def regnetx(name: str, pretrained: Pretrained = False, cfg_list: Sequence[Any] = ()) -> nn.Module:
-    """Return a RegNetX ("200MF" to "32GF"); arguments as :func:`zoo_model`."""
-    return zoo_model(find_model(name, "regnetx").name, pretrained, cfg_list)
+class _Constructor(Protocol):
+    def __call__(
+        self, name: str | int, pretrained: Pretrained = False, cfg_list: Sequence[Any] = ()
+    ) -> nn.Module: ...
 
 
-def regnety(name: str, pretrained: Pretrained = False, cfg_list: Sequence[Any] = ()) -> nn.Module:
-    """Return a RegNetY ("200MF" to "32GF"); arguments as :func:`zoo_model`."""
-    return zoo_model(find_model(name, "regnety").name, pretrained, cfg_list)
+def _constructor(family: str, what: str) -> _Constructor:
+    """Return the function that builds the networks of a family of the zoo."""
+
+    def build(
+        name: str | int, pretrained: Pretrained = False, cfg_list: Sequence[Any] = ()
+    ) -> nn.Module:
+        return zoo_model(find_model(str(name), family).name, pretrained, cfg_list)
+
+    build.__name__ = build.__qualname__ = family
+    build.__doc__ = f"Return {what}; arguments as :func:`zoo_model`."
+    return build
 
 
-def resnet(
-    name: str | int, pretrained: Pretrained = False, cfg_list: Sequence[Any] = ()
-) -> nn.Module:
-    """Return a ResNet ("50", "101" or "152"); arguments as :func:`zoo_model`."""
-    return zoo_model(find_model(str(name), "resnet").name, pretrained, cfg_list)
-
-
-def resnext(
-    name: str | int, pretrained: Pretrained = False, cfg_list: Sequence[Any] = ()
-) -> nn.Module:
-    """Return a ResNeXt of 32 groups ("50", "101" or "152"); arguments as :func:`zoo_model`."""
-    return zoo_model(find_model(str(name), "resnext").name, pretrained, cfg_list)
-
-
-def effnet(name: str, pretrained: Pretrained = False, cfg_list: Sequence[Any] = ()) -> nn.Module:
-    """Return an EfficientNet ("B0" to "B5"); arguments as :func:`zoo_model`."""
-    return zoo_model(find_model(name, "effnet").name, pretrained, cfg_list)
-
-
-def vit(name: str, pretrained: Pretrained = False, cfg_list: Sequence[Any] = ()) -> nn.Module:
-    """Return a vision transformer ("Ti16", "S16", "B16", "B32" or "L16").
-
-    Arguments as :func:`zoo_model`. pycls publishes no weights of these.
-    """
-    return zoo_model(find_model(name, "vit").name, pretrained, cfg_list)
+regnetx = _constructor("regnetx", 'a RegNetX ("200MF" to "32GF")')
+regnety = _constructor("regnety", 'a RegNetY ("200MF" to "32GF")')
+resnet = _constructor("resnet", 'a ResNet ("50", "101" or "152")')
+resnext = _constructor("resnext", 'a ResNeXt of 32 groups ("50", "101" or "152")')
+effnet = _constructor("effnet", 'an EfficientNet ("B0" to "B5")')
+# pycls publishes no weights of these.
+vit = _constructor("vit", 'a vision transformer ("Ti16", "S16", "B16", "B32" or "L16")')
 
 
 def anynet(

@@ -1,4 +1,4 @@
-"""Networks for other tools: ONNX, torch.export, state dicts of torchvision and timm.
+"""Exports networks to other tools: ONNX, torch.export, torchvision and timm.
 
 What is written computes the logits of a network in evaluation mode, on N x 3 x H x W images
 (RGB, scaled and normalised as in its training). Each file is read back and compared with the

@@ -1,4 +1,4 @@
-"""The same network in another library: torchvision's or timm's RegNet or ResNet.
+"""Finds the same network in another library: torchvision's or timm's RegNet or ResNet.
 
 torchvision's own constructors (`regnet_x_400mf` and others) round some widths differently
 from pycls, so a counterpart is built from its stages, never looked up by name.
@@ -113,26 +113,6 @@ def find_counterpart(spec: Spec, library: str) -> Counterpart:
     if library == "timm" and isinstance(spec, RegNetSpec):
         return _timm_regnet(spec)
     return _torchvision_regnet(net)
-
-
-def build_torchvision(spec: Spec) -> nn.Module:
-    """Return torchvision's network that equals one of ours, with weights of its own.
-
-    Raises:
-        ConfigError: torchvision has no such network.
-        PyclsError: torchvision is not installed.
-    """
-    return find_counterpart(spec, "torchvision").build()
-
-
-def build_timm(spec: Spec) -> nn.Module:
-    """Return timm's network that equals one of ours, with weights of its own.
-
-    Raises:
-        ConfigError: timm has no such network.
-        PyclsError: timm is not installed.
-    """
-    return find_counterpart(spec, "timm").build()
 
 
 def import_library(library: str) -> None:

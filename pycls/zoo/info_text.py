@@ -1,4 +1,4 @@
-"""Networks' information as text tables for people and as CSV for programs."""
+"""Writes networks' information as text tables for people and as CSV for programs."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""The names of weights in other libraries: torchvision's and timm's RegNet and ResNet.
+"""Renames weights for other libraries: torchvision's and timm's RegNet and ResNet.
 
 Names only: a tensor keeps its content under another key. All three write a convolution, a
 normalisation and a linear layer with the same shapes, so nothing else is needed to move
@@ -37,73 +37,62 @@ class _Names:
     inside: dict[str, str]
 
 
-def _same(*names: str) -> dict[str, str]:
-    return {name: name for name in names}
-
-
-_BOTTLENECK = ("f.a", "f.a_bn", "f.b", "f.b_bn", "f.c", "f.c_bn")
 _SQUEEZE = ("f.se.f_ex.0", "f.se.f_ex.2")
 
+
+def _outside(stem: str, stem_bn: str, head: str) -> dict[str, str]:
+    return {"stem.conv": stem, "stem.bn": stem_bn, "head.fc": head}
+
+
+def _inside(
+    proj: str, bn: str, conv: str, conv_bn: str, squeeze: tuple[str, ...] = ()
+) -> dict[str, str]:
+    """Return the names in a bottleneck, whose convolutions are numbered and have a letter."""
+    names = {"proj": proj, "bn": bn, **dict(zip(_SQUEEZE, squeeze, strict=False))}
+    for number, letter in enumerate("abc", start=1):
+        names[f"f.{letter}"] = conv.format(number=number, letter=letter)
+        names[f"f.{letter}_bn"] = conv_bn.format(number=number, letter=letter)
+    return names
+
+
+_OURS_OUTSIDE = _outside("stem.conv", "stem.bn", "head.fc")
 _OURS = {
     family: _Names(
-        outside=_same("stem.conv", "stem.bn", "head.fc"),
+        outside=_OURS_OUTSIDE,
         block="s{stage}.b{block}",
         first_block=1,
-        inside=_same("proj", "bn", *_BOTTLENECK, *squeeze),
+        inside=_inside("proj", "bn", "f.{letter}", "f.{letter}_bn", squeeze),
     )
     for family, squeeze in (("regnet", _SQUEEZE), ("resnet", ()))
 }
 
 _RESNET = _Names(
-    outside={"stem.conv": "conv1", "stem.bn": "bn1", "head.fc": "fc"},
+    outside=_outside("conv1", "bn1", "fc"),
     block="layer{stage}.{block}",
     first_block=0,
-    inside={
-        "proj": "downsample.0",
-        "bn": "downsample.1",
-        "f.a": "conv1",
-        "f.a_bn": "bn1",
-        "f.b": "conv2",
-        "f.b_bn": "bn2",
-        "f.c": "conv3",
-        "f.c_bn": "bn3",
-    },
+    inside=_inside("downsample.0", "downsample.1", "conv{number}", "bn{number}"),
 )
 
 _THEIRS = {
     ("torchvision", "regnet"): _Names(
-        outside={"stem.conv": "stem.0", "stem.bn": "stem.1", "head.fc": "fc"},
+        outside=_outside("stem.0", "stem.1", "fc"),
         block="trunk_output.block{stage}.block{stage}-{block}",
         first_block=0,
-        inside={
-            "proj": "proj.0",
-            "bn": "proj.1",
-            "f.a": "f.a.0",
-            "f.a_bn": "f.a.1",
-            "f.b": "f.b.0",
-            "f.b_bn": "f.b.1",
-            "f.se.f_ex.0": "f.se.fc1",
-            "f.se.f_ex.2": "f.se.fc2",
-            "f.c": "f.c.0",
-            "f.c_bn": "f.c.1",
-        },
+        inside=_inside(
+            "proj.0", "proj.1", "f.{letter}.0", "f.{letter}.1", ("f.se.fc1", "f.se.fc2")
+        ),
     ),
     ("timm", "regnet"): _Names(
-        outside=_same("stem.conv", "stem.bn", "head.fc"),
+        outside=_OURS_OUTSIDE,
         block="s{stage}.b{block}",
         first_block=1,
-        inside={
-            "proj": "downsample.conv",
-            "bn": "downsample.bn",
-            "f.a": "conv1.conv",
-            "f.a_bn": "conv1.bn",
-            "f.b": "conv2.conv",
-            "f.b_bn": "conv2.bn",
-            "f.se.f_ex.0": "se.fc1",
-            "f.se.f_ex.2": "se.fc2",
-            "f.c": "conv3.conv",
-            "f.c_bn": "conv3.bn",
-        },
+        inside=_inside(
+            "downsample.conv",
+            "downsample.bn",
+            "conv{number}.conv",
+            "conv{number}.bn",
+            ("se.fc1", "se.fc2"),
+        ),
     ),
     ("torchvision", "resnet"): _RESNET,
     ("timm", "resnet"): _RESNET,

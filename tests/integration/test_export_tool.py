@@ -7,7 +7,7 @@ import torch
 
 from pycls.core.config import load_cfg
 from pycls.models.builders import build_model, network_spec
-from pycls.zoo.export_counterparts import build_torchvision
+from pycls.zoo.export_counterparts import find_counterpart
 
 ROOT = Path(__file__).resolve().parents[2]
 CFG = ROOT / "configs" / "embedded" / "digits_anynet.yaml"
@@ -94,7 +94,7 @@ def test_torchvision(export_here, checkpoint, tmp_path):
     assert process.returncode == 0, process.stderr
     assert "largest relative difference" in process.stdout
     assert "from torchvision.models.regnet import RegNet, BlockParams" in process.stdout
-    theirs = build_torchvision(network_spec(load_cfg(CFG, REGNET)))
+    theirs = find_counterpart(network_spec(load_cfg(CFG, REGNET)), "torchvision").build()
     theirs.load_state_dict(torch.load(tmp_path / "net"), strict=True)
 
 

@@ -14,13 +14,8 @@ from pycls.errors import CheckpointError, ConfigError
 from pycls.models.builders import build_model, network_spec
 from pycls.models.networks.anynet import AnyNet, AnyNetSpec
 from pycls.models.networks.regnet import RegNetSpec
-from pycls.zoo.export_counterparts import (
-    build_timm,
-    build_torchvision,
-    find_counterpart,
-    import_library,
-)
-from pycls.zoo.key_names import from_other, to_other
+from pycls.zoo.export_counterparts import find_counterpart, import_library
+from pycls.zoo.key_names import LIBRARIES, from_other, to_other
 
 pytestmark = pytest.mark.slow
 
@@ -33,12 +28,7 @@ NETWORKS = {
     "resnet/R-50-1x64d_dds_8gpu.yaml": "resnet50",
     "resnext/X-50-32x4d_dds_8gpu.yaml": "resnext50_32x4d",
 }
-BUILDERS = {"torchvision": build_torchvision, "timm": build_timm}
 SPEC = {"depths": (1, 1), "widths": (16, 32), "strides": (2, 2), "num_classes": 5}
-
-
-def spec_of(cfg):
-    return network_spec(cfg)
 
 
 def images(count=2, im_size=64):
@@ -59,14 +49,14 @@ def assert_equal_networks(ours, theirs, im_size=64):
         assert ours_sum.item() == pytest.approx(theirs_sum.item(), rel=1e-4)
 
 
-@pytest.mark.parametrize("library", BUILDERS)
+@pytest.mark.parametrize("library", LIBRARIES)
 @pytest.mark.parametrize("file", NETWORKS)
 def test_there_and_back(file, library):
     cfg = load_cfg(CONFIGS / file, ["MODEL.NUM_CLASSES", 10])
-    spec = spec_of(cfg)
+    spec = network_spec(cfg)
     family = find_counterpart(spec, library).family
     ours = randomise(build_model(cfg))
-    theirs = BUILDERS[library](spec)
+    theirs = find_counterpart(spec, library).build()
     theirs.load_state_dict(to_other(ours.state_dict(), library, family), strict=True)
     assert_equal_networks(ours, theirs)
 
@@ -127,7 +117,7 @@ def regnets_of_timm(draw):
 @given(regnets())
 def test_any_regnet_in_torchvision(spec):
     ours = randomise(AnyNet(spec.to_anynet()))
-    theirs = build_torchvision(spec)
+    theirs = find_counterpart(spec, "torchvision").build()
     theirs.load_state_dict(to_other(ours.state_dict(), "torchvision", "regnet"), strict=True)
     assert_equal_networks(ours, theirs, im_size=16)
 
@@ -136,7 +126,7 @@ def test_any_regnet_in_torchvision(spec):
 @given(regnets_of_timm())
 def test_any_regnet_of_four_stages_in_timm(spec):
     ours = randomise(AnyNet(spec.to_anynet()))
-    theirs = build_timm(spec)
+    theirs = find_counterpart(spec, "timm").build()
     theirs.load_state_dict(to_other(ours.state_dict(), "timm", "regnet"), strict=True)
     assert_equal_networks(ours, theirs, im_size=32)
 
@@ -154,11 +144,11 @@ def test_regnets_that_timm_cannot_describe():
         find_counterpart(other, "torchvision")
 
 
-@pytest.mark.parametrize("library", BUILDERS)
+@pytest.mark.parametrize("library", LIBRARIES)
 @pytest.mark.parametrize("file", list(NETWORKS)[2:4])
 def test_the_code_that_is_shown_builds_the_network(file, library):
     cfg = load_cfg(CONFIGS / file, ["BN.EPS", 1e-3, "BN.MOM", 0.2, "MODEL.NUM_CLASSES", 3])
-    counterpart = find_counterpart(spec_of(cfg), library)
+    counterpart = find_counterpart(network_spec(cfg), library)
     import_library(library)
     names = {}
     exec(counterpart.code(), names)
@@ -188,7 +178,7 @@ def test_the_code_that_is_shown_builds_the_network(file, library):
         ),
     ],
 )  # fmt: skip
-@pytest.mark.parametrize("library", BUILDERS)
+@pytest.mark.parametrize("library", LIBRARIES)
 def test_networks_without_a_counterpart(changes, reason, library):
     with pytest.raises(ConfigError, match=rf"{library} has no counterpart.*{reason}.*supported"):
         find_counterpart(AnyNetSpec(**{**SPEC, **changes}), library)

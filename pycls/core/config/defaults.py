@@ -1,4 +1,4 @@
-"""Every configuration key with its default value.
+"""Holds every configuration key with its default value.
 
 The keys, types and defaults are pycls's (read at 5719de6), so that its YAML files load
 unchanged. What this project adds stands in the sections at the end.
@@ -227,37 +227,23 @@ def default_cfg() -> Node:
 
 # Keys of older pycls versions that have no effect any more.
 DEPRECATED_KEYS = frozenset(
-    {
-        "MEM",
-        "MEM.RELU_INPLACE",
-        "OPTIM.GAMMA",
-        "PREC_TIME.BATCH_SIZE",
-        "PREC_TIME.ENABLED",
-        "PORT",
-        "TRAIN.EVAL_PERIOD",
-        "TRAIN.CHECKPOINT_PERIOD",
-        "LAUNCH.SCRIPT",
-    }
-)
+    (
+        "MEM", "MEM.RELU_INPLACE", "OPTIM.GAMMA", "PREC_TIME.BATCH_SIZE", "PREC_TIME.ENABLED",
+        "PORT", "TRAIN.EVAL_PERIOD", "TRAIN.CHECKPOINT_PERIOD", "LAUNCH.SCRIPT",
+    )
+)  # fmt: skip
 
 # What the elements of a list are: its default is often empty and does not say.
 LIST_ELEMENT_TYPES: dict[str, type] = {
-    "ANYNET.DEPTHS": int,
-    "ANYNET.WIDTHS": int,
-    "ANYNET.STRIDES": int,
-    "ANYNET.BOT_MULS": float,
-    "ANYNET.GROUP_WS": int,
-    "EN.DEPTHS": int,
-    "EN.WIDTHS": int,
-    "EN.EXP_RATIOS": float,
-    "EN.STRIDES": int,
-    "EN.KERNELS": int,
-    "VIT.C_STEM_KERNELS": int,
-    "VIT.C_STEM_STRIDES": int,
-    "VIT.C_STEM_DIMS": int,
-    "OPTIM.STEPS": float,
-    "PORT_RANGE": int,
-    "DATA.CLASSES": str,
-    "DATA.AREA": float,
-    "DATA.ASPECT": float,
-}
+    key: kind
+    for kind, keys in {
+        int: (
+            "ANYNET.DEPTHS", "ANYNET.WIDTHS", "ANYNET.STRIDES", "ANYNET.GROUP_WS", "EN.DEPTHS",
+            "EN.WIDTHS", "EN.STRIDES", "EN.KERNELS", "VIT.C_STEM_KERNELS", "VIT.C_STEM_STRIDES",
+            "VIT.C_STEM_DIMS", "PORT_RANGE",
+        ),
+        float: ("ANYNET.BOT_MULS", "EN.EXP_RATIOS", "OPTIM.STEPS", "DATA.AREA", "DATA.ASPECT"),
+        str: ("DATA.CLASSES",),
+    }.items()
+    for key in keys
+}  # fmt: skip

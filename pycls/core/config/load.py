@@ -1,4 +1,4 @@
-"""Loading a configuration: defaults, then a YAML file, then overrides; checked, frozen.
+"""Loads configurations: defaults, then a YAML file, then overrides; checked, frozen.
 
 There is no global configuration. :func:`load_cfg` returns a frozen yacs node that is
 handed to what needs it.
@@ -44,17 +44,11 @@ def load_cfg(path: str | os.PathLike[str] | None = None, overrides: Sequence[Any
         ConfigError: an unknown key, a wrong type, a value out of range or an impossible
             combination; the message names key, value, file and what is allowed.
     """
-    cfg = default_cfg()
-    where = "configuration"
-    if path is not None:
-        where = str(path)
-        _merge(cfg, load_yaml(path), where)
+    where = "configuration" if path is None else str(path)
+    layers = [] if path is None else [(where, load_yaml(path))]
     if overrides:
-        _merge_overrides(cfg, overrides)
-        where = f"{where} with overrides" if path is not None else "overrides"
-    check_cfg(cfg, where)
-    cfg.freeze()
-    return cfg
+        where = "overrides" if path is None else f"{where} with overrides"
+    return _complete(layers, overrides, where)
 
 
 def layer_cfg(layers: Sequence[tuple[str, Any]], overrides: Sequence[Any] = ()) -> CfgNode:
@@ -67,22 +61,12 @@ def layer_cfg(layers: Sequence[tuple[str, Any]], overrides: Sequence[Any] = ()) 
     Raises:
         ConfigError: as :func:`load_cfg`.
     """
-    cfg = default_cfg()
-    for where, values in layers:
-        _merge(cfg, values, where)
-    _merge_overrides(cfg, overrides)
-    check_cfg(cfg, layers[-1][0] if layers else "overrides")
-    cfg.freeze()
-    return cfg
+    return _complete(layers, overrides, layers[-1][0] if layers else "overrides")
 
 
 def parse_cfg(text: str, where: str) -> CfgNode:
     """Return the configuration that a YAML text holds (as stored in a checkpoint)."""
-    cfg = default_cfg()
-    _merge(cfg, parse_yaml(text, where), where)
-    check_cfg(cfg, where)
-    cfg.freeze()
-    return cfg
+    return _complete([(where, parse_yaml(text, where))], (), where)
 
 
 def cfg_to_dict(cfg: CfgNode) -> dict[str, Any]:
@@ -130,6 +114,17 @@ def cfg_hash(cfg: CfgNode) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def _complete(layers: Sequence[tuple[str, Any]], overrides: Sequence[Any], where: str) -> CfgNode:
+    """Return the defaults under layers and overrides, checked (as `where`) and frozen."""
+    cfg = default_cfg()
+    for place, values in layers:
+        _merge(cfg, values, place)
+    _merge_overrides(cfg, overrides)
+    check_cfg(cfg, where)
+    cfg.freeze()
+    return cfg
+
+
 def _leaves(node: CfgNode, prefix: str) -> Iterator[tuple[str, Any]]:
     for key, value in node.items():
         if isinstance(value, CfgNode):
@@ -175,7 +170,7 @@ def _merge_overrides(cfg: CfgNode, overrides: Sequence[Any]) -> None:
     for key, value in zip(overrides[::2], overrides[1::2], strict=True):
         node, leaf = cfg, str(key)
         if leaf in DEPRECATED_KEYS:
-            warnings.warn(f"overrides: {key} has no effect any more, ignored", stacklevel=3)
+            warnings.warn(f"overrides: {key} has no effect any more, ignored", stacklevel=4)
             continue
         while isinstance(node, CfgNode) and "." in leaf:
             section, leaf = leaf.split(".", 1)

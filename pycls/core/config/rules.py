@@ -46,25 +46,9 @@ CHOICES: dict[str, tuple[str, ...]] = {
 }
 
 
-def _positive(value: Any) -> bool:
-    return value > 0
-
-
-def _not_negative(value: Any) -> bool:
-    return value >= 0
-
-
-def _fraction(value: Any) -> bool:
-    return 0 <= value <= 1
-
-
-def _below_one(value: Any) -> bool:
-    return 0 <= value < 1
-
-
 _RANGES: tuple[tuple[Callable[[Any], bool], str, tuple[str, ...]], ...] = (
     (
-        _positive,
+        lambda value: value > 0,
         "a number above 0",
         (
             "MODEL.NUM_CLASSES", "MODEL.SCALING_FACTOR", "ANYNET.STEM_W", "ANYNET.SE_R",
@@ -81,7 +65,7 @@ _RANGES: tuple[tuple[Callable[[Any], bool], str, tuple[str, ...]], ...] = (
         ),
     ),
     (
-        _not_negative,
+        lambda value: value >= 0,
         "a number of 0 or more",
         (
             "MODEL.DEPTH", "ANYNET.HEAD_W", "REGNET.HEAD_W", "REGNET.WA", "OPTIM.WEIGHT_DECAY",
@@ -95,12 +79,12 @@ _RANGES: tuple[tuple[Callable[[Any], bool], str, tuple[str, ...]], ...] = (
         ),
     ),
     (
-        _fraction,
+        lambda value: 0 <= value <= 1,
         "a number from 0 to 1",
         ("BN.MOM", "OPTIM.MIN_LR", "OPTIM.DAMPENING", "DATA.GPU_SHARE"),
     ),
     (
-        _below_one,
+        lambda value: 0 <= value < 1,
         "a number of 0 or more and below 1",
         (
             "OPTIM.MOMENTUM", "OPTIM.BETA1", "OPTIM.BETA2", "TRAIN.LABEL_SMOOTHING",

@@ -1,4 +1,4 @@
-"""The texts of configurations that differ in a few keys, without dumping each as a whole."""
+"""Writes configurations that differ in a few keys without dumping each as a whole."""
 
 import re
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""What a configuration asks for that cannot be trained: refused, not ignored."""
+"""Refuses configurations that ask for what cannot be trained."""
 
 import torch
 from yacs.config import CfgNode

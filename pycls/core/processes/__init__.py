@@ -1,1 +1,1 @@
-"""Several processes of one training: who they are and how they start and end."""
+"""Starts, connects and ends the several processes of one training."""

@@ -1,4 +1,4 @@
-"""What the processes of one training do together; nothing at all where there is one."""
+"""Connects the processes of one training; with one process it does nothing at all."""
 
 import contextlib
 import ctypes

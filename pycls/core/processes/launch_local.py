@@ -68,7 +68,7 @@ def launch(function: Callable[..., Any], args: Sequence[Any], num_processes: int
     Raises:
         ConfigError: too many processes.
         PyclsError: as a child raised it: class, message and exit code.
-        RunError: a child was killed, or left without a word.
+        RunError: a child was killed, or ended without a report.
         RuntimeError: a child failed of a defect; with its traceback.
         SystemExit: a child left so (after a signal, perhaps); with its exit code.
     """

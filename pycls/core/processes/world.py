@@ -1,4 +1,4 @@
-"""One training in several processes: which of them this one is, and where they meet.
+"""Finds out which process of a training this one is, and where they meet.
 
 Processes come from torchrun, from Slurm (`srun`), or from :mod:`pycls.core.processes.launch_local`.
 Here is what an environment says of them, without PyTorch; :mod:`pycls.core.processes.group`
@@ -54,7 +54,7 @@ class World:
         size: number of processes.
         local_rank: number of this process on its machine, from 0.
         local_size: number of processes on its machine.
-        cores: CPU cores meant for this process; None where nobody said.
+        cores: CPU cores meant for this process; None where unknown.
         started_by: "launch", "torchrun" or "srun"; "" for a single process.
         meeting: where they find each other; None where torchrun sees to it.
     """

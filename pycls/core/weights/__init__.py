@@ -1,1 +1,1 @@
-"""Checkpoints, downloaded weights, and their transfer to another network."""
+"""Reads, writes and downloads checkpoints, and carries weights to another network."""

@@ -1,4 +1,4 @@
-"""Checkpoints in pycls's file layout, written whole or not at all, verified when read."""
+"""Reads and writes checkpoints in pycls's file layout, whole or not at all, verified."""
 
 import io
 import os

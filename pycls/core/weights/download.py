@@ -1,4 +1,4 @@
-"""Files from the web: fetched once into a cache, resumed where cut off, never used unchecked.
+"""Downloads files once into a cache, resumed where cut off, never used unchecked.
 
 The partial file is also the lock: whoever holds it downloads, others wait. No other lock file
 is left about.
@@ -212,7 +212,7 @@ def _state_of(target: Path, digest: str | None, check: Callable[[Path], object] 
             ) from None
         if check is not None:
             check(target)
-        with suppress(OSError):  # somebody else's cache, that we can only read
+        with suppress(OSError):  # another user's cache, which is read-only to us
             write_text(_record_of(target), found + "\n")
         return "good"
     except UnicodeDecodeError:

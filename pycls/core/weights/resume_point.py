@@ -1,4 +1,4 @@
-"""Where a run can go on from: finished epochs, and an epoch that was interrupted inside."""
+"""Finds what a run can go on from: finished epochs, and an epoch interrupted inside."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""One file over HTTP: fetched in as many attempts as it takes, each from where the last ended.
+"""Fetches one file over HTTP, in as many attempts as it takes, each from where one ended.
 
 What a partial file is a part of (ETag or date) stands in a small file beside it, so that it is
 only resumed if the server confirms that it still has the same file.
@@ -100,7 +100,7 @@ class Transfer:
             file: the partial file, open for reading and writing; may be empty.
             validator_path: where it is noted what the partial file is a part of.
             timeout_s: how long to wait for the server's next byte, in seconds.
-            show: is told how far it is.
+            show: shows how far it is.
         """
         self._url, self._file, self._validator_path = url, file, validator_path
         self._timeout_s, self._show = timeout_s, show

@@ -1,4 +1,4 @@
-"""Weights to start from or to test: of a file or an address, of pycls or of this project."""
+"""Reads the weights to start from or to test: of a file or an address, ours or of pycls."""
 
 import math
 import os

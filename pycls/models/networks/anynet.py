@@ -1,4 +1,4 @@
-"""AnyNet: stem, stages of like blocks, head (Radosavovic et al., 2019 and 2020).
+"""Defines AnyNet: stem, stages of like blocks, head (Radosavovic et al., 2019 and 2020).
 
 With residual bottleneck blocks and group convolution it is the AnyNetX of the study; the
 parameters of a stage are depth d, width w, bottleneck ratio b and group width g.
@@ -18,8 +18,31 @@ from pycls.models.networks.staged import Parts, StagedNetwork, build_stages, sta
 from pycls.models.vocabulary import STEM_TYPES, STEMS, has_groups
 
 
-@dataclass(frozen=True)
-class AnyNetSpec:
+@dataclass(frozen=True, kw_only=True)
+class AnyNetFrame:
+    """The blocks, stem and head of an AnyNet, around what its stages differ in.
+
+    Attributes:
+        num_classes: outputs of the linear layer.
+        stem_type: res_stem_cifar, res_stem_in or simple_stem_in.
+        stem_w: output channels of the stem.
+        block_type: see :data:`pycls.models.blocks.BLOCKS`.
+        se_r: squeeze-excitation ratio; None: no squeeze-excitation.
+        head_w: width of a 1x1 convolution before the pooling; 0: none.
+        options: normalisation and activation.
+    """
+
+    num_classes: int
+    stem_type: str = "simple_stem_in"
+    stem_w: int = 32
+    block_type: str = "res_bottleneck_block"
+    se_r: float | None = None
+    head_w: int = 0
+    options: LayerOptions = field(default_factory=LayerOptions)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnyNetSpec(AnyNetFrame):
     """The architecture of an AnyNet; tuples hold one value a stage.
 
     Attributes:
@@ -28,29 +51,15 @@ class AnyNetSpec:
         strides: stride of a stage's first block.
         bot_muls: bottleneck width as a multiple of the width (1 / b); empty: 1.
         group_ws: channels of a group of the 3x3 convolutions; empty: 1.
-        num_classes: outputs of the linear layer.
-        stem_type: res_stem_cifar, res_stem_in or simple_stem_in.
-        stem_w: output channels of the stem.
-        block_type: see :data:`pycls.models.blocks.BLOCKS`.
-        se_r: squeeze-excitation ratio; None: no squeeze-excitation.
-        head_w: width of a 1x1 convolution before the pooling; 0: none.
         stride_1x1: bottlenecks take their stride in the first convolution, not the 3x3.
-        options: normalisation and activation.
     """
 
     depths: tuple[int, ...]
     widths: tuple[int, ...]
     strides: tuple[int, ...]
-    num_classes: int
     bot_muls: tuple[float, ...] = ()
     group_ws: tuple[int, ...] = ()
-    stem_type: str = "simple_stem_in"
-    stem_w: int = 32
-    block_type: str = "res_bottleneck_block"
-    se_r: float | None = None
-    head_w: int = 0
     stride_1x1: bool = False
-    options: LayerOptions = field(default_factory=LayerOptions)
 
     def build(self) -> nn.Module:
         """Return the network."""

@@ -1,4 +1,4 @@
-"""EfficientNet (Tan and Le, ICML 2019): stages of inverted bottlenecks."""
+"""Defines EfficientNet (Tan and Le, ICML 2019): stages of inverted bottlenecks."""
 
 from dataclasses import dataclass, field
 

@@ -1,23 +1,22 @@
-"""RegNet: AnyNets whose widths grow linearly and are then quantised.
+"""Defines RegNet: AnyNets whose widths grow linearly and are then quantised.
 
 Radosavovic et al., Designing Network Design Spaces, CVPR 2020, section 3.3. A RegNet is
 given by few numbers instead of a list a stage; RegNetY is RegNetX with squeeze-excitation.
 The rule that turns the numbers into stages is in :mod:`pycls.models.widths`.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, fields
 
 from torch import nn
 from yacs.config import CfgNode
 
-from pycls.models.layers import LayerOptions
-from pycls.models.networks.anynet import AnyNetSpec, read_frame
+from pycls.models.networks.anynet import AnyNetFrame, AnyNetSpec, read_frame
 from pycls.models.networks.staged import Parts
 from pycls.models.widths import regnet_layout
 
 
-@dataclass(frozen=True)
-class RegNetSpec:
+@dataclass(frozen=True, kw_only=True)
+class RegNetSpec(AnyNetFrame):
     """The architecture of a RegNet.
 
     Attributes:
@@ -26,10 +25,8 @@ class RegNetSpec:
         w_a: growth of the width a block, before quantisation.
         w_m: ratio of the quantised widths of neighbouring stages, above 1.
         group_w: channels of a group of the 3x3 convolutions; narrow stages have fewer.
-        num_classes: outputs of the linear layer.
         bot_mul: bottleneck width as a multiple of the width (1 / b).
         stride: stride of each stage's first block.
-        stem_type, stem_w, block_type, se_r, head_w, options: as in AnyNetSpec.
     """
 
     depth: int
@@ -37,15 +34,8 @@ class RegNetSpec:
     w_a: float
     w_m: float
     group_w: int
-    num_classes: int
     bot_mul: float = 1.0
     stride: int = 2
-    stem_type: str = "simple_stem_in"
-    stem_w: int = 32
-    block_type: str = "res_bottleneck_block"
-    se_r: float | None = None
-    head_w: int = 0
-    options: LayerOptions = field(default_factory=LayerOptions)
 
     def to_anynet(self) -> AnyNetSpec:
         """Return the same network stage by stage.
@@ -63,13 +53,7 @@ class RegNetSpec:
             strides=(self.stride,) * stages,
             bot_muls=(self.bot_mul,) * stages,
             group_ws=tuple(group_ws),
-            num_classes=self.num_classes,
-            stem_type=self.stem_type,
-            stem_w=self.stem_w,
-            block_type=self.block_type,
-            se_r=self.se_r,
-            head_w=self.head_w,
-            options=self.options,
+            **{field.name: getattr(self, field.name) for field in fields(AnyNetFrame)},
         )
 
     def build(self) -> nn.Module:

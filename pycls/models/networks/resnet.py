@@ -1,4 +1,4 @@
-"""ResNet and ResNeXt (He et al., CVPR 2016; Xie et al., CVPR 2017), as AnyNets.
+"""Defines ResNet and ResNeXt (He et al., 2016; Xie et al., CVPR 2017) as AnyNets.
 
 Two forms: four stages of bottleneck blocks behind a pooled 7x7 stem for ImageNet, and three
 stages of basic blocks behind a 3x3 stem for CIFAR.

@@ -1,4 +1,4 @@
-"""Convolutional networks as all of them are here: a stem, stages of blocks, a head."""
+"""Builds convolutional networks of a stem, stages of blocks and a head."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any

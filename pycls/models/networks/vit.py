@@ -1,4 +1,4 @@
-"""Vision transformer with a patch or a convolutional stem.
+"""Defines the vision transformer, with a patch or a convolutional stem.
 
 Dosovitskiy et al., An Image is Worth 16x16 Words, ICLR 2021; Xiao et al., Early Convolutions
 Help Transformers See Better, NeurIPS 2021.
