@@ -167,7 +167,7 @@ def _resnet_obstacles(net: AnyNetSpec) -> list[str]:
     if shape != (IMAGENET_WIDTHS, (1, 2, 2, 2), 64):
         reasons.append("its stages are not those of a ResNet")
     elif not reasons:
-        widths, groups = _bottlenecks(net), _groups(net)
+        widths, groups = net.bottleneck_ws, _groups(net)
         doubling = [widths[0] * 2**i for i in range(4)]
         if widths != doubling or len(set(groups)) > 1 or widths[0] % groups[0]:
             reasons.append("its bottleneck and group widths are not those of a ResNeXt")
@@ -185,20 +185,8 @@ def _timm_obstacles(spec: Spec, net: AnyNetSpec) -> list[str]:
     return reasons
 
 
-def _bottlenecks(net: AnyNetSpec) -> list[int]:
-    return [round(w * b) for w, b in zip(net.widths, _bot_muls(net), strict=True)]
-
-
-def _bot_muls(net: AnyNetSpec) -> list[float]:
-    return list(net.bot_muls) or [1.0] * len(net.widths)
-
-
-def _group_ws(net: AnyNetSpec) -> list[int]:
-    return list(net.group_ws) or [1] * len(net.widths)
-
-
 def _groups(net: AnyNetSpec) -> list[int]:
-    return [w // g for w, g in zip(_bottlenecks(net), _group_ws(net), strict=True)]
+    return [w // g for w, g in zip(net.bottleneck_ws, net.group_ws, strict=True)]
 
 
 def _resnet(net: AnyNetSpec, library: str) -> Counterpart:
@@ -208,7 +196,7 @@ def _resnet(net: AnyNetSpec, library: str) -> Counterpart:
         "layers": list(net.depths),
         "num_classes": net.num_classes,
         names[library][0]: groups,
-        names[library][1]: _bottlenecks(net)[0] // groups,
+        names[library][1]: net.bottleneck_ws[0] // groups,
     }
     return Counterpart(library, "resnet", {}, arguments, net.options)
 
@@ -217,8 +205,8 @@ def _torchvision_regnet(net: AnyNetSpec) -> Counterpart:
     stages = {
         "depths": list(net.depths),
         "widths": list(net.widths),
-        "group_widths": _group_ws(net),
-        "bottleneck_multipliers": _bot_muls(net),
+        "group_widths": list(net.group_ws),
+        "bottleneck_multipliers": list(net.bot_muls),
         "strides": list(net.strides),
         "se_ratio": net.se_r,
     }

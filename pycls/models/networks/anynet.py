@@ -61,6 +61,16 @@ class AnyNetSpec(AnyNetFrame):
     group_ws: tuple[int, ...] = ()
     stride_1x1: bool = False
 
+    def __post_init__(self) -> None:
+        """Write 1 for multipliers and group widths that are not given."""
+        for name, one in (("bot_muls", 1.0), ("group_ws", 1)):
+            object.__setattr__(self, name, getattr(self, name) or (one,) * len(self.depths))
+
+    @property
+    def bottleneck_ws(self) -> list[int]:
+        """Channels of the 3x3 convolutions of each stage, where blocks have a bottleneck."""
+        return [round(w * b) for w, b in zip(self.widths, self.bot_muls, strict=True)]
+
     def build(self) -> nn.Module:
         """Return the network."""
         return AnyNet(self)
@@ -73,12 +83,10 @@ class AnyNetSpec(AnyNetFrame):
             "stride": self.strides,
         }
         if has_groups(self.block_type):
-            bot_muls = self.bot_muls or (1.0,) * len(self.depths)
-            group_ws = self.group_ws or (1,) * len(self.depths)
-            inner = [round(w * b) for w, b in zip(self.widths, bot_muls, strict=True)]
-            columns["bottleneck_ratio"] = [1 / b for b in bot_muls]
+            columns["bottleneck_ratio"] = [1 / b for b in self.bot_muls]
             # A group width that does not divide the bottleneck only sets the number of groups.
-            columns["group_w"] = [v // (v // g) for v, g in zip(inner, group_ws, strict=True)]
+            pairs = zip(self.bottleneck_ws, self.group_ws, strict=True)
+            columns["group_w"] = [v // (v // g) for v, g in pairs]
         _, stride, pool_stride = STEMS[self.stem_type]
         stem = {"width": self.stem_w, "stride": stride * (pool_stride or 1)}
         return {"stem": stem, **stage_parts(columns)}
@@ -127,14 +135,10 @@ class AnyNet(StagedNetwork):
     """A network of the AnyNet design space; see :class:`AnyNetSpec`."""
 
     def __init__(self, spec: AnyNetSpec) -> None:
-        block_class, stages = find_block(spec.block_type), range(len(spec.depths))
-        bot_muls, group_ws = (
-            spec.bot_muls or (1.0,) * len(stages),
-            spec.group_ws or (1,) * len(stages),
-        )
+        block_class = find_block(spec.block_type)
         options = [
-            BlockOptions(bot_muls[i], group_ws[i], spec.se_r, spec.stride_1x1, spec.options)
-            for i in stages
+            BlockOptions(bot_mul, group_w, spec.se_r, spec.stride_1x1, spec.options)
+            for bot_mul, group_w in zip(spec.bot_muls, spec.group_ws, strict=True)
         ]
 
         def block(stage: int, w_in: int, w_out: int, stride: int) -> nn.Module:
