@@ -17,12 +17,12 @@ from pycls import files
 from pycls.core.runs.lease import find_owner
 from pycls.core.runs.record import read_record
 from pycls.errors import ConfigError
+from pycls.files import csv_text
 from pycls.results.checkpoint_cleanup import Freed, remove_checkpoints
 from pycls.results.log_cache import CACHE, LogCache, LogEntry, Reading, Signature, signature_of
 from pycls.results.run_states import STATES, RunState, find_state, read_errors
 from pycls.results.sweep_rows import (
     CURVE_COLUMNS,
-    csv_text,
     derive,
     describe_network,
     result_columns,

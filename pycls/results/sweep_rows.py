@@ -1,13 +1,12 @@
 """The rows of a sweep's tables, taken from the log and the configuration of each run."""
 
-import csv
-import io
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pycls.errors import ConfigError
+from pycls.files import csv_text
 from pycls.models.widths import regnet_layout
 from pycls.results.log_records import EPOCH_KINDS, LogData, Record, epoch_of
 from pycls.spaces.bounds import METRICS, STAGE_COLUMNS
@@ -207,13 +206,6 @@ def result_row(columns: Sequence[str], facts: Facts, drawn: Mapping[str, Any]) -
     for name, by_stage in facts.get("stages", {}).items():
         values |= {f"{name}_{i + 1}": value for i, value in enumerate(by_stage)}
     return ["" if values.get(name) is None else values[name] for name in columns]
-
-
-def csv_text(rows: Iterable[Sequence[Any]]) -> str:
-    """Return rows as lines of a CSV file; None is an empty cell."""
-    buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="\n").writerows(rows)
-    return buffer.getvalue()
 
 
 def _cell(value: Any) -> Any:

@@ -1,7 +1,5 @@
 """A population: architectures drawn from a design space, one row each."""
 
-import csv
-import io
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -192,15 +190,11 @@ class Population:
 
     def to_csv_text(self) -> str:
         r"""Return the table: a header and one self-contained row a member, `\n` line ends."""
-        buffer = io.StringIO()
-        writer = csv.writer(buffer, lineterminator="\n")
-        writer.writerow(csv_columns(self.num_stages))
         counts = [getattr(self, name).tolist() for name in COUNT_COLUMNS]
         stages = [column.tolist() for name in STAGE_ARRAYS for column in getattr(self, name).T]
-        writer.writerows(
-            (*row, *frame_cells(self.frame)) for row in zip(self.ids, *counts, *stages, strict=True)
-        )
-        return buffer.getvalue()
+        columns = zip(self.ids, *counts, *stages, strict=True)
+        rows = ((*row, *frame_cells(self.frame)) for row in columns)
+        return files.csv_text([csv_columns(self.num_stages), *rows])
 
     def to_csv(self, path: str | os.PathLike[str]) -> None:
         """Write the table atomically; the same population gives the same bytes."""

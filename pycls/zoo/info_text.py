@@ -1,11 +1,9 @@
 """Writes networks' information as text tables for people and as CSV for programs."""
 
-import csv
-import io
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
 
+from pycls.files import csv_text
 from pycls.zoo.info import NetworkInfo, StageInfo
 
 _COUNTS = ("flops", "params", "acts")
@@ -102,7 +100,7 @@ def overview_csv(infos: Sequence[NetworkInfo]) -> str:
         if is_scaled:
             row += [getattr(info.scaled_from, name, "") for name in _COUNTS]
         rows.append(row)
-    return _csv(header, rows)
+    return csv_text([header, *rows])
 
 
 def stages_csv(infos: Sequence[NetworkInfo]) -> str:
@@ -121,15 +119,7 @@ def stages_csv(infos: Sequence[NetworkInfo]) -> str:
             tokens = part.size[0] if len(part.size) == 1 else ""
             values = [getattr(part, name) for name in (*_PART_COLUMNS, *_COUNTS)]
             rows.append([info.name, info.family, part.name, *size, tokens, *values])
-    return _csv(header, rows)
-
-
-def _csv(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    return text.getvalue()
+    return csv_text([header, *rows])
 
 
 def _input(info: NetworkInfo) -> str:
