@@ -55,6 +55,17 @@ def interval_text(low: float, high: float) -> str:
     return f"[{number(low, 2)}, {number(high, 2)}]"
 
 
+def p_cell(p_value: float) -> str:
+    """Return a p-value as a table's cell: "0.012" or "< 0.001"."""
+    return p_text(p_value).removeprefix("p ").removeprefix("= ")
+
+
+def estimate_text(value: float, low: float, high: float, decimals: int = 2) -> str:
+    """Return a number with its interval, or without it where there is none."""
+    interval = interval_text(low, high)
+    return number(value, decimals) + (f" {interval}" if interval != DASH else "")
+
+
 def correlation_lines(correlation: Correlation) -> list[str]:
     """Return rho with interval, and n with p, as the two lines above a panel."""
     if math.isnan(correlation.rho):

@@ -1,24 +1,18 @@
-"""Correlations of a table from anywhere, and what to know before trusting them."""
+"""The correlations of a table from elsewhere, and warnings about what may mislead in them."""
 
 import math
 from collections.abc import Sequence
-from itertools import combinations
 
 import numpy as np
 import pandas as pd
 
 from pycls.analysis.any_table.read import AnyTable
-from pycls.analysis.statistics.correlation import (
-    Correlation,
-    kendall,
-    pearson,
-    spearman,
-    spearman_p_value,
-)
-from pycls.analysis.statistics.intervals import spearman_interval
+from pycls.analysis.statistics.correlation import spearman
 from pycls.analysis.statistics.multiple import adjust_p_values
+from pycls.analysis.statistics.pair_statistics import pair_columns
 from pycls.analysis.statistics.pairs import MIN_PAIRS
 from pycls.analysis.statistics.selection import regret
+from pycls.analysis.tables.study_tables import pairs_of
 from pycls.analysis.wording import MINUS, RHO, count, interval_text, listing, number
 
 CHOSEN = (1, 10)  # how many of the reference's best are taken, for the regret
@@ -29,17 +23,6 @@ _OPPOSITE = -0.5
 _MIN_SHARE = 0.9  # of the smaller side that both sides have
 
 
-def correlation(x: pd.Series, y: pd.Series) -> Correlation:
-    """Return rho with the interval that asks nothing of the distribution, and the exact p.
-
-    See :func:`pycls.analysis.statistics.intervals.spearman_interval` ("influence") and
-    :func:`pycls.analysis.statistics.correlation.spearman_p_value`.
-    """
-    plain = spearman(x, y)
-    low, high = spearman_interval(x, y)
-    return Correlation(plain.rho, plain.n, low, high, spearman_p_value(x, y))
-
-
 def correlation_table(table: AnyTable, chosen: Sequence[int] = CHOSEN) -> pd.DataFrame:
     """Return how well the reference predicts each target.
 
@@ -48,10 +31,11 @@ def correlation_table(table: AnyTable, chosen: Sequence[int] = CHOSEN) -> pd.Dat
         chosen: for how many of the reference's best the regret is given.
 
     Returns:
-        A row per target: reference, target, n, spearman_rho, ci_low, ci_high (95 %),
-        p_value, p_adjusted (Holm, over the targets), kendall_tau_b, pearson_r,
-        only_reference and only_target (architectures without the other error), and for each
-        k of `chosen` regret_k with its interval (points of error on the target; see
+        A row per target: reference, target, rho, n, ci_low, ci_high (95 %), p, p_adjusted (Holm,
+        over the targets), a column for each of
+        :data:`pycls.analysis.statistics.pair_statistics.PAIR_STATISTICS`, only_reference and
+        only_target (architectures without the other error), and for each k of `chosen` regret_k
+        with its interval (points of error on the target; see
         :class:`pycls.analysis.statistics.selection.Regret`), regret_k_random (of k drawn at
         random) and best (the lowest error).
     """
@@ -59,18 +43,10 @@ def correlation_table(table: AnyTable, chosen: Sequence[int] = CHOSEN) -> pd.Dat
     rows = []
     for key in table.targets:
         y = table.errors[key]
-        found = correlation(x, y)
         row: dict[str, object] = {
             "reference": table.reference,
             "target": key,
-            "n": found.n,
-            "spearman_rho": found.rho,
-            "ci_low": found.ci_low,
-            "ci_high": found.ci_high,
-            "p_value": found.p_value,
-            "p_adjusted": math.nan,
-            "kendall_tau_b": kendall(x, y).value,
-            "pearson_r": pearson(x, y).value,
+            **pair_columns(x, y),
             "only_reference": int((x.notna() & y.isna()).sum()),
             "only_target": int((x.isna() & y.notna()).sum()),
         }
@@ -84,35 +60,21 @@ def correlation_table(table: AnyTable, chosen: Sequence[int] = CHOSEN) -> pd.Dat
                 f"regret_{k}_random": lost.random_best - lost.best,
             }
         rows.append(row)
-    frame = pd.DataFrame(rows)
-    frame["p_adjusted"] = adjust_p_values(frame["p_value"].to_numpy(dtype=float))
-    return frame
+    return _adjusted(pd.DataFrame(rows), "holm")
 
 
 def matrix_table(table: AnyTable) -> pd.DataFrame:
-    """Return rho of all pairs of data sets.
+    """Return :func:`pycls.analysis.tables.study_tables.pairs_of` all data sets of a table.
 
-    Returns:
-        A row per pair: dataset_a, dataset_b, n, spearman_rho, ci_low, ci_high, p_value,
-        p_adjusted (Benjamini and Hochberg, over the pairs).
+    With p_adjusted after p: Benjamini and Hochberg's, over the pairs.
     """
-    rows = []
-    for first, second in combinations(table.errors, 2):
-        found = correlation(table.errors[first], table.errors[second])
-        rows.append(
-            {
-                "dataset_a": str(first),
-                "dataset_b": str(second),
-                "n": found.n,
-                "spearman_rho": found.rho,
-                "ci_low": found.ci_low,
-                "ci_high": found.ci_high,
-                "p_value": found.p_value,
-            }
-        )
-    frame = pd.DataFrame(rows)
-    frame["p_adjusted"] = adjust_p_values(frame["p_value"].to_numpy(dtype=float), "bh")
-    return frame
+    return _adjusted(pairs_of(table.errors, map(str, table.errors)), "bh")
+
+
+def _adjusted(table: pd.DataFrame, method: str) -> pd.DataFrame:
+    p_adjusted = adjust_p_values(table["p"].to_numpy(dtype=float), method)
+    table.insert(list(table).index("p") + 1, "p_adjusted", p_adjusted)
+    return table
 
 
 def table_warnings(table: AnyTable, correlations: pd.DataFrame) -> list[str]:
@@ -194,13 +156,11 @@ def _tied_pairs(values: pd.Series) -> float:
 
 def _opposite(correlations: pd.DataFrame) -> list[str]:
     """Name targets that are ranked the other way round, where others are not."""
-    rho = correlations["spearman_rho"]
+    rho = correlations["rho"]
     below = correlations[rho < _OPPOSITE]
     if below.empty:
         return []
-    names = listing(
-        [f"{r['target']} ({number(r['spearman_rho'], 2)})" for r in below.to_dict("records")]
-    )
+    names = listing([f"{r['target']} ({number(r['rho'], 2)})" for r in below.to_dict("records")])
     return [
         f"{RHO} below {number(_OPPOSITE, 1)}: {names}. Check that both columns hold errors: "
         "accuracies among errors look like this."
@@ -211,7 +171,7 @@ def _populations(table: AnyTable, correlations: pd.DataFrame) -> list[str]:
     """Name text columns within whose groups rho is another one than over all."""
     sentences = []
     for row in correlations.to_dict("records"):
-        if not math.isfinite(row["spearman_rho"]):
+        if not math.isfinite(row["rho"]):
             continue
         pair = table.errors[[table.reference, row["target"]]]
         for name in table.groups:
@@ -224,10 +184,10 @@ def _populations(table: AnyTable, correlations: pd.DataFrame) -> list[str]:
                 continue
             sizes, rhos = np.array(inside).T
             within = float(np.average(rhos, weights=sizes))
-            if abs(within - row["spearman_rho"]) > MAX_SHIFT:
+            if abs(within - row["rho"]) > MAX_SHIFT:
                 sentences.append(
                     f"{row['target']}: over all architectures {RHO} is "
-                    f"{number(row['spearman_rho'], 2)}, within the groups of '{name}' it is "
+                    f"{number(row['rho'], 2)}, within the groups of '{name}' it is "
                     f"{number(within, 2)} on average. Are two populations mixed up?"
                 )
     return sentences

@@ -1,4 +1,4 @@
-"""Figures of a table from anywhere: scatter plots with the reference, and the matrix."""
+"""Figures of a table from elsewhere: scatter plots with the reference, and the matrix."""
 
 import math
 
@@ -21,8 +21,7 @@ from pycls.analysis.figures.style import (
     use_log_scale,
     wrap,
 )
-from pycls.analysis.statistics.correlation import Correlation
-from pycls.analysis.wording import RHO, correlation_lines, number
+from pycls.analysis.wording import RHO, number
 
 PANELS = 12  # of one figure; more targets make more figures
 _LABEL = 1.3  # inches beside the matrix for names, at most
@@ -59,13 +58,7 @@ def _scatter_figure(table: AnyTable, rows: list[dict]) -> Figure:
             (key, f"error on {reference} (%)", f"error on {key} (%)"),
             coloured=highlighted(len(errors)),
         )
-        found = Correlation(
-            row["spearman_rho"], row["n"], row["ci_low"], row["ci_high"], row["p_value"]
-        )
         with mpl.rc_context(RC):
-            # The panel's own title has Fisher's interval.
-            lines = "\n".join(correlation_lines(found))
-            axes.set_title(lines, loc="left", fontsize=TEXT_SIZE, pad=4, linespacing=1.2)
             for axis, name in (("x", reference), ("y", key)):
                 if is_skewed(errors[name].dropna().to_numpy()):
                     use_log_scale(axes, axis)
@@ -85,7 +78,7 @@ def matrix_figure(table: AnyTable, matrix: pd.DataFrame) -> Figure:
     values = np.full((len(keys), len(keys)), math.nan)
     for row in matrix.to_dict("records"):
         first, second = places[row["dataset_a"]], places[row["dataset_b"]]
-        values[first, second] = values[second, first] = row["spearman_rho"]
+        values[first, second] = values[second, first] = row["rho"]
     label = min(_LABEL, 0.2 + _LETTER * max(len(key) for key in keys))
     cell = min(0.5, (PAGE_WIDTH - label - 0.7) / len(keys))
     side = cell * len(keys)

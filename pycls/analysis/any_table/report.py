@@ -1,4 +1,4 @@
-"""The report on a table from anywhere: correlations, figures and one page."""
+"""The report on a table from elsewhere: correlations, figures and one page."""
 
 import os
 from pathlib import Path
@@ -16,11 +16,17 @@ from pycls.analysis.any_table.correlations import (
 from pycls.analysis.any_table.figures import matrix_figure, scatter_figures
 from pycls.analysis.any_table.read import AnyTable
 from pycls.analysis.figures.style import save_figure
-from pycls.analysis.report.html_tables import HtmlTable
+from pycls.analysis.report.html_tables import (
+    RHO_HEADERS,
+    STATISTIC_HEADERS,
+    HtmlTable,
+    rho_cells,
+    statistic_cells,
+)
 from pycls.analysis.report.page import Picture, picture, render_page
-from pycls.analysis.statistics.correlation import Correlation
-from pycls.analysis.tables.study_tables import table_text
-from pycls.analysis.wording import RHO, interval_text, number
+from pycls.analysis.statistics.correlation import correlation_of
+from pycls.analysis.tables.study_tables import write_table
+from pycls.analysis.wording import RHO, estimate_text, number, p_cell
 from pycls.files import remove_partials, write_text
 
 FORMATS = ("svg", "pdf", "png")
@@ -53,15 +59,10 @@ def write_table_report(table: AnyTable, out_dir: str | os.PathLike[str]) -> list
     figure = matrix_figure(table, matrix)
     paths = save_figure(figure, out / "figures" / "matrix", FORMATS)
     caption = f"Spearman's {RHO} of each pair of data sets. {scale_note()}"
-    page = _page(
-        table,
-        correlations,
-        warnings,
-        scatters,
-        picture(paths[0], "All pairs", caption, figure),
-    )
-    write_text(out / "correlations.csv", table_text(correlations))
-    write_text(out / "matrix.csv", table_text(matrix))
+    pairs = picture(paths[0], "All pairs", caption, figure)
+    page = _page(table, correlations, warnings, scatters, pairs)
+    write_table(correlations, out / "correlations.csv")
+    write_table(matrix, out / "matrix.csv")
     write_text(out / "index.html", page)
     _remove_stale(out, [*written, *paths])
     return warnings
@@ -84,10 +85,7 @@ def _page(
     matrix: Picture,
 ) -> str:
     rows = correlations.to_dict("records")
-    found = [
-        Correlation(r["spearman_rho"], r["n"], r["ci_low"], r["ci_high"], r["p_value"])
-        for r in rows
-    ]
+    found = [correlation_of(row) for row in rows]
     context = {
         "title": f"{table.path.name}: what {table.reference} predicts",
         "reference": table.reference,
@@ -108,35 +106,22 @@ def _page(
 
 
 def _answer_table(table: AnyTable, rows: list[dict]) -> HtmlTable:
-    headers = ["target", f"{RHO} [95 %]", "n", "p", "p adjusted", "tau-b", "r", "lowest error, %"]
+    headers = ["target", *RHO_HEADERS, "p adjusted", *STATISTIC_HEADERS, "lowest error, %"]
     for k in CHOSEN:
         headers += [f"regret of {k}, points", "at random"]
     cells = []
     for row in rows:
-        p_values = (_p_cell(row[name]) for name in ("p_value", "p_adjusted"))
-        line = [
-            str(row["target"]),
-            f"{number(row['spearman_rho'], 2)} {interval_text(row['ci_low'], row['ci_high'])}",
-            str(row["n"]),
-            *p_values,
-            *(number(row[name], 2) for name in ("kendall_tau_b", "pearson_r", "best")),
-        ]
+        line = [str(row["target"]), *rho_cells(row), p_cell(row["p_adjusted"])]
+        line += [*statistic_cells(row), number(row["best"], 2)]
         for k in CHOSEN:
-            bounds = interval_text(row[f"regret_{k}_low"], row[f"regret_{k}_high"])
-            line += [
-                f"{number(row[f'regret_{k}'], 2)} {bounds}",
-                number(row[f"regret_{k}_random"], 2),
-            ]
+            value, low, high = (row[f"regret_{k}{bound}"] for bound in ("", "_low", "_high"))
+            line += [estimate_text(value, low, high), number(row[f"regret_{k}_random"], 2)]
         cells.append(line)
     caption = (
         f"How {table.reference} ranks architectures beside each target, and what is lost on the "
         f"target by choosing on {table.reference}."
     )
     return HtmlTable(caption, headers, cells)
-
-
-def _p_cell(value: float) -> str:
-    return wording.p_text(value).removeprefix("p ").removeprefix("= ")
 
 
 def _remove_stale(out: Path, written: list[Path]) -> None:

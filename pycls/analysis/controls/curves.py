@@ -6,8 +6,7 @@ import numpy as np
 import pandas as pd
 
 from pycls.analysis.inputs.evidence import Evidence, Experiment, Finding, Sweep
-from pycls.analysis.statistics.correlation import spearman
-from pycls.analysis.tables.study_tables import correlation_columns, correlation_of
+from pycls.analysis.statistics.correlation import correlation_columns, correlation_of, spearman
 from pycls.analysis.wording import RHO, number
 
 MAX_CURVES = 20

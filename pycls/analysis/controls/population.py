@@ -6,9 +6,8 @@ import numpy as np
 import pandas as pd
 
 from pycls.analysis.inputs.evidence import Evidence, Experiment, Finding, Sweep
-from pycls.analysis.statistics.correlation import spearman
+from pycls.analysis.statistics.correlation import correlation_columns, spearman
 from pycls.analysis.statistics.distribution import spread
-from pycls.analysis.tables.study_tables import correlation_columns
 from pycls.analysis.wording import RHO, count, interval_text, number
 
 # Top-1 errors in percent on Cifar10 (paper, Table A1).

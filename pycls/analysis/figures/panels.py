@@ -34,8 +34,7 @@ from pycls.analysis.figures.style import (
     marker_style,
 )
 from pycls.analysis.inputs.collection import MissingRuns
-from pycls.analysis.statistics.correlation import Correlation, spearman
-from pycls.analysis.tables.study_tables import correlation_columns
+from pycls.analysis.statistics.correlation import Correlation, correlation_columns, spearman
 from pycls.analysis.wording import RHO, correlation_lines, number
 
 

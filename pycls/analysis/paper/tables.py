@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,16 +9,9 @@ import pandas as pd
 from pycls.analysis.controls.population import networks
 from pycls.analysis.inputs.collection import Collection
 from pycls.analysis.paper.published import TABLE_3, TABLE_3_AVERAGE, TABLE_4
-from pycls.analysis.statistics.correlation import spearman
-from pycls.analysis.tables.study_tables import (
-    AVERAGE,
-    correlation_columns,
-    dataset_table,
-    rho_table,
-)
-from pycls.analysis.wording import DASH, RHO, interval_text, number
-
-_STRUCTURE = ("cum_depth", "cum_width")
+from pycls.analysis.tables import study_tables
+from pycls.analysis.tables.study_tables import AVERAGE, dataset_table, rho_table
+from pycls.analysis.wording import DASH, RHO, estimate_text, number
 
 
 def dataset_facts(collection: Collection) -> pd.DataFrame:
@@ -79,19 +71,18 @@ def structure_table(collection: Collection) -> pd.DataFrame:
         A row per set: dataset, title; rho, n, ci_low, ci_high, p with the suffixes _cum_depth
         and _cum_width; for the published study published_cum_depth, published_cum_width.
     """
-    values = collection.architectures.reindex(collection.errors.index)
-    rows = []
-    for key in (collection.reference, *collection.members):
-        row: dict[str, Any] = {"dataset": key, "title": collection.study.dataset_title(key)}
-        for column in _STRUCTURE:
-            found = spearman(values[column], collection.errors[key])
-            row |= correlation_columns(found, f"_{column}")
-        if collection.is_published:
-            published = TABLE_4.get(key)
-            for column in _STRUCTURE:
-                row[f"published_{column}"] = getattr(published, column) if published else math.nan
-        rows.append(row)
-    return pd.DataFrame(rows)
+    table = study_tables.structure_table(
+        collection.errors,
+        collection.architectures,
+        collection.study,
+        (collection.reference, *collection.members),
+    )
+    if collection.is_published:
+        for column in ("cum_depth", "cum_width"):
+            table[f"published_{column}"] = [
+                getattr(TABLE_4.get(key), column, math.nan) for key in table["dataset"]
+            ]
+    return table
 
 
 def network_table(collection: Collection) -> pd.DataFrame:
@@ -131,8 +122,7 @@ def _decimal(name: str, decimals: int) -> Callable[[pd.Series], str]:
 def _with_interval(name: str, suffix: str) -> Callable[[pd.Series], str]:
     def text(row: pd.Series) -> str:
         low, high = row[f"ci_low{suffix}"], row[f"ci_high{suffix}"]
-        value = number(float(row[name]), 3)
-        return value if pd.isna(low) or pd.isna(high) else f"{value} {interval_text(low, high)}"
+        return estimate_text(float(row[name]), float(low), float(high), 3)
 
     return text
 

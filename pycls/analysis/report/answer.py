@@ -10,9 +10,12 @@ from pycls.analysis import wording
 from pycls.analysis.inputs.study_json import Study
 from pycls.analysis.report.control_section import ControlSection, control_summary
 from pycls.analysis.report.space_section import SpaceSection
-from pycls.analysis.statistics.noise import noise_ceiling, repeat_variance
-from pycls.analysis.tables import study_tables
-from pycls.analysis.wording import RHO, count, interval_text, number
+from pycls.analysis.statistics.correlation import correlation_of
+from pycls.analysis.statistics.dependent import difference_of
+from pycls.analysis.statistics.noise import noise_ceiling
+from pycls.analysis.tables.pairs import dataset_noise
+from pycls.analysis.tables.study_tables import AVERAGE
+from pycls.analysis.wording import RHO, count, estimate_text
 
 
 def answer(
@@ -36,17 +39,17 @@ def answer(
     correlations, differences, findings = [], [], []
     average = ""
     for row in computed["rho"].to_dict("records"):
-        if row["target"] == study_tables.AVERAGE:
+        if row["target"] == AVERAGE:
             average = wording.average_text(
                 int(row["num_averaged"]), row["rho_reference"], row["rho_member"], reference
             )
             continue
-        correlation = study_tables.correlation_of(row, "_reference")
+        correlation = correlation_of(row, "_reference")
         texts = [wording.relation(correlation, reference, row["title"])]
         correlations.append(correlation)
         if with_members:
             member = study.dataset_title(row["closest_member"])
-            difference = study_tables.difference_of(row)
+            difference = difference_of(row)
             differences.append(difference)
             texts.append(wording.difference_relation(difference, member, reference))
         findings.append((row["title"], " ".join(texts)))
@@ -80,18 +83,17 @@ def noise_sentences(errors: pd.DataFrame, repeats: pd.DataFrame, study: Study) -
         study: for names.
     """
     sentences = []
-    for key, runs in repeats.groupby("dataset", sort=False):
-        trained = [group["error"] for _, group in runs.groupby(["sweep", "arch"])]
-        noise = repeat_variance(trained)
-        if not math.isfinite(noise.variance) or key not in errors:
+    for key, noise in dataset_noise(repeats).items():
+        if key not in errors:
             continue
         found = noise_ceiling(errors[key], errors[key], noise, noise)
         if not math.isfinite(found.ceiling):
             continue
+        trained = repeats[repeats["dataset"] == key].groupby(["sweep", "arch"]).ngroups
         sentences.append(
-            f"By the repeats on {study.dataset_title(str(key))}, {RHO} between two trainings of "
-            f"this population there would be {number(found.ceiling, 2)} "
-            f"{interval_text(found.ceiling_low, found.ceiling_high)} and not 1, if the noise of "
-            f"{count(len(trained), 'architecture')} is that of all."
+            f"By the repeats on {study.dataset_title(key)}, {RHO} between two trainings of "
+            "this population there would be "
+            f"{estimate_text(found.ceiling, found.ceiling_low, found.ceiling_high)} and not 1, if "
+            f"the noise of {count(trained, 'architecture')} is that of all."
         )
     return sentences

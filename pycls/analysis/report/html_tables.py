@@ -1,5 +1,6 @@
 """A study's tables and facts as the texts that the report's page shows."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -7,10 +8,12 @@ from typing import Any
 import pandas as pd
 
 from pycls.analysis.inputs.study_json import Study
-from pycls.analysis.tables.best import _STAGED, MOST, SHOWN
-from pycls.analysis.tables.choice import _lost_text
-from pycls.analysis.tables.study_tables import AVERAGE, correlation_of, difference_of
-from pycls.analysis.wording import DASH, RHO, count, interval_text, number, p_text
+from pycls.analysis.statistics.correlation import correlation_of
+from pycls.analysis.statistics.dependent import difference_of
+from pycls.analysis.statistics.pair_statistics import PAIR_STATISTICS
+from pycls.analysis.tables.best import MOST, SHOWN, STAGED
+from pycls.analysis.tables.study_tables import AVERAGE
+from pycls.analysis.wording import DASH, RHO, count, estimate_text, number, p_cell
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,7 @@ class HtmlTable:
         csv: path of the same table as a file, relative to the page.
         text_columns: indices of columns that hold words and are set flush left.
         has_total: the last row sums up the others.
+        summary: of the sweep analysis, what the table is folded under; empty: it is not.
     """
 
     caption: str
@@ -34,9 +38,11 @@ class HtmlTable:
     groups: Sequence[tuple[str, int]] = ()
     text_columns: Sequence[int] = (0,)
     has_total: bool = False
+    summary: str = ""
 
 
-_RHO_HEADERS = (f"{RHO} [95 %]", "n", "p")
+RHO_HEADERS = (f"{RHO} [95 %]", "n", "p")
+STATISTIC_HEADERS = tuple(header for header, _ in PAIR_STATISTICS.values())
 
 
 def rho_html(
@@ -58,25 +64,23 @@ def rho_html(
             if row["num_averaged"]:
                 rows.append(_average_cells(row, with_members) + [""] * (lost is not None))
             continue
-        cells = [row["title"], str(row["num_classes"]), *_rho_cells(row, "_reference")]
+        cells = [row["title"], str(row["num_classes"]), *rho_cells(row, "_reference")]
         if with_members:
             difference = difference_of(row)
-            value = number(difference.difference, 2)
-            interval = interval_text(difference.ci_low, difference.ci_high)
             cells += [
                 study.dataset_title(row["closest_member"]),
-                *_rho_cells(row, "_member"),
-                f"{value} {interval}" if interval != DASH else value,
+                *rho_cells(row, "_member"),
+                estimate_text(difference.difference, difference.ci_low, difference.ci_high),
                 str(difference.n),
             ]
         if lost is not None:
             cells.append(lost.get(row["target"], DASH))
         rows.append(cells)
     groups = [("Target", 2), (f"With the reference, {reference}", 3)]
-    headers = ["data set", "classes", *_RHO_HEADERS]
+    headers = ["data set", "classes", *RHO_HEADERS]
     if with_members:
         groups += [("With the closest family member", 4), ("Member less reference", 2)]
-        headers += ["member", *_RHO_HEADERS, f"{RHO} difference [95 %]", "n"]
+        headers += ["member", *RHO_HEADERS, f"{RHO} difference [95 %]", "n"]
     if lost is not None:
         groups.append(("Lost", 1))
         headers.append("points")
@@ -107,14 +111,14 @@ def rho_html(
 def structure_html(table: pd.DataFrame, csv: str) -> HtmlTable:
     """Return rho of the error with cumulative depth and width."""
     rows = [
-        [row["title"], *_rho_cells(row, "_cum_depth"), *_rho_cells(row, "_cum_width")]
+        [row["title"], *rho_cells(row, "_cum_depth"), *rho_cells(row, "_cum_width")]
         for row in table.to_dict("records")
     ]
     return HtmlTable(
         caption=f"Spearman's {RHO} between test error and cumulative depth (sum of the stages' "
         "depths) or cumulative width (sum of the stages' widths). Negative: deeper or wider "
         "architectures tend to have lower error.",
-        headers=["data set", *_RHO_HEADERS, *_RHO_HEADERS],
+        headers=["data set", *RHO_HEADERS, *RHO_HEADERS],
         rows=rows,
         csv=csv,
         groups=[("", 1), ("Cumulative depth", 3), ("Cumulative width", 3)],
@@ -126,13 +130,14 @@ def pairs_html(table: pd.DataFrame, study: Study, csv: str) -> HtmlTable:
     rows = [
         [
             *(study.dataset_title(row[name]) for name in ("dataset_a", "dataset_b")),
-            *_rho_cells(row, ""),
+            *rho_cells(row),
+            *statistic_cells(row),
         ]
         for row in table.to_dict("records")
     ]
     return HtmlTable(
         caption=f"Spearman's {RHO} between the test errors of every pair of data sets.",
-        headers=["data set", "data set", *_RHO_HEADERS],
+        headers=["data set", "data set", *RHO_HEADERS, *STATISTIC_HEADERS],
         rows=rows,
         csv=csv,
         text_columns=(0, 1),
@@ -359,14 +364,18 @@ def plain(value: Any) -> str:
     return str(value)
 
 
-def _rho_cells(row: Mapping[Any, Any], suffix: str) -> list[str]:
-    correlation = correlation_of(row, suffix)
-    interval = interval_text(correlation.ci_low, correlation.ci_high)
-    value = number(correlation.rho, 2)
-    if interval == DASH:
-        return ["undefined", str(correlation.n), DASH]
-    p_value = p_text(correlation.p_value).removeprefix("p ").removeprefix("= ")
-    return [f"{value} {interval}", str(correlation.n), p_value]
+def rho_cells(row: Mapping[Any, Any], suffix: str = "") -> list[str]:
+    """Return the cells of a row's correlation under `RHO_HEADERS`."""
+    found = correlation_of(row, suffix)
+    if math.isnan(found.rho):
+        return ["undefined", str(found.n), DASH]
+    value = estimate_text(found.rho, found.ci_low, found.ci_high)
+    return [value, str(found.n), p_cell(found.p_value)]
+
+
+def statistic_cells(row: Mapping[Any, Any]) -> list[str]:
+    """Return the cells of a row's further statistics under `STATISTIC_HEADERS`."""
+    return [number(row[name], 2) for name in PAIR_STATISTICS]
 
 
 def _average_cells(row: Mapping[Any, Any], with_members: bool) -> list[str]:
@@ -390,7 +399,7 @@ def best_html(table: pd.DataFrame, study: Study, csv: str) -> HtmlTable | None:
     """Return the first few of each data set; None where there are no errors."""
     if table.empty:
         return None
-    kinds = [name for name in _STAGED if name in table]
+    kinds = [name for name in STAGED if name in table]
     rows = []
     for key, group in table.groupby("dataset", sort=False):
         for place, row in enumerate(group.head(SHOWN).to_dict("records")):
@@ -413,7 +422,7 @@ def best_html(table: pd.DataFrame, study: Study, csv: str) -> HtmlTable | None:
         caption=f"The architectures with the lowest test error on each data set, {SHOWN} at most, "
         f"and their parameters by stage. The file has up to {MOST}.",
         headers=["data set", "rank", "architecture", "error (%)", *where]
-        + [_STAGED[kind] for kind in kinds],
+        + [STAGED[kind] for kind in kinds],
         rows=rows,
         csv=csv,
         text_columns=(0, 2, *range(first, first + len(kinds))),
@@ -433,7 +442,7 @@ def choice_html(table: pd.DataFrame, study: Study, csv: str) -> HtmlTable:
                     str(row["n"]),
                     number(row["best"], 2),
                     number(row["chosen"], 2),
-                    _lost_text(row),
+                    estimate_text(row["lost"], row["ci_low_lost"], row["ci_high_lost"]),
                     number(row["random_lost"], 2),
                 ]
             )

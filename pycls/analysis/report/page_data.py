@@ -13,10 +13,10 @@ from pycls.analysis.figures.style import is_skewed
 from pycls.analysis.figures.training import pack
 from pycls.analysis.inputs.curves_csv import Curves
 from pycls.analysis.inputs.study_json import Study
+from pycls.analysis.statistics.correlation import correlation_of
 from pycls.analysis.statistics.proxies import closest_member
 from pycls.analysis.tables.best import describe
 from pycls.analysis.tables.heat import PARAMETER, parameter_title
-from pycls.analysis.tables.study_tables import correlation_of
 from pycls.analysis.wording import correlation_lines
 
 

@@ -149,8 +149,8 @@ def _degenerate(rho: pd.DataFrame) -> list[str]:
     for suffix in ("_reference", "_member"):
         if (targets[f"rho{suffix}"].abs() >= 1).any():
             return [
-                f"A {RHO} of exactly 1 or {MINUS}1 has an interval of no width and a p-value of 0 "
-                "by the formulas used; with few architectures that says little."
+                f"A {RHO} of exactly 1 or {MINUS}1 says little with few architectures; its interval "
+                "is that of the same ranking with two neighbours swapped."
             ]
     return []
 

@@ -1,16 +1,17 @@
-"""Correlations of two error vectors, with their p-values."""
+"""Correlations of two error vectors with their p-values, and the columns tables have of them."""
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import astuple, dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pycls.analysis.statistics.pairs import MIN_PAIRS, check_confidence, complete_pairs
+from pycls.analysis.statistics.intervals import spearman_interval
+from pycls.analysis.statistics.pairs import can_correlate, complete_pairs
 
+CORRELATION_COLUMNS = ("rho", "n", "ci_low", "ci_high", "p")
 _MAX_EXACT = 9  # pairs up to which all n! permutations are counted
 
 
@@ -22,27 +23,28 @@ class Correlation:
     all values of one side equal).
     """
 
-    rho: float
-    n: int
-    ci_low: float
-    ci_high: float
-    p_value: float
+    rho: float = math.nan
+    n: int = 0
+    ci_low: float = math.nan
+    ci_high: float = math.nan
+    p_value: float = math.nan
 
 
 @dataclass(frozen=True)
 class Estimate:
     """A coefficient of n pairs with its two-sided p-value; NaN where it is undefined."""
 
-    value: float
-    n: int
-    p_value: float
+    value: float = math.nan
+    n: int = 0
+    p_value: float = math.nan
 
 
 def spearman(x: ArrayLike, y: ArrayLike, confidence: float = 0.95) -> Correlation:
     """Return Spearman's rank correlation of two error vectors.
 
-    Ties get average ranks. The p-value is SciPy's, from the t distribution with n - 2
-    degrees of freedom.
+    Ties get average ranks. Up to 9 pairs the p-value is exact: all permutations are counted,
+    ties included. Above, it is that of the t distribution with n - 2 degrees of freedom,
+    though at least 2 / n!, below which no permutation test can go.
 
     Args:
         x: n values; NaN where there is none.
@@ -57,19 +59,24 @@ def spearman(x: ArrayLike, y: ArrayLike, confidence: float = 0.95) -> Correlatio
     Raises:
         ConfigError: the vectors differ in length, or the level is not between 0 and 1.
     """
-    (x_kept, y_kept) = complete_pairs(x, y)
+    x_kept, y_kept = complete_pairs(x, y)
     n = len(x_kept)
-    if n < MIN_PAIRS or np.ptp(x_kept) == 0 or np.ptp(y_kept) == 0:
-        check_confidence(confidence)
-        return Correlation(math.nan, n, math.nan, math.nan, math.nan)
+    low, high = spearman_interval(x_kept, y_kept, confidence=confidence)
+    if not can_correlate(x_kept, y_kept):
+        return Correlation(n=n)
     from scipy.stats import spearmanr  # costly to import; plots without rho do not need it
 
     result = spearmanr(x_kept, y_kept)
-    rho = float(result.statistic)
-    from pycls.analysis.statistics.intervals import spearman_interval
+    if n <= _MAX_EXACT:
+        p_value = _exact_p_value(x_kept, y_kept)
+    else:
+        p_value = max(float(result.pvalue), 2 * math.exp(-math.lgamma(n + 1)))
+    return Correlation(float(result.statistic), n, low, high, p_value)
 
-    low, high = spearman_interval(x_kept, y_kept, confidence=confidence)
-    return Correlation(rho, n, low, high, float(result.pvalue))
+
+def spearman_p_value(x: ArrayLike, y: ArrayLike) -> float:
+    """Return the p-value of :func:`spearman`; NaN where rho is undefined."""
+    return spearman(x, y).p_value
 
 
 def kendall(x: ArrayLike, y: ArrayLike) -> Estimate:
@@ -97,54 +104,44 @@ def pearson(x: ArrayLike, y: ArrayLike) -> Estimate:
     return _estimate(pearsonr, x, y)
 
 
-def spearman_p_value(x: ArrayLike, y: ArrayLike) -> float:
-    """Return the two-sided p-value of Spearman's rho, exact where there are few pairs.
+def correlation_columns(correlation: Correlation, suffix: str = "") -> dict[str, Any]:
+    """Return a correlation as the columns of a table: the inverse of :func:`correlation_of`."""
+    names = (f"{name}{suffix}" for name in CORRELATION_COLUMNS)
+    return dict(zip(names, astuple(correlation), strict=True))
 
-    Up to 9 pairs all permutations are counted, ties included. Above, it is that of the t
-    distribution, though at least 2 / n!, below which no permutation test can go.
 
-    Args:
-        x: n values; NaN where there is none.
-        y: n values, paired with `x`.
-
-    Returns:
-        The p-value; NaN where rho is undefined.
-
-    Raises:
-        ConfigError: the vectors differ in length.
-    """
-    x_kept, y_kept = complete_pairs(x, y)
-    correlation = spearman(x_kept, y_kept)
-    n = correlation.n
-    if math.isnan(correlation.rho):
-        return math.nan
-    if n > _MAX_EXACT:
-        return max(correlation.p_value, 2 * math.exp(-math.lgamma(n + 1)))
-    from scipy.stats import rankdata
-
-    # Doubled and centred ranks are whole numbers, so that equal sums are equal exactly.
-    first = np.round(2 * rankdata(x_kept)).astype(np.int64) - (n + 1)
-    second = np.round(2 * rankdata(y_kept)).astype(np.int64) - (n + 1)
-    sums = np.abs(second[_permutations(n)] @ first)
-    return float(np.mean(sums >= abs(int(first @ second))))
+def correlation_of(row: Any, suffix: str = "") -> Correlation:
+    """Return the correlation that a table's row holds in the columns with `suffix`."""
+    rho, n, low, high, p_value = (row[f"{name}{suffix}"] for name in CORRELATION_COLUMNS)
+    return Correlation(float(rho), int(n), float(low), float(high), float(p_value))
 
 
 def _estimate(function: Callable[..., Any], x: ArrayLike, y: ArrayLike) -> Estimate:
     x_kept, y_kept = complete_pairs(x, y)
     n = len(x_kept)
-    if n < MIN_PAIRS or np.ptp(x_kept) == 0 or np.ptp(y_kept) == 0:
-        return Estimate(math.nan, n, math.nan)
+    if not can_correlate(x_kept, y_kept):
+        return Estimate(n=n)
     result = function(x_kept, y_kept)
     return Estimate(float(result.statistic), n, float(result.pvalue))
 
 
-@lru_cache(maxsize=2)
-def _permutations(n: int) -> NDArray[np.int8]:
-    """Return all orders of n things, (n!, n)."""
-    orders = np.zeros((1, 1), dtype=np.int8)
-    for size in range(2, n + 1):
-        # The new thing stands at each place in turn; the others keep their order.
-        orders = np.concatenate(
-            [np.insert(orders, place, size - 1, axis=1) for place in range(size)]
-        )
-    return orders
+def _exact_p_value(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
+    """Return the share of all orders of y with a rho at least as far from 0 as the given one."""
+    from scipy.stats import rankdata
+
+    n = len(x)
+    # Doubled and centred ranks are whole numbers, so that equal sums are equal exactly.
+    first, second = (np.round(2 * rankdata(side)).astype(int) - (n + 1) for side in (x, y))
+    most = n * (n**2 - 1) // 3  # the largest sum of products of two such vectors
+    sums = np.arange(-most, most + 1)
+    # counts[subset, sum]: the orders in which these places of y meet the first places of x.
+    subsets = np.arange(2**n)
+    sizes = sum(subsets >> j & 1 for j in range(n))
+    counts = np.zeros((2**n, len(sums)))
+    counts[0, most] = 1
+    for size, factor in enumerate(first):
+        for j, other in enumerate(second):
+            before = subsets[(sizes == size) & (subsets >> j & 1 == 0)]
+            counts[before | 1 << j] += np.roll(counts[before], factor * other, axis=1)
+    as_far = np.abs(sums) >= abs(int(first @ second))
+    return float(counts[-1, as_far].sum() / counts[-1].sum())

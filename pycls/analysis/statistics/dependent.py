@@ -1,7 +1,8 @@
 """The difference of two rhos that share the target and the architectures."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,36 +14,35 @@ from pycls.analysis.statistics.intervals import (
     spearman_interval,
     standard_error,
 )
-from pycls.analysis.statistics.pairs import check_confidence, check_n_boot, complete_pairs
+from pycls.analysis.statistics.pairs import check_sampling, complete_pairs
 from pycls.analysis.statistics.resampling import (
+    percentile_interval,
     resample_counts,
     resampled_ranks,
     weighted_correlation,
 )
+
+_COLUMNS = ("difference", "n_difference", "ci_low_difference", "ci_high_difference")
 
 
 @dataclass(frozen=True)
 class Difference:
     """Difference of two rhos on the same n architectures, and its confidence interval."""
 
-    difference: float
-    n: int
-    ci_low: float
-    ci_high: float
+    difference: float = math.nan
+    n: int = 0
+    ci_low: float = math.nan
+    ci_high: float = math.nan
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Comparison(Difference):
     """Difference of two rhos on the same n architectures, with a test that it is zero.
 
     NaN throughout where one of the rhos is undefined, or exactly 1 or -1.
     """
 
-    difference: float
-    n: int
-    ci_low: float
-    ci_high: float
-    p_value: float
+    p_value: float = math.nan
 
 
 def rho_difference(
@@ -73,20 +73,17 @@ def rho_difference(
     Raises:
         ConfigError: vectors of different lengths, a level outside (0, 1), or no resamples.
     """
-    check_confidence(confidence)
-    check_n_boot(n_boot)
+    check_sampling(confidence, n_boot)
     a, b, target = complete_pairs(x_a, x_b, y)
     n = len(target)
     observed = spearman(b, target).rho - spearman(a, target).rho
     if math.isnan(observed):
-        return Difference(math.nan, n, math.nan, math.nan)
+        return Difference(n=n)
     resampled = _bootstrap_differences(a, b, target, n_boot, seed)
     resampled = resampled[np.isfinite(resampled)]
     if not len(resampled):
-        return Difference(observed, n, math.nan, math.nan)
-    tail = 50 * (1 - confidence)
-    low, high = np.percentile(resampled, [tail, 100 - tail])
-    return Difference(observed, n, float(low), float(high))
+        return Difference(observed, n)
+    return Difference(observed, n, *percentile_interval(resampled, confidence))
 
 
 def compare_rhos(
@@ -112,13 +109,13 @@ def compare_rhos(
     """
     from scipy.stats import t as student
 
-    check_confidence(confidence)
+    check_sampling(confidence)
     a, b, target = complete_pairs(x_a, x_b, y)
     n = len(target)
     rho_a, influence_a = influence(a, target)
     rho_b, influence_b = influence(b, target)
     if not max(abs(rho_a), abs(rho_b)) < 1:  # undefined is NaN
-        return Comparison(math.nan, n, math.nan, math.nan, math.nan)
+        return Comparison(n=n)
     values = influence_b / (1 - rho_b**2) - influence_a / (1 - rho_a**2)
     error = standard_error(values, lost=1)
     z = math.atanh(rho_b) - math.atanh(rho_a)
@@ -133,6 +130,17 @@ def compare_rhos(
     low = difference - _combined(rho_b - low_b, high_a - rho_a, shared)
     high = difference + _combined(high_b - rho_b, rho_a - low_a, shared)
     return Comparison(difference, n, low, high, p_value)
+
+
+def difference_columns(difference: Difference) -> dict[str, Any]:
+    """Return a difference as the columns of a table: the inverse of :func:`difference_of`."""
+    return dict(zip(_COLUMNS, astuple(difference), strict=True))
+
+
+def difference_of(row: Any) -> Difference:
+    """Return the difference that a table's row holds."""
+    difference, n, low, high = (row[name] for name in _COLUMNS)
+    return Difference(float(difference), int(n), float(low), float(high))
 
 
 def _combined(first: float, second: float, correlation: float) -> float:

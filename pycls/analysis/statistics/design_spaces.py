@@ -14,35 +14,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from pycls.analysis.statistics.pairs import check_sampling
+from pycls.analysis.statistics.resampling import CHUNK_CELLS, percentile_interval
 from pycls.errors import ConfigError
 
 SAMPLE_SHARE = 0.25  # of the models, in a random search (as in the paper)
 MAX_MODES = 16  # parameters with more values than this have no mode to speak of
-_CHUNK_CELLS = 1_000_000  # bootstrap resamples x models held at once
 _STAGE = re.compile(r"(depth|width|bot_mul|group_w)_([1-9]\d*)$")
-
-
-def error_edf(
-    errors: ArrayLike, at: ArrayLike, weights: ArrayLike | None = None
-) -> NDArray[np.float64]:
-    """Return F(e), the share of models with an error below e.
-
-    Args:
-        errors: n errors; NaN is left out.
-        at: the values e.
-        weights: n weights, not negative; all equal without them.
-
-    Returns:
-        F at each of `at`; NaN throughout where there is no model with a weight.
-
-    Raises:
-        ConfigError: weights of another length, negative, or not finite.
-    """
-    values, shares = _weighted(errors, weights)
-    if not len(values):
-        return np.full(np.shape(at), math.nan)
-    below = np.searchsorted(values, np.asarray(at, dtype=float), side="left")
-    return np.concatenate([[0.0], np.cumsum(shares)])[below]
 
 
 def equalising_weights(
@@ -115,9 +93,8 @@ def edf_table(
     Raises:
         ConfigError: a column is missing, or a level, number or weight is impossible.
     """
-    _check(models, confidence)
-    if n_boot < 1:
-        raise ConfigError(f"n_boot must be at least 1, got {n_boot}")
+    _check(models, ("space", "error"))
+    check_sampling(confidence, n_boot)
     tables = []
     for space, rows in models.groupby("space", sort=False):
         given = weights[str(space)] if weights is not None else None
@@ -155,9 +132,9 @@ def space_table(
     Raises:
         ConfigError: a column is missing, or the level is impossible.
     """
-    _check(models, confidence)
+    _check(models, ("space", "error"))
+    check_sampling(confidence, n_boot)
     rows = []
-    tail = 50 * (1 - confidence)
     for space, group in models.groupby("space", sort=False):
         values = group["error"].dropna().to_numpy(dtype=float)
         row: dict[str, object] = {"space": str(space), "planned": len(group), "n": len(values)}
@@ -168,7 +145,7 @@ def space_table(
             row |= {"best": values.min(), "median": np.median(values), "mean": values.mean()}
             drawn = np.random.default_rng(seed).choice(values, (n_boot, len(values)))
             for name, averages in (("median", np.median(drawn, 1)), ("mean", drawn.mean(1))):
-                low, high = np.percentile(averages, [tail, 100 - tail])
+                low, high = percentile_interval(averages, confidence)
                 row |= {f"ci_low_{name}": low, f"ci_high_{name}": high}
         rows.append(row)
     return pd.DataFrame(rows)
@@ -229,7 +206,8 @@ def parameter_ranges(
         ConfigError: a column is missing or holds no numbers, or k or the level is
             impossible.
     """
-    _check(models, confidence, ("error", *parameters))
+    _check(models, ("error", *parameters))
+    check_sampling(confidence)
     if "space" not in models:
         models = models.assign(space="")
     rows = []
@@ -276,17 +254,13 @@ def _of_stages(rows: pd.DataFrame, kind: str, stages: Iterable[int]) -> list[str
     return [f"{kind}_{stage}" for stage in stages if f"{kind}_{stage}" in rows]
 
 
-def _check(
-    models: pd.DataFrame, confidence: float, columns: Sequence[str] = ("space", "error")
-) -> None:
+def _check(models: pd.DataFrame, columns: Sequence[str]) -> None:
     missing = [name for name in columns if name not in models]
     if missing:
         raise ConfigError(
             f"the table of models has no column {', '.join(missing)} (it has "
             f"{', '.join(map(str, models))})"
         )
-    if not 0 < confidence < 1:
-        raise ConfigError(f"confidence must be between 0 and 1, such as 0.95, got {confidence}")
 
 
 def _weighted(
@@ -316,7 +290,7 @@ def _band(
     n = len(shares)
     rng = np.random.default_rng(seed)
     functions = []
-    step = max(1, _CHUNK_CELLS // n)
+    step = max(1, CHUNK_CELLS // n)
     for start in range(0, n_boot, step):
         counts = rng.multinomial(n, np.full(n, 1 / n), min(step, n_boot - start))
         cumulated = np.cumsum(counts * shares, axis=1)

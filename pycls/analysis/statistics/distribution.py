@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pycls.analysis.statistics.pairs import check_confidence
+from pycls.analysis.statistics.pairs import check_sampling
 
 
 def edf(errors: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -66,7 +66,7 @@ def edf_band(errors: ArrayLike, confidence: float = 0.95) -> EdfBand:
     Raises:
         ConfigError: a level outside (0, 1).
     """
-    check_confidence(confidence)
+    check_sampling(confidence)
     values, fraction = edf(errors)
     half = math.sqrt(math.log(2 / (1 - confidence)) / (2 * max(1, len(values))))
     low, high = np.clip(fraction - half, 0, 1), np.clip(fraction + half, 0, 1)

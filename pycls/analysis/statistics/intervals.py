@@ -7,8 +7,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from pycls.analysis.statistics.pairs import (
     MIN_PAIRS,
-    check_confidence,
-    check_n_boot,
+    can_correlate,
+    check_sampling,
     complete_pairs,
 )
 from pycls.analysis.statistics.resampling import bootstrap_rhos
@@ -54,8 +54,7 @@ def spearman_interval(
         ConfigError: vectors of different lengths, an unknown method, a level outside (0, 1),
             or no resamples.
     """
-    check_confidence(confidence)
-    check_n_boot(n_boot)
+    check_sampling(confidence, n_boot)
     if method not in METHODS:
         raise ConfigError(f"method '{method}' of an interval: expected {', '.join(METHODS)}")
     x_kept, y_kept = complete_pairs(x, y)
@@ -95,7 +94,7 @@ def influence(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[float, ND
         rho, and n values; NaN and zeros where rho is undefined.
     """
     n = len(x)
-    if n < MIN_PAIRS or np.ptp(x) == 0 or np.ptp(y) == 0:
+    if not can_correlate(x, y):
         return math.nan, np.zeros(n)
     from scipy.stats import rankdata
 
@@ -200,7 +199,7 @@ def fisher_interval(rho: float, n: int, confidence: float = 0.95) -> tuple[float
     Raises:
         ConfigError: too few pairs, or a level that is not between 0 and 1.
     """
-    check_confidence(confidence)
+    check_sampling(confidence)
     if n < MIN_PAIRS:
         raise ConfigError(f"an interval of rho needs at least {MIN_PAIRS} pairs, got {n}")
     if abs(rho) >= 1:

@@ -9,7 +9,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from pycls.analysis.statistics.correlation import spearman
 from pycls.analysis.statistics.intervals import spearman_interval
-from pycls.analysis.statistics.pairs import check_confidence, check_n_boot, complete_pairs
+from pycls.analysis.statistics.pairs import check_sampling, complete_pairs
+from pycls.analysis.statistics.resampling import percentile_interval
 from pycls.errors import ConfigError
 
 
@@ -46,14 +47,14 @@ class Ceiling:
 
     n: int
     rho: float
-    ceiling: float
-    ceiling_low: float
-    ceiling_high: float
-    reliability_x: float
-    reliability_y: float
-    corrected: float
-    corrected_low: float
-    corrected_high: float
+    ceiling: float = math.nan
+    ceiling_low: float = math.nan
+    ceiling_high: float = math.nan
+    reliability_x: float = math.nan
+    reliability_y: float = math.nan
+    corrected: float = math.nan
+    corrected_low: float = math.nan
+    corrected_high: float = math.nan
 
 
 _DRAWS = 4000  # of rho, for the interval of the corrected one
@@ -133,33 +134,25 @@ def noise_ceiling(
         ConfigError: vectors of different lengths, a level outside (0, 1), no simulations, or
             a negative variance.
     """
-    check_confidence(confidence)
-    check_n_boot(n_sim)
+    check_sampling(confidence, n_sim)
     if noise_x.variance < 0 or noise_y.variance < 0:
         raise ConfigError("a variance is not negative")
     first, second = complete_pairs(x, y)
     n, rho = len(first), spearman(first, second).rho
     reliable_x, reliable_y = reliability(first, noise_x), reliability(second, noise_y)
     if not (math.isfinite(rho) and math.isfinite(reliable_x * reliable_y)):
-        nothing = math.nan
-        return Ceiling(
-            n, rho, nothing, nothing, nothing, reliable_x, reliable_y, nothing, nothing, nothing
-        )
+        return Ceiling(n, rho, reliability_x=reliable_x, reliability_y=reliable_y)
     rng = np.random.default_rng(seed)
     rhos = _simulated_rhos(first, second, (noise_x, noise_y), n_sim, rng)
-    tail = 50 * (1 - confidence)
-    ceiling_low, ceiling_high = (float(v) for v in np.percentile(rhos, [tail, 100 - tail]))
-    ceiling = float(rhos.mean())
+    ceiling, bounds = float(rhos.mean()), percentile_interval(rhos, confidence)
     corrected = low = high = math.nan
     if ceiling > 0 and reliable_x * reliable_y > 0:
         corrected = float(np.clip(rho / ceiling, -1, 1))
         ceilings = _drawn_ceilings(first, second, (noise_x, noise_y), rng)
         drawn = _drawn_rhos(first, second, rho, confidence, rng)
         drawn = np.clip(drawn / rng.choice(ceilings, len(drawn)), -1, 1)
-        low, high = (float(v) for v in np.percentile(drawn, [tail, 100 - tail]))
-    return Ceiling(
-        n, rho, ceiling, ceiling_low, ceiling_high, reliable_x, reliable_y, corrected, low, high
-    )
+        low, high = percentile_interval(drawn, confidence)
+    return Ceiling(n, rho, ceiling, *bounds, reliable_x, reliable_y, corrected, low, high)
 
 
 def _simulated_rhos(

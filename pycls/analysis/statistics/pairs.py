@@ -1,4 +1,4 @@
-"""Vectors paired by architecture: what every statistic does with them first."""
+"""Checks and preparation that all statistics of vectors paired by architecture share."""
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -23,13 +23,14 @@ def complete_pairs(*vectors: ArrayLike) -> tuple[NDArray[np.float64], ...]:
     return tuple(array[keep] for array in arrays)
 
 
-def check_confidence(confidence: float) -> None:
-    """Refuse a level of an interval that is not between 0 and 1."""
+def can_correlate(x: NDArray[np.float64], y: NDArray[np.float64]) -> bool:
+    """Say whether a correlation is defined: enough pairs, and different values on each side."""
+    return bool(len(x) >= MIN_PAIRS and np.ptp(x) != 0 and np.ptp(y) != 0)
+
+
+def check_sampling(confidence: float, n_boot: int = 1) -> None:
+    """Refuse a level that is not between 0 and 1, and a number of resamples below 1."""
     if not 0 < confidence < 1:
         raise ConfigError(f"confidence must be between 0 and 1, such as 0.95, got {confidence}")
-
-
-def check_n_boot(n_boot: int) -> None:
-    """Refuse a number of resamples below 1."""
     if n_boot < 1:
         raise ConfigError(f"n_boot must be at least 1, got {n_boot}")

@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from pycls.analysis.statistics.correlation import Correlation
 from pycls.analysis.statistics.intervals import fisher_interval
-from pycls.analysis.statistics.pairs import MIN_PAIRS, check_confidence, complete_pairs
+from pycls.analysis.statistics.pairs import MIN_PAIRS, check_sampling, complete_pairs
 from pycls.errors import ConfigError
 
 
@@ -37,23 +37,22 @@ def partial_spearman(
     """
     from scipy.stats import t as student
 
-    check_confidence(confidence)
+    check_sampling(confidence)
     fixed = np.asarray(given, dtype=float)
     columns = fixed[:, None] if fixed.ndim == 1 else fixed
     if columns.ndim != 2:
         raise ConfigError(f"'given' has one or two dimensions, not {columns.ndim}")
     x_kept, y_kept, *others = complete_pairs(x, y, *columns.T)
     n = len(x_kept)
-    undefined = Correlation(math.nan, n, math.nan, math.nan, math.nan)
     if n < MIN_PAIRS:
-        return undefined
+        return Correlation(n=n)
     design = np.column_stack([np.ones(n), *(_centred_ranks(column) for column in others)])
     k = int(np.linalg.matrix_rank(design)) - 1
     sides = np.column_stack([_centred_ranks(x_kept), _centred_ranks(y_kept)])
     left = sides - design @ np.linalg.lstsq(design, sides, rcond=None)[0]
     squares = np.sum(left**2, axis=0)
     if n - k < MIN_PAIRS or (squares <= 1e-12 * np.sum(sides**2, axis=0)).any():
-        return undefined
+        return Correlation(n=n)
     rho = float(np.clip(left[:, 0] @ left[:, 1] / math.sqrt(squares[0] * squares[1]), -1, 1))
     degrees = n - 2 - k
     low, high = fisher_interval(rho, n - k, confidence)

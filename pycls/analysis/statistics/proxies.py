@@ -1,4 +1,4 @@
-"""Which family member stands in for a data set: by class count, and by what was measured."""
+"""Choosing the family member that stands in for a data set, by class count or measured rho."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -7,9 +7,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pycls.analysis.statistics.correlation import spearman
+from pycls.analysis.statistics.correlation import (
+    CORRELATION_COLUMNS,
+    correlation_columns,
+    spearman,
+)
 from pycls.analysis.statistics.dependent import compare_rhos
-from pycls.analysis.statistics.intervals import spearman_interval
 from pycls.analysis.statistics.selection import regret
 from pycls.errors import ConfigError
 
@@ -82,7 +85,7 @@ def rank_proxies(
             "ci_high_difference": compared.ci_high,
             "p_difference": compared.p_value,
         }
-    names = ["place", "proxy", "rho", "n", "ci_low", "ci_high", "p"]
+    names = ["place", "proxy", *CORRELATION_COLUMNS]
     names += [f"{name}difference" for name in ("", "ci_low_", "ci_high_", "p_")]
     return pd.DataFrame(rows, columns=[*names, *(f"regret_{k}" for k in _CHOSEN)])
 
@@ -142,19 +145,9 @@ def recommend_proxies(
 
 
 def _proxy_row(errors: pd.DataFrame, target: str, key: str, confidence: float) -> dict[str, Any]:
-    found = spearman(errors[key], errors[target], confidence)
-    low, high = spearman_interval(errors[key], errors[target], confidence=confidence)
-    row: dict[str, Any] = {
-        "proxy": key,
-        "rho": found.rho,
-        "n": found.n,
-        "ci_low": low,
-        "ci_high": high,
-    }
-    row["p"] = found.p_value
-    for k in _CHOSEN:
-        row[f"regret_{k}"] = regret(errors[key], errors[target], k, n_boot=0).regret_best
-    return row
+    x, y = errors[key], errors[target]
+    lost = {f"regret_{k}": regret(x, y, k, n_boot=0).regret_best for k in _CHOSEN}
+    return {"proxy": key, **correlation_columns(spearman(x, y, confidence)), **lost}
 
 
 def _defined_rhos(errors: pd.DataFrame, member: str, targets: Sequence[str]) -> list[float]:

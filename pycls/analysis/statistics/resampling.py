@@ -1,11 +1,18 @@
-"""Spearman's rho in many bootstrap resamples at once."""
+"""Spearman's rho in many bootstrap resamples at once, and percentile intervals."""
 
 from collections.abc import Iterator
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 CHUNK_CELLS = 1_000_000  # bootstrap resamples x architectures held at once
+
+
+def percentile_interval(values: ArrayLike, confidence: float) -> tuple[float, float]:
+    """Return the bounds of the middle `confidence` of values, all finite and at least one."""
+    tail = 50 * (1 - confidence)
+    low, high = np.percentile(np.asarray(values, dtype=float), [tail, 100 - tail])
+    return float(low), float(high)
 
 
 def resample_counts(n: int, n_boot: int, seed: int) -> Iterator[NDArray[np.float64]]:

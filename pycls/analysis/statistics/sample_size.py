@@ -3,7 +3,7 @@
 import math
 
 from pycls.analysis.statistics.intervals import fisher_interval
-from pycls.analysis.statistics.pairs import MIN_PAIRS, check_confidence
+from pycls.analysis.statistics.pairs import MIN_PAIRS, check_sampling
 from pycls.errors import ConfigError
 
 _MOST = 10_000_000
@@ -73,8 +73,8 @@ def architectures_to_tell_apart(
 
     for rho in (rho_a, rho_b, rho_ab or 0.0):
         _check_rho(rho)
-    check_confidence(power)
-    check_confidence(level)
+    check_sampling(power)
+    check_sampling(level)
     gap = abs(math.atanh(rho_a) - math.atanh(rho_b))
     if gap == 0:
         raise ConfigError(f"rhos that are equal ({rho_a}) cannot be told apart")

@@ -9,7 +9,8 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from pycls.analysis.statistics.design_spaces import best_of_sample
-from pycls.analysis.statistics.pairs import check_confidence, check_n_boot, complete_pairs
+from pycls.analysis.statistics.pairs import check_sampling, complete_pairs
+from pycls.analysis.statistics.resampling import percentile_interval
 from pycls.errors import ConfigError
 
 
@@ -77,11 +78,9 @@ def regret(
         ConfigError: vectors of different lengths, k below 1, a level outside (0, 1), or a
             negative number of resamples.
     """
-    check_confidence(confidence)
+    check_sampling(confidence, n_boot or 1)
     if k < 1:
         raise ConfigError(f"k, the architectures taken, must be at least 1, got {k}")
-    if n_boot:
-        check_n_boot(n_boot)
     x, y = complete_pairs(proxy, target)
     n = len(y)
     if not n:
@@ -129,7 +128,7 @@ def random_search(
     Raises:
         ConfigError: no errors, k below 1, or a level outside (0, 1).
     """
-    check_confidence(confidence)
+    check_sampling(confidence)
     (values,) = complete_pairs(errors)
     values = np.sort(values)
     rows = []
@@ -169,6 +168,4 @@ def _regret_interval(
         return math.nan, math.nan
     draws = np.random.default_rng(seed).integers(len(y), size=(n_boot, len(y)))
     regrets = [_chosen(x[drawn], y[drawn], k)[0] - float(y[drawn].min()) for drawn in draws]
-    tail = 50 * (1 - confidence)
-    low, high = np.percentile(regrets, [tail, 100 - tail])
-    return float(low), float(high)
+    return percentile_interval(regrets, confidence)

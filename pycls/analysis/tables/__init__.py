@@ -10,10 +10,10 @@ __getattr__, __all__ = front_door(
         "pair_table": "pycls.analysis.tables.study_tables",
         "dataset_table": "pycls.analysis.tables.study_tables",
         "noise_table": "pycls.analysis.tables.study_tables",
-        "correlation_of": "pycls.analysis.tables.study_tables",
-        "difference_of": "pycls.analysis.tables.study_tables",
+        "correlation_of": "pycls.analysis.statistics.correlation",
+        "difference_of": "pycls.analysis.statistics.dependent",
         "table_text": "pycls.analysis.tables.study_tables",
         "write_table": "pycls.analysis.tables.study_tables",
-        "correlation_columns": "pycls.analysis.tables.study_tables",
+        "correlation_columns": "pycls.analysis.statistics.correlation",
     },
 )

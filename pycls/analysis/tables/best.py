@@ -6,7 +6,7 @@ from pycls.analysis.inputs.study_json import Study
 
 MOST = 15  # as many as the paper averages over (Fig. A7)
 SHOWN = 5  # of each data set on the page
-_STAGED = {"depth": "depth", "width": "width", "bot_mul": "1/b", "group_w": "group width"}
+STAGED = {"depth": "depth", "width": "width", "bot_mul": "1/b", "group_w": "group width"}
 
 
 def best_table(errors: pd.DataFrame, parameters: pd.DataFrame, study: Study) -> pd.DataFrame:
@@ -50,7 +50,7 @@ def best_table(errors: pd.DataFrame, parameters: pd.DataFrame, study: Study) -> 
 def stage_texts(parameters: pd.DataFrame) -> dict[str, pd.Series]:
     """Return each kind of parameter as a text over the stages, such as "6-1-1"."""
     texts = {}
-    for kind in _STAGED:
+    for kind in STAGED:
         names = [name for name in parameters if str(name).rpartition("_")[0] == kind]
         names.sort(key=lambda name: int(str(name).rpartition("_")[2]))
         if names:
@@ -65,6 +65,6 @@ def describe(parameters: pd.DataFrame) -> list[str]:
     """Return each architecture in one line, in the order of the rows."""
     texts = stage_texts(parameters)
     return [
-        "; ".join(f"{_STAGED[kind]} {texts[kind].loc[arch]}" for kind in texts)
+        "; ".join(f"{STAGED[kind]} {texts[kind].loc[arch]}" for kind in texts)
         for arch in parameters.index
     ]

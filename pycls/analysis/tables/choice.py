@@ -1,13 +1,10 @@
-"""What choosing an architecture on another data set costs, for the report."""
-
-from typing import Any
+"""The table of what choosing an architecture on another data set costs."""
 
 import pandas as pd
 
 from pycls.analysis.inputs.study_json import Study
 from pycls.analysis.statistics.proxies import closest_member
 from pycls.analysis.statistics.selection import regret
-from pycls.analysis.wording import DASH, interval_text, number
 
 TAKEN = (1, 10)  # architectures that are taken and trained on the target
 
@@ -44,10 +41,3 @@ def choice_table(errors: pd.DataFrame, study: Study) -> pd.DataFrame:
                     )
                 )
     return pd.DataFrame(rows, columns=names)
-
-
-def _lost_text(row: Any) -> str:
-    """Return the points lost with their interval."""
-    interval = interval_text(row["ci_low_lost"], row["ci_high_lost"])
-    value = number(row["lost"], 2)
-    return f"{value} {interval}" if interval != DASH else value

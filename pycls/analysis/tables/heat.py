@@ -9,9 +9,13 @@ import pandas as pd
 
 from pycls.analysis.inputs.results_csv import architecture_columns, population_runs
 from pycls.analysis.inputs.study_json import Study
-from pycls.analysis.statistics.correlation import Correlation, spearman
-from pycls.analysis.tables.study_tables import correlation_columns, correlation_of
-from pycls.analysis.wording import DASH, RHO, correlation_lines, number
+from pycls.analysis.statistics.correlation import (
+    CORRELATION_COLUMNS,
+    correlation_columns,
+    correlation_of,
+    spearman,
+)
+from pycls.analysis.wording import RHO, correlation_lines, number
 
 # Blue and orange differ for every colour vision, and in lightness from white alike.
 _POSITIVE, _NEGATIVE = (0, 96, 170), (214, 96, 0)
@@ -110,9 +114,7 @@ def driver_table(errors: pd.DataFrame, parameters: pd.DataFrame, study: Study) -
         for name in parameters
         for key in study.dataset_keys()
     ]
-    return pd.DataFrame(
-        rows, columns=["dataset", "parameter", "rho", "n", "ci_low", "ci_high", "p"]
-    )
+    return pd.DataFrame(rows, columns=["dataset", "parameter", *CORRELATION_COLUMNS])
 
 
 def matrix_heat(pairs: pd.DataFrame, study: Study, csv: str) -> HeatTable | None:
@@ -176,18 +178,11 @@ def shade(rho: float) -> str:
     return "#" + "".join(f"{round(255 + share * (part - 255)):02x}" for part in colour)
 
 
-def correlation_note(correlation: Correlation) -> str:
-    """Return rho with its interval, n and p in one line."""
-    return ", ".join(correlation_lines(correlation))
-
-
 def _cell(row: Mapping[Any, Any], names: str, x: str, y: str) -> HeatCell:
     correlation = correlation_of(row)
-    if math.isnan(correlation.rho):
-        return HeatCell(DASH, f"{names}: {correlation_note(correlation)}", x=x, y=y)
     return HeatCell(
         text=number(correlation.rho, 2),
-        title=f"{names}: {correlation_note(correlation)}",
+        title=f"{names}: {', '.join(correlation_lines(correlation))}",
         shade=shade(correlation.rho),
         clear=correlation.ci_low > 0 or correlation.ci_high < 0,
         x=x,

@@ -1,19 +1,22 @@
-"""Tables of a study that say more of pairs of data sets than rho: noise, and drivers."""
+"""Tables of what training noise and shared properties do to the rho of pairs of data sets."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict, fields
 
 import pandas as pd
 
-from pycls.analysis.statistics.correlation import spearman
-from pycls.analysis.statistics.noise import NO_NOISE, NoiseVariance, noise_ceiling, repeat_variance
+from pycls.analysis.statistics.correlation import correlation_columns, spearman
+from pycls.analysis.statistics.noise import (
+    NO_NOISE,
+    Ceiling,
+    NoiseVariance,
+    noise_ceiling,
+    repeat_variance,
+)
 from pycls.analysis.statistics.partial import partial_spearman
-from pycls.analysis.tables.study_tables import correlation_columns
 from pycls.errors import ConfigError
 
-_CEILING = (
-    *("n", "rho", "ceiling", "ceiling_low", "ceiling_high", "reliability_x", "reliability_y"),
-    *("corrected", "corrected_low", "corrected_high"),
-)
+_CEILING = [field.name for field in fields(Ceiling)]
 
 
 def dataset_noise(repeats: pd.DataFrame) -> dict[str, NoiseVariance]:
@@ -26,7 +29,7 @@ def dataset_noise(repeats: pd.DataFrame) -> dict[str, NoiseVariance]:
         Data set -> variance, for those where an architecture has two errors or more.
     """
     found = {}
-    for key, runs in repeats.groupby("dataset"):
+    for key, runs in repeats.groupby("dataset", sort=False):
         noise = repeat_variance(group["error"] for _, group in runs.groupby(["sweep", "arch"]))
         if noise.degrees:
             found[str(key)] = noise
@@ -59,8 +62,7 @@ def ceiling_table(
             continue
         found = noise_ceiling(errors[x], errors[y], noise.get(x, NO_NOISE), noise.get(y, NO_NOISE))
         unknown = "" if x in noise and y in noise else ("y" if x in noise else "x")
-        values = {name: getattr(found, name) for name in _CEILING}
-        rows.append({"dataset_x": x, "dataset_y": y, **values, "unknown": unknown})
+        rows.append({"dataset_x": x, "dataset_y": y, **asdict(found), "unknown": unknown})
     return pd.DataFrame(rows, columns=["dataset_x", "dataset_y", *_CEILING, "unknown"])
 
 
@@ -95,15 +97,8 @@ def partial_table(
     fixed = properties[used].reindex(errors.index).to_numpy(dtype=float)
     rows = []
     for x, y in pairs:
-        plain = spearman(errors[x], errors[y])
-        partial = partial_spearman(errors[x], errors[y], fixed)
-        rows.append(
-            {
-                "dataset_x": x,
-                "dataset_y": y,
-                "given": ", ".join(used),
-                **correlation_columns(plain),
-                **correlation_columns(partial, "_partial"),
-            }
-        )
+        row = {"dataset_x": x, "dataset_y": y, "given": ", ".join(used)}
+        row |= correlation_columns(spearman(errors[x], errors[y]))
+        row |= correlation_columns(partial_spearman(errors[x], errors[y], fixed), "_partial")
+        rows.append(row)
     return pd.DataFrame(rows)

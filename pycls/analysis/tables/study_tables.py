@@ -6,7 +6,7 @@ computed over, its 95 % interval and its p-value; where it is undefined, all are
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,17 @@ import pandas as pd
 
 from pycls.analysis.inputs.results_csv import population_runs
 from pycls.analysis.inputs.study_json import Study
-from pycls.analysis.statistics.correlation import Correlation, spearman
-from pycls.analysis.statistics.dependent import Difference, rho_difference
+from pycls.analysis.statistics.correlation import (
+    CORRELATION_COLUMNS,
+    Correlation,
+    correlation_columns,
+    spearman,
+)
+from pycls.analysis.statistics.dependent import Difference, difference_columns, rho_difference
 from pycls.analysis.statistics.distribution import edf, spread
+from pycls.analysis.statistics.pair_statistics import PAIR_STATISTICS, pair_columns
 from pycls.analysis.statistics.proxies import closest_member
-from pycls.files import write_text
+from pycls.files import csv_text, write_text
 
 AVERAGE = "average"
 N_BOOT = 2000  # resamples behind the interval of a difference
@@ -48,8 +54,7 @@ def rho_table(errors: pd.DataFrame, study: Study, n_boot: int = N_BOOT) -> pd.Da
     for key in study.targets:
         with_reference = spearman(errors[reference], errors[key])
         member = closest_member(study.num_classes(key), members) if members else None
-        with_member = Correlation(math.nan, 0, math.nan, math.nan, math.nan)
-        difference = Difference(math.nan, 0, math.nan, math.nan)
+        with_member, difference = Correlation(), Difference()
         if member:
             with_member = spearman(errors[member], errors[key])
             difference = rho_difference(
@@ -63,10 +68,7 @@ def rho_table(errors: pd.DataFrame, study: Study, n_boot: int = N_BOOT) -> pd.Da
                 **correlation_columns(with_reference, "_reference"),
                 "closest_member": member or "",
                 **correlation_columns(with_member, "_member"),
-                "difference": difference.difference,
-                "n_difference": difference.n,
-                "ci_low_difference": difference.ci_low,
-                "ci_high_difference": difference.ci_high,
+                **difference_columns(difference),
                 "num_averaged": None,
             }
         )
@@ -74,7 +76,10 @@ def rho_table(errors: pd.DataFrame, study: Study, n_boot: int = N_BOOT) -> pd.Da
 
 
 def structure_table(
-    errors: pd.DataFrame, architectures: pd.DataFrame, study: Study
+    errors: pd.DataFrame,
+    architectures: pd.DataFrame,
+    study: Study,
+    keys: Sequence[str] | None = None,
 ) -> pd.DataFrame:
     """Return rho of the error with cumulative depth and width (paper, Table 4, Fig. 7).
 
@@ -82,6 +87,7 @@ def structure_table(
         errors: architectures x data sets, in percent.
         architectures: as from :func:`pycls.analysis.inputs.results_csv.architecture_table`.
         study: for names and order.
+        keys: of the data sets; all of the population without them.
 
     Returns:
         A row per data set: dataset, title, then rho, n, ci_low, ci_high, p with the
@@ -96,18 +102,28 @@ def structure_table(
                 **correlation_columns(spearman(values["cum_depth"], errors[key]), "_cum_depth"),
                 **correlation_columns(spearman(values["cum_width"], errors[key]), "_cum_width"),
             }
-            for key in study.dataset_keys()
+            for key in (study.dataset_keys() if keys is None else keys)
         ]
     )
 
 
 def pair_table(errors: pd.DataFrame, study: Study) -> pd.DataFrame:
-    """Return rho of every pair of data sets: dataset_a, dataset_b, rho, n, interval, p."""
+    """Return :func:`pairs_of` all data sets of a study's population."""
+    return pairs_of(errors, study.dataset_keys())
+
+
+def pairs_of(errors: pd.DataFrame, keys: Iterable[str]) -> pd.DataFrame:
+    """Return how alike every pair of data sets ranks the architectures.
+
+    Returns:
+        A row per pair: dataset_a, dataset_b, rho, n, ci_low, ci_high, p, and a column for each
+        of :data:`pycls.analysis.statistics.pair_statistics.PAIR_STATISTICS`.
+    """
     rows = [
-        {"dataset_a": a, "dataset_b": b, **correlation_columns(spearman(errors[a], errors[b]), "")}
-        for a, b in combinations(study.dataset_keys(), 2)
+        {"dataset_a": a, "dataset_b": b, **pair_columns(errors[a], errors[b])}
+        for a, b in combinations(keys, 2)
     ]
-    names = ["dataset_a", "dataset_b", "rho", "n", "ci_low", "ci_high", "p"]
+    names = ["dataset_a", "dataset_b", *CORRELATION_COLUMNS, *PAIR_STATISTICS]
     return pd.DataFrame(rows, columns=names)
 
 
@@ -182,40 +198,20 @@ def noise_table(errors: pd.DataFrame, repeats: pd.DataFrame, study: Study) -> pd
     return pd.DataFrame(rows, columns=names)
 
 
-def correlation_of(row: Any, suffix: str = "") -> Correlation:
-    """Return the correlation that a table's row holds in the columns with `suffix`."""
-    rho, n, low, high, p_value = (
-        row[f"{name}{suffix}"] for name in ("rho", "n", "ci_low", "ci_high", "p")
-    )
-    return Correlation(float(rho), int(n), float(low), float(high), float(p_value))
-
-
-def difference_of(row: Any) -> Difference:
-    """Return the difference that a row of :func:`rho_table` holds."""
-    return Difference(
-        float(row["difference"]),
-        int(row["n_difference"]),
-        float(row["ci_low_difference"]),
-        float(row["ci_high_difference"]),
-    )
-
-
 def table_text(table: pd.DataFrame) -> str:
     """Return a table as CSV with fixed formats, so that equal tables are equal bytes.
 
     Percentages and rhos have four decimals, p-values four significant digits; what is
     missing is empty.
     """
-    columns = {}
-    for name in table.columns:
-        template = "{:.3e}" if name == "p" or name.startswith("p_") else "{:.4f}"
-        if pd.api.types.is_float_dtype(table[name]):
-            columns[name] = [
-                "" if pd.isna(value) else template.format(value + 0.0) for value in table[name]
-            ]
-        else:
-            columns[name] = ["" if pd.isna(value) else str(value) for value in table[name]]
-    return pd.DataFrame(columns).to_csv(index=False, lineterminator="\n")
+    columns = []
+    for name, values in table.items():
+        template = "{}"
+        if pd.api.types.is_float_dtype(values):
+            template = "{:.3e}" if name == "p" or str(name).startswith("p_") else "{:.4f}"
+            values = values + 0.0  # no minus zero
+        columns.append(["" if pd.isna(value) else template.format(value) for value in values])
+    return csv_text([list(table), *zip(*columns, strict=True)])
 
 
 def write_table(table: pd.DataFrame, path: str | os.PathLike[str]) -> Path:
@@ -224,17 +220,6 @@ def write_table(table: pd.DataFrame, path: str | os.PathLike[str]) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     write_text(path, table_text(table))
     return path
-
-
-def correlation_columns(correlation: Correlation, suffix: str = "") -> dict[str, Any]:
-    """Return a correlation as the columns of a table: the inverse of `correlation_of`."""
-    return {
-        f"rho{suffix}": correlation.rho,
-        f"n{suffix}": correlation.n,
-        f"ci_low{suffix}": correlation.ci_low,
-        f"ci_high{suffix}": correlation.ci_high,
-        f"p{suffix}": correlation.p_value,
-    }
 
 
 def _with_average(rows: Sequence[dict[str, Any]], with_members: bool) -> pd.DataFrame:

@@ -63,11 +63,11 @@ def test_leaderboard_works_as_it_is(leaderboard, tmp_path):
         pair = board[["imagenet", row["target"]]].dropna()
         assert row["n"] == len(pair)
         expected = stats.spearmanr(*pair.to_numpy().T)
-        assert row["spearman_rho"] == pytest.approx(expected.statistic, abs=6e-5)
+        assert row["rho"] == pytest.approx(expected.statistic, abs=6e-5)
         assert row["kendall_tau_b"] == pytest.approx(
             stats.kendalltau(*pair.to_numpy().T).statistic, abs=6e-5
         )
-        assert row["ci_low"] < row["spearman_rho"] < row["ci_high"]
+        assert row["ci_low"] < row["rho"] < row["ci_high"]
         chosen = pair.loc[pair["imagenet"].idxmax(), row["target"]]
         assert row["regret_1"] == pytest.approx(pair[row["target"]].max() - chosen, abs=1e-3)
     assert len(pd.read_csv(tmp_path / "out" / "matrix.csv")) == 10
@@ -138,7 +138,7 @@ def test_tables_with_nothing_to_rank_get_a_report_too(tmp_path):
         assert warnings
         assert "cannot be said" in Page(tmp_path / "out" / "index.html").text
         row = pd.read_csv(tmp_path / "out" / "correlations.csv").iloc[0]
-        assert np.isnan(row["spearman_rho"])
+        assert np.isnan(row["rho"])
 
 
 def test_mistakes_are_one_line_and_write_nothing(leaderboard, tmp_path):

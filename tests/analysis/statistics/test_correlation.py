@@ -69,7 +69,38 @@ def test_exact_p_value_counts_all_orders(x, y):
         abs(stats.spearmanr(x, order).statistic) >= observed - 1e-9
         for order in itertools.permutations(y)
     ]
-    assert spearman_p_value(x, y) == pytest.approx(np.mean(as_extreme), abs=1e-12)
+    assert spearman(x, y).p_value == pytest.approx(np.mean(as_extreme), abs=1e-12)
+    assert spearman_p_value(x, y) == spearman(x, y).p_value
+
+
+@settings(max_examples=12)
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 9)), min_size=4, max_size=6))
+def test_exact_p_value_agrees_with_scipys_permutation_test(pairs):
+    x, y = np.array(pairs, dtype=float).T
+    found = spearman(x, y)
+    if math.isnan(found.rho):
+        return
+    exact = stats.permutation_test(
+        (x,),
+        lambda order: np.round(stats.spearmanr(order, y).statistic, 12),
+        permutation_type="pairings",
+        n_resamples=math.inf,
+    )
+    # SciPy's own two-sided value is twice the smaller tail, which differs with ties.
+    far = np.abs(exact.null_distribution) >= abs(found.rho) - 1e-9
+    assert len(far) == math.factorial(len(x))
+    assert found.p_value == pytest.approx(far.mean(), abs=1e-12)
+
+
+def test_p_value_of_eight_architectures_is_exact():
+    y = [1, 2, 0, 3, 5, 7, 6, 4]
+    found = spearman(range(8), y)
+    assert found.rho == pytest.approx(1 - 6 * 20 / (8 * 63))
+    sums = np.array(list(itertools.permutations(range(8)))) @ np.arange(8)
+    far = np.abs(sums - sums.mean()) >= abs(np.dot(range(8), y) - sums.mean())
+    assert found.p_value == pytest.approx(far.mean(), abs=1e-12)
+    assert found.p_value == pytest.approx(0.0368, abs=5e-5)
+    assert stats.spearmanr(range(8), y).pvalue == pytest.approx(0.0280, abs=5e-5)
 
 
 def test_exact_p_value_of_published_tables():

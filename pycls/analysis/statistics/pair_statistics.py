@@ -1,0 +1,25 @@
+"""The statistics of two error vectors that tables have beside rho: one line each."""
+
+from importlib import import_module
+from typing import Any
+
+from numpy.typing import ArrayLike
+
+from pycls.analysis.statistics.correlation import Estimate, correlation_columns, spearman
+
+# Column of tables -> header on pages, and "module:function" of two vectors that are paired by
+# architecture (NaN where there is no error), which returns a number or an Estimate.
+PAIR_STATISTICS: dict[str, tuple[str, str]] = {
+    "kendall_tau_b": ("tau-b", "pycls.analysis.statistics.correlation:kendall"),
+    "pearson_r": ("r", "pycls.analysis.statistics.correlation:pearson"),
+}
+
+
+def pair_columns(x: ArrayLike, y: ArrayLike) -> dict[str, Any]:
+    """Return Spearman's rho of two vectors and each of `PAIR_STATISTICS` as columns of a table."""
+    columns = correlation_columns(spearman(x, y))
+    for name, (_, place) in PAIR_STATISTICS.items():
+        module, _, function = place.partition(":")
+        found = getattr(import_module(module), function)(x, y)
+        columns[name] = found.value if isinstance(found, Estimate) else float(found)
+    return columns
