@@ -18,17 +18,8 @@ from pycls.errors import run_tool
 def main() -> int:
     """Read the table, write the report, and say what was found."""
     args = _parse_args()
-    request = Request(
-        args.reference,
-        tuple(args.targets),
-        args.kind,
-        args.unit,
-        args.layout,
-        args.arch,
-        args.dataset,
-        args.error,
-    )
-    table = read_table(args.table, request)
+    known = {name: value for name, value in vars(args).items() if name not in ("table", "out")}
+    table = read_table(args.table, Request(**{**known, "targets": tuple(args.targets)}))
     for note in table.notes:
         print(note)
     for warning in write_table_report(table, args.out):
@@ -61,10 +52,14 @@ def _parse_args() -> argparse.Namespace:
             help=f"the table is {layout} (default: found)",
         )  # fmt: skip
     parser.add_argument(
-        "--arch", "--id", metavar="COL", help="column of the architectures' names (default: found)"
-    )
-    parser.add_argument("--dataset", metavar="COL", help="column of the data sets (long table)")
-    parser.add_argument("--error", metavar="COL", help="column of the numbers (long table)")
+        "--arch", "--id", dest="id_column", metavar="COL",
+        help="column of the architectures' names (default: found)",
+    )  # fmt: skip
+    for what, held in (("dataset", "data sets"), ("error", "numbers")):
+        parser.add_argument(
+            f"--{what}", dest=f"{what}_column", metavar="COL",
+            help=f"column of the {held} (long table)",
+        )  # fmt: skip
     return parser.parse_args()
 
 

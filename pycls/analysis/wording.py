@@ -1,4 +1,4 @@
-"""Numbers and correlations in words, for labels and for the report's sentences."""
+"""Wording of numbers and correlations, for labels and for the report's sentences."""
 
 import math
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Reading a delimited text file from anywhere: its cells as texts, its numbers checked."""
+"""Reading of delimited text files from elsewhere: cells as texts, and columns as numbers."""
 
 import codecs
 import csv
@@ -105,7 +105,7 @@ def parse_numbers(texts: pd.Series, delimiter: str) -> Numbers:
     """
     cells = [str(text) for text in texts]
     plain = [cell.removesuffix("%").rstrip() for cell in cells]
-    with_comma = [cell for cell in plain if "," in cell and _is_comma_number(cell)]
+    with_comma = [cell for cell in plain if _COMMA_NUMBER.match(cell) or _THOUSANDS.match(cell)]
     comma = ""
     if with_comma:
         thousands = delimiter == "," or any(cell.count(",") > 1 for cell in with_comma)
@@ -142,10 +142,6 @@ def has_percent_signs(texts: pd.Series) -> bool:
 def is_missing(text: str) -> bool:
     """Say whether a cell stands for no value."""
     return text.lower() in _MISSING
-
-
-def _is_comma_number(cell: str) -> bool:
-    return bool(_COMMA_NUMBER.match(cell) or _THOUSANDS.match(cell))
 
 
 def _read_text(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""The correlations of a table from elsewhere, and warnings about what may mislead in them."""
+"""The correlations of a table from elsewhere, and warnings for its reader."""
 
 import math
 from collections.abc import Sequence

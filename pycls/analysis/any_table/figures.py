@@ -1,6 +1,7 @@
 """Figures of a table from elsewhere: scatter plots with the reference, and the matrix."""
 
 import math
+from collections.abc import Sequence
 
 import matplotlib as mpl
 import numpy as np
@@ -30,26 +31,16 @@ _MOST_NUMBERS = 24  # data sets up to which the matrix has its numbers written i
 _COLOURS = LinearSegmentedColormap.from_list("rho", ["#B35806", "#FFFFFF", BLUE])
 
 
-def scatter_figures(table: AnyTable, correlations: pd.DataFrame) -> list[Figure]:
-    """Return the errors on each target against those on the reference, 12 panels a figure.
-
-    Args:
-        table: as from :func:`pycls.analysis.any_table.read.read_table`.
-        correlations: as from :func:`pycls.analysis.any_table.correlations.correlation_table`; what
-            stands above the panels.
-    """
-    rows = correlations.to_dict("records")
-    return [
-        _scatter_figure(table, rows[start : start + PANELS])
-        for start in range(0, len(rows), PANELS)
-    ]
+def scatter_figures(table: AnyTable) -> list[Figure]:
+    """Return the errors on each target against those on the reference, 12 panels a figure."""
+    keys = table.targets
+    return [_scatter_figure(table, keys[i : i + PANELS]) for i in range(0, len(keys), PANELS)]
 
 
-def _scatter_figure(table: AnyTable, rows: list[dict]) -> Figure:
+def _scatter_figure(table: AnyTable, keys: Sequence[str]) -> Figure:
     errors, reference = table.errors, table.reference
-    grid = panel_grid(len(rows), title_lines=3, legend_entries=3)
-    for axes, row in zip(grid.axes, rows, strict=True):
-        key = row["target"]
+    grid = panel_grid(len(keys), title_lines=3, legend_entries=3)
+    for axes, key in zip(grid.axes, keys, strict=True):
         both = errors[[reference, key]].dropna()
         scatter_panel(
             grid,

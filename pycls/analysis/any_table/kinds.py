@@ -1,8 +1,9 @@
-"""Whether a column holds errors or accuracies, as percentages or as fractions."""
+"""Recognition of errors and accuracies, and of percentages and fractions, in a table's columns."""
 
 import re
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
@@ -182,17 +183,15 @@ def _doubts(
 ) -> list[str]:
     """Return what speaks against the kinds found; refuse what is certainly wrong."""
     keys = [str(key) for key in percent]
-    for place, first in enumerate(keys):
-        for second in keys[place + 1 :]:
-            both = percent[[first, second]].dropna()
-            alike = kinds[first] == kinds[second]
-            if len(both) < 3 or both[first].nunique() < 3 or not alike:
-                continue
-            if bool(((both[first] + both[second] - 100).abs() < 0.011).all()):
-                raise ConfigError(
-                    f"'{first}' and '{second}' add up to 100 in every row: one holds the "
-                    "accuracies to the other's errors; use one of them"
-                )
+    for first, second in combinations(keys, 2):
+        both = percent[[first, second]].dropna()
+        if both[first].nunique() < 3 or kinds[first] != kinds[second]:
+            continue
+        if bool(((both[first] + both[second] - 100).abs() < 0.011).all()):
+            raise ConfigError(
+                f"'{first}' and '{second}' add up to 100 in every row: one holds the "
+                "accuracies to the other's errors; use one of them"
+            )
     high = [key for key in keys if asked and errors[key].median() > _MIDDLE]
     if high and len(high) == len([key for key in keys if errors[key].notna().any()]):
         return [

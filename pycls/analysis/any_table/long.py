@@ -1,18 +1,8 @@
-"""A table with a row per architecture and data set."""
+"""Reading of tables with a row per architecture and data set."""
 
+from pycls.analysis.any_table import rows
 from pycls.analysis.any_table.cells import Cells, has_percent_signs
-from pycls.analysis.any_table.rows import (
-    ARCH_NAMES,
-    DATASET_NAMES,
-    Found,
-    Request,
-    columns_text,
-    find_column,
-    group_columns,
-    number_column,
-    refuse_two_rows,
-    repeated_rows,
-)
+from pycls.analysis.any_table.rows import Found, Request, columns_text
 from pycls.analysis.wording import listing
 from pycls.errors import ConfigError
 
@@ -29,9 +19,9 @@ def read_long(cells: Cells, request: Request) -> Found:
         ConfigError: a column or data set is missing, or a text stands among numbers.
         DataError: one architecture has two different numbers on one data set.
     """
-    arch = find_column(cells, request.id_column, ARCH_NAMES)
-    dataset = find_column(cells, request.dataset_column, DATASET_NAMES)
-    error = find_column(cells, request.error_column, _ERROR_NAMES)
+    arch = rows.find_column(cells, request.id_column, rows.ARCH_NAMES)
+    dataset = rows.find_column(cells, request.dataset_column, rows.DATASET_NAMES)
+    error = rows.find_column(cells, request.error_column, _ERROR_NAMES)
     for flag, what, column in (
         ("--arch", "the architecture", arch),
         ("--error", "the error or accuracy", error),
@@ -46,16 +36,16 @@ def read_long(cells: Cells, request: Request) -> Found:
         unnamed = [line for line, text in frame[column].items() if not text]
         if unnamed:
             raise ConfigError(f"{cells.path}, line {unnamed[0]}: no text in the column '{column}'")
-    values, warnings = number_column(frame[error], cells, error)
+    values, warnings = rows.number_column(frame[error], cells, error)
     runs = frame[[arch, dataset]].assign(**{error: values})
     # A run that failed, tried again: the number counts.
     pairs = runs.set_index([arch, dataset]).index
     done = pairs[runs[error].notna()]
     kept = runs[runs[error].notna() | ~pairs.isin(done)].drop_duplicates()
     expected = "a row per architecture and data set; average repeated trainings or keep one"
-    refuse_two_rows(kept, [arch, dataset], cells.path, expected)
+    rows.refuse_two_rows(kept, [arch, dataset], cells.path, expected)
     if len(kept) < len(runs):
-        warnings.append(repeated_rows(runs.drop(kept.index), arch))
+        warnings.append(rows.repeated_rows(runs.drop(kept.index), arch))
     table = kept.pivot(index=arch, columns=dataset, values=error).rename_axis(columns=None)
     table = table.reindex(list(dict.fromkeys(kept[arch]))).rename_axis("arch")
     order = list(dict.fromkeys(kept[dataset]))
@@ -71,7 +61,7 @@ def read_long(cells: Cells, request: Request) -> Found:
     texts = frame.drop(columns=[dataset, error]).groupby(arch, sort=False)
     others = [str(name) for name in frame if name not in (arch, dataset, error)]
     constant = [name for name in others if (texts[name].nunique() == 1).all()]
-    groups = group_columns(texts[constant].first().reindex(table.index))
+    groups = rows.group_columns(texts[constant].first().reindex(table.index))
     notes = [f"Architectures are in the column '{arch}', numbers in '{error}'."]
     if not request.targets:
         notes.append(f"Targets: {listing(used[1:])}.")

@@ -1,7 +1,7 @@
-"""A table of errors from anywhere, read into errors by architecture and data set.
+"""Reading of a table from elsewhere into errors by architecture and data set.
 
 Wide: a row per architecture, a column per data set. Long: a row per architecture and data
-set. What is found rather than told is said in `notes`; what may be wrong in `warnings`;
+set. What is recognised rather than given is said in `notes`; what may be wrong in `warnings`;
 what would give a wrong number is refused.
 """
 
@@ -18,8 +18,6 @@ from pycls.analysis.any_table.rows import DATASET_NAMES, Request, columns_text, 
 from pycls.analysis.any_table.wide import read_wide
 from pycls.analysis.wording import count
 from pycls.errors import ConfigError
-
-__all__ = ["AnyTable", "LAYOUTS", "Request", "read_table"]
 
 LAYOUTS = ("wide", "long")
 

@@ -50,7 +50,7 @@ def write_table_report(table: AnyTable, out_dir: str | os.PathLike[str]) -> list
     warnings = table_warnings(table, correlations)
     written: list[Path] = []
     scatters = []
-    figures = scatter_figures(table, correlations)
+    figures = scatter_figures(table)
     for place, figure in enumerate(figures, 1):
         name = "scatter" if len(figures) == 1 else f"scatter_{place}"
         paths = save_figure(figure, out / "figures" / name, FORMATS)

@@ -1,4 +1,4 @@
-"""What wide and long tables of errors have in common: rows, names, groups."""
+"""The parts that reading of wide and of long tables shares: rows, names, groups."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -55,10 +55,10 @@ class Found:
     signed: frozenset[str] = frozenset()  # data sets whose numbers end in "%"
 
 
-def find_column(cells: Cells, told: str | None, names: Sequence[str]) -> str:
-    """Return the column told, or else the first with one of `names`; empty: none."""
-    if told is not None:
-        return told
+def find_column(cells: Cells, given: str | None, names: Sequence[str]) -> str:
+    """Return the column given, or else the first with one of `names`; empty: none."""
+    if given is not None:
+        return given
     by_name = {str(name).lower(): str(name) for name in reversed(list(cells.frame))}
     return next((by_name[name] for name in names if name in by_name), "")
 

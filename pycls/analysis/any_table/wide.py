@@ -1,23 +1,14 @@
-"""A table with a row per architecture and a column per data set."""
+"""Reading of tables with a row per architecture and a column per data set."""
 
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
+from pycls.analysis.any_table import rows
 from pycls.analysis.any_table.cells import Cells, has_percent_signs, is_missing, parse_numbers
 from pycls.analysis.any_table.kinds import words_of
-from pycls.analysis.any_table.rows import (
-    ARCH_NAMES,
-    Found,
-    Request,
-    columns_text,
-    find_column,
-    group_columns,
-    number_column,
-    refuse_two_rows,
-    repeated_rows,
-)
+from pycls.analysis.any_table.rows import Found, Request, columns_text
 from pycls.analysis.wording import count, listing
 from pycls.errors import ConfigError
 
@@ -58,12 +49,12 @@ def read_wide(cells: Cells, request: Request) -> Found:
     frame, warnings = _one_row_each(cells, id_column)
     values = {}
     for key in used:
-        values[key], said = number_column(frame[key], cells, key)
+        values[key], said = rows.number_column(frame[key], cells, key)
         warnings += said
     index = frame[id_column] if id_column else [f"row {line}" for line in frame.index]
     table = pd.DataFrame(values).set_axis(pd.Index(index, name="arch"), axis=0)
     groups = frame[[name for name in others if name not in used]]
-    groups = group_columns(groups.set_axis(table.index, axis=0))
+    groups = rows.group_columns(groups.set_axis(table.index, axis=0))
     signed = frozenset(key for key in used if has_percent_signs(frame[key]))
     names = {key: key for key in used}
     return Found(table, names, groups, [note for note in notes if note], warnings, signed)
@@ -73,7 +64,7 @@ def _find_id(cells: Cells, request: Request) -> tuple[str, list[str]]:
     frame = cells.frame
     if request.id_column is not None:
         return request.id_column, []
-    named = find_column(cells, None, ARCH_NAMES)
+    named = rows.find_column(cells, None, rows.ARCH_NAMES)
     used = (request.reference, *request.targets)
     texts = [str(name) for name in frame if name not in used and _is_text(cells, str(name))]
     distinct = [name for name in texts if frame[name].is_unique]
@@ -129,10 +120,10 @@ def _one_row_each(cells: Cells, id_column: str) -> tuple[pd.DataFrame, list[str]
             "architecture needs one (or name another column with --id)"
         )
     kept = frame.drop_duplicates()
-    refuse_two_rows(
+    rows.refuse_two_rows(
         kept, [id_column], cells.path, "a row per architecture; name another --id column"
     )
     dropped = frame.drop(kept.index)
     if dropped.empty:
         return frame, []
-    return kept, [repeated_rows(dropped, id_column)]
+    return kept, [rows.repeated_rows(dropped, id_column)]

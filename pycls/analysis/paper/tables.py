@@ -1,4 +1,4 @@
-"""The tables of the paper, from a collection of studies: numbers, and the texts to print."""
+"""The tables of the paper, computed from a collection of studies: numbers, and texts to print."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -21,10 +21,11 @@ def dataset_facts(collection: Collection) -> pd.DataFrame:
         A row per data set: dataset, title, images (both sides), train_images, test_images,
         num_classes, im_size (of the stored images in pixels).
     """
-    facts = dataset_table(collection.results, collection.study)
+    facts = _datasets(collection)
     facts["images"] = facts["train_images"] + facts["test_images"]
-    names = ["dataset", "title", "images", "train_images", "test_images", "num_classes", "im_size"]
-    return _in_paper_order(collection, facts)[names]
+    return facts[
+        ["dataset", "title", "images", "train_images", "test_images", "num_classes", "im_size"]
+    ]
 
 
 def dataset_settings(collection: Collection) -> pd.DataFrame:
@@ -34,13 +35,13 @@ def dataset_settings(collection: Collection) -> pd.DataFrame:
         A row per data set: dataset, title, epochs, error_metric, regime, planned and done
         (runs of the population).
     """
-    facts = dataset_table(collection.results, collection.study)
     names = ["dataset", "title", "epochs", "error_metric", "regime", "planned", "done"]
-    return _in_paper_order(collection, facts)[names]
+    return _datasets(collection)[names]
 
 
-def _in_paper_order(collection: Collection, facts: pd.DataFrame) -> pd.DataFrame:
-    """Put the data sets in their own right first, then the class subsets and others."""
+def _datasets(collection: Collection) -> pd.DataFrame:
+    """Return the table of data sets: those in their own right first, then the class subsets."""
+    facts = dataset_table(collection.results, collection.study)
     own = [*collection.study.targets, collection.study.reference]
     known = [key for key in collection.study.datasets if key in own]
     rest = [key for key in facts["dataset"] if key not in known]

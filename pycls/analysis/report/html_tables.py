@@ -1,4 +1,4 @@
-"""A study's tables and facts as the texts that the report's page shows."""
+"""The tables and facts of a study as texts, for the report's page."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -45,16 +45,14 @@ RHO_HEADERS = (f"{RHO} [95 %]", "n", "p")
 STATISTIC_HEADERS = tuple(header for header, _ in PAIR_STATISTICS.values())
 
 
-def rho_html(
-    table: pd.DataFrame, study: Study, csv: str, lost: Mapping[str, str] | None = None
-) -> HtmlTable:
+def rho_html(table: pd.DataFrame, study: Study, csv: str, lost: Mapping[str, str]) -> HtmlTable:
     """Return the answer's table: each target with the reference and its closest member.
 
     Args:
         table: as from :func:`pycls.analysis.tables.study_tables.rho_table`.
         study: for names and roles.
         csv: path of the table as a file, relative to the page.
-        lost: target -> text of what choosing on the reference costs; None for no such column.
+        lost: target -> text of what choosing on the reference costs.
     """
     reference = study.dataset_title(study.require_reference())
     with_members = bool(study.members())
@@ -62,7 +60,7 @@ def rho_html(
     for row in table.to_dict("records"):
         if row["target"] == AVERAGE:
             if row["num_averaged"]:
-                rows.append(_average_cells(row, with_members) + [""] * (lost is not None))
+                rows.append([*_average_cells(row, with_members), ""])
             continue
         cells = [row["title"], str(row["num_classes"]), *rho_cells(row, "_reference")]
         if with_members:
@@ -73,36 +71,27 @@ def rho_html(
                 estimate_text(difference.difference, difference.ci_low, difference.ci_high),
                 str(difference.n),
             ]
-        if lost is not None:
-            cells.append(lost.get(row["target"], DASH))
-        rows.append(cells)
+        rows.append([*cells, lost.get(row["target"], DASH)])
     groups = [("Target", 2), (f"With the reference, {reference}", 3)]
     headers = ["data set", "classes", *RHO_HEADERS]
+    caption = (
+        f"Spearman's {RHO} between the architectures' test errors on each target and on "
+        f"the reference, {reference}"
+    )
     if with_members:
+        caption += (
+            f", and on the family member closest in class count. The difference is {RHO} with the "
+            f"member less {RHO} with the reference"
+        )
         groups += [("With the closest family member", 4), ("Member less reference", 2)]
         headers += ["member", *RHO_HEADERS, f"{RHO} difference [95 %]", "n"]
-    if lost is not None:
-        groups.append(("Lost", 1))
-        headers.append("points")
     return HtmlTable(
-        caption=f"Spearman's {RHO} between the architectures' test errors on each target and on "
-        f"the reference, {reference}"
-        + (
-            f", and on the family member closest in class count. The difference is {RHO} with the "
-            f"member less {RHO} with the reference."
-            if with_members
-            else "."
-        )
-        + (
-            " Lost: the error on the target of the architecture that is best on the reference, "
-            "less the lowest error on the target."
-            if lost is not None
-            else ""
-        ),
-        headers=headers,
+        caption=f"{caption}. Lost: the error on the target of the architecture that is best on "
+        "the reference, less the lowest error on the target.",
+        headers=[*headers, "points"],
         rows=rows,
         csv=csv,
-        groups=groups,
+        groups=[*groups, ("Lost", 1)],
         text_columns=(0, 5) if with_members else (0,),
         has_total=len(rows) > len(study.targets),
     )

@@ -1,4 +1,4 @@
-"""What a reader must know before trusting a study's numbers, in sentences."""
+"""The report's warnings: sentences on what limits a study's numbers."""
 
 import math
 from collections.abc import Hashable, Mapping
@@ -149,8 +149,8 @@ def _degenerate(rho: pd.DataFrame) -> list[str]:
     for suffix in ("_reference", "_member"):
         if (targets[f"rho{suffix}"].abs() >= 1).any():
             return [
-                f"A {RHO} of exactly 1 or {MINUS}1 says little with few architectures; its interval "
-                "is that of the same ranking with two neighbours swapped."
+                f"A {RHO} of exactly 1 or {MINUS}1 says little with few architectures; its "
+                "interval is that of the same ranking with two neighbours swapped."
             ]
     return []
 

@@ -1,4 +1,4 @@
-"""Correlations of two error vectors with their p-values, and the columns tables have of them."""
+"""Correlations of two error vectors, their p-values, and their columns in tables."""
 
 import math
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Comparing design spaces: error distributions, and ranges of good parameters.
+"""Comparison of design spaces by error distributions and ranges of good parameters.
 
 After Radosavovic et al. (2020), *Designing Network Design Spaces*, section 3.1: a space is
 judged by the distribution of the errors of models drawn from it, and a parameter by the

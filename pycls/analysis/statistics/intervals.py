@@ -1,4 +1,4 @@
-"""Confidence intervals of Spearman's rho that ask nothing of the errors' distribution."""
+"""Confidence intervals of Spearman's rho, without assumptions about the distribution of errors."""
 
 import math
 

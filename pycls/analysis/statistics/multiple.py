@@ -1,4 +1,4 @@
-"""P-values of many tests at once."""
+"""Adjustment of p-values for the number of tests."""
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray

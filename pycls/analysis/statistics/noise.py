@@ -1,4 +1,4 @@
-"""How high rho can be, given that training the same architecture twice gives two errors."""
+"""The ceiling that training noise sets to rho, and rho corrected for it."""
 
 import math
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""The statistics of two error vectors that tables have beside rho: one line each."""
+"""The table of statistics that tables of pairs of data sets show beside rho."""
 
 from importlib import import_module
 from typing import Any

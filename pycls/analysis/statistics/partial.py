@@ -1,4 +1,4 @@
-"""Rank correlation of two errors given what else architectures differ in."""
+"""Partial rank correlation: rho of two errors with other properties held fixed."""
 
 import math
 

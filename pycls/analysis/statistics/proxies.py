@@ -1,4 +1,4 @@
-"""Choosing the family member that stands in for a data set, by class count or measured rho."""
+"""The choice of a proxy for a data set, by class count or by measured rho."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,7 +12,7 @@ from pycls.analysis.statistics.correlation import (
     correlation_columns,
     spearman,
 )
-from pycls.analysis.statistics.dependent import compare_rhos
+from pycls.analysis.statistics.dependent import compare_rhos, difference_columns
 from pycls.analysis.statistics.selection import regret
 from pycls.errors import ConfigError
 
@@ -79,12 +79,7 @@ def rank_proxies(
         compared = compare_rhos(
             errors[rows[0]["proxy"]], errors[row["proxy"]], errors[target], confidence
         )
-        row |= {
-            "difference": compared.difference,
-            "ci_low_difference": compared.ci_low,
-            "ci_high_difference": compared.ci_high,
-            "p_difference": compared.p_value,
-        }
+        row |= {**difference_columns(compared), "p_difference": compared.p_value}
     names = ["place", "proxy", *CORRELATION_COLUMNS]
     names += [f"{name}difference" for name in ("", "ci_low_", "ci_high_", "p_")]
     return pd.DataFrame(rows, columns=[*names, *(f"regret_{k}" for k in _CHOSEN)])

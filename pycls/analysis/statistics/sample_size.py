@@ -1,4 +1,4 @@
-"""How many architectures a study needs."""
+"""The number of architectures that a study needs."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""What choosing an architecture on a proxy costs on the target."""
+"""Regret: the cost, on the target, of choosing architectures on a proxy."""
 
 import math
 from collections.abc import Sequence

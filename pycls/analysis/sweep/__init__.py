@@ -1,1 +1,1 @@
-"""The analysis of a sweep, as pycls has it."""
+"""The analysis of a sweep, after that of pycls."""

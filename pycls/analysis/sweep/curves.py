@@ -1,4 +1,4 @@
-"""Errors by epoch of the best and the worst runs of a sweep."""
+"""The figure of errors by epoch of the best and the worst runs of a sweep."""
 
 import math
 from collections.abc import Sequence

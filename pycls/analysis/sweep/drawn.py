@@ -1,4 +1,4 @@
-"""What a sweep drew: a panel for each parameter and for the networks' complexity."""
+"""The figure of what a sweep drew: a panel a parameter, and one a measure of complexity."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -17,12 +17,12 @@ from pycls.analysis.figures.style import (
     ORANGE,
     RC,
     TEXT_SIZE,
-    PanelGrid,
     label_panel,
     mark_empty,
     panel_grid,
     use_log_scale,
 )
+from pycls.analysis.sweep.sweep_json import is_number
 
 _MAX_PANELS = 24
 _MAX_BARS = 20  # up to so many different values each has a bar of its own
@@ -61,28 +61,18 @@ def sweep_figure(parameters: Sequence[Drawn], complexity: Sequence[Drawn]) -> Fi
     for axes, drawn in zip(grid.axes, shown, strict=True):
         colour = ORANGE if drawn in complexity else BLUE_GREY
         values, is_list = _flatten(drawn.values)
-        details = _draw_panel(axes, values, _UNITS.get(drawn.name, ("", 1.0))[1], colour)
-        unit = _UNITS.get(drawn.name, ("", 1.0))[0]
-        per = "all items of the lists" if is_list else "runs"
-        label_panel(
-            grid, axes, drawn.name, [f"{details} {unit}".strip()], "", _y_label(grid, axes, per)
-        )
+        unit, scale = _UNITS.get(drawn.name, ("", 1.0))
+        details = _draw_panel(axes, values, scale, colour)
+        first = "runs" if axes is grid.axes[0] else ""
+        y_label = "all items of the lists" if is_list else first
+        label_panel(grid, axes, drawn.name, [f"{details} {unit}".strip()], "", y_label)
     return grid.figure
-
-
-def _y_label(grid: PanelGrid, axes: Axes, per: str) -> str:
-    """Return the label of the vertical axis, which the first panel and lists have."""
-    return per if axes is grid.axes[0] or per != "runs" else ""
 
 
 def _flatten(values: Sequence[Any]) -> tuple[list[Any], bool]:
     """Return the items of lists of numbers; all else as it is."""
-    is_list = all(isinstance(v, list | tuple) and all(map(_is_number, v)) for v in values)
+    is_list = all(isinstance(v, list | tuple) and all(map(is_number, v)) for v in values)
     return ([item for v in values for item in v], True) if is_list else (list(values), False)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float | np.number) and not isinstance(value, bool)
 
 
 def _draw_panel(axes: Axes, values: list[Any], scale: float, colour: str) -> str:
@@ -93,7 +83,7 @@ def _draw_panel(axes: Axes, values: list[Any], scale: float, colour: str) -> str
         if not values:
             mark_empty(axes, "nothing drawn")
             return ""
-        if not all(map(_is_number, values)):
+        if not all(map(is_number, values)):
             counts = dict(sorted(Counter(map(str, values)).items()))
             _draw_bars(axes, counts, colour)
             return f"{len(counts)} different values"
@@ -106,11 +96,7 @@ def _draw_panel(axes: Axes, values: list[Any], scale: float, colour: str) -> str
             _draw_bars(axes, counts, colour)
         else:
             _draw_histogram(axes, numbers, colour)
-    return (
-        f"{different[0]:.4g} to {different[-1]:.4g}"
-        if len(different) > 1
-        else (f"{different[0]:.4g}")
-    )
+    return " to ".join(f"{value:.4g}" for value in dict.fromkeys(different[[0, -1]]))
 
 
 def _draw_bars(axes: Axes, counts: Mapping[str, int], colour: str) -> None:

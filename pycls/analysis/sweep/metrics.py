@@ -1,4 +1,4 @@
-"""What the runs of a sweep are compared by: pycls's names of metrics, and filters on them.
+"""Metrics that the runs of a sweep are compared by, with pycls's names, and filters on them.
 
 A metric is one of the names below or the way to any value of `sweep.json`, such as
 cfg.OPTIM.MAX_EPOCH or train_epoch.loss. Names, meanings and transforms are pycls's
@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from pycls.analysis.sweep.sweep_json import SweepRun, SweepRuns, numbers
+from pycls.analysis.sweep.sweep_json import SweepRun, SweepRuns, is_number, lowest, numbers
 from pycls.errors import ConfigError
 from pycls.yaml_sections import near_miss
 
@@ -87,19 +87,15 @@ def _share_done(last: Any, planned: Any) -> float:
     return last[-1] / planned[-1]
 
 
-def _lowest(errors: Any) -> float:
-    return min((value for value in numbers(errors) if math.isfinite(value)), default=math.nan)
-
-
 _FLOPS = (("GF", 1.0), ("MF", 1e3), ("kF", 1e6))
 _COUNTS = (("M", 1.0), ("k", 1e3))
 METRICS: dict[str, Metric] = {
-    "error_ema": Metric("lowest EMA error (%)", ("test_ema_epoch.top1_err",), _lowest),
-    "error_tst": Metric("lowest test error (%)", ("test_epoch.top1_err",), _lowest),
+    "error_ema": Metric("lowest EMA error (%)", ("test_ema_epoch.top1_err",), lowest),
+    "error_tst": Metric("lowest test error (%)", ("test_epoch.top1_err",), lowest),
     "ema_gain": Metric(
         "gain by EMA (points)",
         ("test_epoch.top1_err", "test_ema_epoch.top1_err"),
-        lambda test, ema: max(0.0, _lowest(test) - _lowest(ema)),
+        lambda test, ema: max(0.0, lowest(test) - lowest(ema)),
     ),
     "done": Metric("fraction done", ("test_epoch.epoch_ind", "test_epoch.epoch_max"), _share_done),
     "epochs": Metric("epochs", ("cfg.OPTIM.MAX_EPOCH",)),
@@ -295,9 +291,9 @@ def _in_unit(values: Sequence[Any], metric: Metric) -> tuple[list[Any], str]:
 def _columns(values: Sequence[Any]) -> dict[str, Any]:
     """Return a metric's values as columns: numbers, texts, or of lists of numbers one an item."""
     known = [value for value in values if value is not None]
-    if all(map(_is_number, known)):
+    if all(map(is_number, known)):
         return {"": [math.nan if value is None else float(value) for value in values]}
-    if not all(isinstance(value, list) and all(map(_is_number, value)) for value in known):
+    if not all(isinstance(value, list) and all(map(is_number, value)) for value in known):
         return {"": _texts(values)}
     longest = max(map(len, known))
     rows = [numbers(value) if value is not None else [] for value in values]
@@ -311,7 +307,3 @@ def _texts(values: Sequence[Any]) -> pd.Categorical:
     """Return values as texts; all sweeps get the same categories, in one order."""
     texts = [None if value is None else str(value) for value in values]
     return pd.Categorical(texts, sorted({text for text in texts if text is not None}))
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -1,4 +1,4 @@
-"""The networks of the best and the worst runs of a sweep, block by block."""
+"""The figure of the networks of a sweep's best and worst runs, block by block."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -130,9 +130,7 @@ def _share_axes(grid: PanelGrid, drawn: Sequence[tuple[Axes, SweepNetwork]]) -> 
     stages = [network.stages for _, network in drawn if network.stages]
     if not stages:
         return
-    widths: list[float] = []
-    for each in stages:
-        widths += each.widths
+    widths: list[float] = [width for each in stages for width in each.widths]
     widths += [width for _, network in drawn for width in network.linear_widths if width > 0]
     deepest = max(sum(each.depths) for each in stages)
     low, high = min(widths) / 1.2, max(widths) * 1.2

@@ -1,6 +1,5 @@
-"""The page that pycls's sweep analysis writes: one HTML file, figures inside."""
+"""The page of a sweep's analysis: one HTML file with its figures inside."""
 
-import base64
 import io
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,7 +12,8 @@ from matplotlib.figure import Figure
 
 from pycls.analysis.figures.spaces import space_edf_figure
 from pycls.analysis.figures.style import RC
-from pycls.analysis.report.page import render_page
+from pycls.analysis.report.html_tables import HtmlTable
+from pycls.analysis.report.page import Picture, data_url, render_page, svg_pixels
 from pycls.analysis.statistics.design_spaces import edf_table, space_table
 from pycls.analysis.sweep.curves import curve_figure
 from pycls.analysis.sweep.metrics import apply_filters, filters_text, is_unmeasured, metric_table
@@ -25,38 +25,15 @@ from pycls.errors import ConfigError
 from pycls.files import write_text
 
 Describe = Callable[[Mapping[str, Any]], SweepNetwork]
-_PIXELS_PER_INCH = 118  # a figure of page width fills the page's column
 _MAX_BOOT_CELLS = 5e7  # runs x resamples; of very many runs fewer resamples do
-
-
-@dataclass(frozen=True)
-class _Picture:
-    """A figure inside the page."""
-
-    title: str
-    caption: str
-    source: str
-    width: int
-    height: int
-
-
-@dataclass(frozen=True)
-class _Table:
-    """A table of texts; `summary` is what it is folded under, or nothing."""
-
-    headers: Sequence[str]
-    rows: Sequence[Sequence[str]]
-    caption: str = ""
-    summary: str = ""
-    text_columns: Sequence[int] = (0,)
 
 
 @dataclass
 class _Section:
     title: str
     intro: str = ""
-    pictures: list[_Picture] = field(default_factory=list)
-    tables: list[_Table] = field(default_factory=list)
+    pictures: list[Picture] = field(default_factory=list)
+    tables: list[HtmlTable] = field(default_factory=list)
 
 
 def write_analysis(
@@ -194,7 +171,7 @@ def _distributions(
         for row in space_table(table.models).to_dict("records")
     ]
     headers = ["", "runs", "lowest", "median", "95 %", "mean", "95 %"]
-    tables = [_Table(headers, rows, f"{error_label}, with bootstrap intervals over runs")]
+    tables = [HtmlTable(f"{error_label}, with bootstrap intervals over runs", headers, rows)]
     return _Section(title, intro, [picture], [*tables, *map(_run_table, sweeps)])
 
 
@@ -203,7 +180,7 @@ def _interval(row: Mapping[Any, Any], name: str) -> str:
     return f"{number(low, 2)} to {number(high, 2)}"
 
 
-def _run_table(sweep: SweepRuns) -> _Table:
+def _run_table(sweep: SweepRuns) -> HtmlTable:
     """Return all runs by error, as pycls describes them."""
     shown = ("error_tst", "error_ema", "done")
     frame = metric_table([sweep], [name for name in shown if not is_unmeasured(sweep.runs, name)])
@@ -217,7 +194,7 @@ def _run_table(sweep: SweepRuns) -> _Table:
         )
     headers = ["run", "error (%)", *columns, "description"]
     label = f"{sweep.name}: {count(len(rows), 'run')} by error"
-    return _Table(headers, rows, summary=label, text_columns=(0, len(headers) - 1))
+    return HtmlTable("", headers, rows, summary=label, text_columns=(0, len(headers) - 1))
 
 
 def _metric_sections(
@@ -259,7 +236,7 @@ def _metric_sections(
         yield section
 
 
-def _good_table(ranges: pd.DataFrame) -> _Table:
+def _good_table(ranges: pd.DataFrame) -> HtmlTable:
     rows = [
         [
             row["label"],
@@ -273,7 +250,8 @@ def _good_table(ranges: pd.DataFrame) -> _Table:
     ]
     headers = ["metric", "", "runs", "k", "low", "median", "high", "middle 95 % of all"]
     caption = "Good values: those that the best of k runs drawn with replacement has, in 95 %."
-    return _Table(headers, rows, caption, "Good values as numbers", (0, 1))
+    folded = "Good values as numbers"
+    return HtmlTable(caption, headers, rows, summary=folded, text_columns=(0, 1))
 
 
 def _run_sections(
@@ -309,13 +287,12 @@ _MODELS = (
 )
 
 
-def _picture(figure: Figure, title: str, caption: str) -> _Picture:
+def _picture(figure: Figure, title: str, caption: str) -> Picture:
     buffer = io.BytesIO()
     with mpl.rc_context(RC):
         figure.savefig(buffer, format="svg", metadata={"Date": None})
-    source = f"data:image/svg+xml;base64,{base64.b64encode(buffer.getvalue()).decode()}"
-    width, height = (round(inches * _PIXELS_PER_INCH) for inches in figure.get_size_inches())
-    return _Picture(title, caption, source, width, height)
+    svg = buffer.getvalue()
+    return Picture("", title, caption, *svg_pixels(svg), data_url(svg, "image/svg+xml"))
 
 
 def _summary(parts: Sequence[SweepRuns], error_label: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""Error against metrics, and good values of metrics from sweep to sweep.
+"""Figures of error against metrics, and of good values of metrics from sweep to sweep.
 
 Good values are those that the best of a random search has; see
 :func:`pycls.analysis.statistics.design_spaces.parameter_ranges`.

@@ -1,4 +1,4 @@
-"""The runs of a sweep as pycls's `sweep.json` holds them, read and checked once.
+"""The runs of a sweep, read from pycls's `sweep.json` and checked.
 
 The file is a list with an object a run: `cfg`, `complexity`, `epoch_times` and so on, and
 `train_epoch`, `test_epoch`, `test_ema_epoch` as {metric: [a value an epoch]}.
@@ -10,9 +10,11 @@ import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
+from pycls.analysis.wording import count
 from pycls.errors import ConfigError
 
 # Which of a run's errors counts: the records it is of, whether the last or the lowest of all
@@ -121,7 +123,12 @@ def error_of(record: Mapping[str, Any], error: str) -> float:
     values = numbers(_section(record, records).get("top1_err"))
     if which == "last":
         return values[-1] if values else math.nan
-    return min((value for value in values if math.isfinite(value)), default=math.nan)
+    return lowest(values)
+
+
+def lowest(values: Any) -> float:
+    """Return the lowest finite number of a list; NaN where there is none."""
+    return min((value for value in numbers(values) if math.isfinite(value)), default=math.nan)
 
 
 def numbers(values: Any) -> list[float]:
@@ -131,22 +138,27 @@ def numbers(values: Any) -> list[float]:
     return [float(v) if isinstance(v, int | float) else math.nan for v in values]
 
 
+def is_number(value: Any) -> bool:
+    """Say whether a value is a number, of Python or NumPy, and not a truth value."""
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
 def sweep_notes(sweep: SweepRuns) -> list[str]:
     """Return what a reader must know before trusting a sweep's numbers, a sentence each."""
     notes = []
     if sweep.left_out:
         listed = "; ".join(f"{name} ({reason})" for name, reason in sweep.left_out)
-        notes.append(f"{_runs(len(sweep.left_out))} without an error that counts: {listed}.")
+        notes.append(f"{count(len(sweep.left_out), 'run')} without an error that counts: {listed}.")
     unfinished = [run for run in sweep.runs if not run.is_finished]
     if unfinished:
         listed = ", ".join(f"{run.name} ({run.epochs[0]} of {run.epochs[1]})" for run in unfinished)
         notes.append(
-            f"{_runs(len(unfinished))} unfinished, with the error of the epochs there are: "
+            f"{count(len(unfinished), 'run')} unfinished, with the error of the epochs there are: "
             f"{listed}. PRE_FILTERS {{done: [1, 1, 1]}} leaves them out."
         )
     lengths = Counter(run.epochs[1] for run in sweep.runs)
     if len(lengths) > 1:
-        listed = ", ".join(f"{count} of {epochs}" for epochs, count in sorted(lengths.items()))
+        listed = ", ".join(f"{amount} of {epochs}" for epochs, amount in sorted(lengths.items()))
         notes.append(f"Runs of different numbers of epochs are compared: {listed}.")
     if len(sweep.runs) > 1 and len({run.error for run in sweep.runs}) == 1:
         notes.append("All runs have the same error, so nothing can be said about good values.")
@@ -185,17 +197,17 @@ def _why_unusable(record: Any, error: str) -> str:
     if not isinstance(record, Mapping):
         return "is not an object"
     if not isinstance(record.get("cfg"), Mapping):
-        return f"has no configuration in its log{_last_words(record)}"
+        return f"has no configuration in its log{_last_line(record)}"
     records, _, _ = ERRORS[error]
     for needed in dict.fromkeys(("test_epoch", records)):
         if not numbers(_section(record, needed).get("top1_err")):
             what = "epoch" if needed == "test_epoch" else "epoch of the EMA"
-            return f"no {what} was tested{_last_words(record)}"
+            return f"no {what} was tested{_last_line(record)}"
     last, planned = _epochs(record["test_epoch"])
     if not (last and planned):
         return "does not say which epochs were tested"
     if not math.isfinite(error_of(record, error)):
-        return f"its error is not a number, last at epoch {last} of {planned}{_last_words(record)}"
+        return f"its error is not a number, last at epoch {last} of {planned}{_last_line(record)}"
     return ""
 
 
@@ -211,7 +223,7 @@ def _epochs(test_epoch: Mapping[str, Any]) -> tuple[int, int]:
     return int(last[-1]), int(planned[-1])
 
 
-def _last_words(record: Mapping[str, Any]) -> str:
+def _last_line(record: Mapping[str, Any]) -> str:
     """Return the last line that a run wrote to stderr, which mostly says why it failed."""
     text = record.get("err")
     lines = text.splitlines() if isinstance(text, str) else []
@@ -225,7 +237,3 @@ def _most_common(left_out: Sequence[tuple[str, str]]) -> str:
     reason, _ = Counter(reason for _, reason in left_out).most_common(1)[0]
     name = next(name for name, its_reason in left_out if its_reason == reason)
     return f"; {name}: {reason}"
-
-
-def _runs(amount: int) -> str:
-    return f"{amount:,} run{'' if amount == 1 else 's'}"

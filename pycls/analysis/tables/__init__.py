@@ -1,19 +1,18 @@
-"""The tables of a study."""
+"""The tables of a study, each a DataFrame."""
 
 from pycls.front_door import front_door
 
+_NAMES = {
+    "statistics.correlation": "correlation_columns correlation_of",
+    "statistics.dependent": "difference_columns difference_of",
+    "tables.study_tables": "rho_table structure_table pair_table dataset_table noise_table "
+    "table_text write_table",
+}
 __getattr__, __all__ = front_door(
     __name__,
     {
-        "rho_table": "pycls.analysis.tables.study_tables",
-        "structure_table": "pycls.analysis.tables.study_tables",
-        "pair_table": "pycls.analysis.tables.study_tables",
-        "dataset_table": "pycls.analysis.tables.study_tables",
-        "noise_table": "pycls.analysis.tables.study_tables",
-        "correlation_of": "pycls.analysis.statistics.correlation",
-        "difference_of": "pycls.analysis.statistics.dependent",
-        "table_text": "pycls.analysis.tables.study_tables",
-        "write_table": "pycls.analysis.tables.study_tables",
-        "correlation_columns": "pycls.analysis.statistics.correlation",
+        name: f"pycls.analysis.{module}"
+        for module, names in _NAMES.items()
+        for name in names.split()
     },
 )

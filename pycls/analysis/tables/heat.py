@@ -1,4 +1,4 @@
-"""Correlations as tables whose cells are shaded by value: every pair, and every driver."""
+"""Tables of correlations with cells shaded by value: of all pairs, and of all drivers."""
 
 import math
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Tables of what training noise and shared properties do to the rho of pairs of data sets."""
+"""Tables of the effect of training noise and of shared properties on the rho of pairs."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, fields

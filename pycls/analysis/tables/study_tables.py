@@ -1,4 +1,4 @@
-"""Tables of a study: each function returns a DataFrame with plain column names.
+"""The main tables of a study: each function returns a DataFrame with plain column names.
 
 Errors and spreads are in percent. Every rho comes with the number of architectures it was
 computed over, its 95 % interval and its p-value; where it is undefined, all are NaN.
