@@ -1,8 +1,8 @@
 """Figures A7 and A8 of the paper: the best architectures, and all pairs of data sets."""
 
 import math
-from collections.abc import Iterator
-from itertools import combinations
+from functools import partial
+from itertools import combinations, product
 from typing import Any
 
 import matplotlib as mpl
@@ -13,9 +13,15 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
-from pycls.analysis.figures.columns import pair_panel
-from pycls.analysis.figures.layout import COLUMN, PAGE, hide_numbers, paper_legend
-from pycls.analysis.figures.panels import Panel
+from pycls.analysis.figures.layout import (
+    COLUMN,
+    COLUMN_WIDTH,
+    FULL_WIDTH,
+    Layout,
+    hide_numbers,
+)
+from pycls.analysis.figures.panels import Panel, panel_tables
+from pycls.analysis.figures.population import pair_panel
 from pycls.analysis.figures.style import (
     BLUE,
     BLUE_GREY,
@@ -23,7 +29,9 @@ from pycls.analysis.figures.style import (
     ORANGE,
     RC,
     TEXT_SIZE,
+    DataFigure,
     PanelGrid,
+    add_axes,
     marker_style,
     use_log_scale,
     wrap,
@@ -105,13 +113,13 @@ def _stages(collection: Collection) -> dict[tuple[str, int], pd.Series]:
     return found
 
 
-def top_figure(collection: Collection) -> Figure:
+def top_figure(collection: Collection, layout: Layout = COLUMN) -> Figure:
     """Return the best architecture and the mean of the best ones, per set (paper, Fig. A7)."""
     table = top_table(collection)
     keys = list(dict.fromkeys(table["dataset"]))
     across = min(MAX_SETS, len(keys))
-    pitch = min(_MAX_PITCH, (PAGE - _TOP_LEFT - _TOP_RIGHT) / across)
-    width = max(COLUMN, _TOP_LEFT + _TOP_RIGHT + pitch * across)
+    pitch = min(_MAX_PITCH, (FULL_WIDTH - _TOP_LEFT - _TOP_RIGHT) / across)
+    width = max(COLUMN_WIDTH, _TOP_LEFT + _TOP_RIGHT + pitch * across)
     titles = [
         wrap(collection.study.dataset_title(key), pitch - 0.02, 2, TEXT_SIZE, "bold")
         for key in keys
@@ -120,7 +128,7 @@ def top_figure(collection: Collection) -> Figure:
     block = head + len(_PARAMETERS) * _TOP_ROW + 0.22
     height = math.ceil(len(keys) / across) * block + 0.2
     with mpl.rc_context(RC):
-        figure = Figure(figsize=(width, height))
+        figure = DataFigure(figsize=(width, height))
         for place, (key, title) in enumerate(zip(keys, titles, strict=True)):
             down, column = divmod(place, across)
             corner = (_TOP_LEFT + column * pitch, height - down * block - head)
@@ -133,7 +141,8 @@ def top_figure(collection: Collection) -> Figure:
                     axes.yaxis.set_label_coords(-0.36 / (pitch - 0.09), 0.5)
                 else:
                     hide_numbers(axes, "y")
-    paper_legend(PanelGrid(figure, tuple(figure.axes), pitch, _TOP_ROW), _top_legend(table))
+    layout.legend(PanelGrid(figure, tuple(figure.axes), pitch, _TOP_ROW), _top_legend(table))
+    figure.numbers = lambda: {"data": table}
     return figure
 
 
@@ -145,11 +154,9 @@ def _draw_set(
     pitch: float,
 ) -> None:
     """Draw a panel per parameter, one under the other, from the upper left corner in inches."""
-    width, height = figure.get_size_inches()
     for row, parameter in enumerate(_PARAMETERS):
         bottom = corner[1] - (row + 1) * _TOP_ROW + 0.1
-        box = (corner[0], bottom, pitch - 0.09, _TOP_ROW - 0.1)
-        axes = figure.add_axes((box[0] / width, box[1] / height, box[2] / width, box[3] / height))
+        axes = add_axes(figure, corner[0], bottom, pitch - 0.09, _TOP_ROW - 0.1)
         limit = _upper_limit(table[table["parameter"] == parameter])
         _draw_stages(axes, rows[rows["parameter"] == parameter], limit)
         lowest = row == len(_PARAMETERS) - 1
@@ -190,34 +197,19 @@ def _top_legend(table: pd.DataFrame) -> list[Line2D]:
 
 
 # ---------------------------------------------------------------- Figure A8
-def matrix_panels(collection: Collection) -> list[Panel]:
-    """Return the errors of every pair of the reference and the targets (paper, Fig. A8)."""
-    keys = _matrix_sets(collection)
-    return [pair_panel(collection, x, y) for x, y in combinations(keys, 2)]
-
-
-def _matrix_sets(collection: Collection) -> list[str]:
-    keys = [key for key in collection.sets if key != LEFT_OUT]
-    return [key for key in keys if collection.errors[key].notna().any()]
-
-
-def matrix_figure(collection: Collection) -> Figure:
+def matrix_figure(collection: Collection, layout: Layout = COLUMN) -> Figure:
     """Return scatter plots of all pairs under the diagonal, their rhos above it (Fig. A8)."""
-    keys = _matrix_sets(collection)
-    panels = {(panel.x_name, panel.y_name): panel for panel in matrix_panels(collection)}
+    errors, study = collection.errors, collection.study
+    keys = [key for key in collection.sets if key != LEFT_OUT and errors[key].notna().any()]
+    panels = {pair: pair_panel(errors, study, *pair, layout) for pair in combinations(keys, 2)}
     left, bottom, edge = 0.42, 0.36, 0.05
-    cell = (PAGE - left - edge) / len(keys) if len(keys) > 4 else 1.25
+    cell = (FULL_WIDTH - left - edge) / len(keys) if len(keys) > 4 else 1.25
     size = (left + edge + cell * len(keys), bottom + edge + cell * len(keys))
     with mpl.rc_context(RC):
-        figure = Figure(figsize=size)
-        for (row, y), (column, x) in _cells(keys):
-            box = (
-                left + column * cell + 0.03, size[1] - edge - (row + 1) * cell + 0.03,
-                cell - 0.06, cell - 0.06,
-            )  # fmt: skip
-            axes = figure.add_axes(
-                (box[0] / size[0], box[1] / size[1], box[2] / size[0], box[3] / size[1])
-            )
+        figure = DataFigure(figsize=size)
+        for (row, y), (column, x) in product(enumerate(keys), repeat=2):
+            corner = (left + column * cell + 0.03, size[1] - edge - (row + 1) * cell + 0.03)
+            axes = add_axes(figure, *corner, cell - 0.06, cell - 0.06)
             if row == column:
                 _draw_name(axes, collection, x, cell)
             elif row < column:
@@ -225,6 +217,7 @@ def matrix_figure(collection: Collection) -> Figure:
             else:
                 _draw_cell(axes, panels[x, y])
                 _label_cell(axes, column == 0, row == len(keys) - 1)
+    figure.numbers = partial(panel_tables, list(panels.values()))
     return figure
 
 
@@ -235,12 +228,6 @@ def _label_cell(axes: Axes, is_first: bool, is_lowest: bool) -> None:
             (axes.set_xlabel if axis == "x" else axes.set_ylabel)("error (%)", labelpad=2)
         else:
             hide_numbers(axes, axis)
-
-
-def _cells(keys: list[str]) -> Iterator[tuple[tuple[int, str], tuple[int, str]]]:
-    for row in enumerate(keys):
-        for column in enumerate(keys):
-            yield row, column
 
 
 def _draw_name(axes: Axes, collection: Collection, key: str, cell: float) -> None:

@@ -23,7 +23,9 @@ from pycls.analysis.figures.style import (
     RC,
     RED,
     TEXT_SIZE,
+    DataFigure,
     PanelGrid,
+    add_axes,
     label_panel,
     wrap,
 )
@@ -131,14 +133,13 @@ def _empty_grid(panels: int, legend_lines: int) -> PanelGrid:
     height = rows * (row_pitch + _BELOW) - (rows - 1) * (_BELOW - 0.2)
     height += legend_lines * _LEGEND_LINE + (0.05 if legend_lines else 0)
     with mpl.rc_context(RC):
-        figure = Figure(figsize=(_WIDTH, height))
+        figure = DataFigure(figsize=(_WIDTH, height))
         axes = []
         for index in range(panels):
             row, column = divmod(index, _COLUMNS)
             left = _LEFT + column * (width + _GAP)
             bottom = height - row * (row_pitch + 0.2) - row_pitch
-            box = (left / _WIDTH, bottom / height, width / _WIDTH, _PANEL_HEIGHT / height)
-            axes.append(figure.add_axes(box))
+            axes.append(add_axes(figure, left, bottom, width, _PANEL_HEIGHT))
     return PanelGrid(figure, tuple(axes), width, _PANEL_HEIGHT)
 
 

@@ -1,41 +1,36 @@
-"""Scatter panels of the paper's figures, and the same data as tables."""
+"""Scatter panels and strips of points, as figures of either layout and as tables."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from pycls.analysis.figures.layout import (
-    PAGE,
-    grid_columns,
-    log_axis,
-    paper_grid,
-    paper_label,
-    paper_legend,
-)
+from pycls.analysis.figures.layout import PAGE, Layout
 from pycls.analysis.figures.style import (
+    BLUE,
     BLUE_GREY,
     INK,
     ORANGE,
     RC,
     RED,
+    DataFigure,
     PanelGrid,
-    add_legend,
     is_skewed,
-    label_panel,
     mark_empty,
     marker_style,
+    use_log_scale,
 )
 from pycls.analysis.inputs.collection import MissingRuns
 from pycls.analysis.statistics.correlation import Correlation, correlation_columns, spearman
-from pycls.analysis.wording import RHO, correlation_lines, number
+
+MAX_STRIPS = 4  # retrained architectures beside the population
 
 
 @dataclass(frozen=True)
@@ -62,7 +57,7 @@ class Panel:
     x_log: bool = False
     y_log: bool = False
 
-    @property
+    @cached_property
     def correlation(self) -> Correlation:
         """Spearman's rho of x and y."""
         return spearman(self.data["x"], self.data["y"])
@@ -78,60 +73,98 @@ def make_panel(
     return Panel(title, *names, data, *labels, *logs)
 
 
-def rho_line(correlation: Correlation) -> str:
-    """Return rho and n as the one line above a panel."""
-    if pd.isna(correlation.rho):
-        return f"{RHO} undefined, n = {correlation.n}"
-    return f"{RHO} = {number(correlation.rho, 2)}, n = {correlation.n}"
+def structure_panel(
+    layout: Layout,
+    title: str,
+    names: tuple[str, str],
+    series: tuple[pd.Series, pd.Series],
+    labels: tuple[str, str],
+) -> Panel:
+    """Return the panel of errors and a property of the architectures.
+
+    In a journal the property is on the y-axis; on the page it is, as what one chooses, on the
+    x-axis, which is linear.
+
+    Args:
+        layout: of the figure.
+        title: above the panel.
+        names: of the errors and the property, for tables.
+        series: errors and property by architecture.
+        labels: of the errors' and the property's axis.
+    """
+    panel = make_panel(title, names, *series, labels)
+    turned = replace(
+        panel,
+        x_name=panel.y_name,
+        y_name=panel.x_name,
+        data=panel.data.rename(columns={"x": "y", "y": "x"}),
+        x_label=panel.y_label,
+        y_label=panel.x_label,
+        x_log=False,
+        y_log=panel.x_log,
+    )
+    return layout.either(turned, panel)
 
 
-def scatter_panels(
-    panels: Sequence[Panel], coloured: int = 0, columns: int = 0, shared_x: bool = False
-) -> Figure:
+def draw_panels(
+    panels: Sequence[Panel],
+    layout: Layout = PAGE,
+    population: int | None = None,
+    columns: int = 0,
+    shared_x: bool = False,
+) -> DataFigure:
     """Return a figure of scatter panels with rho in their titles.
 
     Args:
-        panels: at least one with data.
-        coloured: how many of the best and worst on y stand out; 0 for none, and no legend.
-        columns: panels side by side; 0 for as many as fit.
+        panels: at least one; in a journal at least one with data.
+        layout: of the figure.
+        population: size of the one whose best and worst stand out; None for none, and no legend.
+        columns: panels side by side in a journal; 0 for as many as fit.
         shared_x: whether all panels of a column have the same x-axis.
 
     Raises:
         MissingRuns: no panel has data.
     """
-    if not any(len(panel.data) for panel in panels):
+    if not layout.draws_gaps and not any(len(panel.data) for panel in panels):
         raise MissingRuns("No architecture has finished runs on two of the data sets to compare.")
-    titles, x_labels = [panel.title for panel in panels], [panel.x_label for panel in panels]
-    lines = 0 if not coloured else 1
-    grid = paper_grid(titles, x_labels, columns, legend=lines, shared_x=shared_x)
-    if coloured and grid.figure.get_figwidth() < PAGE:  # a line for each entry
-        grid = paper_grid(titles, x_labels, columns, legend=3, shared_x=shared_x)
-    across = grid_columns(grid)
+    coloured = 0 if population is None else highlighted(population)
+    legend = [] if population is None else scatter_legend(layout, population)
+    grid = layout.grid(
+        [panel.title for panel in panels],
+        [panel.x_label for panel in panels],
+        legend=len(legend),
+        columns=columns,
+        shared_x=shared_x,
+    )
     for place, (axes, panel) in enumerate(zip(grid.axes, panels, strict=True)):
         x, y = panel.data["x"].to_numpy(), panel.data["y"].to_numpy()
         draw_scatter(axes, x, y, coloured)
         for axis, values, log in (("x", x, panel.x_log), ("y", y, panel.y_log)):
-            if log and len(values):
-                log_axis(axes, axis, values)
-        lowest = place + across >= len(panels)
-        label = panel.x_label if lowest or not shared_x else ""
-        paper_label(grid, axes, panel.title, [rho_line(panel.correlation)], label, panel.y_label)
-    if coloured:
-        paper_legend(grid, scatter_legend(coloured), 1 if grid.figure.get_figwidth() < PAGE else 0)
+            if log:
+                layout.scale(axes, axis, values)
+        details, x_label = layout.rho_lines(panel.correlation), grid.x_label(place, panel.x_label)
+        layout.label(grid, axes, panel.title, details, x_label, panel.y_label)
+    if legend:
+        layout.legend(grid, legend)
+    grid.figure.numbers = partial(panel_tables, panels)
     return grid.figure
 
 
-def scatter_legend(coloured: int) -> list[Line2D]:
-    """Return the legend of the colours in a scatter."""
-    size = {**marker_style(100), "markersize": 4.2, "alpha": 1.0, "rasterized": False}
-    many = f"{coloured} " if coloured > 1 else ""
-    errors = "errors" if coloured > 1 else "error"
+def scatter_legend(layout: Layout, population: int) -> list[Line2D]:
+    """Return the legend of the colours in a scatter of a population of a size."""
+    size, many = marker_style(population)["markersize"], highlighted(population)
+    page: dict[str, Any] = {"markersize": max(4.0, size * 1.15), "linestyle": "none"}
+    column = marker_style(100) | {"markersize": 4.2, "alpha": 1.0, "rasterized": False}
+    lowest, highest = layout.either(
+        ("lowest error on the vertical axis", "highest error on it"),
+        (f"{many} lowest errors on the y-axis", f"{many} highest errors on it")
+        if many > 1
+        else ("lowest error on the y-axis", "highest error on it"),
+    )
+    looks = (("v", ORANGE, lowest), ("^", RED, highest), ("o", BLUE_GREY, "other architectures"))
     return [
-        Line2D(
-            [], [], marker="v", color=ORANGE, label=f"{many}lowest {errors} on the y-axis", **size
-        ),
-        Line2D([], [], marker="^", color=RED, label=f"{many}highest {errors} on it", **size),
-        Line2D([], [], marker="o", color=BLUE_GREY, label="other architectures", **size),
+        Line2D([], [], marker=marker, color=colour, label=label, **layout.either(page, column))
+        for marker, colour, label in looks
     ]
 
 
@@ -162,18 +195,7 @@ def highlighted(population: int) -> int:
 
 def add_scatter_legend(grid: PanelGrid, architectures: int) -> None:
     """Explain the colours of :func:`scatter_panel` under the panels."""
-    size = marker_style(architectures)
-    sizes = {"markersize": max(4.0, size["markersize"] * 1.15), "linestyle": "none"}
-    add_legend(
-        grid,
-        [
-            Line2D(
-                [], [], marker="v", color=ORANGE, label="lowest error on the vertical axis", **sizes
-            ),
-            Line2D([], [], marker="^", color=RED, label="highest error on it", **sizes),
-            Line2D([], [], marker="o", color=BLUE_GREY, label="other architectures", **sizes),
-        ],
-    )
+    PAGE.legend(grid, scatter_legend(PAGE, architectures))
 
 
 def scatter_panel(
@@ -183,7 +205,7 @@ def scatter_panel(
     labels: tuple[str, str, str],
     coloured: int = 0,
 ) -> None:
-    """Fill one panel with a scatter and its rho.
+    """Fill one panel of the report's page with a scatter and its rho.
 
     Args:
         grid: the figure.
@@ -195,7 +217,7 @@ def scatter_panel(
     x, y = data
     title, x_label, y_label = labels
     draw_scatter(axes, x, y, coloured)
-    label_panel(grid, axes, title, correlation_lines(spearman(x, y)), x_label, y_label)
+    PAGE.label(grid, axes, title, PAGE.rho_lines(spearman(x, y)), x_label, y_label)
 
 
 def draw_scatter(
@@ -234,3 +256,27 @@ def draw_strip(axes: Axes, position: float, values: NDArray[np.float64], colour:
         low, middle, high = np.percentile(values, [10, 50, 90])
         axes.plot([position + 0.36] * 2, [low, high], color=INK, linewidth=1.0)
         axes.plot([position + 0.36], [middle], "o", color=INK, markersize=2.6)
+
+
+def draw_strips(
+    axes: Axes, population: NDArray[np.float64], retrained: Mapping[str, NDArray[np.float64]]
+) -> None:
+    """Draw the population's errors beside those of architectures under several seeds.
+
+    Args:
+        axes: an empty panel.
+        population: errors in percent.
+        retrained: architecture -> errors in percent; the first few are drawn.
+    """
+    shown = list(retrained.items())[:MAX_STRIPS]
+    names = [f"population\n(n = {len(population)})"]
+    names += [f"{arch}\n({len(errors)} seeds)" for arch, errors in shown]
+    with mpl.rc_context(RC):
+        draw_strip(axes, 0, population, BLUE_GREY)
+        for place, (_, errors) in enumerate(shown, 1):
+            draw_strip(axes, place, errors, BLUE)
+        if min(errors.min() for errors in retrained.values()) > 0 and is_skewed(population):
+            use_log_scale(axes, "y")
+        axes.set_xlim(-0.6, len(names) - 0.4)
+        axes.grid(axis="x", visible=False)
+        axes.set_xticks(range(len(names)), names)

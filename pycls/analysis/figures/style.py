@@ -1,4 +1,4 @@
-"""One look for all figures: colours, sizes, grids of panels, and saving.
+"""The look that all figures share: colours, sizes, grids of panels, legends, and saving.
 
 Figures are built with matplotlib's objects, never pyplot, so that no state is shared with
 the caller. Sizes are in inches; a figure is at most as wide as a page of two columns.
@@ -7,7 +7,7 @@ the caller. Sizes are in inches; a figure is at most as wide as a page of two co
 import math
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, get_font
@@ -81,14 +82,42 @@ _LEGEND_ENTRIES = 4  # at most in a line
 _MAX_POINTS = 1000  # more points than this in a panel are drawn as pixels
 
 
+class DataFigure(Figure):
+    """A figure that knows the numbers it shows, where these are written beside it.
+
+    Attributes:
+        numbers: returns them as tables by name, such as "data" and "rho".
+    """
+
+    numbers: Callable[[], Mapping[str, pd.DataFrame]] = staticmethod(dict)
+
+
 @dataclass(frozen=True)
 class PanelGrid:
-    """A figure with its panels in reading order, as many as were asked for."""
+    """A figure with its panels in reading order, as many as were asked for.
 
-    figure: Figure
+    Attributes:
+        figure: with the panels.
+        axes: of the panels.
+        panel_width: in inches.
+        panel_height: in inches.
+        columns: panels side by side.
+        shared_x: whether only the lowest panel of each column has an x label.
+        legend_columns: entries of the legend side by side; 0 for all.
+    """
+
+    figure: DataFigure
     axes: tuple[Axes, ...]
     panel_width: float
     panel_height: float
+    columns: int = 1
+    shared_x: bool = False
+    legend_columns: int = 0
+
+    def x_label(self, place: int, label: str) -> str:
+        """Return the x label of a panel, empty where a lower one has the same."""
+        has_own = not self.shared_x or place + self.columns >= len(self.axes)
+        return label if has_own else ""
 
 
 def panel_grid(
@@ -118,19 +147,23 @@ def panel_grid(
     lines = math.ceil(legend_entries / _legend_columns(total_width, legend_entries))
     size = (total_width, rows * row_pitch + lines * _LEGEND_LINE)
     with mpl.rc_context(RC):
-        figure = Figure(figsize=size)
+        figure = DataFigure(figsize=size)
         axes = []
         for index in range(panels):
             row, column = divmod(index, columns)
             left = column * pitch + _LEFT
             bottom = size[1] - row * row_pitch - top - height
-            axis = figure.add_axes(
-                (left / size[0], bottom / size[1], width / size[0], height / size[1])
-            )
+            axis = add_axes(figure, left, bottom, width, height)
             axis.xaxis.set_major_locator(MaxNLocator(4))
             axis.yaxis.set_major_locator(MaxNLocator(5))
             axes.append(axis)
     return PanelGrid(figure, tuple(axes), width, height)
+
+
+def add_axes(figure: Figure, left: float, bottom: float, width: float, height: float) -> Axes:
+    """Add a panel to a figure, its place and size in inches."""
+    wide, high = figure.get_size_inches()
+    return figure.add_axes((left / wide, bottom / high, width / wide, height / high))
 
 
 def label_panel(

@@ -1,7 +1,7 @@
-"""Figures A2, A3 and A5 A of the paper: training curves, training noise, class distributions."""
+"""Figures of trainings: errors by epoch, and errors of one architecture under many seeds."""
 
 import base64
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import matplotlib as mpl
@@ -10,27 +10,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import StrMethodFormatter
 from numpy.typing import NDArray
 
-from pycls.analysis.controls.comparisons import balanced
 from pycls.analysis.controls.curves import continued, duration_curves
 from pycls.analysis.controls.population import training_noise
-from pycls.analysis.figures.controls import (
-    CONTINUED_LEGEND,
-    draw_bars,
-    draw_continued,
-    draw_curves,
-    mark_epoch,
-)
-from pycls.analysis.figures.layout import (
-    COLUMN,
-    PAGE,
-    log_axis,
-    paper_grid,
-    paper_label,
-    paper_legend,
-)
+from pycls.analysis.figures.controls import Source, dataset_label, find_experiments, sweep_label
+from pycls.analysis.figures.layout import COLUMN, COLUMN_WIDTH, FULL_WIDTH, PAGE, Layout
+from pycls.analysis.figures.panels import MAX_STRIPS, draw_strips
 from pycls.analysis.figures.style import (
     BLUE,
     GREEN,
@@ -39,11 +25,8 @@ from pycls.analysis.figures.style import (
     RC,
     RED,
     PanelGrid,
-    add_legend,
     is_skewed,
-    label_panel,
     mark_empty,
-    panel_grid,
 )
 from pycls.analysis.inputs.collection import Collection, MissingRuns
 from pycls.analysis.inputs.curves_csv import Curves
@@ -62,88 +45,143 @@ _MISSING = 65535  # stands for "no error" in packed curves
 
 
 # ---------------------------------------------------------------- Figure A2
-def curve_tables(collection: Collection) -> dict[str, pd.DataFrame]:
-    """Return the curves of Fig. A2 A, and rho of each epoch's errors with the last ones."""
-    found = collection.ask(duration_curves, "duration")
-    return {
-        "data": pd.concat([each.tables["curves"] for each, _ in found], ignore_index=True),
-        "rho": pd.concat([each.tables["curve_ranks"] for each, _ in found], ignore_index=True),
-    }
+def curve_figure(source: Source, layout: Layout = COLUMN) -> Figure:
+    """Return curves of long training, whole and from the regular end on (Fig. A2 A).
 
-
-def curve_figure(collection: Collection) -> Figure:
-    """Return curves of long training, whole and from the regular end on (Fig. A2 A)."""
-    groups = list(_groups(collection, "duration", duration_curves, "curves"))
+    Up to 20 architectures, from orange for the lowest final error to blue for the highest.
+    """
+    groups = list(_groups(source, duration_curves, "duration", "curves"))
     titles = [evidence.sweep_title(sweep) for _, sweep, evidence in groups for _ in range(2)]
-    grid = paper_grid(titles, columns=2, width=PAGE, legend=1)
+    entries = layout.either(
+        (), ((ORANGE, "lowest error at the last epoch"), (BLUE, "highest error there"))
+    )
+    grid = layout.grid(titles, title_lines=2, columns=2, width=FULL_WIDTH, legend=len(entries))
     for place, (rows, sweep, evidence) in enumerate(groups):
         of = evidence.compared_with(sweep)
         regular = (of.epochs if of else None) or int(rows["epoch"].max() // 4)
         final = rows.groupby("arch")["test_error"].last()
         for axes, start in zip(grid.axes[2 * place : 2 * place + 2], (1, regular), strict=True):
             shown = rows[rows["epoch"] >= start]
-            draw_curves(axes, shown, final)
-            _log_if_skewed(axes, shown["test_error"].to_numpy())
-            mark_epoch(axes, regular)
+            _draw_curves(axes, shown, final)
+            layout.scale_curves(axes, shown["test_error"].to_numpy())
+            _mark_epoch(axes, regular)
             many = f"{rows['arch'].nunique()} architectures"
             details = [many if start == 1 else f"{many}, from epoch {regular} on"]
-            label = f"{sweep.metric_label} test error (%)"
-            paper_label(grid, axes, evidence.sweep_title(sweep), details, "epoch", label)
-    entries = ((ORANGE, "lowest error at the last epoch"), (BLUE, "highest error there"))
-    paper_legend(grid, [Line2D([], [], color=colour, label=text) for colour, text in entries])
+            y_label = _curve_label(layout, evidence, sweep)
+            layout.label(grid, axes, evidence.sweep_title(sweep), details, "epoch", y_label)
+    layout.legend(grid, [Line2D([], [], color=colour, label=text) for colour, text in entries])
+    names = {"data": "curves", "rho": "curve_ranks"}
+    grid.figure.numbers = lambda: _tables(source, duration_curves, "duration", names)
     return grid.figure
 
 
-def continued_tables(collection: Collection) -> dict[str, pd.DataFrame]:
-    """Return the curves of Fig. A2 B, and the errors before and after."""
-    found = collection.ask(continued, "continued")
-    curves = [e.tables["continued_curves"] for e, _ in found if "continued_curves" in e.tables]
-    ends = pd.concat([each.tables["continued"] for each, _ in found], ignore_index=True)
-    return ({"data": pd.concat(curves, ignore_index=True)} if curves else {}) | {"ends": ends}
-
-
-def continued_figure(collection: Collection) -> Figure:
+def continued_figure(source: Source, layout: Layout = COLUMN) -> Figure:
     """Return the curves of the best and worst architectures, continued (Fig. A2 B)."""
-    groups = list(_groups(collection, "continued", continued, "continued_curves"))
+    groups = list(_groups(source, continued, "continued", "continued_curves"))
     if not groups:
         raise MissingRuns("There is no curves.csv with errors by epoch of the continued runs.")
+    # A sweep is drawn under the name of the one that it continues.
+    shown = [(rows, each.compared_with(sweep) or sweep, each) for rows, sweep, each in groups]
     titles = [evidence.sweep_title(sweep) for _, sweep, evidence in groups]
-    alone = len(groups) == 1
-    width = COLUMN if alone else PAGE
-    grid = paper_grid(titles, columns=min(2, len(groups)), width=width, legend=1 + alone)
-    for axes, (rows, sweep, evidence) in zip(grid.axes, groups, strict=True):
-        of = evidence.compared_with(sweep) or sweep
-        draw_continued(axes, rows)
-        _log_if_skewed(axes, rows["test_error"].to_numpy())
-        details = [f"{rows['arch'].nunique()} architectures; dotted: regular end"]
-        label = f"{of.metric_label} test error (%)"
-        paper_label(grid, axes, evidence.sweep_title(of), details, "epoch", label)
-    paper_legend(grid, CONTINUED_LEGEND, 1 if alone else 0)
+    width = COLUMN_WIDTH if len(groups) == 1 else FULL_WIDTH
+    columns = min(2, len(groups))
+    grid = layout.grid(titles, title_lines=2, columns=columns, width=width, legend=2)
+    for axes, (rows, of, evidence) in zip(grid.axes, shown, strict=True):
+        _draw_continued(axes, rows)
+        layout.scale_curves(axes, rows["test_error"].to_numpy())
+        mark = layout.either(",", ";")
+        details = [f"{rows['arch'].nunique()} architectures{mark} dotted: regular end"]
+        label = _curve_label(layout, evidence, of)
+        layout.label(grid, axes, evidence.sweep_title(of), details, "epoch", label)
+    legend = (
+        Line2D([], [], color=ORANGE, label="lowest error at the regular end"),
+        Line2D([], [], color=RED, linestyle="--", label="highest error there"),
+    )
+    layout.legend(grid, legend)
+    names = {"data": "continued_curves", "ends": "continued"}
+    grid.figure.numbers = lambda: _tables(source, continued, "continued", names)
     return grid.figure
 
 
 def _groups(
-    collection: Collection, kind: str, ask: Callable[[Evidence], Experiment], table: str
+    source: Source, ask: Callable[[Evidence], Experiment], kind: str, table: str
 ) -> Iterator[tuple[pd.DataFrame, Sweep, Evidence]]:
-    for experiment, evidence in collection.ask(ask, kind):
+    for experiment, evidence in find_experiments(source, ask, kind):
         if table in experiment.tables:
             for name, rows in experiment.tables[table].groupby("sweep", sort=False):
                 yield rows, evidence.sweeps[str(name)], evidence
 
 
-def _log_if_skewed(axes: Axes, values: np.ndarray) -> None:
-    if is_skewed(values):
-        log_axis(axes, "y", values)
+def _tables(
+    source: Source, ask: Callable[[Evidence], Experiment], kind: str, names: dict[str, str]
+) -> dict[str, pd.DataFrame]:
+    """Return tables of all experiments found under new names."""
+    found = find_experiments(source, ask, kind)
+    return {
+        new: pd.concat(
+            [each.tables[old] for each, _ in found if old in each.tables], ignore_index=True
+        )
+        for new, old in names.items()
+    }
+
+
+def _curve_label(layout: Layout, evidence: Evidence, sweep: Sweep) -> str:
+    short = f"{sweep.metric_label} test error (%)"
+    return layout.either(sweep_label(layout, evidence, sweep), short)
+
+
+def _draw_continued(axes: Axes, rows: pd.DataFrame) -> None:
+    """Draw one sweep of the table "continued_curves", dotted where the regular training ends."""
+    more = rows[rows["phase"] == "continued"]
+    with mpl.rc_context(RC):
+        for (_, group), curve in rows.groupby(["arch", "group"]):
+            colour, style = (ORANGE, "-") if group == "best" else (RED, "--")
+            axes.plot(curve["epoch"], curve["test_error"], style, color=colour, linewidth=0.9)
+    _mark_epoch(axes, more["epoch"].min() - 0.5)
+
+
+def _mark_epoch(axes: Axes, epoch: float) -> None:
+    with mpl.rc_context(RC):
+        axes.axvline(epoch, color="#777777", linewidth=0.8, linestyle=":")
+
+
+def _draw_curves(axes: Axes, rows: pd.DataFrame, final: pd.Series) -> None:
+    """Draw curves, from orange for the lowest final error to blue for the highest."""
+    order = final.rank().sub(1) / max(1, len(final) - 1)
+    ends = [np.array(mpl.colors.to_rgb(colour)) for colour in (ORANGE, BLUE)]
+    with mpl.rc_context(RC):
+        for arch, curve in rows.groupby("arch"):
+            share = float(order[arch])
+            colour = tuple((1 - share) * ends[0] + share * ends[1])
+            axes.plot(curve["epoch"], curve["test_error"], color=colour, linewidth=0.8)
 
 
 # ---------------------------------------------------------------- Figure A3
-def noise_tables(collection: Collection) -> dict[str, pd.DataFrame]:
-    """Return the errors of retrained architectures, and their spread beside the population's."""
-    found = _noise(collection)
-    return {
-        "data": pd.concat([each.tables["repeats"] for each, _ in found], ignore_index=True),
-        "noise": pd.concat([each.tables["noise"] for each, _ in found], ignore_index=True),
-    }
+def repeats_figure(source: Source, layout: Layout = PAGE) -> Figure:
+    """Return errors of the population and of retrained architectures as points, as on the page."""
+    ((experiment, evidence),) = find_experiments(source, training_noise)
+    groups = list(experiment.tables["repeats"].groupby(["study", "sweep"], sort=False))
+    grid = layout.grid([""] * len(groups), title_lines=3)
+    for axes, (_, rows) in zip(grid.axes, groups, strict=True):
+        of_sweep = _noise_of(experiment, rows).head(MAX_STRIPS)
+        key = str(of_sweep["dataset"].iloc[0])
+        population = evidence.population.get(key, pd.Series(dtype=float)).dropna().to_numpy()
+        by_arch = rows.groupby("arch")["error"]
+        draw_strips(axes, population, {str(arch): each.to_numpy() for arch, each in by_arch})
+        spreads = ", ".join(number(each, 2) for each in of_sweep["spread"])
+        details = [
+            f"spread: population {number(of_sweep['spread_population'].iloc[0], 2)},",
+            f"retrained {spreads} points",
+        ]
+        y_label = dataset_label(layout, evidence, key)
+        layout.label(grid, axes, evidence.title(key), details, "", y_label)
+    return grid.figure
+
+
+def _noise_of(experiment: Experiment, rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of the table "noise" that are about some of the table "repeats"."""
+    noise, first = experiment.tables["noise"], rows.iloc[0]
+    return noise[(noise["study"] == first["study"]) & (noise["sweep"] == first["sweep"])]
 
 
 def _noise(collection: Collection) -> list[tuple[Experiment, Evidence]]:
@@ -168,41 +206,52 @@ def _own_sweeps(experiment: Experiment, evidence: Evidence) -> Experiment:
     return Experiment(experiment.name, experiment.title, experiment.question, tables)
 
 
-def noise_figure(collection: Collection) -> Figure:
+def density_figure(collection: Collection, layout: Layout = COLUMN) -> Figure:
     """Return error densities of retrained architectures and of the population (Fig. A3)."""
+    found = _noise(collection)
     groups = [
-        (rows, experiment.tables["noise"], evidence)
-        for experiment, evidence in _noise(collection)
+        (rows, experiment, evidence)
+        for experiment, evidence in found
         for _, rows in experiment.tables["repeats"].groupby(["study", "sweep"], sort=False)
     ]
     archs = max(rows["arch"].nunique() for rows, _, _ in groups)
     shown = min(archs, len(_DENSITY_LOOKS))
-    grid = paper_grid([""] * len(groups), legend=shown + 1, height=1.7)
+    grid = layout.grid(
+        [""] * len(groups), title_lines=2, legend=shown + 1, stacked=True, height=1.7
+    )
     entries: list[Line2D] = []
-    for axes, (rows, noise, evidence) in zip(grid.axes, groups, strict=True):
-        lines = _draw_densities(grid, axes, rows, noise, evidence)
+    for axes, (rows, experiment, evidence) in zip(grid.axes, groups, strict=True):
+        lines = _draw_densities(grid, axes, rows, experiment, evidence, layout)
         entries = lines if len(lines) > len(entries) else entries
     if len(groups) > 1:  # names differ between the panels, looks do not
         words = ["population", *(f"retrained architecture {i}" for i in range(1, shown + 1))]
         for line, word in zip(entries, words, strict=True):
             line.set_label(word)
-    paper_legend(grid, entries, 1)
+    layout.legend(grid, entries)
+    grid.figure.numbers = lambda: {
+        name: pd.concat([each.tables[table] for each, _ in found], ignore_index=True)
+        for name, table in (("data", "repeats"), ("noise", "noise"))
+    }
     return grid.figure
 
 
 def _draw_densities(
-    grid: PanelGrid, axes: Axes, rows: pd.DataFrame, noise: pd.DataFrame, evidence: Evidence
+    grid: PanelGrid,
+    axes: Axes,
+    rows: pd.DataFrame,
+    experiment: Experiment,
+    evidence: Evidence,
+    layout: Layout,
 ) -> list[Line2D]:
-    first = rows.iloc[0]
-    of_sweep = noise[(noise["study"] == first["study"]) & (noise["sweep"] == first["sweep"])]
+    study, name = rows.iloc[0]["study"], rows.iloc[0]["sweep"]
     sweep = next(
-        each
-        for each in evidence.all_sweeps
-        if (each.study.name, each.name) == (first["study"], first["sweep"])
+        each for each in evidence.all_sweeps if (each.study.name, each.name) == (study, name)
     )
     of = evidence.compared_with(sweep)
     population = of.errors.to_numpy() if of is not None else np.empty(0)
-    series: list[tuple[str, np.ndarray, tuple[str, Any]]] = [("population", population, (INK, "-"))]
+    series: list[tuple[str, np.ndarray, tuple[str, Any]]] = [
+        (f"population, {len(population)} architectures", population, (INK, "-"))
+    ]
     by_arch = rows.groupby("arch")["error"]
     for (arch, errors), look in zip(by_arch, _DENSITY_LOOKS, strict=False):
         series.append((f"{arch}, trained {len(errors)} times", errors.to_numpy(), look))
@@ -210,19 +259,20 @@ def _draw_densities(
     logarithmic = is_skewed(population)
     with mpl.rc_context(RC):
         for label, values, (colour, dashes) in series:
-            name = label if label != "population" else f"population, {len(values)} architectures"
             _draw_density(axes, values, colour, dashes, logarithmic)
-            entries.append(Line2D([], [], color=colour, linestyle=dashes, label=name))
+            entries.append(Line2D([], [], color=colour, linestyle=dashes, label=label))
         axes.set_ylim(bottom=0)
         if logarithmic:
-            log_axis(axes, "x", population)
-    ratios = of_sweep["ratio_spread"].replace([np.inf], np.nan).dropna()
+            layout.scale(axes, "x", population)
+    ratios = _noise_of(experiment, rows)["ratio_spread"].replace([np.inf], np.nan).dropna()
     details = [f"spread: population / retrained = {', '.join(number(r, 1) for r in ratios)}"]
     titled = of if of is not None else sweep
-    x_label = f"{titled.metric_label} test error (%)"
-    y_label = "density (1/decade)" if logarithmic else "density (1/point)"
-    details = details if len(ratios) else [""]
-    paper_label(grid, axes, evidence.sweep_title(titled), details, x_label, y_label)
+    labels = (
+        _curve_label(layout, evidence, titled),
+        "density (1/decade)" if logarithmic else "density (1/point)",
+    )
+    title = evidence.sweep_title(titled)
+    layout.label(grid, axes, title, details if len(ratios) else [""], *labels)
     return entries
 
 
@@ -248,39 +298,6 @@ def _draw_density(
     axes.plot(shown, density, color=colour, linestyle=dashes, linewidth=1.2)
 
 
-# ---------------------------------------------------------------- Figure A5 A
-def class_tables(collection: Collection) -> dict[str, pd.DataFrame]:
-    """Return the class counts of balanced sets and those they are cut from.
-
-    Raises:
-        MissingRuns: no study has such sets, or their counts are unknown.
-    """
-    found = [
-        each.tables["classes"]
-        for each, _ in collection.ask(balanced, "balanced")
-        if "classes" in each.tables
-    ]
-    if not found:
-        raise MissingRuns("The class counts of the balanced sets are not in study.json.")
-    return {"data": pd.concat(found, ignore_index=True)}
-
-
-def class_figure(collection: Collection) -> Figure:
-    """Return class distributions before and after balancing (Fig. A5 A)."""
-    classes = class_tables(collection)["data"]
-    groups = list(classes[classes["side"] == "train"].groupby("dataset", sort=False))
-    titles = [str(rows["title"].iloc[0]) for _, rows in groups]
-    grid = paper_grid(titles, columns=2, width=PAGE, height=0.9, left=0.62)
-    for axes, (_, rows) in zip(grid.axes, groups, strict=True):
-        shown = rows.sort_values("images", ascending=False, kind="stable").head(20)
-        draw_bars(grid, axes, shown)
-        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
-        details = [f"{rows['images'].sum():,} training images, {len(rows)} classes"]
-        x_label = "class" if len(rows) <= 20 else "the 20 largest classes"
-        paper_label(grid, axes, str(rows["title"].iloc[0]), details, x_label, "images")
-    return grid.figure
-
-
 def pack(errors: NDArray[np.float64]) -> str:
     """Return errors in hundredths of a percent as base64 of little-endian 16-bit numbers.
 
@@ -291,14 +308,19 @@ def pack(errors: NDArray[np.float64]) -> str:
     return base64.b64encode(whole.tobytes()).decode("ascii")
 
 
-def curves_figure(curves: dict[str, Curves], study: Study) -> Figure:
+def curves_figure(curves: Mapping[str, Curves], study: Study, layout: Layout = PAGE) -> Figure:
     """Return the population's errors over the epochs, a panel per data set.
 
     Lines are medians over the architectures; the band is the 10th to 90th percentile of the
     test error.
     """
     keys = [key for key in study.dataset_keys() if key in curves]
-    grid = panel_grid(len(keys), title_lines=2, legend_entries=2)
+    legend = [
+        Line2D([], [], color=BLUE, label="test"),
+        Line2D([], [], color=ORANGE, linestyle="--", label="while training"),
+    ]
+    titles = [study.dataset_title(key) for key in keys]
+    grid = layout.grid(titles, title_lines=2, legend=len(legend))
     for axes, key in zip(grid.axes, keys, strict=True):
         runs = curves[key]
         finished = int(np.isfinite(runs.test).any(axis=1).sum())
@@ -311,15 +333,9 @@ def curves_figure(curves: dict[str, Curves], study: Study) -> Figure:
                 details = [f"n = {finished}, last median {number(float(np.median(last)), 2)} %"]
         else:
             mark_empty(axes, "no errors")
-        title = study.dataset_title(key)
-        label_panel(grid, axes, title, details, "epoch", f"error ({study.metric(key)}, %)")
-    add_legend(
-        grid,
-        [
-            Line2D([], [], color=BLUE, label="test"),
-            Line2D([], [], color=ORANGE, linestyle="--", label="while training"),
-        ],
-    )
+        title, label = study.dataset_title(key), f"error ({study.metric(key)}, %)"
+        layout.label(grid, axes, title, details, "epoch", label)
+    layout.legend(grid, legend)
     return grid.figure
 
 

@@ -1,4 +1,4 @@
-"""Every figure and table of the paper, made from a study's results where its runs are there.
+"""The files of the paper's figures and tables, written for a study that has the runs.
 
 The paper: Tuggener, Schmidhuber and Stadelmann (2022), Is it enough to optimize CNN
 architectures on ImageNet? `OUTPUTS` is the list; :func:`write_outputs` writes it to files.
@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from matplotlib.figure import Figure
 
-from pycls.analysis.figures import columns as main
-from pycls.analysis.figures.style import save_figure
+from pycls.analysis.figures.panels import highlighted
+from pycls.analysis.figures.population import population_size
+from pycls.analysis.figures.style import DataFigure, save_figure
 from pycls.analysis.inputs.collection import Collection, MissingRuns, load_collection
 from pycls.analysis.paper.latex import latex_table
 from pycls.analysis.paper.outputs import OUTPUTS, Output
@@ -104,12 +104,11 @@ def _write(output: Output, collection: Collection, place: Path, formats: Sequenc
     reason = ""
     try:
         made = output.make(collection)
-        if isinstance(made, Figure):
-            numbers = output.numbers(collection) if output.numbers else {}
+        if isinstance(made, DataFigure):
             paths += save_figure(made, place / output.key, formats)
             paths += [
                 write_table(table, place / f"{output.key}_{name}.csv")
-                for name, table in numbers.items()
+                for name, table in made.numbers().items()
             ]
         else:
             paths += _write_table(output, made, caption, place)
@@ -142,6 +141,6 @@ def _names(collection: Collection) -> dict[str, Any]:
     study = collection.study
     return {
         "reference": study.dataset_title(study.reference) if study.reference else "the reference",
-        "n": main.population_size(collection.errors),
-        "coloured": main.best_and_worst(collection),
+        "n": population_size(collection.errors),
+        "coloured": highlighted(len(collection.errors)),
     }

@@ -1,17 +1,18 @@
 """The report's section on control experiments: tables, figures and texts."""
 
 import os
-from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 
 import pandas as pd
-from matplotlib.figure import Figure
 
 from pycls.analysis.controls.controls import appendix_table, control_experiments, sweep_table
-from pycls.analysis.figures.controls import class_figure, experiment_caption, experiment_figure
+from pycls.analysis.figures.catalog import Entry, entries
+from pycls.analysis.figures.controls import OneExperiment
+from pycls.analysis.inputs.collection import MissingRuns
 from pycls.analysis.inputs.evidence import Evidence, Experiment, load_evidence
 from pycls.analysis.inputs.study_json import Study
+from pycls.analysis.report.figures import Plan, Planned, plan_figure
 from pycls.analysis.report.html_tables import HtmlTable, plain
 from pycls.analysis.wording import DASH, RHO, count, interval_text, number
 
@@ -29,7 +30,7 @@ class ControlSection:
         parts: experiments with data: title, question, names of figures, paths of tables.
         missing: title and reason of the others.
         tables: name -> table, to be written as CSV.
-        figures: name -> title, caption and how to draw it.
+        figures: name of its files -> how to draw it.
     """
 
     intro: str
@@ -38,7 +39,7 @@ class ControlSection:
     parts: list[tuple[str, str, list[str], list[str]]]
     missing: list[tuple[str, str]]
     tables: dict[str, pd.DataFrame]
-    figures: dict[str, tuple[str, str, Callable[[], Figure]]]
+    figures: Plan
 
 
 def control_section(folder: str | os.PathLike[str], study: Study) -> ControlSection | None:
@@ -56,7 +57,7 @@ def control_section(folder: str | os.PathLike[str], study: Study) -> ControlSect
     sweeps = sweep_table(evidence)
     if len(sweeps):
         tables[f"{PREFIX}_sweeps"] = sweeps
-    figures: dict[str, tuple[str, str, Callable[[], Figure]]] = {}
+    figures: Plan = {}
     parts = []
     for experiment in experiments:
         if experiment.reason:
@@ -106,25 +107,20 @@ def _intro(study: Study) -> str:
     )
 
 
-def _plan_figures(
-    experiment: Experiment, evidence: Evidence
-) -> dict[str, tuple[str, str, Callable[[], Figure]]]:
-    planned: dict[str, tuple[str, str, Callable[[], Figure]]] = {}
-    classes = experiment.tables.get("classes")
-    if classes is not None and (classes["side"] == "train").any():
-        planned[f"{PREFIX}_classes"] = (
-            "Class distributions",
-            "Training images of each class, the 20 most frequent at most.",
-            partial(class_figure, classes),
-        )
-    figure = experiment_figure(experiment, evidence)
-    if figure is not None:
-        planned[f"{PREFIX}_{experiment.name}"] = (
-            experiment.title,
-            experiment_caption(experiment),
-            lambda: figure,
-        )
+def _plan_figures(experiment: Experiment, evidence: Evidence) -> Plan:
+    """Return the figures of an experiment, drawn, as that shows whether there is data."""
+    planned = {}
+    for entry in entries("controls"):
+        if entry.needs == (experiment.name,):
+            with suppress(MissingRuns):
+                figure = _drawn(entry, OneExperiment(experiment, evidence))
+                planned[f"{PREFIX}_{entry.key}"] = figure
     return planned
+
+
+def _drawn(entry: Entry, source: OneExperiment) -> Planned:
+    figure = entry.make(source)
+    return plan_figure(entry, lambda: figure, experiment=source.experiment.title)
 
 
 def _sweeps_html(table: pd.DataFrame) -> HtmlTable:

@@ -1,18 +1,42 @@
-"""Which figures the report has, what they are called, and how each is drawn."""
+"""The figures that a report has: those of the catalog that there is data for."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
+from types import SimpleNamespace
 
 import pandas as pd
 from matplotlib.figure import Figure
 
-from pycls.analysis.figures import population
-from pycls.analysis.figures.training import curves_figure
+from pycls.analysis.figures.catalog import POPULATION, Entry, entries
+from pycls.analysis.figures.panels import highlighted
 from pycls.analysis.inputs.curves_csv import Curves
 from pycls.analysis.inputs.study_json import Study
-from pycls.analysis.wording import RHO
 
-Plan = dict[str, tuple[str, str, Callable[[], Figure]]]
+
+@dataclass(frozen=True)
+class Planned:
+    """A figure of the report that is not drawn yet.
+
+    Attributes:
+        title: what it is called.
+        caption: what it shows.
+        section: of the page.
+        draw: returns it.
+    """
+
+    title: str
+    caption: str
+    section: str
+    draw: Callable[[], Figure]
+
+
+Plan = dict[str, Planned]  # by the name of the figure's files
+
+
+def plan_figure(entry: Entry, draw: Callable[[], Figure], **words: object) -> Planned:
+    """Return a figure of the catalog, its title and caption with their words filled in."""
+    return Planned(entry.title.format(**words), entry.caption.format(**words), entry.place, draw)
 
 
 def plan_population_figures(
@@ -22,7 +46,7 @@ def plan_population_figures(
     curves: Mapping[str, Curves],
     study: Study,
 ) -> Plan:
-    """Return name -> title, caption and how to draw it, for the figures there is data for.
+    """Return the figures of a population that there is data for.
 
     Args:
         errors: architectures x data sets, in percent.
@@ -33,73 +57,20 @@ def plan_population_figures(
     """
     if errors.empty:
         return {}
-    planned = _plan_scatter(errors, study)
-    rho = _rho_sentence()
-    for column, name in (("cum_depth", "depth"), ("cum_width", "width")):
-        planned[name] = (
-            f"Error and cumulative {name}",
-            f"Test error against cumulative {name}, the sum of the stages' {name}s, per data "
-            f"set. {rho}",
-            partial(population.structure_figure, errors, architectures, study, column),
-        )
-    planned["edf"] = (
-        "Error distributions",
-        "Fraction of architectures whose test error is at most the value on the horizontal "
-        "axis, per data set; the orange line marks the median. Scales differ; here and in the "
-        "other figures, errors of which the largest is more than twice the 90th percentile have "
-        "a logarithmic axis.",
-        lambda: population.edf_figure(errors, study),
+    source = SimpleNamespace(  # by the names that the catalog uses
+        errors=errors,
+        architectures=architectures,
+        repeats=repeats,
+        curves=curves,
+        study=study,
+        reference=study.reference or "",
+        targets=study.targets,
+        members=study.members(),
     )
-    if curves:
-        planned["curves"] = (
-            "Errors during training",
-            "Median error of the population by epoch: on the test side after each epoch, with "
-            "the 10th to 90th percentile as a band, and on the training images while training.",
-            lambda: curves_figure(dict(curves), study),
-        )
-    if len(repeats):
-        planned["noise"] = (
-            "Population and repeats",
-            "Test errors of the population and of one architecture retrained under several "
-            "seeds. Black: median and 10th to 90th percentile, whose difference is the spread.",
-            lambda: population.noise_figure(errors, repeats, study),
-        )
-    return planned
-
-
-def _plan_scatter(errors: pd.DataFrame, study: Study) -> Plan:
-    """Plan the scatter plots of targets and members against reference and members."""
-    if study.reference is None:
-        return {}
-    reference, rho = study.dataset_title(study.reference), _rho_sentence()
-    coloured = (
-        "In each panel the lowest errors on the vertical axis are orange (pointing down) and the "
-        "highest red (pointing up): 10 of 100 or more architectures, a tenth of fewer, here "
-        f"{population.highlighted(len(errors))} of {len(errors)}."
-    )
-    planned: Plan = {}
-    if study.targets:
-        planned["reference"] = (
-            f"Targets against {reference}",
-            f"Test error on each target against {reference}, a point per architecture. {rho} "
-            f"{coloured}",
-            lambda: population.reference_figure(errors, study),
-        )
-    if study.targets and study.members():
-        planned["member"] = (
-            "Targets against their closest family member",
-            "Test error on each target against the family member closest in class count. "
-            f"{rho} {coloured}",
-            lambda: population.member_figure(errors, study),
-        )
-    if study.members():
-        planned["family"] = (
-            f"Family members against {reference}",
-            f"Test error on each family member against {reference}. {rho} {coloured}",
-            lambda: population.family_figure(errors, study),
-        )
-    return planned
-
-
-def _rho_sentence() -> str:
-    return f"Above each panel: Spearman's {RHO} with its 95 % interval, n architectures, p-value."
+    reference = study.dataset_title(study.reference) if study.reference else ""
+    words = {"reference": reference, "coloured": highlighted(len(errors)), "n": len(errors)}
+    return {
+        entry.key: plan_figure(entry, partial(entry.make, source), **words)
+        for entry in entries(*POPULATION)
+        if entry.is_possible(source)
+    }

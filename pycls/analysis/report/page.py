@@ -34,6 +34,7 @@ class Picture:
         source: the SVG as a data URL, so that the page needs no file beside it.
         folder: where its files are, relative to the page.
         formats: in which there are files.
+        section: of the page.
     """
 
     name: str
@@ -44,12 +45,14 @@ class Picture:
     source: str
     folder: str = "figures"
     formats: tuple[str, ...] = ("svg", "pdf")
+    section: str = ""
 
 
-def picture(svg: Path, title: str, caption: str, figure: Figure) -> Picture:
+def picture(svg: Path, title: str, caption: str, figure: Figure, section: str = "") -> Picture:
     """Return a figure that was written as `svg`, embedded."""
     width, height = (round(inches * _PIXELS_PER_INCH) for inches in figure.get_size_inches())
-    return Picture(svg.stem, title, caption, width, height, svg_url(svg.read_bytes()))
+    source = svg_url(svg.read_bytes())
+    return Picture(svg.stem, title, caption, width, height, source, section=section)
 
 
 def svg_url(content: bytes) -> str:

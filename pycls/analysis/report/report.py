@@ -27,7 +27,7 @@ from pycls.analysis.inputs.study_json import Study, load_status, load_study, loa
 from pycls.analysis.report import html_tables as show
 from pycls.analysis.report.answer import answer, noise_sentences
 from pycls.analysis.report.control_section import ControlSection, control_section
-from pycls.analysis.report.figures import Plan, plan_population_figures
+from pycls.analysis.report.figures import plan_population_figures
 from pycls.analysis.report.html_tables import best_html, choice_html
 from pycls.analysis.report.page import Picture, csv_links, picture, render_page
 from pycls.analysis.report.page_data import json_text, page_data
@@ -165,25 +165,19 @@ def _population_tables(analysis: _Analysis) -> dict[str, pd.DataFrame]:
     }
 
 
-def _plan_figures(analysis: _Analysis) -> Plan:
-    """Return name -> title, caption and how to draw it, for the figures there is data for."""
+def _write_figures(analysis: _Analysis, report: Path, written: list[Path]) -> dict[str, Picture]:
+    """Draw and write the figures; the paths are added to `written`."""
     planned = plan_population_figures(
         analysis.errors, analysis.architectures, analysis.repeats, analysis.curves, analysis.study
     )
     for section in (analysis.spaces, analysis.controls):
         planned |= section.figures if section else {}
-    return planned
-
-
-def _write_figures(analysis: _Analysis, report: Path, written: list[Path]) -> dict[str, Picture]:
-    """Draw and write the figures; the paths are added to `written`."""
-    spaces = analysis.spaces.figures if analysis.spaces else {}
     pictures = {}
-    for name, (title, caption, draw) in _plan_figures(analysis).items():
-        figure = draw()
-        formats = ("svg", "pdf", "png") if name in spaces else ("svg", "pdf")
+    for name, each in planned.items():
+        figure = each.draw()
+        formats = ("svg", "pdf", "png") if each.section == "spaces" else ("svg", "pdf")
         paths = save_figure(figure, report / "figures" / name, formats)
-        pictures[name] = picture(paths[0], title, caption, figure)
+        pictures[name] = picture(paths[0], each.title, each.caption, figure, each.section)
         written += paths
     return pictures
 

@@ -1,20 +1,15 @@
 """The report's section on design spaces: tables, figures and texts."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
 import pandas as pd
-from matplotlib.figure import Figure
 
-from pycls.analysis.figures.spaces import (
-    drawn_parameters,
-    parameter_label,
-    ranges_figure,
-    space_edf_figure,
-)
+from pycls.analysis.figures.catalog import entries
+from pycls.analysis.figures.spaces import drawn_parameters, parameter_label
 from pycls.analysis.inputs.results_csv import population_runs
 from pycls.analysis.inputs.study_json import Study
+from pycls.analysis.report.figures import Plan, plan_figure
 from pycls.analysis.report.html_tables import HtmlTable
 from pycls.analysis.statistics.design_spaces import (
     edf_table,
@@ -33,14 +28,14 @@ class SpaceSection:
         spaces: how good each space is, as a table.
         ranges: where good parameters lie, as a table; None where no run has finished.
         tables: name -> table, to be written as CSV.
-        figures: name -> title, caption and how to draw it.
+        figures: name of its files -> how to draw it.
         summary: what was compared, in a sentence or two.
     """
 
     spaces: HtmlTable
     ranges: HtmlTable | None
     tables: dict[str, pd.DataFrame]
-    figures: dict[str, tuple[str, str, Callable[[], Figure]]]
+    figures: Plan
     summary: str
 
 
@@ -100,29 +95,18 @@ def space_section(results: pd.DataFrame, study: Study) -> SpaceSection | None:
 
 def _plan_figures(
     edfs: dict[str, pd.DataFrame], ranges: dict[str, pd.DataFrame], study: Study
-) -> dict[str, tuple[str, str, Callable[[], Figure]]]:
+) -> Plan:
+    named = {entry.key: entry for entry in entries("spaces")}
     titles = {study.dataset_title(key): table for key, table in edfs.items()}
     labels = {study.dataset_title(key): study.error_label(key) for key in edfs}
-    planned: dict[str, tuple[str, str, Callable[[], Figure]]] = {
-        "edf": (
-            "Error distributions of the design spaces",
-            "Fraction of a space's architectures whose test error is at most the value on the "
-            "horizontal axis: the further up and to the left, the better the space. Bands: 95 % "
-            "bootstrap over architectures, for each error by itself.",
-            lambda: space_edf_figure(titles, labels),
-        )
-    }
+    edf, good = named["edf"], named["ranges"]
+    planned = {edf.key: plan_figure(edf, partial(edf.load(), titles, labels))}
     for key, table in ranges.items():
         parameters = drawn_parameters(table)
         if parameters:
-            name = "ranges" if len(ranges) == 1 else f"ranges_{key}"
-            planned[name] = (
-                f"Good parameters on {study.dataset_title(key)}",
-                "Where the architecture with the lowest error of a random quarter lies: median "
-                "and 2.5th to 97.5th percentile (point and thin line), with the same "
-                "percentiles of all architectures of the space (broad and pale).",
-                partial(ranges_figure, table, parameters),
-            )
+            name = good.key if len(ranges) == 1 else f"{good.key}_{key}"
+            draw = partial(good.load(), table, parameters)
+            planned[name] = plan_figure(good, draw, dataset=study.dataset_title(key))
     return planned
 
 

@@ -72,7 +72,7 @@ def value_figures(table: MetricTable, error_label: str) -> list[tuple[str, Figur
         for axes, (metric, label) in zip(grid.axes, table.labels.items(), strict=True):
             _draw_values(grid, axes, table.models, ranges, metric, (label, label, error_label))
         return [("", grid.figure)]
-    figures = []
+    figures: list[tuple[str, Figure]] = []
     for metric, label in table.labels.items():
         grid = panel_grid(len(spaces), title_lines=4)
         for axes, space in zip(grid.axes, spaces, strict=True):

@@ -11,7 +11,8 @@ from synthetic_spaces import SPACES, write_spaces
 from synthetic_study import plan_of
 
 from pycls.analysis.controls.controls import control_experiments
-from pycls.analysis.figures.controls import class_figure, experiment_figure
+from pycls.analysis.figures.catalog import entries
+from pycls.analysis.figures.controls import OneExperiment
 from pycls.analysis.figures.spaces import drawn_parameters, ranges_figure, space_edf_figure
 from pycls.analysis.inputs.evidence import load_evidence
 from pycls.analysis.inputs.results_csv import load_results
@@ -115,15 +116,14 @@ def test_controls_beside_a_population_come_after_its_answer(tmp_path):
 def test_texts_of_the_control_figures_are_readable(controls):
     folder = controls.parent.parent
     evidence = load_evidence(folder, load_study(folder))
-    drawn = 0
-    for experiment in control_experiments(evidence):
-        figure = experiment_figure(experiment, evidence)
-        if figure is not None:
-            drawn += 1
-            assert check_texts(figure) > 3 * len(figure.axes)
-        if "classes" in experiment.tables:
-            check_texts(class_figure(experiment.tables["classes"]))
-    assert drawn == 8
+    experiments = {each.name: each for each in control_experiments(evidence)}
+    drawn = []
+    for entry in entries("controls"):
+        figure = entry.make(OneExperiment(experiments[entry.needs[0]], evidence))
+        texts = check_texts(figure)
+        assert entry.key == "classes" or texts > 3 * len(figure.axes)
+        drawn.append(entry.key)
+    assert len(drawn) == 9
 
 
 def test_spaces_are_compared_without_a_reference(spaces):
@@ -149,8 +149,8 @@ def test_texts_of_the_space_figures_are_readable(tmp_path):
     folder = write_spaces(tmp_path / "study", datasets=("digits", "photographs"))
     section = space_section(load_results(folder), load_study(folder))
     assert set(section.figures) == {"edf", "ranges_digits", "ranges_photographs"}
-    for _, _, draw in section.figures.values():
-        assert check_texts(draw()) > 3
+    for planned in section.figures.values():
+        assert check_texts(planned.draw()) > 3
 
 
 def test_many_spaces_and_wide_ranges_are_readable():
