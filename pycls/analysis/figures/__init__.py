@@ -5,6 +5,8 @@ from pycls.front_door import front_door
 __getattr__, __all__ = front_door(
     __name__,
     {
+        "COLUMN": "pycls.analysis.figures.layout",
+        "PAGE": "pycls.analysis.figures.layout",
         "edf_figure": "pycls.analysis.figures.population",
         "family_figure": "pycls.analysis.figures.population",
         "member_figure": "pycls.analysis.figures.population",

@@ -19,6 +19,7 @@ from matplotlib.ticker import StrMethodFormatter
 
 from pycls.analysis.controls.comparisons import balanced, pretrained, variants
 from pycls.analysis.controls.population import top1_topk, training_errors
+from pycls.analysis.figures import style
 from pycls.analysis.figures.layout import COLUMN, FULL_WIDTH, PAGE, Layout
 from pycls.analysis.figures.panels import (
     Panel,
@@ -28,15 +29,6 @@ from pycls.analysis.figures.panels import (
     structure_panel,
 )
 from pycls.analysis.figures.population import STRUCTURE_LABELS
-from pycls.analysis.figures.style import (
-    BLUE,
-    BLUE_GREY,
-    GREEN,
-    RC,
-    PanelGrid,
-    is_skewed,
-    marker_style,
-)
 from pycls.analysis.inputs.collection import Collection, MissingRuns
 from pycls.analysis.inputs.evidence import Evidence, Experiment, Sweep
 from pycls.analysis.statistics.correlation import spearman
@@ -45,8 +37,8 @@ from pycls.analysis.wording import RHO, interval_text, number
 MAX_BARS = 20
 # Column of the table "pretrained" -> colour, marker, word and entry of the legend.
 ORIGINS = {
-    "error_of": (BLUE, "o", "scratch", "trained from scratch"),
-    "error": (GREEN, "^", "pretrained", "from pretrained weights"),
+    "error_of": (style.BLUE, "o", "scratch", "trained from scratch"),
+    "error": (style.GREEN, "^", "pretrained", "from pretrained weights"),
 }
 
 
@@ -285,15 +277,15 @@ def class_figure(source: Source, layout: Layout = COLUMN) -> Figure:
             "class" if few else "the 20 largest classes",
             layout.either("training images", "images"),
         )
-        layout.label(grid, axes, title, details, *labels)
+        style.label_panel(grid, axes, title, details, *labels)
     grid.figure.numbers = lambda: tables
     return grid.figure
 
 
-def _draw_bars(grid: PanelGrid, axes: Axes, rows: pd.DataFrame) -> None:
+def _draw_bars(grid: style.PanelGrid, axes: Axes, rows: pd.DataFrame) -> None:
     """Draw a bar per class: columns "class" and "images" of the table "classes"."""
-    with mpl.rc_context(RC):
-        axes.bar(np.arange(len(rows)), rows["images"], color=BLUE_GREY, width=0.75)
+    with mpl.rc_context(style.RC):
+        axes.bar(np.arange(len(rows)), rows["images"], color=style.BLUE_GREY, width=0.75)
         axes.grid(axis="x", visible=False)
         names = [str(name) for name in rows["class"]]
         room = grid.panel_width / max(1, len(names))
@@ -320,8 +312,8 @@ def pretrained_figure(source: Source, layout: Layout = COLUMN) -> Figure:
         details = []
         for panel, (colour, marker, word, _) in zip(pair, ORIGINS.values(), strict=True):
             x, y = panel.data["x"].to_numpy(), panel.data["y"].to_numpy()
-            with mpl.rc_context(RC):
-                axes.plot(x, y, marker=marker, color=colour, **marker_style(len(x)))
+            with mpl.rc_context(style.RC):
+                axes.plot(x, y, marker=marker, color=colour, **style.marker_style(len(x)))
             found = panel.correlation
             text = f"{word} {RHO} = {number(found.rho, 2)}"
             interval = interval_text(found.ci_low, found.ci_high)
@@ -329,16 +321,16 @@ def pretrained_figure(source: Source, layout: Layout = COLUMN) -> Figure:
         first = pair[0]
         both = np.concatenate([panel.data["y"].to_numpy() for panel in pair])
         for axis, values in (("x", first.data["x"].to_numpy()), ("y", both)):
-            if is_skewed(values):
+            if style.is_skewed(values):
                 layout.scale(axes, axis, values)
         x_label = grid.x_label(place, first.x_label)
-        layout.label(grid, axes, first.title, details, x_label, first.y_label)
+        style.label_panel(grid, axes, first.title, details, x_label, first.y_label)
     size: Any = {"linestyle": "none", "markersize": 4.5}
     legend = [
         Line2D([], [], marker=marker, color=colour, label=label, **size)
         for colour, marker, _, label in ORIGINS.values()
     ]
-    layout.legend(grid, legend)
+    style.add_legend(grid, legend)
     grid.figure.numbers = partial(panel_tables, [panel for pair in pairs for panel in pair])
     return grid.figure
 

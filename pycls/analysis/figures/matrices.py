@@ -13,29 +13,17 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
+from pycls.analysis.figures import style
 from pycls.analysis.figures.layout import (
     COLUMN,
     COLUMN_WIDTH,
     FULL_WIDTH,
+    JOURNAL_LEGEND,
     Layout,
     hide_numbers,
 )
 from pycls.analysis.figures.panels import Panel, panel_tables
 from pycls.analysis.figures.population import pair_panel
-from pycls.analysis.figures.style import (
-    BLUE,
-    BLUE_GREY,
-    INK,
-    ORANGE,
-    RC,
-    TEXT_SIZE,
-    DataFigure,
-    PanelGrid,
-    add_axes,
-    marker_style,
-    use_log_scale,
-    wrap,
-)
 from pycls.analysis.inputs.collection import Collection, MissingRuns
 from pycls.analysis.inputs.results_csv import population_runs
 from pycls.analysis.wording import number
@@ -121,27 +109,28 @@ def top_figure(collection: Collection, layout: Layout = COLUMN) -> Figure:
     pitch = min(_MAX_PITCH, (FULL_WIDTH - _TOP_LEFT - _TOP_RIGHT) / across)
     width = max(COLUMN_WIDTH, _TOP_LEFT + _TOP_RIGHT + pitch * across)
     titles = [
-        wrap(collection.study.dataset_title(key), pitch - 0.02, 2, TEXT_SIZE, "bold")
+        style.wrap(collection.study.dataset_title(key), pitch - 0.02, 2, style.TEXT_SIZE, "bold")
         for key in keys
     ]
     head = 0.32 if any("\n" in title for title in titles) else 0.21
     block = head + len(_PARAMETERS) * _TOP_ROW + 0.22
     height = math.ceil(len(keys) / across) * block + 0.2
-    with mpl.rc_context(RC):
-        figure = DataFigure(figsize=(width, height))
+    with mpl.rc_context(style.RC):
+        figure = style.DataFigure(figsize=(width, height))
         for place, (key, title) in enumerate(zip(keys, titles, strict=True)):
             down, column = divmod(place, across)
             corner = (_TOP_LEFT + column * pitch, height - down * block - head)
             _draw_set(figure, table[table["dataset"] == key], table, corner, pitch)
             top = figure.axes[-len(_PARAMETERS)]
-            top.set_title(title, fontsize=TEXT_SIZE, pad=3, fontweight="bold")
+            top.set_title(title, fontsize=style.TEXT_SIZE, pad=3, fontweight="bold")
             for axes, label in zip(figure.axes[-4:], _PARAMETERS.values(), strict=True):
                 if column == 0:
                     axes.set_ylabel(label, linespacing=1.1)
                     axes.yaxis.set_label_coords(-0.36 / (pitch - 0.09), 0.5)
                 else:
                     hide_numbers(axes, "y")
-    layout.legend(PanelGrid(figure, tuple(figure.axes), pitch, _TOP_ROW), _top_legend(table))
+    grid = style.PanelGrid(figure, tuple(figure.axes), pitch, _TOP_ROW)
+    style.add_legend(grid, _top_legend(table), **JOURNAL_LEGEND, ncols=2)
     figure.numbers = lambda: {"data": table}
     return figure
 
@@ -156,7 +145,7 @@ def _draw_set(
     """Draw a panel per parameter, one under the other, from the upper left corner in inches."""
     for row, parameter in enumerate(_PARAMETERS):
         bottom = corner[1] - (row + 1) * _TOP_ROW + 0.1
-        axes = add_axes(figure, corner[0], bottom, pitch - 0.09, _TOP_ROW - 0.1)
+        axes = style.add_axes(figure, corner[0], bottom, pitch - 0.09, _TOP_ROW - 0.1)
         limit = _upper_limit(table[table["parameter"] == parameter])
         _draw_stages(axes, rows[rows["parameter"] == parameter], limit)
         lowest = row == len(_PARAMETERS) - 1
@@ -177,10 +166,12 @@ def _draw_stages(axes: Axes, rows: pd.DataFrame, limit: float) -> None:
     below = np.minimum(sd, rows["mean"].to_numpy())
     spread = [below, sd]
     axes.errorbar(
-        stages + 0.08, rows["mean"], yerr=spread, color=ORANGE, marker="s", markersize=2.6,
+        stages + 0.08, rows["mean"], yerr=spread, color=style.ORANGE, marker="s", markersize=2.6,
         linestyle="--", linewidth=0.9, elinewidth=0.7, capsize=1.4, capthick=0.7,
     )  # fmt: skip
-    axes.plot(stages - 0.08, rows["best"], color=BLUE, marker="o", markersize=2.8, linewidth=0.9)
+    axes.plot(
+        stages - 0.08, rows["best"], color=style.BLUE, marker="o", markersize=2.8, linewidth=0.9
+    )
     axes.set_xlim(0.5, stages.max() + 0.5)
     axes.set_xticks(stages)
     axes.set_ylim(0, limit)
@@ -191,8 +182,8 @@ def _draw_stages(axes: Axes, rows: pd.DataFrame, limit: float) -> None:
 def _top_legend(table: pd.DataFrame) -> list[Line2D]:
     many = f"mean and standard deviation of the {table['top'].max()} best"
     return [
-        Line2D([], [], color=BLUE, marker="o", markersize=3.5, label="best architecture"),
-        Line2D([], [], color=ORANGE, marker="s", markersize=3.3, linestyle="--", label=many),
+        Line2D([], [], color=style.BLUE, marker="o", markersize=3.5, label="best architecture"),
+        Line2D([], [], color=style.ORANGE, marker="s", markersize=3.3, linestyle="--", label=many),
     ]
 
 
@@ -205,11 +196,11 @@ def matrix_figure(collection: Collection, layout: Layout = COLUMN) -> Figure:
     left, bottom, edge = 0.42, 0.36, 0.05
     cell = (FULL_WIDTH - left - edge) / len(keys) if len(keys) > 4 else 1.25
     size = (left + edge + cell * len(keys), bottom + edge + cell * len(keys))
-    with mpl.rc_context(RC):
-        figure = DataFigure(figsize=size)
+    with mpl.rc_context(style.RC):
+        figure = style.DataFigure(figsize=size)
         for (row, y), (column, x) in product(enumerate(keys), repeat=2):
             corner = (left + column * cell + 0.03, size[1] - edge - (row + 1) * cell + 0.03)
-            axes = add_axes(figure, *corner, cell - 0.06, cell - 0.06)
+            axes = style.add_axes(figure, *corner, cell - 0.06, cell - 0.06)
             if row == column:
                 _draw_name(axes, collection, x, cell)
             elif row < column:
@@ -234,7 +225,7 @@ def _draw_name(axes: Axes, collection: Collection, key: str, cell: float) -> Non
     axes.set_axis_off()
     axes.set(xticks=[], yticks=[])
     study = collection.study
-    name = wrap(study.dataset_title(key), cell - 0.04, 2, TEXT_SIZE, "bold")
+    name = style.wrap(study.dataset_title(key), cell - 0.04, 2, style.TEXT_SIZE, "bold")
     place: Any = {"transform": axes.transAxes, "ha": "center"}
     axes.text(0.5, 0.53, name, va="bottom", fontweight="bold", linespacing=1.1, **place)
     axes.text(0.5, 0.45, f"({study.metric(key)})", va="top", **place)
@@ -244,7 +235,7 @@ def _draw_rho(axes: Axes, panel: Panel) -> None:
     """Write rho on a ground whose darkness is its size; a minus sign says the rest."""
     rho = panel.correlation.rho
     strength = 0.0 if math.isnan(rho) else abs(rho)
-    colour = np.array(mpl.colors.to_rgb(BLUE if not rho < 0 else ORANGE))
+    colour = np.array(mpl.colors.to_rgb(style.BLUE if not rho < 0 else style.ORANGE))
     axes.set_facecolor(tuple(1 - 0.75 * strength * (1 - colour)))
     for spine in axes.spines.values():
         spine.set_visible(False)
@@ -253,23 +244,23 @@ def _draw_rho(axes: Axes, panel: Panel) -> None:
         axis.set_major_locator(NullLocator())
     text = number(rho, 2)
     axes.text(
-        0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", color=INK,
-        fontsize=TEXT_SIZE + 1,
+        0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", color=style.INK,
+        fontsize=style.TEXT_SIZE + 1,
     )  # fmt: skip
 
 
 def _draw_cell(axes: Axes, panel: Panel) -> None:
     x, y = panel.data["x"].to_numpy(), panel.data["y"].to_numpy()
-    look = marker_style(len(x))
+    look = style.marker_style(len(x))
     axes.plot(
-        x, y, marker="o", color=BLUE_GREY, **(look | {"markersize": 0.6 * look["markersize"]})
+        x, y, marker="o", color=style.BLUE_GREY, **(look | {"markersize": 0.6 * look["markersize"]})
     )
     axes.margins(0.07)
     axes.xaxis.set_major_locator(MaxNLocator(2))
     axes.yaxis.set_major_locator(MaxNLocator(3))
     for axis, log in (("x", panel.x_log), ("y", panel.y_log)):
         if log:
-            use_log_scale(axes, axis)  # few ticks, as the cells are small
+            style.use_log_scale(axes, axis)  # few ticks, as the cells are small
         _keep_inner_ticks(axes, axis, log)
 
 

@@ -1,4 +1,4 @@
-"""The stages of networks as a figure: depth, width, bottleneck ratio and group width.
+"""A figure of the stages of networks: depth, width, bottleneck ratio and group width.
 
 The form is that of the paper's Figure A7: one small panel a parameter, stages on the x-axis.
 """
@@ -15,30 +15,17 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from pycls.analysis.figures.style import (
-    BLUE,
-    BLUE_GREY,
-    INK,
-    ORANGE,
-    RC,
-    RED,
-    TEXT_SIZE,
-    DataFigure,
-    PanelGrid,
-    add_axes,
-    label_panel,
-    wrap,
-)
+from pycls.analysis.figures import style
 from pycls.errors import ConfigError
 
 # Told apart by colour, lightness, marker and dashes. The markers get smaller from the first
 # to the last, so that none hides another.
 _LOOKS = (
-    (BLUE, "o", "-"),
-    (ORANGE, "s", (0, (4, 1.5))),
-    (INK, "^", (0, (1.2, 1.2))),
-    (RED, "D", (0, (5, 1.5, 1.2, 1.5))),
-    (BLUE_GREY, "v", (0, (8, 1.5))),
+    (style.BLUE, "o", "-"),
+    (style.ORANGE, "s", (0, (4, 1.5))),
+    (style.INK, "^", (0, (1.2, 1.2))),
+    (style.RED, "D", (0, (5, 1.5, 1.2, 1.5))),
+    (style.BLUE_GREY, "v", (0, (8, 1.5))),
     ("#7A4B00", "P", (0, (2.5, 1.2))),
 )
 MAX_NETWORKS = len(_LOOKS)
@@ -99,13 +86,13 @@ def network_figure(networks: Sequence[NetworkStages]) -> Figure:
     grid = _empty_grid(len(panels), _legend_shape(networks)[1] if len(networks) > 1 else 0)
     longest = max(len(net.depths) for net in networks)
     for index, (axes, (field, title, unit)) in enumerate(zip(grid.axes, panels, strict=True)):
-        with mpl.rc_context(RC):
+        with mpl.rc_context(style.RC):
             for place, net in enumerate(networks):
                 _draw_line(axes, getattr(net, field), place, len(networks))
             values = list(chain.from_iterable(getattr(net, field) for net in networks))
             _scale_axes(axes, values, longest)
         is_lowest = index + _COLUMNS >= len(panels)
-        label_panel(grid, axes, title, [unit], "stage" if is_lowest else "")
+        style.label_panel(grid, axes, title, [unit], "stage" if is_lowest else "")
     if len(networks) > 1:
         _add_legend(grid, networks)
     return grid.figure
@@ -124,7 +111,7 @@ def _check(networks: Sequence[NetworkStages]) -> None:
             raise ConfigError(f"{net.name}: has no stages to draw; leave it out of the figure")
 
 
-def _empty_grid(panels: int, legend_lines: int) -> PanelGrid:
+def _empty_grid(panels: int, legend_lines: int) -> style.PanelGrid:
     """Return a figure of one column's width with empty panels, two in a row."""
     rows = math.ceil(panels / _COLUMNS)
     width = (_WIDTH - _LEFT - _RIGHT - _GAP) / _COLUMNS
@@ -132,15 +119,13 @@ def _empty_grid(panels: int, legend_lines: int) -> PanelGrid:
     # The lowest row alone has an axis label.
     height = rows * (row_pitch + _BELOW) - (rows - 1) * (_BELOW - 0.2)
     height += legend_lines * _LEGEND_LINE + (0.05 if legend_lines else 0)
-    with mpl.rc_context(RC):
-        figure = DataFigure(figsize=(_WIDTH, height))
-        axes = []
-        for index in range(panels):
-            row, column = divmod(index, _COLUMNS)
-            left = _LEFT + column * (width + _GAP)
-            bottom = height - row * (row_pitch + 0.2) - row_pitch
-            axes.append(add_axes(figure, left, bottom, width, _PANEL_HEIGHT))
-    return PanelGrid(figure, tuple(axes), width, _PANEL_HEIGHT)
+    corners = []
+    for index in range(panels):
+        row, column = divmod(index, _COLUMNS)
+        bottom = height - row * (row_pitch + 0.2) - row_pitch
+        corners.append((_LEFT + column * (width + _GAP), bottom))
+    figure, axes = style.place_panels((_WIDTH, height), corners, width, _PANEL_HEIGHT)
+    return style.PanelGrid(figure, axes, width, _PANEL_HEIGHT)
 
 
 def _draw_line(axes: Axes, values: Sequence[float], place: int, count: int) -> None:
@@ -176,7 +161,7 @@ def _legend_shape(networks: Sequence[NetworkStages]) -> tuple[int, int]:
     """Return how many columns and lines a legend has whose names are not cut off."""
     for columns in (3, 2):
         room = (_WIDTH - _RIGHT) / columns - _LEGEND_KEY
-        if all(wrap(net.name, room, 1) == net.name for net in networks):
+        if all(style.wrap(net.name, room, 1) == net.name for net in networks):
             break
     else:
         columns = 1
@@ -184,25 +169,21 @@ def _legend_shape(networks: Sequence[NetworkStages]) -> tuple[int, int]:
     return columns, math.ceil(len(networks) / columns)
 
 
-def _add_legend(grid: PanelGrid, networks: Sequence[NetworkStages]) -> None:
+def _add_legend(grid: style.PanelGrid, networks: Sequence[NetworkStages]) -> None:
     columns, _ = _legend_shape(networks)
     room = (_WIDTH - _RIGHT) / columns - _LEGEND_KEY
     handles = [
-        Line2D([], [], label=wrap(net.name, room, 1), **_look(place))
+        Line2D([], [], label=style.wrap(net.name, room, 1), **_look(place))
         for place, net in enumerate(networks)
     ]
-    with mpl.rc_context(RC):
-        grid.figure.legend(
-            handles=handles,
-            loc="lower left",
-            bbox_to_anchor=(0.0, 0.0),
-            ncols=columns,
-            frameon=False,
-            fontsize=TEXT_SIZE,
-            handlelength=2.2,
-            handletextpad=0.3,
-            columnspacing=0.8,
-            labelspacing=0.3,
-            borderaxespad=0.2,
-            borderpad=0.2,
-        )
+    style.add_legend(
+        grid,
+        handles,
+        bbox_to_anchor=(0.0, 0.0),
+        ncols=columns,
+        handlelength=2.2,
+        columnspacing=0.8,
+        labelspacing=0.3,
+        borderaxespad=0.2,
+        borderpad=0.2,
+    )

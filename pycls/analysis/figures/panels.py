@@ -12,21 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from pycls.analysis.figures.layout import PAGE, Layout
-from pycls.analysis.figures.style import (
-    BLUE,
-    BLUE_GREY,
-    INK,
-    ORANGE,
-    RC,
-    RED,
-    DataFigure,
-    PanelGrid,
-    is_skewed,
-    mark_empty,
-    marker_style,
-    use_log_scale,
-)
+from pycls.analysis.figures import style
+from pycls.analysis.figures.layout import COLUMN, PAGE, Layout
 from pycls.analysis.inputs.collection import MissingRuns
 from pycls.analysis.statistics.correlation import Correlation, correlation_columns, spearman
 
@@ -69,7 +56,7 @@ def make_panel(
     """Return the panel of two series by architecture; skewed errors get logarithmic axes."""
     data = pd.DataFrame({"x": x, "y": y}).astype(float).dropna().rename_axis("arch")
     # By all values, not only the paired ones: the same set, the same axis in every figure.
-    logs = [is_skewed(values.dropna().to_numpy(dtype=float)) for values in (x, y)]
+    logs = [style.is_skewed(values.dropna().to_numpy(dtype=float)) for values in (x, y)]
     return Panel(title, *names, data, *labels, *logs)
 
 
@@ -112,7 +99,7 @@ def draw_panels(
     population: int | None = None,
     columns: int = 0,
     shared_x: bool = False,
-) -> DataFigure:
+) -> style.DataFigure:
     """Return a figure of scatter panels with rho in their titles.
 
     Args:
@@ -125,7 +112,7 @@ def draw_panels(
     Raises:
         MissingRuns: no panel has data.
     """
-    if not layout.draws_gaps and not any(len(panel.data) for panel in panels):
+    if layout is COLUMN and not any(len(panel.data) for panel in panels):
         raise MissingRuns("No architecture has finished runs on two of the data sets to compare.")
     coloured = 0 if population is None else highlighted(population)
     legend = [] if population is None else scatter_legend(layout, population)
@@ -143,25 +130,28 @@ def draw_panels(
             if log:
                 layout.scale(axes, axis, values)
         details, x_label = layout.rho_lines(panel.correlation), grid.x_label(place, panel.x_label)
-        layout.label(grid, axes, panel.title, details, x_label, panel.y_label)
-    if legend:
-        layout.legend(grid, legend)
+        style.label_panel(grid, axes, panel.title, details, x_label, panel.y_label)
+    style.add_legend(grid, legend)
     grid.figure.numbers = partial(panel_tables, panels)
     return grid.figure
 
 
 def scatter_legend(layout: Layout, population: int) -> list[Line2D]:
     """Return the legend of the colours in a scatter of a population of a size."""
-    size, many = marker_style(population)["markersize"], highlighted(population)
+    size, many = style.marker_style(population)["markersize"], highlighted(population)
     page: dict[str, Any] = {"markersize": max(4.0, size * 1.15), "linestyle": "none"}
-    column = marker_style(100) | {"markersize": 4.2, "alpha": 1.0, "rasterized": False}
+    column = style.marker_style(100) | {"markersize": 4.2, "alpha": 1.0, "rasterized": False}
     lowest, highest = layout.either(
         ("lowest error on the vertical axis", "highest error on it"),
         (f"{many} lowest errors on the y-axis", f"{many} highest errors on it")
         if many > 1
         else ("lowest error on the y-axis", "highest error on it"),
     )
-    looks = (("v", ORANGE, lowest), ("^", RED, highest), ("o", BLUE_GREY, "other architectures"))
+    looks = (
+        ("v", style.ORANGE, lowest),
+        ("^", style.RED, highest),
+        ("o", style.BLUE_GREY, "other architectures"),
+    )
     return [
         Line2D([], [], marker=marker, color=colour, label=label, **layout.either(page, column))
         for marker, colour, label in looks
@@ -193,13 +183,13 @@ def highlighted(population: int) -> int:
     return 10 if population >= 100 else max(1, round(population / 10))
 
 
-def add_scatter_legend(grid: PanelGrid, architectures: int) -> None:
+def add_scatter_legend(grid: style.PanelGrid, architectures: int) -> None:
     """Explain the colours of :func:`scatter_panel` under the panels."""
-    PAGE.legend(grid, scatter_legend(PAGE, architectures))
+    style.add_legend(grid, scatter_legend(PAGE, architectures))
 
 
 def scatter_panel(
-    grid: PanelGrid,
+    grid: style.PanelGrid,
     axes: Axes,
     data: tuple[NDArray[np.float64], NDArray[np.float64]],
     labels: tuple[str, str, str],
@@ -217,7 +207,7 @@ def scatter_panel(
     x, y = data
     title, x_label, y_label = labels
     draw_scatter(axes, x, y, coloured)
-    PAGE.label(grid, axes, title, PAGE.rho_lines(spearman(x, y)), x_label, y_label)
+    style.label_panel(grid, axes, title, PAGE.rho_lines(spearman(x, y)), x_label, y_label)
 
 
 def draw_scatter(
@@ -232,17 +222,17 @@ def draw_scatter(
         coloured: how many of the lowest and of the highest y stand out.
     """
     if not len(x):
-        mark_empty(axes, "no architecture\nhas both values")
+        style.mark_empty(axes, "no architecture\nhas both values")
         return
-    look = marker_style(len(x))
+    look = style.marker_style(len(x))
     ends = {"alpha": 1.0, "rasterized": False, "markersize": max(3.4, look["markersize"] * 1.15)}
     order = np.argsort(y, kind="stable")
     count = min(coloured, len(x) // 2)
     best, others, worst = np.split(order, [count, len(x) - count])
-    with mpl.rc_context(RC):
-        axes.plot(x[others], y[others], marker="o", color=BLUE_GREY, **look)
-        axes.plot(x[best], y[best], marker="v", color=ORANGE, **{**look, **ends})
-        axes.plot(x[worst], y[worst], marker="^", color=RED, **{**look, **ends})
+    with mpl.rc_context(style.RC):
+        axes.plot(x[others], y[others], marker="o", color=style.BLUE_GREY, **look)
+        axes.plot(x[best], y[best], marker="v", color=style.ORANGE, **{**look, **ends})
+        axes.plot(x[worst], y[worst], marker="^", color=style.RED, **{**look, **ends})
         axes.margins(0.07)
 
 
@@ -251,11 +241,13 @@ def draw_strip(axes: Axes, position: float, values: NDArray[np.float64], colour:
     # Multiples of the golden ratio spread neighbours evenly; no random numbers involved.
     offsets = (np.arange(len(values)) * 0.618034 % 1 - 0.5) * 0.5
     points = np.sort(values)
-    axes.plot(position + offsets, points, marker="o", color=colour, **marker_style(len(values)))
+    axes.plot(
+        position + offsets, points, marker="o", color=colour, **style.marker_style(len(values))
+    )
     if len(values) > 1:
         low, middle, high = np.percentile(values, [10, 50, 90])
-        axes.plot([position + 0.36] * 2, [low, high], color=INK, linewidth=1.0)
-        axes.plot([position + 0.36], [middle], "o", color=INK, markersize=2.6)
+        axes.plot([position + 0.36] * 2, [low, high], color=style.INK, linewidth=1.0)
+        axes.plot([position + 0.36], [middle], "o", color=style.INK, markersize=2.6)
 
 
 def draw_strips(
@@ -271,12 +263,12 @@ def draw_strips(
     shown = list(retrained.items())[:MAX_STRIPS]
     names = [f"population\n(n = {len(population)})"]
     names += [f"{arch}\n({len(errors)} seeds)" for arch, errors in shown]
-    with mpl.rc_context(RC):
-        draw_strip(axes, 0, population, BLUE_GREY)
+    with mpl.rc_context(style.RC):
+        draw_strip(axes, 0, population, style.BLUE_GREY)
         for place, (_, errors) in enumerate(shown, 1):
-            draw_strip(axes, place, errors, BLUE)
-        if min(errors.min() for errors in retrained.values()) > 0 and is_skewed(population):
-            use_log_scale(axes, "y")
+            draw_strip(axes, place, errors, style.BLUE)
+        if min(errors.min() for errors in retrained.values()) > 0 and style.is_skewed(population):
+            style.use_log_scale(axes, "y")
         axes.set_xlim(-0.6, len(names) - 0.4)
         axes.grid(axis="x", visible=False)
         axes.set_xticks(range(len(names)), names)

@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
+from pycls.analysis.figures import style
 from pycls.analysis.figures.layout import COLUMN, PAGE, Layout
 from pycls.analysis.figures.panels import (
     Panel,
@@ -25,15 +26,6 @@ from pycls.analysis.figures.panels import (
     make_panel,
     panel_tables,
     structure_panel,
-)
-from pycls.analysis.figures.style import (
-    BLUE,
-    INK,
-    ORANGE,
-    RC,
-    is_skewed,
-    mark_empty,
-    marker_style,
 )
 from pycls.analysis.inputs.collection import Collection, MissingRuns
 from pycls.analysis.inputs.study_json import Study
@@ -152,14 +144,14 @@ def edf_figure(errors: pd.DataFrame, study: Study, layout: Layout = PAGE) -> Fig
         details = [f"n = {len(values)}"]
         if len(values):
             details = [f"n = {len(values)}, median {number(float(np.median(values)), 2)} %"]
-            with mpl.rc_context(RC):
+            with mpl.rc_context(style.RC):
                 _draw_edf(axes, values, fraction)
-            if is_skewed(errors[key].dropna().to_numpy()):
+            if style.is_skewed(errors[key].dropna().to_numpy()):
                 layout.scale(axes, "x", values)
         else:
-            mark_empty(axes, "no finished runs")
+            style.mark_empty(axes, "no finished runs")
         labels = (layout.error_label(title, study.metric(key)), "fraction of architectures")
-        layout.label(grid, axes, title, details, *labels)
+        style.label_panel(grid, axes, title, details, *labels)
     return grid.figure
 
 
@@ -169,12 +161,12 @@ def _draw_edf(axes: Axes, values: NDArray[np.float64], fraction: NDArray[np.floa
         np.concatenate([values[:1], values]),
         np.concatenate([[0.0], fraction]),
         where="post",
-        color=BLUE,
+        color=style.BLUE,
         linewidth=1.3,
         solid_joinstyle="miter",
     )
-    axes.plot([median, median], [0, 0.5], color=ORANGE, linewidth=1.0)
-    axes.plot([median], [0.5], "o", color=ORANGE, markersize=3.2)
+    axes.plot([median, median], [0, 0.5], color=style.ORANGE, linewidth=1.0)
+    axes.plot([median], [0.5], "o", color=style.ORANGE, markersize=3.2)
     axes.set_ylim(0, 1.03)
     axes.set_yticks([0, 0.25, 0.5, 0.75, 1])
 
@@ -207,7 +199,9 @@ def noise_figure(
             f"one architecture {number(spread(seeds), 2)} points",
         ]
         title = study.dataset_title(key)
-        layout.label(grid, axes, title, details, "", layout.error_label(title, study.metric(key)))
+        style.label_panel(
+            grid, axes, title, details, "", layout.error_label(title, study.metric(key))
+        )
     return grid.figure
 
 
@@ -231,13 +225,13 @@ def relative_figure(collection: Collection, layout: Layout = COLUMN) -> Figure:
         raise MissingRuns("No architecture has finished runs on the reference and a target.")
     grid = layout.grid([""], title_lines=0, legend=len(shown), height=2.1)
     axes = grid.axes[0]
-    looks = ((INK, "o", "-"), (ORANGE, "v", "--"), (BLUE, "^", "-."))
+    looks = ((style.INK, "o", "-"), (style.ORANGE, "v", "--"), (style.BLUE, "^", "-."))
     entries = []
-    with mpl.rc_context(RC):
+    with mpl.rc_context(style.RC):
         for panel, (colour, marker, dashes) in zip(shown, looks, strict=False):
             x, y = panel.data["x"].to_numpy(), panel.data["y"].to_numpy()
-            style = marker_style(len(x)) | {"alpha": 0.35}
-            axes.plot(x, y, marker=marker, color=colour, **style)
+            look = style.marker_style(len(x)) | {"alpha": 0.35}
+            axes.plot(x, y, marker=marker, color=colour, **look)
             label = panel.title
             trend: dict[str, Any] = {"linestyle": "none"}
             if panel.x_name != panel.y_name:
@@ -253,7 +247,7 @@ def relative_figure(collection: Collection, layout: Layout = COLUMN) -> Figure:
             layout.scale(axes, "x", shown[0].data["x"].to_numpy())
         axes.set_xlabel(shown[0].x_label, labelpad=2)
         axes.set_ylabel(shown[0].y_label, labelpad=2)
-    layout.legend(grid, entries, length=3.2)
+    style.add_legend(grid, entries, handlelength=3.2)
     grid.figure.numbers = partial(panel_tables, panels)
     return grid.figure
 

@@ -1,7 +1,7 @@
-"""Figures of a design space: what its parameters are, and what was drawn from it.
+"""Figures of design spaces: their parameters, what was drawn from them, and their errors.
 
-The functions take plain numbers: {parameter: (values, probabilities)}, values increasing,
-probabilities summing to 1.
+The parameters of a space are plain numbers: {parameter: (values, probabilities)}, values
+increasing, probabilities summing to 1.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,20 +16,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 from numpy.typing import ArrayLike, NDArray
 
-from pycls.analysis.figures.style import (
-    BLUE_GREY,
-    INK,
-    RC,
-    SERIES,
-    TITLE_SIZE,
-    PanelGrid,
-    add_legend,
-    is_skewed,
-    label_panel,
-    mark_empty,
-    panel_grid,
-    use_log_scale,
-)
+from pycls.analysis.figures import style
 from pycls.errors import ConfigError
 
 Parameters = Mapping[str, tuple[ArrayLike, ArrayLike]]
@@ -58,10 +45,10 @@ def space_figure(title: str, parameters: Parameters) -> Figure:
         title: above the panels: the space's name and size.
         parameters: what is drawn from.
     """
-    grid = panel_grid(len(parameters), title_lines=3)
+    grid = style.panel_grid(len(parameters), title_lines=3)
     for axes, (name, (values, probabilities)) in zip(grid.axes, parameters.items(), strict=True):
         bins = _Bins(np.asarray(values, dtype=np.float64))
-        with mpl.rc_context(RC):
+        with mpl.rc_context(style.RC):
             _draw_bars(axes, bins, bins.shares(values, probabilities))
         _finish(grid, axes, name, [_describe(bins.values)], bins)
     _add_title(grid, title)
@@ -77,28 +64,30 @@ def population_figure(title: str, parameters: Parameters, drawn: Mapping[str, Ar
         drawn: {parameter: values of the population}; those of `parameters` that are in both.
     """
     shown = {name: marginal for name, marginal in parameters.items() if name in drawn}
-    grid = panel_grid(len(shown), title_lines=3, legend_entries=2)
+    grid = style.panel_grid(len(shown), title_lines=3, legend_entries=2)
     for axes, (name, (values, probabilities)) in zip(grid.axes, shown.items(), strict=True):
         members = np.asarray(drawn[name], dtype=np.float64).ravel()
         bins = _Bins(np.asarray(values, dtype=np.float64))
-        with mpl.rc_context(RC):
+        with mpl.rc_context(style.RC):
             _draw_bars(axes, bins, bins.shares(members, np.full(len(members), 1 / len(members))))
             shares = bins.shares(values, probabilities)
             axes.plot(
                 bins.centres[shares > 0],
                 100 * shares[shares > 0],
-                color=INK,
+                color=style.INK,
                 marker="o",
                 markersize=2.6,
                 linewidth=0.8,
             )
         details = [f"median {np.median(members):g}, mean {members.mean():.3g}"]
         _finish(grid, axes, name, details, bins)
-    add_legend(
+    style.add_legend(
         grid,
         [
-            Line2D([], [], color=BLUE_GREY, marker="s", linestyle="none", label="drawn"),
-            Line2D([], [], color=INK, marker="o", markersize=2.6, linewidth=0.8, label="space"),
+            Line2D([], [], color=style.BLUE_GREY, marker="s", linestyle="none", label="drawn"),
+            Line2D(
+                [], [], color=style.INK, marker="o", markersize=2.6, linewidth=0.8, label="space"
+            ),
         ],
     )
     _add_title(grid, title)
@@ -154,12 +143,18 @@ def _draw_bars(axes: Axes, bins: _Bins, shares: NDArray[np.float64]) -> None:
     if bins.is_log:
         axes.set_xscale("log", base=2)
     axes.bar(
-        left, 100 * shares, right - left, align="edge", color=BLUE_GREY, edgecolor="white", lw=0.6
+        left,
+        100 * shares,
+        right - left,
+        align="edge",
+        color=style.BLUE_GREY,
+        edgecolor="white",
+        lw=0.6,
     )
     axes.grid(False, axis="x")
 
 
-def _finish(grid: PanelGrid, axes: Axes, name: str, details: list[str], bins: _Bins) -> None:
+def _finish(grid: style.PanelGrid, axes: Axes, name: str, details: list[str], bins: _Bins) -> None:
     """Label a panel and its ticks."""
     axes.set_ylim(bottom=0)
     if bins.has_bar_each:
@@ -175,7 +170,7 @@ def _finish(grid: PanelGrid, axes: Axes, name: str, details: list[str], bins: _B
         axes.xaxis.set_minor_locator(NullLocator())
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     unit = _UNITS.get(name.split(" ")[0])
-    label_panel(grid, axes, name, details, f"{name} ({unit})" if unit else name, "share (%)")
+    style.label_panel(grid, axes, name, details, f"{name} ({unit})" if unit else name, "share (%)")
 
 
 def _describe(values: NDArray[np.float64]) -> str:
@@ -184,16 +179,16 @@ def _describe(values: NDArray[np.float64]) -> str:
     return f"{len(values):,} values, {values[0]:g} to {values[-1]:g}"
 
 
-def _add_title(grid: PanelGrid, title: str) -> None:
+def _add_title(grid: style.PanelGrid, title: str) -> None:
     """Write a line above all panels, in room that is added for it."""
-    with mpl.rc_context(RC):
+    with mpl.rc_context(style.RC):
         grid.figure.suptitle(
             title,
             x=0.1 / grid.figure.get_figwidth(),
             ha="left",
             va="top",
             y=0.995,
-            fontsize=TITLE_SIZE + 1,
+            fontsize=style.TITLE_SIZE + 1,
             fontweight="bold",
         )
 
@@ -210,20 +205,20 @@ def space_edf_figure(edfs: Mapping[str, pd.DataFrame], labels: Mapping[str, str]
         ConfigError: there is nothing to draw.
     """
     spaces = _spaces(edfs.values())
-    grid = panel_grid(
+    grid = style.panel_grid(
         len(edfs), title_lines=2, legend_entries=len(spaces), max_pitch=4.9, max_height=2.6
     )
     for axes, (title, table) in zip(grid.axes, edfs.items(), strict=True):
         if table.empty:
-            mark_empty(axes, "no finished runs")
+            style.mark_empty(axes, "no finished runs")
         for space, curve in table.groupby("space", sort=False):
-            _draw_edf(axes, curve, *SERIES[spaces.index(str(space)) % len(SERIES)])
-        if is_skewed(table["error"].to_numpy()):
-            with mpl.rc_context(RC):
-                use_log_scale(axes, "x")
+            _draw_edf(axes, curve, *style.SERIES[spaces.index(str(space)) % len(style.SERIES)])
+        if style.is_skewed(table["error"].to_numpy()):
+            with mpl.rc_context(style.RC):
+                style.use_log_scale(axes, "x")
         details = ["bands: 95 %, pointwise"]
-        label_panel(grid, axes, title, details, labels[title], "fraction of architectures")
-    add_legend(grid, _legend(spaces))
+        style.label_panel(grid, axes, title, details, labels[title], "fraction of architectures")
+    style.add_legend(grid, _legend(spaces))
     return grid.figure
 
 
@@ -238,14 +233,16 @@ def ranges_figure(ranges: pd.DataFrame, parameters: Sequence[str]) -> Figure:
         ConfigError: there is nothing to draw.
     """
     spaces = _spaces([ranges])
-    grid = panel_grid(len(parameters), title_lines=1, legend_entries=len(spaces), max_height=1.2)
+    grid = style.panel_grid(
+        len(parameters), title_lines=1, legend_entries=len(spaces), max_height=1.2
+    )
     for axes, parameter in zip(grid.axes, parameters, strict=True):
         rows = ranges[ranges["parameter"] == parameter]
         kind, stage = _kind(parameter)
-        with mpl.rc_context(RC):
+        with mpl.rc_context(style.RC):
             for row in rows.to_dict("records"):
                 place = spaces.index(row["space"])
-                colour, _ = SERIES[place % len(SERIES)]
+                colour, _ = style.SERIES[place % len(style.SERIES)]
                 line: Any = {"color": colour, "solid_capstyle": "butt"}
                 axes.plot(
                     [row["low_all"], row["high_all"]], [place] * 2, linewidth=5, alpha=0.2, **line
@@ -255,15 +252,15 @@ def ranges_figure(ranges: pd.DataFrame, parameters: Sequence[str]) -> Figure:
             axes.set_yticks([])
             axes.set_ylim(len(spaces) - 0.4, -0.6)
             if kind in _LOGARITHMIC and len(rows) and rows["low_all"].min() > 0:
-                use_log_scale(axes, "x")
+                style.use_log_scale(axes, "x")
                 if rows["high_all"].max() > _WIDE * rows["low_all"].min():
                     axes.xaxis.set_major_locator(LogLocator())
         unit = _KINDS.get(kind, parameter)
         title = f"Stage {stage}" if stage else "Whole network"
         if kind == "width_ratio" and stage:
             title = f"Stages {stage} and {int(stage) + 1}"
-        label_panel(grid, axes, title, (), unit, "")
-    add_legend(grid, _legend(spaces, solid=True))
+        style.label_panel(grid, axes, title, (), unit, "")
+    style.add_legend(grid, _legend(spaces, solid=True))
     return grid.figure
 
 
@@ -305,21 +302,23 @@ def _spaces(tables: Iterable[pd.DataFrame]) -> list[str]:
 
 
 def _legend(spaces: Sequence[str], solid: bool = False) -> list[Line2D]:
-    looks: list[tuple[str, Any]] = [SERIES[place % len(SERIES)] for place in range(len(spaces))]
+    looks: list[tuple[str, Any]] = [
+        style.SERIES[place % len(style.SERIES)] for place in range(len(spaces))
+    ]
     return [
-        Line2D([], [], color=colour, linestyle="-" if solid else style, label=space)
-        for (colour, style), space in zip(looks, spaces, strict=True)
+        Line2D([], [], color=colour, linestyle="-" if solid else dashes, label=space)
+        for (colour, dashes), space in zip(looks, spaces, strict=True)
     ]
 
 
-def _draw_edf(axes: Axes, curve: pd.DataFrame, colour: str, style: str) -> None:
+def _draw_edf(axes: Axes, curve: pd.DataFrame, colour: str, dashes: str) -> None:
     errors = curve["error"].to_numpy()
     x = np.concatenate([errors[:1], errors])
     lines = [
         np.concatenate([[0.0], curve[name].to_numpy()]) for name in ("share", "ci_low", "ci_high")
     ]
-    with mpl.rc_context(RC):
+    with mpl.rc_context(style.RC):
         axes.fill_between(x, lines[1], lines[2], step="post", color=colour, alpha=0.13, linewidth=0)
-        axes.step(x, lines[0], where="post", color=colour, linestyle=style, linewidth=1.3)
+        axes.step(x, lines[0], where="post", color=colour, linestyle=dashes, linewidth=1.3)
         axes.set_ylim(0, 1.03)
         axes.set_yticks([0, 0.25, 0.5, 0.75, 1])

@@ -8,7 +8,7 @@ import math
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -101,18 +101,20 @@ class PanelGrid:
         axes: of the panels.
         panel_width: in inches.
         panel_height: in inches.
+        x_room: of an x label, in inches; 0 for a little more than the panel's width.
         columns: panels side by side.
         shared_x: whether only the lowest panel of each column has an x label.
-        legend_columns: entries of the legend side by side; 0 for all.
+        legend: how its legend differs from that of :func:`add_legend`.
     """
 
     figure: DataFigure
     axes: tuple[Axes, ...]
     panel_width: float
     panel_height: float
+    x_room: float = 0.0
     columns: int = 1
     shared_x: bool = False
-    legend_columns: int = 0
+    legend: Mapping[str, Any] = field(default_factory=dict)
 
     def x_label(self, place: int, label: str) -> str:
         """Return the x label of a panel, empty where a lower one has the same."""
@@ -146,18 +148,37 @@ def panel_grid(
     total_width = columns * pitch + _EDGE
     lines = math.ceil(legend_entries / _legend_columns(total_width, legend_entries))
     size = (total_width, rows * row_pitch + lines * _LEGEND_LINE)
+    corners = []
+    for index in range(panels):
+        row, column = divmod(index, columns)
+        corners.append((column * pitch + _LEFT, size[1] - row * row_pitch - top - height))
+    figure, axes = place_panels(size, corners, width, height, ticks=5)
+    return PanelGrid(figure, axes, width, height)
+
+
+def place_panels(
+    size: tuple[float, float],
+    corners: Sequence[tuple[float, float]],
+    width: float,
+    height: float,
+    ticks: int = 4,
+) -> tuple[DataFigure, tuple[Axes, ...]]:
+    """Return a figure with panels of one size, all in inches.
+
+    Args:
+        size: of the figure.
+        corners: lower left corner of each panel.
+        width: of a panel.
+        height: of a panel.
+        ticks: intervals of a y-axis at most.
+    """
     with mpl.rc_context(RC):
         figure = DataFigure(figsize=size)
-        axes = []
-        for index in range(panels):
-            row, column = divmod(index, columns)
-            left = column * pitch + _LEFT
-            bottom = size[1] - row * row_pitch - top - height
-            axis = add_axes(figure, left, bottom, width, height)
-            axis.xaxis.set_major_locator(MaxNLocator(4))
-            axis.yaxis.set_major_locator(MaxNLocator(5))
-            axes.append(axis)
-    return PanelGrid(figure, tuple(axes), width, height)
+        axes = tuple(add_axes(figure, *corner, width, height) for corner in corners)
+        for each in axes:
+            each.xaxis.set_major_locator(MaxNLocator(4))
+            each.yaxis.set_major_locator(MaxNLocator(ticks))
+    return figure, axes
 
 
 def add_axes(figure: Figure, left: float, bottom: float, width: float, height: float) -> Axes:
@@ -188,7 +209,8 @@ def label_panel(
             fontweight="bold",
             annotation_clip=False,
         )
-        axes.set_xlabel(wrap(x_label, grid.panel_width + 0.2), labelpad=2, linespacing=1.2)
+        x_label = wrap(x_label, grid.x_room or grid.panel_width + 0.2)
+        axes.set_xlabel(x_label, labelpad=2, linespacing=1.2)
         axes.set_ylabel(wrap(y_label, grid.panel_height + 0.1), labelpad=2, linespacing=1.2)
 
 
@@ -219,20 +241,25 @@ def mark_empty(axes: Axes, text: str) -> None:
     axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", color="#666666")
 
 
-def add_legend(grid: PanelGrid, entries: Sequence[Line2D]) -> None:
-    """Put one legend for all panels at the bottom of the figure."""
-    with mpl.rc_context(RC):
-        grid.figure.legend(
-            handles=list(entries),
-            loc="lower left",
-            bbox_to_anchor=(_LEFT / grid.figure.get_figwidth(), 0.0),
-            ncols=_legend_columns(grid.figure.get_figwidth(), len(entries)),
-            frameon=False,
-            fontsize=TEXT_SIZE,
-            handletextpad=0.3,
-            columnspacing=1.4,
-            borderaxespad=0.3,
-        )
+def add_legend(grid: PanelGrid, entries: Sequence[Line2D], **look: Any) -> None:
+    """Put one legend for all panels at the bottom of the figure; none without entries."""
+    width = grid.figure.get_figwidth()
+    usual: dict[str, Any] = {
+        "loc": "lower left",
+        "bbox_to_anchor": (_LEFT / width, 0.0),
+        "ncols": _legend_columns(width, len(entries)),
+        "handletextpad": 0.3,
+        "columnspacing": 1.4,
+        "borderaxespad": 0.3,
+    }
+    if entries:
+        with mpl.rc_context(RC):
+            grid.figure.legend(
+                handles=list(entries),
+                frameon=False,
+                fontsize=TEXT_SIZE,
+                **(usual | dict(grid.legend) | look),
+            )
 
 
 def marker_style(points: int) -> dict[str, Any]:

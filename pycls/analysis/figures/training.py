@@ -14,20 +14,10 @@ from numpy.typing import NDArray
 
 from pycls.analysis.controls.curves import continued, duration_curves
 from pycls.analysis.controls.population import training_noise
+from pycls.analysis.figures import style
 from pycls.analysis.figures.controls import Source, dataset_label, find_experiments, sweep_label
 from pycls.analysis.figures.layout import COLUMN, COLUMN_WIDTH, FULL_WIDTH, PAGE, Layout
 from pycls.analysis.figures.panels import MAX_STRIPS, draw_strips
-from pycls.analysis.figures.style import (
-    BLUE,
-    GREEN,
-    INK,
-    ORANGE,
-    RC,
-    RED,
-    PanelGrid,
-    is_skewed,
-    mark_empty,
-)
 from pycls.analysis.inputs.collection import Collection, MissingRuns
 from pycls.analysis.inputs.curves_csv import Curves
 from pycls.analysis.inputs.evidence import Evidence, Experiment, Sweep
@@ -35,10 +25,10 @@ from pycls.analysis.inputs.study_json import Study
 from pycls.analysis.wording import number
 
 _DENSITY_LOOKS: tuple[tuple[str, Any], ...] = (
-    (BLUE, "--"),
-    (ORANGE, "-."),
-    (RED, ":"),
-    (GREEN, (0, (5, 1, 1, 1, 1, 1))),
+    (style.BLUE, "--"),
+    (style.ORANGE, "-."),
+    (style.RED, ":"),
+    (style.GREEN, (0, (5, 1, 1, 1, 1, 1))),
 )
 _GRID_POINTS = 400
 _MISSING = 65535  # stands for "no error" in packed curves
@@ -53,7 +43,7 @@ def curve_figure(source: Source, layout: Layout = COLUMN) -> Figure:
     groups = list(_groups(source, duration_curves, "duration", "curves"))
     titles = [evidence.sweep_title(sweep) for _, sweep, evidence in groups for _ in range(2)]
     entries = layout.either(
-        (), ((ORANGE, "lowest error at the last epoch"), (BLUE, "highest error there"))
+        (), ((style.ORANGE, "lowest error at the last epoch"), (style.BLUE, "highest error there"))
     )
     grid = layout.grid(titles, title_lines=2, columns=2, width=FULL_WIDTH, legend=len(entries))
     for place, (rows, sweep, evidence) in enumerate(groups):
@@ -63,13 +53,13 @@ def curve_figure(source: Source, layout: Layout = COLUMN) -> Figure:
         for axes, start in zip(grid.axes[2 * place : 2 * place + 2], (1, regular), strict=True):
             shown = rows[rows["epoch"] >= start]
             _draw_curves(axes, shown, final)
-            layout.scale_curves(axes, shown["test_error"].to_numpy())
+            _scale_curves(layout, axes, shown["test_error"].to_numpy())
             _mark_epoch(axes, regular)
             many = f"{rows['arch'].nunique()} architectures"
             details = [many if start == 1 else f"{many}, from epoch {regular} on"]
             y_label = _curve_label(layout, evidence, sweep)
-            layout.label(grid, axes, evidence.sweep_title(sweep), details, "epoch", y_label)
-    layout.legend(grid, [Line2D([], [], color=colour, label=text) for colour, text in entries])
+            style.label_panel(grid, axes, evidence.sweep_title(sweep), details, "epoch", y_label)
+    style.add_legend(grid, [Line2D([], [], color=colour, label=text) for colour, text in entries])
     names = {"data": "curves", "rho": "curve_ranks"}
     grid.figure.numbers = lambda: _tables(source, duration_curves, "duration", names)
     return grid.figure
@@ -88,16 +78,16 @@ def continued_figure(source: Source, layout: Layout = COLUMN) -> Figure:
     grid = layout.grid(titles, title_lines=2, columns=columns, width=width, legend=2)
     for axes, (rows, of, evidence) in zip(grid.axes, shown, strict=True):
         _draw_continued(axes, rows)
-        layout.scale_curves(axes, rows["test_error"].to_numpy())
+        _scale_curves(layout, axes, rows["test_error"].to_numpy())
         mark = layout.either(",", ";")
         details = [f"{rows['arch'].nunique()} architectures{mark} dotted: regular end"]
         label = _curve_label(layout, evidence, of)
-        layout.label(grid, axes, evidence.sweep_title(of), details, "epoch", label)
+        style.label_panel(grid, axes, evidence.sweep_title(of), details, "epoch", label)
     legend = (
-        Line2D([], [], color=ORANGE, label="lowest error at the regular end"),
-        Line2D([], [], color=RED, linestyle="--", label="highest error there"),
+        Line2D([], [], color=style.ORANGE, label="lowest error at the regular end"),
+        Line2D([], [], color=style.RED, linestyle="--", label="highest error there"),
     )
-    layout.legend(grid, legend)
+    style.add_legend(grid, legend)
     names = {"data": "continued_curves", "ends": "continued"}
     grid.figure.numbers = lambda: _tables(source, continued, "continued", names)
     return grid.figure
@@ -125,6 +115,12 @@ def _tables(
     }
 
 
+def _scale_curves(layout: Layout, axes: Axes, errors: np.ndarray) -> None:
+    """Make the y-axis logarithmic where a journal's errors are skewed; the page's is linear."""
+    if layout is COLUMN and style.is_skewed(errors):
+        layout.scale(axes, "y", errors)
+
+
 def _curve_label(layout: Layout, evidence: Evidence, sweep: Sweep) -> str:
     short = f"{sweep.metric_label} test error (%)"
     return layout.either(sweep_label(layout, evidence, sweep), short)
@@ -133,23 +129,23 @@ def _curve_label(layout: Layout, evidence: Evidence, sweep: Sweep) -> str:
 def _draw_continued(axes: Axes, rows: pd.DataFrame) -> None:
     """Draw one sweep of the table "continued_curves", dotted where the regular training ends."""
     more = rows[rows["phase"] == "continued"]
-    with mpl.rc_context(RC):
+    with mpl.rc_context(style.RC):
         for (_, group), curve in rows.groupby(["arch", "group"]):
-            colour, style = (ORANGE, "-") if group == "best" else (RED, "--")
-            axes.plot(curve["epoch"], curve["test_error"], style, color=colour, linewidth=0.9)
+            colour, dashes = (style.ORANGE, "-") if group == "best" else (style.RED, "--")
+            axes.plot(curve["epoch"], curve["test_error"], dashes, color=colour, linewidth=0.9)
     _mark_epoch(axes, more["epoch"].min() - 0.5)
 
 
 def _mark_epoch(axes: Axes, epoch: float) -> None:
-    with mpl.rc_context(RC):
+    with mpl.rc_context(style.RC):
         axes.axvline(epoch, color="#777777", linewidth=0.8, linestyle=":")
 
 
 def _draw_curves(axes: Axes, rows: pd.DataFrame, final: pd.Series) -> None:
     """Draw curves, from orange for the lowest final error to blue for the highest."""
     order = final.rank().sub(1) / max(1, len(final) - 1)
-    ends = [np.array(mpl.colors.to_rgb(colour)) for colour in (ORANGE, BLUE)]
-    with mpl.rc_context(RC):
+    ends = [np.array(mpl.colors.to_rgb(colour)) for colour in (style.ORANGE, style.BLUE)]
+    with mpl.rc_context(style.RC):
         for arch, curve in rows.groupby("arch"):
             share = float(order[arch])
             colour = tuple((1 - share) * ends[0] + share * ends[1])
@@ -174,7 +170,7 @@ def repeats_figure(source: Source, layout: Layout = PAGE) -> Figure:
             f"retrained {spreads} points",
         ]
         y_label = dataset_label(layout, evidence, key)
-        layout.label(grid, axes, evidence.title(key), details, "", y_label)
+        style.label_panel(grid, axes, evidence.title(key), details, "", y_label)
     return grid.figure
 
 
@@ -227,7 +223,7 @@ def density_figure(collection: Collection, layout: Layout = COLUMN) -> Figure:
         words = ["population", *(f"retrained architecture {i}" for i in range(1, shown + 1))]
         for line, word in zip(entries, words, strict=True):
             line.set_label(word)
-    layout.legend(grid, entries)
+    style.add_legend(grid, entries)
     grid.figure.numbers = lambda: {
         name: pd.concat([each.tables[table] for each, _ in found], ignore_index=True)
         for name, table in (("data", "repeats"), ("noise", "noise"))
@@ -236,7 +232,7 @@ def density_figure(collection: Collection, layout: Layout = COLUMN) -> Figure:
 
 
 def _draw_densities(
-    grid: PanelGrid,
+    grid: style.PanelGrid,
     axes: Axes,
     rows: pd.DataFrame,
     experiment: Experiment,
@@ -250,14 +246,14 @@ def _draw_densities(
     of = evidence.compared_with(sweep)
     population = of.errors.to_numpy() if of is not None else np.empty(0)
     series: list[tuple[str, np.ndarray, tuple[str, Any]]] = [
-        (f"population, {len(population)} architectures", population, (INK, "-"))
+        (f"population, {len(population)} architectures", population, (style.INK, "-"))
     ]
     by_arch = rows.groupby("arch")["error"]
     for (arch, errors), look in zip(by_arch, _DENSITY_LOOKS, strict=False):
         series.append((f"{arch}, trained {len(errors)} times", errors.to_numpy(), look))
     entries = []
-    logarithmic = is_skewed(population)
-    with mpl.rc_context(RC):
+    logarithmic = style.is_skewed(population)
+    with mpl.rc_context(style.RC):
         for label, values, (colour, dashes) in series:
             _draw_density(axes, values, colour, dashes, logarithmic)
             entries.append(Line2D([], [], color=colour, linestyle=dashes, label=label))
@@ -272,7 +268,7 @@ def _draw_densities(
         "density (1/decade)" if logarithmic else "density (1/point)",
     )
     title = evidence.sweep_title(titled)
-    layout.label(grid, axes, title, details if len(ratios) else [""], *labels)
+    style.label_panel(grid, axes, title, details if len(ratios) else [""], *labels)
     return entries
 
 
@@ -316,8 +312,8 @@ def curves_figure(curves: Mapping[str, Curves], study: Study, layout: Layout = P
     """
     keys = [key for key in study.dataset_keys() if key in curves]
     legend = [
-        Line2D([], [], color=BLUE, label="test"),
-        Line2D([], [], color=ORANGE, linestyle="--", label="while training"),
+        Line2D([], [], color=style.BLUE, label="test"),
+        Line2D([], [], color=style.ORANGE, linestyle="--", label="while training"),
     ]
     titles = [study.dataset_title(key) for key in keys]
     grid = layout.grid(titles, title_lines=2, legend=len(legend))
@@ -326,24 +322,26 @@ def curves_figure(curves: Mapping[str, Curves], study: Study, layout: Layout = P
         finished = int(np.isfinite(runs.test).any(axis=1).sum())
         details = [f"n = {finished}"]
         if finished:
-            with mpl.rc_context(RC):
+            with mpl.rc_context(style.RC):
                 _draw(axes, runs)
             last = runs.test[:, -1][np.isfinite(runs.test[:, -1])]
             if len(last):
                 details = [f"n = {finished}, last median {number(float(np.median(last)), 2)} %"]
         else:
-            mark_empty(axes, "no errors")
+            style.mark_empty(axes, "no errors")
         title, label = study.dataset_title(key), f"error ({study.metric(key)}, %)"
-        layout.label(grid, axes, title, details, "epoch", label)
-    layout.legend(grid, legend)
+        style.label_panel(grid, axes, title, details, "epoch", label)
+    style.add_legend(grid, legend)
     return grid.figure
 
 
 def _draw(axes: Axes, runs: Curves) -> None:
     low, middle, high = _percentiles(runs.test)
-    axes.fill_between(runs.epochs, low, high, color=BLUE, alpha=0.2, linewidth=0)
-    axes.plot(runs.epochs, middle, color=BLUE, linewidth=1.3)
-    axes.plot(runs.epochs, _percentiles(runs.train)[1], color=ORANGE, linestyle="--", linewidth=1.1)
+    axes.fill_between(runs.epochs, low, high, color=style.BLUE, alpha=0.2, linewidth=0)
+    axes.plot(runs.epochs, middle, color=style.BLUE, linewidth=1.3)
+    axes.plot(
+        runs.epochs, _percentiles(runs.train)[1], color=style.ORANGE, linestyle="--", linewidth=1.1
+    )
     axes.set_ylim(bottom=0)
 
 

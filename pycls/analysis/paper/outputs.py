@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from pycls.analysis.figures.catalog import Entry, entries
+from pycls.analysis.figures.catalog import PAPER, Entry
+from pycls.analysis.figures.layout import COLUMN
 from pycls.analysis.figures.style import DataFigure
 from pycls.analysis.inputs.collection import Collection
 from pycls.analysis.paper import tables
@@ -43,67 +44,42 @@ class Output:
 def _figure(entry: Entry) -> Output:
     def make(collection: Collection) -> DataFigure:
         entry.is_possible(collection)  # else says which runs are missing
-        return entry.make(collection)
+        return entry.make(collection, COLUMN)
 
     return Output(entry.key, entry.title, entry.caption, "figure", make, entry.words)
 
 
-# The figure that each stands behind -> key, title, function, texts, needs and caption.
+# fmt: off
+# Figure that each stands behind -> key, title, caption, function, needs, texts.
 _TABLES = (
-    (
-        "fig1",
-        "table1",
-        "Table 1: the data sets",
-        tables.dataset_facts,
-        tables.facts_texts,
-        "a study",
-        "Meta data of the data sets: images of both sides, and the size of the stored images.",
-    ),
-    (
-        "fig1",
-        "table2",
-        "Table 2: settings of the data sets",
-        tables.dataset_settings,
-        tables.settings_texts,
-        "a study",
-        "Training epochs, error metric, and architectures whose training has finished.",
-    ),
-    (
-        "fig5",
-        "table3",
-        "Table 3: rho of the targets with the reference and the closest class subset",
-        tables.correlation_table,
-        tables.correlation_texts,
-        "the reference and the targets; the class subsets for the second column",
-        "Spearman's rho of the errors on each target with those on {reference} and on its "
-        "class subset closest in the number of classes, their difference, and 95 % intervals.",
-    ),
-    (
-        "fig7b",
-        "table4",
-        "Table 4: rho of errors with cumulative depth and width",
-        tables.structure_table,
-        tables.structure_texts,
-        "the reference and its class subsets",
-        "Spearman's rho of the errors on {reference} and its class subsets with cumulative "
-        "depth and width, with 95 % intervals. Negative: the more of it, the lower the error.",
-    ),
-    (
-        "fig_a1",
-        "table_a1",
-        "Table A1: known networks",
-        tables.network_table,
-        tables.network_texts,
-        "control experiments of kind networks",
-        "Test errors of known networks under their own training.",
-    ),
+    ("fig1", "table1", "Table 1: the data sets",
+     "Meta data of the data sets: images of both sides, and the size of the stored images.",
+     tables.dataset_facts, "a study", tables.facts_texts),
+    ("fig1", "table2", "Table 2: settings of the data sets",
+     "Training epochs, error metric, and architectures whose training has finished.",
+     tables.dataset_settings, "a study", tables.settings_texts),
+    ("fig5", "table3",
+     "Table 3: rho of the targets with the reference and the closest class subset",
+     "Spearman's rho of the errors on each target with those on {reference} and on its "
+     "class subset closest in the number of classes, their difference, and 95 % intervals.",
+     tables.correlation_table,
+     "the reference and the targets; the class subsets for the second column",
+     tables.correlation_texts),
+    ("fig7b", "table4", "Table 4: rho of errors with cumulative depth and width",
+     "Spearman's rho of the errors on {reference} and its class subsets with cumulative "
+     "depth and width, with 95 % intervals. Negative: the more of it, the lower the error.",
+     tables.structure_table, "the reference and its class subsets", tables.structure_texts),
+    ("fig_a1", "table_a1", "Table A1: known networks",
+     "Test errors of known networks under their own training.",
+     tables.network_table, "control experiments of kind networks", tables.network_texts),
 )
+# fmt: on
 
 
 def _list_outputs() -> Iterator[Output]:
-    for entry in entries("paper"):
+    for entry in PAPER:
         yield _figure(entry)
-        for place, key, title, make, texts, needs, caption in _TABLES:
+        for place, key, title, caption, make, needs, texts in _TABLES:
             if place == entry.key:
                 yield Output(key, title, caption, "table", make, needs, texts)
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import pandas as pd
 
 from pycls.analysis.controls.controls import appendix_table, control_experiments, sweep_table
-from pycls.analysis.figures.catalog import Entry, entries
+from pycls.analysis.figures.catalog import CONTROLS, Entry
 from pycls.analysis.figures.controls import OneExperiment
+from pycls.analysis.figures.layout import PAGE
 from pycls.analysis.inputs.collection import MissingRuns
 from pycls.analysis.inputs.evidence import Evidence, Experiment, load_evidence
 from pycls.analysis.inputs.study_json import Study
@@ -110,8 +111,8 @@ def _intro(study: Study) -> str:
 def _plan_figures(experiment: Experiment, evidence: Evidence) -> Plan:
     """Return the figures of an experiment, drawn, as that shows whether there is data."""
     planned = {}
-    for entry in entries("controls"):
-        if entry.needs == (experiment.name,):
+    for entry in CONTROLS:
+        if entry.needs == experiment.name:
             with suppress(MissingRuns):
                 figure = _drawn(entry, OneExperiment(experiment, evidence))
                 planned[f"{PREFIX}_{entry.key}"] = figure
@@ -119,8 +120,8 @@ def _plan_figures(experiment: Experiment, evidence: Evidence) -> Plan:
 
 
 def _drawn(entry: Entry, source: OneExperiment) -> Planned:
-    figure = entry.make(source)
-    return plan_figure(entry, lambda: figure, experiment=source.experiment.title)
+    figure = entry.make(source, PAGE)
+    return plan_figure("controls", entry, lambda: figure, experiment=source.experiment.title)
 
 
 def _sweeps_html(table: pd.DataFrame) -> HtmlTable:
@@ -145,16 +146,9 @@ def _summary_html(experiments: list[Experiment]) -> HtmlTable | None:
     for experiment in experiments:
         for place, found in enumerate(experiment.findings):
             interval = interval_text(found.ci_low, found.ci_high)
-            value = number(found.rho, 2)
-            rows.append(
-                [
-                    experiment.title if place == 0 else "",
-                    found.what,
-                    f"{value} {interval}" if interval != DASH else DASH,
-                    str(found.n),
-                    found.note,
-                ]
-            )
+            rho = f"{number(found.rho, 2)} {interval}" if interval != DASH else DASH
+            title = experiment.title if place == 0 else ""
+            rows.append([title, found.what, rho, str(found.n), found.note])
     if not rows:
         return None
     return HtmlTable(

@@ -8,7 +8,8 @@ from types import SimpleNamespace
 import pandas as pd
 from matplotlib.figure import Figure
 
-from pycls.analysis.figures.catalog import POPULATION, Entry, entries
+from pycls.analysis.figures.catalog import POPULATION, Entry
+from pycls.analysis.figures.layout import PAGE
 from pycls.analysis.figures.panels import highlighted
 from pycls.analysis.inputs.curves_csv import Curves
 from pycls.analysis.inputs.study_json import Study
@@ -34,9 +35,9 @@ class Planned:
 Plan = dict[str, Planned]  # by the name of the figure's files
 
 
-def plan_figure(entry: Entry, draw: Callable[[], Figure], **words: object) -> Planned:
+def plan_figure(section: str, entry: Entry, draw: Callable[[], Figure], **words: object) -> Planned:
     """Return a figure of the catalog, its title and caption with their words filled in."""
-    return Planned(entry.title.format(**words), entry.caption.format(**words), entry.place, draw)
+    return Planned(entry.title.format(**words), entry.caption.format(**words), section, draw)
 
 
 def plan_population_figures(
@@ -70,7 +71,8 @@ def plan_population_figures(
     reference = study.dataset_title(study.reference) if study.reference else ""
     words = {"reference": reference, "coloured": highlighted(len(errors)), "n": len(errors)}
     return {
-        entry.key: plan_figure(entry, partial(entry.make, source), **words)
-        for entry in entries(*POPULATION)
+        entry.key: plan_figure(section, entry, partial(entry.make, source, PAGE), **words)
+        for section, listed in POPULATION.items()
+        for entry in listed
         if entry.is_possible(source)
     }

@@ -45,13 +45,12 @@ RHO_HEADERS = (f"{RHO} [95 %]", "n", "p")
 STATISTIC_HEADERS = tuple(header for header, _ in PAIR_STATISTICS.values())
 
 
-def rho_html(table: pd.DataFrame, study: Study, csv: str, lost: Mapping[str, str]) -> HtmlTable:
+def rho_html(table: pd.DataFrame, study: Study, lost: Mapping[str, str]) -> HtmlTable:
     """Return the answer's table: each target with the reference and its closest member.
 
     Args:
         table: as from :func:`pycls.analysis.tables.study_tables.rho_table`.
         study: for names and roles.
-        csv: path of the table as a file, relative to the page.
         lost: target -> text of what choosing on the reference costs.
     """
     reference = study.dataset_title(study.require_reference())
@@ -64,40 +63,34 @@ def rho_html(table: pd.DataFrame, study: Study, csv: str, lost: Mapping[str, str
             continue
         cells = [row["title"], str(row["num_classes"]), *rho_cells(row, "_reference")]
         if with_members:
-            difference = difference_of(row)
-            cells += [
-                study.dataset_title(row["closest_member"]),
-                *rho_cells(row, "_member"),
-                estimate_text(difference.difference, difference.ci_low, difference.ci_high),
-                str(difference.n),
-            ]
+            found = difference_of(row)
+            cells += [study.dataset_title(row["closest_member"]), *rho_cells(row, "_member")]
+            cells += [estimate_text(found.difference, found.ci_low, found.ci_high), str(found.n)]
         rows.append([*cells, lost.get(row["target"], DASH)])
     groups = [("Target", 2), (f"With the reference, {reference}", 3)]
     headers = ["data set", "classes", *RHO_HEADERS]
-    caption = (
-        f"Spearman's {RHO} between the architectures' test errors on each target and on "
-        f"the reference, {reference}"
-    )
+    compared = "."
     if with_members:
-        caption += (
-            f", and on the family member closest in class count. The difference is {RHO} with the "
-            f"member less {RHO} with the reference"
-        )
         groups += [("With the closest family member", 4), ("Member less reference", 2)]
         headers += ["member", *RHO_HEADERS, f"{RHO} difference [95 %]", "n"]
+        compared = (
+            f", and on the family member closest in class count. The difference is {RHO} with the "
+            f"member less {RHO} with the reference."
+        )
     return HtmlTable(
-        caption=f"{caption}. Lost: the error on the target of the architecture that is best on "
-        "the reference, less the lowest error on the target.",
+        caption=f"Spearman's {RHO} between the architectures' test errors on each target and on "
+        f"the reference, {reference}{compared} Lost: the error on the target of the architecture "
+        "that is best on the reference, less the lowest error on the target.",
         headers=[*headers, "points"],
         rows=rows,
-        csv=csv,
+        csv="tables/rho.csv",
         groups=[*groups, ("Lost", 1)],
         text_columns=(0, 5) if with_members else (0,),
         has_total=len(rows) > len(study.targets),
     )
 
 
-def structure_html(table: pd.DataFrame, csv: str) -> HtmlTable:
+def structure_html(table: pd.DataFrame, study: Study) -> HtmlTable:
     """Return rho of the error with cumulative depth and width."""
     rows = [
         [row["title"], *rho_cells(row, "_cum_depth"), *rho_cells(row, "_cum_width")]
@@ -109,16 +102,16 @@ def structure_html(table: pd.DataFrame, csv: str) -> HtmlTable:
         "architectures tend to have lower error.",
         headers=["data set", *RHO_HEADERS, *RHO_HEADERS],
         rows=rows,
-        csv=csv,
+        csv="tables/structure.csv",
         groups=[("", 1), ("Cumulative depth", 3), ("Cumulative width", 3)],
     )
 
 
-def pairs_html(table: pd.DataFrame, study: Study, csv: str) -> HtmlTable:
+def pairs_html(table: pd.DataFrame, study: Study) -> HtmlTable:
     """Return rho of every pair of data sets."""
     rows = [
         [
-            *(study.dataset_title(row[name]) for name in ("dataset_a", "dataset_b")),
+            *(study.dataset_title(row[f"dataset_{side}"]) for side in "ab"),
             *rho_cells(row),
             *statistic_cells(row),
         ]
@@ -128,17 +121,16 @@ def pairs_html(table: pd.DataFrame, study: Study, csv: str) -> HtmlTable:
         caption=f"Spearman's {RHO} between the test errors of every pair of data sets.",
         headers=["data set", "data set", *RHO_HEADERS, *STATISTIC_HEADERS],
         rows=rows,
-        csv=csv,
+        csv="tables/pairs.csv",
         text_columns=(0, 1),
     )
 
 
-def errors_html(table: pd.DataFrame, csv: str) -> HtmlTable:
+def errors_html(table: pd.DataFrame, study: Study) -> HtmlTable:
     """Return how the population did on each data set."""
     rows = [
         [
-            row["title"],
-            row["error_metric"].replace("top", "top-"),
+            *(row["title"], row["error_metric"].replace("top", "top-")),
             f"{row['done']} of {row['planned']}",
             *(number(row[name], 2) for name in ("median", "best", "worst", "spread")),
             f"{row['tied']}",
@@ -150,25 +142,22 @@ def errors_html(table: pd.DataFrame, csv: str) -> HtmlTable:
         "percentile; tied counts architectures that share their error with another one.",
         headers=["data set", "error", "runs done", "median", "best", "worst", "spread", "tied"],
         rows=rows,
-        csv=csv,
+        csv="tables/datasets.csv",
         text_columns=(0, 1),
     )
 
 
 def datasets_html(table: pd.DataFrame, study: Study) -> HtmlTable:
     """Return what the data sets are."""
-    rows = []
-    for row in table.to_dict("records"):
-        rows.append(
-            [
-                row["title"],
-                _role(study, row["dataset"]),
-                *(plain(row[name]) for name in ("num_classes", "train_images", "test_images")),
-                f"{row['im_size']} px" if not pd.isna(row["im_size"]) else DASH,
-                plain(row["epochs"]),
-                row["regime"] or DASH,
-            ]
-        )
+    rows = [
+        [
+            *(row["title"], _role(study, row["dataset"])),
+            *(plain(row[name]) for name in ("num_classes", "train_images", "test_images")),
+            f"{row['im_size']} px" if not pd.isna(row["im_size"]) else DASH,
+            *(plain(row["epochs"]), row["regime"] or DASH),
+        ]
+        for row in table.to_dict("records")
+    ]
     return HtmlTable(
         caption="Data sets, and how long each architecture was trained on them.",
         headers=[
@@ -200,8 +189,10 @@ def dataset_notes(study: Study) -> list[tuple[str, str]]:
     return notes
 
 
-def noise_html(table: pd.DataFrame, csv: str) -> HtmlTable:
-    """Return the spread of the repeats beside the population's."""
+def noise_html(table: pd.DataFrame, study: Study) -> HtmlTable | None:
+    """Return the spread of the repeats beside the population's; None where there are none."""
+    if table.empty:
+        return None
     rows = [
         [
             *(row["title"], row["arch"], str(row["n_seeds"])),
@@ -220,7 +211,7 @@ def noise_html(table: pd.DataFrame, csv: str) -> HtmlTable:
             *("n", "median", "spread", "ratio of spreads"),
         ],
         rows=rows,
-        csv=csv,
+        csv="tables/noise.csv",
         groups=[("", 1), ("One architecture", 4), ("Population", 3), ("", 1)],
         text_columns=(0, 1),
     )
@@ -384,7 +375,7 @@ def _role(study: Study, key: str) -> str:
     return "target" if key in study.targets else "other"
 
 
-def best_html(table: pd.DataFrame, study: Study, csv: str) -> HtmlTable | None:
+def best_html(table: pd.DataFrame, study: Study) -> HtmlTable | None:
     """Return the first few of each data set; None where there are no errors."""
     if table.empty:
         return None
@@ -395,16 +386,10 @@ def best_html(table: pd.DataFrame, study: Study, csv: str) -> HtmlTable | None:
             elsewhere = DASH
             if key != study.reference and pd.notna(row["rank_reference"]):
                 elsewhere = f"{row['rank_reference']} of {row['n_reference']}"
-            rows.append(
-                [
-                    study.dataset_title(str(key)) if place == 0 else "",
-                    str(row["rank"]),
-                    row["arch"],
-                    number(row["error"], 2),
-                    *([elsewhere] if study.reference else []),
-                    *(row[kind] for kind in kinds),
-                ]
-            )
+            title = study.dataset_title(str(key)) if place == 0 else ""
+            cells = [title, str(row["rank"]), row["arch"], number(row["error"], 2)]
+            cells += [elsewhere] * (study.reference is not None)
+            rows.append([*cells, *(row[kind] for kind in kinds)])
     where = [f"rank on {study.dataset_title(study.reference)}"] if study.reference else []
     first = 4 + len(where)
     return HtmlTable(
@@ -413,24 +398,22 @@ def best_html(table: pd.DataFrame, study: Study, csv: str) -> HtmlTable | None:
         headers=["data set", "rank", "architecture", "error (%)", *where]
         + [STAGED[kind] for kind in kinds],
         rows=rows,
-        csv=csv,
+        csv="tables/best.csv",
         text_columns=(0, 2, *range(first, first + len(kinds))),
     )
 
 
-def choice_html(table: pd.DataFrame, study: Study, csv: str) -> HtmlTable:
+def choice_html(table: pd.DataFrame, study: Study) -> HtmlTable:
     """Return the table of what a choice costs."""
     rows = []
     for key, group in table.groupby("target", sort=False):
         for place, row in enumerate(group.to_dict("records")):
+            title = study.dataset_title(str(key)) if place == 0 else ""
+            cells = [title, study.dataset_title(row["proxy"]), str(row["k"]), str(row["n"])]
+            cells += [number(row[name], 2) for name in ("best", "chosen")]
             rows.append(
                 [
-                    study.dataset_title(str(key)) if place == 0 else "",
-                    study.dataset_title(row["proxy"]),
-                    str(row["k"]),
-                    str(row["n"]),
-                    number(row["best"], 2),
-                    number(row["chosen"], 2),
+                    *cells,
                     estimate_text(row["lost"], row["ci_low_lost"], row["ci_high_lost"]),
                     number(row["random_lost"], 2),
                 ]
@@ -445,6 +428,6 @@ def choice_html(table: pd.DataFrame, study: Study, csv: str) -> HtmlTable:
             *("lost [95 %]", "lost at random"),
         ],
         rows=rows,
-        csv=csv,
+        csv="tables/choice.csv",
         text_columns=(0, 1),
     )

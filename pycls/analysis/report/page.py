@@ -1,4 +1,4 @@
-"""Turning the report's parts into one page that needs no file beside it."""
+"""Turns the report's parts into one page that needs no file beside it."""
 
 import base64
 import re

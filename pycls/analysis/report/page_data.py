@@ -1,4 +1,4 @@
-"""What the report's interactive part knows, as one compact JSON text."""
+"""The data of the report's interactive part, as one compact JSON text."""
 
 import json
 import math

@@ -28,7 +28,6 @@ from pycls.analysis.report import html_tables as show
 from pycls.analysis.report.answer import answer, noise_sentences
 from pycls.analysis.report.control_section import ControlSection, control_section
 from pycls.analysis.report.figures import plan_population_figures
-from pycls.analysis.report.html_tables import best_html, choice_html
 from pycls.analysis.report.page import Picture, csv_links, picture, render_page
 from pycls.analysis.report.page_data import json_text, page_data
 from pycls.analysis.report.paper_section import PaperSection, paper_section
@@ -214,29 +213,30 @@ def _heat_tables(analysis: _Analysis) -> dict[str, Any]:
     }
 
 
+# What the page calls a table of texts -> the table that it is made from, and how.
+_HTML = {
+    "structure": ("structure", show.structure_html),
+    "pairs": ("pairs", show.pairs_html),
+    "best": ("best", show.best_html),
+    "errors": ("datasets", show.errors_html),
+    "datasets": ("datasets", show.datasets_html),
+    "noise": ("noise", show.noise_html),
+}
+
+
 def _html_tables(analysis: _Analysis) -> dict[str, show.HtmlTable | None]:
     study, data = analysis.study, analysis.tables
-    regimes = show.regimes_html(study)
-    if not study.sweeps_of_role("main"):
-        names = ("rho", "choice", "structure", "pairs", "best", "errors", "datasets", "noise")
-        return {**dict.fromkeys(names), "regimes": regimes}
-    lost = None
-    if "choice" in data:
-        choices = data["choice"].query("role == 'reference' and k == 1").to_dict("records")
-        lost = {row["target"]: number(row["lost"], 2) for row in choices}
-    return {
-        "rho": show.rho_html(data["rho"], study, "tables/rho.csv", lost) if lost else None,
-        "choice": choice_html(data["choice"], study, "tables/choice.csv") if lost else None,
-        "structure": show.structure_html(data["structure"], "tables/structure.csv"),
-        "pairs": show.pairs_html(data["pairs"], study, "tables/pairs.csv"),
-        "best": best_html(data["best"], study, "tables/best.csv"),
-        "errors": show.errors_html(data["datasets"], "tables/datasets.csv"),
-        "datasets": show.datasets_html(data["datasets"], study),
-        "noise": (
-            show.noise_html(data["noise"], "tables/noise.csv") if len(data["noise"]) else None
-        ),
-        "regimes": regimes,
-    }
+    shown: dict[str, show.HtmlTable | None] = dict.fromkeys(("rho", "choice", *_HTML))
+    shown["regimes"] = show.regimes_html(study)
+    if study.sweeps_of_role("main"):
+        shown |= {name: make(data[table], study) for name, (table, make) in _HTML.items()}
+        if "choice" in data:
+            choices = data["choice"].query("role == 'reference' and k == 1").to_dict("records")
+            lost = {row["target"]: number(row["lost"], 2) for row in choices}
+            if lost:
+                shown["rho"] = show.rho_html(data["rho"], study, lost)
+                shown["choice"] = show.choice_html(data["choice"], study)
+    return shown
 
 
 def _facts(analysis: _Analysis, folder: Path) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from functools import partial
 
 import pandas as pd
 
-from pycls.analysis.figures.catalog import entries
+from pycls.analysis.figures.catalog import SPACES
 from pycls.analysis.figures.spaces import drawn_parameters, parameter_label
 from pycls.analysis.inputs.results_csv import population_runs
 from pycls.analysis.inputs.study_json import Study
@@ -17,7 +17,7 @@ from pycls.analysis.statistics.design_spaces import (
     parameter_table,
     space_table,
 )
-from pycls.analysis.wording import DASH, count, interval_text, listing, number
+from pycls.analysis.wording import DASH, count, estimate_text, interval_text, listing, number
 
 
 @dataclass(frozen=True)
@@ -68,20 +68,15 @@ def space_section(results: pd.DataFrame, study: Study) -> SpaceSection | None:
         return None
     spaces, edfs, ranges = {}, {}, {}
     for key, table in models.items():
+        spaces[key], edfs[key] = space_table(table), edf_table(table)
         named = ("space", "arch", "error")
-        parameters = [str(name) for name in table.columns if name not in named]
-        spaces[key] = space_table(table)
-        edfs[key] = edf_table(table)
-        ranges[key] = parameter_ranges(table, parameters)
+        ranges[key] = parameter_ranges(table, [str(name) for name in table if name not in named])
     tables = {
         name: pd.concat(
-            [table.assign(dataset=key) for key, table in group.items()], ignore_index=True
+            [table.assign(dataset=key)[["dataset", *table]] for key, table in group.items()],
+            ignore_index=True,
         )
         for name, group in (("spaces", spaces), ("edf", edfs), ("ranges", ranges))
-    }
-    tables = {
-        name: table[["dataset", *(column for column in table if column != "dataset")]]
-        for name, table in tables.items()
     }
     finished = any(len(table) for table in edfs.values())
     return SpaceSection(
@@ -96,17 +91,16 @@ def space_section(results: pd.DataFrame, study: Study) -> SpaceSection | None:
 def _plan_figures(
     edfs: dict[str, pd.DataFrame], ranges: dict[str, pd.DataFrame], study: Study
 ) -> Plan:
-    named = {entry.key: entry for entry in entries("spaces")}
     titles = {study.dataset_title(key): table for key, table in edfs.items()}
     labels = {study.dataset_title(key): study.error_label(key) for key in edfs}
-    edf, good = named["edf"], named["ranges"]
-    planned = {edf.key: plan_figure(edf, partial(edf.load(), titles, labels))}
+    edf, good = SPACES
+    planned = {edf.key: plan_figure("spaces", edf, partial(edf.load(), titles, labels))}
     for key, table in ranges.items():
         parameters = drawn_parameters(table)
         if parameters:
             name = good.key if len(ranges) == 1 else f"{good.key}_{key}"
             draw = partial(good.load(), table, parameters)
-            planned[name] = plan_figure(good, draw, dataset=study.dataset_title(key))
+            planned[name] = plan_figure("spaces", good, draw, dataset=study.dataset_title(key))
     return planned
 
 
@@ -116,9 +110,7 @@ def _spaces_html(table: pd.DataFrame, study: Study) -> HtmlTable:
         cells = [study.dataset_title(row["dataset"]), row["space"]]
         cells += [f"{row['n']} of {row['planned']}", number(row["best"], 2)]
         for name in ("median", "mean"):
-            interval = interval_text(row[f"ci_low_{name}"], row[f"ci_high_{name}"])
-            value = number(row[name], 2)
-            cells.append(f"{value} {interval}" if interval != DASH else value)
+            cells.append(estimate_text(row[name], row[f"ci_low_{name}"], row[f"ci_high_{name}"]))
         rows.append(cells)
     return HtmlTable(
         caption="Test errors of the architectures of each design space, in percent, with "
@@ -139,15 +131,10 @@ def _ranges_html(table: pd.DataFrame, study: Study) -> HtmlTable:
         mode = DASH
         if pd.notna(row["mode"]):
             mode = f"{number(row['mode'])} ({number(100 * row['mode_share'], 0)} %)"
-        rows.append(
-            [
-                *(study.dataset_title(row["dataset"]), row["space"]),
-                *(parameter_label(row["parameter"]), str(row["n"])),
-                f"{best[0]} ({best[1]} to {best[2]})",
-                mode,
-                f"{everyone[0]} ({everyone[1]} to {everyone[2]})",
-            ]
-        )
+        cells = [study.dataset_title(row["dataset"]), row["space"]]
+        cells += [parameter_label(row["parameter"]), str(row["n"])]
+        cells += [f"{best[0]} ({best[1]} to {best[2]})", mode]
+        rows.append([*cells, f"{everyone[0]} ({everyone[1]} to {everyone[2]})"])
     return HtmlTable(
         caption="Parameters of the best of a random quarter of a space's architectures: median "
         "(2.5th to 97.5th percentile), and the most frequent value of those with few; beside "

@@ -1,4 +1,4 @@
-"""The report's warnings: sentences on what limits a study's numbers."""
+"""The warnings of a report: sentences to read before trusting a study's numbers."""
 
 import math
 from collections.abc import Hashable, Mapping

@@ -144,7 +144,7 @@ def test_the_best_are_ranked_with_ties_and_stand_on_the_reference(parts):
     assert faces["rank_reference"].tolist()[1] == expected
     depths = parts.stages.loc["a0005", ["depth_1", "depth_2", "depth_3"]]
     assert faces["depth"].tolist()[0] == "-".join(f"{int(depth)}" for depth in depths)
-    page = best_html(table, parts.study, "")
+    page = best_html(table, parts.study)
     assert all(len(row) == len(page.headers) for row in page.rows)
 
 

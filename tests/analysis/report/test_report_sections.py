@@ -11,8 +11,9 @@ from synthetic_spaces import SPACES, write_spaces
 from synthetic_study import plan_of
 
 from pycls.analysis.controls.controls import control_experiments
-from pycls.analysis.figures.catalog import entries
+from pycls.analysis.figures.catalog import CONTROLS
 from pycls.analysis.figures.controls import OneExperiment
+from pycls.analysis.figures.layout import PAGE
 from pycls.analysis.figures.spaces import drawn_parameters, ranges_figure, space_edf_figure
 from pycls.analysis.inputs.evidence import load_evidence
 from pycls.analysis.inputs.results_csv import load_results
@@ -118,8 +119,8 @@ def test_texts_of_the_control_figures_are_readable(controls):
     evidence = load_evidence(folder, load_study(folder))
     experiments = {each.name: each for each in control_experiments(evidence)}
     drawn = []
-    for entry in entries("controls"):
-        figure = entry.make(OneExperiment(experiments[entry.needs[0]], evidence))
+    for entry in CONTROLS:
+        figure = entry.make(OneExperiment(experiments[entry.needs], evidence), PAGE)
         texts = check_texts(figure)
         assert entry.key == "classes" or texts > 3 * len(figure.axes)
         drawn.append(entry.key)
