@@ -51,11 +51,10 @@ class OneExperiment:
 
 
 Source = Collection | OneExperiment
+Found = Sequence[tuple[Experiment, Evidence]]  # experiments with the runs that they are about
 
 
-def find_experiments(
-    source: Source, ask: Callable[[Evidence], Experiment], *kinds: str
-) -> list[tuple[Experiment, Evidence]]:
+def find_experiments(source: Source, ask: Callable[[Evidence], Experiment], *kinds: str) -> Found:
     """Return an experiment of each study that has it, with the runs that it is about.
 
     Args:
@@ -105,9 +104,7 @@ def balanced_figure(source: Source, layout: Layout = COLUMN) -> Figure:
     return _pair_figure(find_experiments(source, balanced, "balanced"), ("of",), layout)
 
 
-def _pair_figure(
-    found: Sequence[tuple[Experiment, Evidence]], roles: Sequence[str], layout: Layout
-) -> Figure:
+def _pair_figure(found: Found, roles: Sequence[str], layout: Layout) -> Figure:
     panels, archs = [], 0
     for experiment, evidence in found:
         pairs = experiment.tables[experiment.name]
@@ -194,13 +191,10 @@ def topk_figure(source: Source, layout: Layout = COLUMN) -> Figure:
         rows = table[table["dataset"] == key].set_index("arch")
         kinds = ("top-1", f"top-{rows['k'].iloc[0]}")
         what = layout.either("test error (%)", "error (%)")
-        names, labels = (
-            (f"{key} {kinds[0]}", f"{key} {kinds[1]}"),
-            (f"{kinds[0]} {what}", f"{kinds[1]} {what}"),
-        )
-        panels.append(
-            make_panel(evidence.title(key), names, rows["top1_err"], rows["topk_err"], labels)
-        )
+        names = (f"{key} {kinds[0]}", f"{key} {kinds[1]}")
+        labels = (f"{kinds[0]} {what}", f"{kinds[1]} {what}")
+        series = (rows["top1_err"], rows["topk_err"])
+        panels.append(make_panel(evidence.title(key), names, *series, labels))
     if not panels:
         raise MissingRuns("No run on a data set with more classes than k has finished.")
     return draw_panels(panels, layout)
@@ -228,41 +222,30 @@ def training_figure(source: Source, layout: Layout = COLUMN) -> Figure:
         rows = table[table["dataset"] == key].set_index("arch")
         metric = (evidence.main[key].study if key in evidence.main else evidence.study).metric(key)
         label = layout.either(f"training error ({metric}, %)", f"{metric} training error (%)")
-        panels.append(
-            structure_panel(
-                layout,
-                evidence.title(key),
-                (f"{key} training error", "cum_depth"),
-                (rows["train_error"], rows["cum_depth"]),
-                (label, STRUCTURE_LABELS["cum_depth"]),
-            )
+        names, labels = (
+            (f"{key} training error", "cum_depth"),
+            (label, STRUCTURE_LABELS["cum_depth"]),
         )
+        series = (rows["train_error"], rows["cum_depth"])
+        panels.append(structure_panel(layout, evidence.title(key), names, series, labels))
     return draw_panels(panels, layout)
 
 
 # ---------------------------------------------------------------- Figure A5 A
-def class_tables(source: Source) -> dict[str, pd.DataFrame]:
-    """Return the class counts of balanced sets and those they are cut from.
+def class_figure(source: Source, layout: Layout = COLUMN) -> Figure:
+    """Return class distributions before and after balancing, a panel per set (Fig. A5 A).
+
+    The training sides are drawn, the 20 most frequent classes of each.
 
     Raises:
         MissingRuns: no study has such sets, or their counts are unknown.
     """
     found = find_experiments(source, balanced, "balanced")
     tables = [each.tables["classes"] for each, _ in found if "classes" in each.tables]
-    if not tables:
+    if not any((table["side"] == "train").any() for table in tables):
         raise MissingRuns("The class counts of the balanced sets are not in study.json.")
-    return {"data": pd.concat(tables, ignore_index=True)}
-
-
-def class_figure(source: Source, layout: Layout = COLUMN) -> Figure:
-    """Return class distributions before and after balancing, a panel per set (Fig. A5 A).
-
-    The training sides are drawn, the 20 most frequent classes of each.
-    """
-    tables = class_tables(source)
-    classes = tables["data"][tables["data"]["side"] == "train"]
-    if classes.empty:
-        raise MissingRuns("The class counts of the training sides are not in study.json.")
+    table = pd.concat(tables, ignore_index=True)
+    classes = table[table["side"] == "train"]
     groups = [rows for _, rows in classes.groupby("dataset", sort=False)]
     titles = [str(rows["title"].iloc[0]) for rows in groups]
     grid = layout.grid(titles, title_lines=2, columns=2, width=FULL_WIDTH, height=0.9, left=0.62)
@@ -278,7 +261,7 @@ def class_figure(source: Source, layout: Layout = COLUMN) -> Figure:
             layout.either("training images", "images"),
         )
         style.label_panel(grid, axes, title, details, *labels)
-    grid.figure.numbers = lambda: tables
+    grid.figure.numbers = lambda: {"data": table}
     return grid.figure
 
 
@@ -345,19 +328,14 @@ def _pretrained_panels(source: Source, layout: Layout) -> list[tuple[Panel, Pane
         for name, rows in table.groupby("sweep", sort=False):
             sweep = evidence.sweeps[str(name)]
             of = evidence.compared_with(sweep) or sweep
-            errors = rows.set_index("arch")
+            title, errors = evidence.sweep_title(of), rows.set_index("arch")
+            x = errors["error_reference"]
             labels = (
                 dataset_label(layout, evidence, reference),
                 sweep_label(layout, evidence, of, is_own=True),
             )
             scratch, fine = (
-                make_panel(
-                    evidence.sweep_title(of),
-                    (reference, f"{of.name} {word}"),
-                    errors["error_reference"],
-                    errors[column],
-                    labels,
-                )
+                make_panel(title, (reference, f"{of.name} {word}"), x, errors[column], labels)
                 for column, (_, _, word, _) in ORIGINS.items()
             )
             pairs.append((scratch, fine))

@@ -1,7 +1,8 @@
 """Figures of trainings: errors by epoch, and errors of one architecture under many seeds."""
 
 import base64
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import matplotlib as mpl
@@ -15,7 +16,13 @@ from numpy.typing import NDArray
 from pycls.analysis.controls.curves import continued, duration_curves
 from pycls.analysis.controls.population import training_noise
 from pycls.analysis.figures import style
-from pycls.analysis.figures.controls import Source, dataset_label, find_experiments, sweep_label
+from pycls.analysis.figures.controls import (
+    Found,
+    Source,
+    dataset_label,
+    find_experiments,
+    sweep_label,
+)
 from pycls.analysis.figures.layout import COLUMN, COLUMN_WIDTH, FULL_WIDTH, PAGE, Layout
 from pycls.analysis.figures.panels import MAX_STRIPS, draw_strips
 from pycls.analysis.inputs.collection import Collection, MissingRuns
@@ -40,7 +47,8 @@ def curve_figure(source: Source, layout: Layout = COLUMN) -> Figure:
 
     Up to 20 architectures, from orange for the lowest final error to blue for the highest.
     """
-    groups = list(_groups(source, duration_curves, "duration", "curves"))
+    found = find_experiments(source, duration_curves, "duration")
+    groups = list(_groups(found, "curves"))
     titles = [evidence.sweep_title(sweep) for _, sweep, evidence in groups for _ in range(2)]
     entries = layout.either(
         (), ((style.ORANGE, "lowest error at the last epoch"), (style.BLUE, "highest error there"))
@@ -60,14 +68,14 @@ def curve_figure(source: Source, layout: Layout = COLUMN) -> Figure:
             y_label = _curve_label(layout, evidence, sweep)
             style.label_panel(grid, axes, evidence.sweep_title(sweep), details, "epoch", y_label)
     style.add_legend(grid, [Line2D([], [], color=colour, label=text) for colour, text in entries])
-    names = {"data": "curves", "rho": "curve_ranks"}
-    grid.figure.numbers = lambda: _tables(source, duration_curves, "duration", names)
+    grid.figure.numbers = partial(_tables, found, {"data": "curves", "rho": "curve_ranks"})
     return grid.figure
 
 
 def continued_figure(source: Source, layout: Layout = COLUMN) -> Figure:
     """Return the curves of the best and worst architectures, continued (Fig. A2 B)."""
-    groups = list(_groups(source, continued, "continued", "continued_curves"))
+    found = find_experiments(source, continued, "continued")
+    groups = list(_groups(found, "continued_curves"))
     if not groups:
         raise MissingRuns("There is no curves.csv with errors by epoch of the continued runs.")
     # A sweep is drawn under the name of the one that it continues.
@@ -89,28 +97,21 @@ def continued_figure(source: Source, layout: Layout = COLUMN) -> Figure:
     )
     style.add_legend(grid, legend)
     names = {"data": "continued_curves", "ends": "continued"}
-    grid.figure.numbers = lambda: _tables(source, continued, "continued", names)
+    grid.figure.numbers = partial(_tables, found, names)
     return grid.figure
 
 
-def _groups(
-    source: Source, ask: Callable[[Evidence], Experiment], kind: str, table: str
-) -> Iterator[tuple[pd.DataFrame, Sweep, Evidence]]:
-    for experiment, evidence in find_experiments(source, ask, kind):
+def _groups(found: Found, table: str) -> Iterator[tuple[pd.DataFrame, Sweep, Evidence]]:
+    for experiment, evidence in found:
         if table in experiment.tables:
             for name, rows in experiment.tables[table].groupby("sweep", sort=False):
                 yield rows, evidence.sweeps[str(name)], evidence
 
 
-def _tables(
-    source: Source, ask: Callable[[Evidence], Experiment], kind: str, names: dict[str, str]
-) -> dict[str, pd.DataFrame]:
-    """Return tables of all experiments found under new names."""
-    found = find_experiments(source, ask, kind)
+def _tables(found: Found, names: Mapping[str, str]) -> dict[str, pd.DataFrame]:
+    """Return tables of experiments under new names, those of all studies in one."""
     return {
-        new: pd.concat(
-            [each.tables[old] for each, _ in found if old in each.tables], ignore_index=True
-        )
+        new: pd.concat([e.tables[old] for e, _ in found if old in e.tables], ignore_index=True)
         for new, old in names.items()
     }
 
@@ -180,7 +181,7 @@ def _noise_of(experiment: Experiment, rows: pd.DataFrame) -> pd.DataFrame:
     return noise[(noise["study"] == first["study"]) & (noise["sweep"] == first["sweep"])]
 
 
-def _noise(collection: Collection) -> list[tuple[Experiment, Evidence]]:
+def _noise(collection: Collection) -> Found:
     """Return the experiments on training noise; the study's own repeats where none is a control."""
     try:
         found = collection.ask(training_noise, "repeats")
@@ -224,10 +225,7 @@ def density_figure(collection: Collection, layout: Layout = COLUMN) -> Figure:
         for line, word in zip(entries, words, strict=True):
             line.set_label(word)
     style.add_legend(grid, entries)
-    grid.figure.numbers = lambda: {
-        name: pd.concat([each.tables[table] for each, _ in found], ignore_index=True)
-        for name, table in (("data", "repeats"), ("noise", "noise"))
-    }
+    grid.figure.numbers = partial(_tables, found, {"data": "repeats", "noise": "noise"})
     return grid.figure
 
 
