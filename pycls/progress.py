@@ -1,7 +1,7 @@
 """Progress of long work: one line kept up to date on a terminal, elsewhere a line at times."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TextIO
 
 _REDRAW_EVERY_S = 0.2
@@ -21,6 +21,18 @@ def format_duration(seconds: float) -> str:
 def count(amount: int, what: str) -> str:
     """Return an amount with its noun: "1 job", "2,000 jobs"."""
     return f"{amount:,} {what}{'' if amount == 1 else 's'}"
+
+
+def align(rows: Sequence[Sequence[str]], text_columns: int) -> list[str]:
+    """Return rows as lines; the first columns are flush left, the rest flush right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(
+            cell.ljust(width) if i < text_columns else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
 
 
 class Progress:

@@ -18,7 +18,7 @@ from pycls.launch.commands import LAUNCH_COMMANDS, add_launch_arguments, carry_o
 from pycls.launch.here import train_here
 from pycls.launch.work import study_work
 from pycls.pool.seats import default_workers
-from pycls.progress import format_duration
+from pycls.progress import align, format_duration
 from pycls.results.collect_study import collect
 from pycls.schema import STATUS_JSON, STUDY_JSON
 from pycls.study.file import load_study_file
@@ -121,7 +121,7 @@ def _plan(study: StudyFolder, args: argparse.Namespace) -> int:
         _short(sum(p.images for p in plans)), f"{sum(p.gpu_hours for p in plans):,.1f}",
         _bytes(sum(p.disk_bytes for p in plans)),
     )  # fmt: skip
-    _print_table([header, *rows, total], text_columns=2)
+    print("\n".join(align([header, *rows, total], text_columns=2)))
     if not all(plan.exact for plan in plans):
         print("~ estimated: the set is not prepared, and its published counts are not exact")
     for source in dict.fromkeys(plan.speed for plan in plans):
@@ -153,16 +153,6 @@ def _print_missing(study: StudyFolder, plans: list[SweepCost]) -> None:
         print("missing:")
     for text in missing:
         print(f"  {text}")
-
-
-def _print_table(rows: list[tuple[str, ...]], text_columns: int) -> None:
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    for row in rows:
-        cells = [
-            f"{cell:{width}}" if i < text_columns else f"{cell:>{width}}"
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        print("  ".join(cells).rstrip())
 
 
 def _short(count: int) -> str:

@@ -12,7 +12,7 @@ from pycls.errors import ConfigError
 from pycls.launch.live_jobs import STATES
 from pycls.launch.status import QueueStatus, RunStatus, Status, TimeLeft, find_status
 from pycls.launch.work import Work
-from pycls.progress import format_duration
+from pycls.progress import align, format_duration
 from pycls.slurm.client import Slurm
 
 _MOST_RUNNING = 20
@@ -45,12 +45,9 @@ def table(status: Status, width: int | None = None) -> str:
         width: columns of the terminal; None: lines may be of any length.
     """
     running = [run for run in status.runs if run.state == "running"]
+    when = status.when[:16].replace("T", " ")
     parts = [
-        [
-            _clip(
-                f"{status.title}, {status.when[:16].replace('T', ' ')} UTC, {status.folder}", width
-            )
-        ],
+        [_clip(f"{status.title}, {when} UTC, {status.folder}", width)],
         _count_lines(status, width),
         _running_lines(running, width),
         *(_reason_lines(status.runs, state, width) for state in ("failed", "stopped")),
@@ -170,14 +167,8 @@ def _align(rows: Sequence[Sequence[str]], width: int | None, text_columns: int) 
             excess = sum(widths) + 2 * (len(widths) - 1) - width
             if excess > 0:
                 widths[i] = min(widths[i], max(_SHORTEST_NAME, widths[i] - excess))
-    lines = []
-    for row in rows:
-        cells = [
-            f"{_clip(cell, size):{size}}" if i < text_columns else f"{cell:>{size}}"
-            for i, (cell, size) in enumerate(zip(row, widths, strict=True))
-        ]
-        lines.append(_clip("  ".join(cells).rstrip(), width))
-    return lines
+    fitting = [list(map(_clip, row, widths)) for row in rows]
+    return [_clip(line, width) for line in align(fitting, text_columns)]
 
 
 def _clip(text: str, width: int | None) -> str:

@@ -10,7 +10,7 @@ import re
 from yacs.config import CfgNode
 
 from pycls.errors import ConfigError
-from pycls.models.widths import make_compatible, regnet_layout
+from pycls.models.widths import make_compatible, stage_lists
 
 _WEIGHTED = re.compile(r"([dwgr])(\d+\.?\d*|\.\d+)")
 _ROUND_TO = 8
@@ -97,15 +97,13 @@ def round_group_w(group_w: int) -> int:
 
 def _regnet_to_anynet(cfg: CfgNode) -> None:
     net = cfg.REGNET
-    widths, depths, group_ws = regnet_layout(
-        net.WA, net.W0, net.WM, net.DEPTH, net.BOT_MUL, net.GROUP_W
-    )
+    depths, widths, bot_muls, group_ws = stage_lists("regnet", net)
     cfg.MODEL.TYPE = "anynet"
     for key in ("STEM_TYPE", "STEM_W", "BLOCK_TYPE", "SE_ON", "SE_R", "HEAD_W"):
         cfg.ANYNET[key] = net[key]
     cfg.ANYNET.DEPTHS, cfg.ANYNET.WIDTHS = depths, widths
     cfg.ANYNET.STRIDES = [net.STRIDE] * len(widths)
-    cfg.ANYNET.BOT_MULS, cfg.ANYNET.GROUP_WS = [net.BOT_MUL] * len(widths), group_ws
+    cfg.ANYNET.BOT_MULS, cfg.ANYNET.GROUP_WS = bot_muls, group_ws
 
 
 def _scale_anynet(net: CfgNode, depth: float, width: float, group_w: float) -> None:

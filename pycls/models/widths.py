@@ -1,8 +1,9 @@
 """Computes widths and groups for RegNets, scaling and sweeps (no PyTorch here)."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
+from typing import Any
 
 from pycls.errors import ConfigError
 
@@ -41,6 +42,25 @@ def regnet_layout(
     stages = len(widths)
     widths, group_ws = make_compatible(widths, [bot_mul] * stages, [group_w] * stages)
     return widths, depths, group_ws
+
+
+def stage_lists(kind: str, net: Mapping[str, Any]) -> tuple[list, list, list, list]:
+    """Return depths, widths, bottleneck multipliers and group widths of a network's stages.
+
+    Args:
+        kind: its MODEL.TYPE: anynet or regnet.
+        net: the keys of its section.
+
+    Raises:
+        ConfigError: parameters of a RegNet that make no network.
+    """
+    if kind == "anynet":
+        ones = [1] * len(net["DEPTHS"])
+        bot_muls, group_ws = (net.get(key) or ones for key in ("BOT_MULS", "GROUP_WS"))
+        return net["DEPTHS"], net["WIDTHS"], bot_muls, group_ws
+    parameters = [net[key] for key in ("WA", "W0", "WM", "DEPTH", "BOT_MUL", "GROUP_W")]
+    widths, depths, group_ws = regnet_layout(*parameters)
+    return depths, widths, [net["BOT_MUL"]] * len(depths), group_ws
 
 
 def check_regnet_parameters(w_a: float, w_0: int, w_m: float, depth: int) -> None:

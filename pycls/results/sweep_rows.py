@@ -7,7 +7,7 @@ from typing import Any
 
 from pycls.errors import ConfigError
 from pycls.files import csv_text
-from pycls.models.widths import regnet_layout
+from pycls.models.widths import stage_lists
 from pycls.results.log_records import EPOCH_KINDS, LogData, Record, epoch_of
 from pycls.spaces.bounds import METRICS, STAGE_COLUMNS
 
@@ -15,7 +15,6 @@ from pycls.spaces.bounds import METRICS, STAGE_COLUMNS
 _SIDES = {"test_epoch": "", "train_epoch": "train_", "test_ema_epoch": "ema_"}
 _ERRORS = {"top1_err": "top1_err", "topk_err": "top5_err"}  # {ours: the log's}
 
-FULL_COLUMNS = tuple(f"full_train_{name}" for name in _ERRORS)
 ERROR_COLUMNS = (
     *(
         f"{which}_{side}{name}"
@@ -23,7 +22,7 @@ ERROR_COLUMNS = (
         for name in _ERRORS
         for which in ("final", "min")
     ),
-    *FULL_COLUMNS,
+    *(f"full_train_{name}" for name in _ERRORS),
 )
 CURVE_COLUMNS = (
     "run",
@@ -49,23 +48,19 @@ def derive(run: str, log: LogData) -> dict[str, Any]:
     facts: Facts = {**_settings(cfg), **_progress(log), **_errors(log)}
     facts |= {name: log.complexity[name] for name in METRICS if name in log.complexity}
     facts |= describe_network(cfg)
-    facts["mixed"] = _is_mixed(log)
+    # The log's starts may be of different networks.
+    facts["mixed"] = log.first.get("complexity") != log.last.get("complexity")
     return {"facts": facts, "curves": _curves(run, log)}
-
-
-def _is_mixed(log: LogData) -> bool:
-    """Say whether the log's starts are of different networks."""
-    return log.first.get("complexity") != log.last.get("complexity")
 
 
 def _settings(cfg: Mapping[str, Any]) -> Facts:
     classes = _at(cfg, "MODEL", "NUM_CLASSES")
-    known = isinstance(classes, int)
+    classes = classes if isinstance(classes, int) else None
     return {
         "dataset": str(_at(cfg, "TRAIN", "DATASET") or ""),
         "seed": _at(cfg, "RNG_SEED"),
-        "num_classes": classes if known else None,
-        "topk": min(5, classes) if isinstance(classes, int) else None,
+        "num_classes": classes,
+        "topk": None if classes is None else min(5, classes),
     }
 
 
@@ -143,37 +138,21 @@ def describe_network(cfg: Mapping[str, Any]) -> Facts:
     if not isinstance(kind, str):
         return {}
     try:
-        stages = _STAGES[kind](cfg) if kind in _STAGES else {}
+        stages = _stages(kind, cfg)
         sums = {f"cum_{name}": sum(stages[name]) for name in ("depth", "width") if name in stages}
     except (ConfigError, KeyError, TypeError, ValueError, ArithmeticError):
         return {"model": kind}
     return {"model": kind, **sums, "stages": stages}
 
 
-def _anynet(cfg: Mapping[str, Any]) -> dict[str, list]:
-    net = cfg["ANYNET"]
-    ones = [1] * len(net["DEPTHS"])
-    return _by_stage(
-        net["DEPTHS"], net["WIDTHS"], net.get("BOT_MULS") or ones, net.get("GROUP_WS") or ones
-    )
-
-
-def _regnet(cfg: Mapping[str, Any]) -> dict[str, list]:
-    net = cfg["REGNET"]
-    names = ("WA", "W0", "WM", "DEPTH", "BOT_MUL", "GROUP_W")
-    widths, depths, group_ws = regnet_layout(*(net[name] for name in names))
-    return _by_stage(depths, widths, [net["BOT_MUL"]] * len(depths), group_ws)
-
-
-def _effnet(cfg: Mapping[str, Any]) -> dict[str, list]:
-    return {"depth": list(cfg["EN"]["DEPTHS"]), "width": list(cfg["EN"]["WIDTHS"])}
-
-
-def _by_stage(*lists: Sequence) -> dict[str, list]:
-    return {name: list(values) for name, values in zip(STAGE_COLUMNS, lists, strict=True)}
-
-
-_STAGES = {"anynet": _anynet, "regnet": _regnet, "effnet": _effnet}
+def _stages(kind: str, cfg: Mapping[str, Any]) -> dict[str, list]:
+    if kind == "effnet":
+        lists = [cfg["EN"]["DEPTHS"], cfg["EN"]["WIDTHS"]]
+    elif kind in ("anynet", "regnet"):
+        lists = list(stage_lists(kind, cfg[kind.upper()]))
+    else:
+        lists = []
+    return {name: list(values) for name, values in zip(STAGE_COLUMNS, lists, strict=False)}
 
 
 # ---------------------------------------------------------------- the table

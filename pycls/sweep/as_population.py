@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from pycls.errors import ConfigError
-from pycls.models.widths import regnet_layout
+from pycls.models.widths import stage_lists
 from pycls.spaces.anynet_count import AnyNetFrame
 from pycls.spaces.population import Population
 from pycls.sweep.count import frame_of
@@ -25,7 +25,7 @@ def to_population(plan: SweepSetup) -> Population:
     place = plan.sweep.where("SETUP")
     kind = plan.base.flat["MODEL.TYPE"]
     networks = [{**plan.base.flat, **row} for row in plan.draws.rows]
-    if any(network["MODEL.TYPE"] != kind for network in networks) or kind not in _STAGES:
+    if {kind, *(network["MODEL.TYPE"] for network in networks)} not in ({"anynet"}, {"regnet"}):
         raise ConfigError(
             f"{place}: a population is of AnyNets or of RegNets; MODEL.TYPE is {kind!r} here"
         )
@@ -37,7 +37,7 @@ def to_population(plan: SweepSetup) -> Population:
                 f"size and classes, but runs 0 and {run} have {frames[0]} and {frame}; give "
                 "the networks a sweep for each (for RegNets, CONSTRAINTS.REGNET.NUM_STAGES [4, 4])"
             )
-    stages = [_STAGES[kind](network) for network in networks]
+    stages = [_stages(network, kind) for network in networks]
     depths, widths, bot_muls, group_ws = (np.array(values) for values in zip(*stages, strict=True))
     if not frames[0].has_groups:
         bot_muls, group_ws = np.ones(depths.shape), np.ones(depths.shape, dtype=np.int64)
@@ -55,20 +55,10 @@ def to_population(plan: SweepSetup) -> Population:
     )
 
 
-def _anynet_stages(cfg: Mapping[str, Any]) -> tuple[list, list, list, list]:
-    """Return depths, widths, bottleneck multipliers and group widths."""
-    depths, widths = cfg["ANYNET.DEPTHS"], cfg["ANYNET.WIDTHS"]
-    ones = [1] * len(depths)
-    return depths, widths, cfg["ANYNET.BOT_MULS"] or ones, cfg["ANYNET.GROUP_WS"] or ones
-
-
-def _regnet_stages(cfg: Mapping[str, Any]) -> tuple[list, list, list, list]:
-    names = ("WA", "W0", "WM", "DEPTH", "BOT_MUL", "GROUP_W")
-    widths, depths, group_ws = regnet_layout(*(cfg[f"REGNET.{name}"] for name in names))
-    return depths, widths, [cfg["REGNET.BOT_MUL"]] * len(depths), group_ws
-
-
-_STAGES = {"anynet": _anynet_stages, "regnet": _regnet_stages}
+def _stages(cfg: Mapping[str, Any], kind: str) -> tuple[list, list, list, list]:
+    section = f"{kind.upper()}."
+    own = {k.removeprefix(section): v for k, v in cfg.items() if k.startswith(section)}
+    return stage_lists(kind, own)
 
 
 def _frame(cfg: Mapping[str, Any], kind: str, place: str) -> AnyNetFrame:
@@ -80,5 +70,5 @@ def _frame(cfg: Mapping[str, Any], kind: str, place: str) -> AnyNetFrame:
         )
     strides = cfg["ANYNET.STRIDES"]
     if kind == "regnet":
-        strides = [cfg["REGNET.STRIDE"]] * len(_regnet_stages(cfg)[0])
+        strides = [cfg["REGNET.STRIDE"]] * len(_stages(cfg, kind)[0])
     return frame_of(section, cfg, strides)

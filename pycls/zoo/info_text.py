@@ -1,9 +1,10 @@
 """Writes networks' information as text tables for people and as CSV for programs."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from pycls.files import csv_text
+from pycls.progress import align
 from pycls.zoo.info import NetworkInfo, StageInfo
 
 _COUNTS = ("flops", "params", "acts")
@@ -50,7 +51,7 @@ def describe(info: NetworkInfo) -> str:
             new, old = getattr(info, name), getattr(origin, name)
             cells = (_with_unit(name, new), f"({new:,})", _with_unit(name, old), f"({old:,})")
             rows.append((name, *cells, _ratio(info, origin, name)))
-        lines += [f"  {line}" for line in _aligned(rows, text_columns=1)]
+        lines += [f"  {line}" for line in align(rows, text_columns=1)]
     return "\n".join([*lines, "", stage_table(info)])
 
 
@@ -69,7 +70,7 @@ def stage_table(info: NetworkInfo) -> str:
         rows.append([part.name, _size(part), *cells, *counts])
     totals = [f"{info.flops:,}", "100.0", f"{info.params:,}", f"{info.acts:,}"]
     rows.append(["total", "", *("" for _ in shown), *totals])
-    return "\n".join(f"  {line}" for line in _aligned(rows, text_columns=1))
+    return "\n".join(f"  {line}" for line in align(rows, text_columns=1))
 
 
 def overview(infos: Sequence[NetworkInfo]) -> str:
@@ -83,7 +84,7 @@ def overview(infos: Sequence[NetworkInfo]) -> str:
         if is_scaled:
             row.append(_ratio(info, info.scaled_from, "flops") if info.scaled_from else "")
         rows.append(row)
-    return "\n".join(_aligned(rows, text_columns=2))
+    return "\n".join(align(rows, text_columns=2))
 
 
 def overview_csv(infos: Sequence[NetworkInfo]) -> str:
@@ -142,16 +143,3 @@ def _with_unit(name: str, value: int) -> str:
 
 def _ratio(info: NetworkInfo, origin: NetworkInfo, name: str) -> str:
     return f"{getattr(info, name) / getattr(origin, name):.3f}"
-
-
-def _aligned(rows: Sequence[Sequence[str]], text_columns: int) -> list[str]:
-    """Return rows as lines; the first columns are flush left, the rest flush right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    align: tuple[Callable[[str, int], str], ...] = (str.ljust, str.rjust)
-    return [
-        "  ".join(
-            align[i >= text_columns](cell, width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]
