@@ -55,12 +55,7 @@ class Arrays:
         }
 
     def script(self, submission: Submission, after: Sequence[int] = ()) -> str:
-        """Return the batch script of a planned array.
-
-        Args:
-            submission: the array.
-            after: jobs and arrays that must have ended before it begins.
-        """
+        """Return the batch script of a planned array, which begins when all in `after` ended."""
         plan = submission.plan
         module = "job" if submission.kind == "runs" else "follow_up"
         return script_text(
@@ -145,12 +140,8 @@ def _srun_command(options: LaunchOptions) -> list[str]:
 def free_places(live: Sequence[LiveJob], parallel_jobs: int) -> tuple[int, list[int]]:
     """Return how many jobs of a new array may run, and the arrays it has to wait for.
 
-    What earlier arrays leave free is for the new one, which waits for their end where they leave
-    nothing.
-
-    Args:
-        live: the jobs that Slurm has.
-        parallel_jobs: those of all arrays that may run at a time.
+    What earlier arrays leave free of `parallel_jobs`, those of all arrays that may run at a time,
+    is for the new one, which waits for their end where they leave nothing.
     """
     arrays, _, free = _places(live, parallel_jobs)
     if free > 0:

@@ -11,7 +11,6 @@ from pycls.launch.work import Work, WorkRun
 from pycls.pool.pool import Outcome, run_jobs
 from pycls.pool.seats import choose_threads, make_seats
 from pycls.pool.worker_process import Job, environment_with
-from pycls.slurm.options import LaunchOptions
 
 
 def train_here(
@@ -42,6 +41,7 @@ def train_here(
     for line in work.prepare():
         say(f"  {line}")
     failed: list[str] = []
+    overrides = tuple(work.options.run_overrides)
     with work.hold() as descriptor:
         while True:
             work.write()
@@ -64,7 +64,7 @@ def train_here(
             )
             done_before = len(runs) - len(pending)
             for ready in waves(pending):
-                jobs = [_job(run, work.options) for run in ready]
+                jobs = [Job(r.id, r.group, r.cfg, r.out_dir, overrides=overrides) for r in ready]
                 failed += _failed_of(train(jobs, done_before=done_before), say)
                 done_before += len(ready)
             work.collect()
@@ -98,8 +98,7 @@ def waves(pending: Sequence[WorkRun]) -> list[list[WorkRun]]:
         if not ready:
             raise PyclsError(f"the runs {left[0].id} and others wait for each other's weights")
         result.append(ready)
-        names = {run.id for run in ready}
-        left = [run for run in left if run.id not in names]
+        left = [run for run in left if run.source in to_come]
     return result
 
 
@@ -120,7 +119,3 @@ def _require_weights(work: Work, runs: Sequence[WorkRun], pending: Sequence[Work
             f"{len(lacking)} runs start from weights that are not there, {lacking[0].id} from "
             f"{lacking[0].weights}; {work.before_it}"
         )
-
-
-def _job(run: WorkRun, options: LaunchOptions) -> Job:
-    return Job(run.id, run.group, run.cfg, run.out_dir, overrides=tuple(options.run_overrides))

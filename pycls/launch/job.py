@@ -94,7 +94,8 @@ class SlurmJob:
         chunk = self._submission.chunks[self._index]
         plan = self._submission.plan
         self._note("running")
-        pending = [run for run in chunk if self._is_pending(run)]
+        most = plan["options"]["MAX_RETRY"]
+        pending = [run for run in chunk if is_unfinished(read_record(run["out_dir"]), most)]
         print(
             f"job {self._state.job} on {self._state.host}, start {self._state.restarts + 1}: "
             f"{len(pending)} of {len(chunk)} runs to train, {plan['at_once']} at a time",
@@ -103,7 +104,7 @@ class SlurmJob:
         outcome = run_jobs(
             [self._job(run) for run in pending],
             [Seat(threads=plan["threads"])] * plan["at_once"],
-            max_retry=plan["options"]["MAX_RETRY"],
+            max_retry=most,
             retry_here=False,
             task=plan["task"],
             done_before=len(chunk) - len(pending),
@@ -112,10 +113,6 @@ class SlurmJob:
             grace_s=_GRACE_S,
         )
         return self._end(outcome, pending)
-
-    def _is_pending(self, run: Mapping[str, str]) -> bool:
-        most = self._submission.plan["options"]["MAX_RETRY"]
-        return is_unfinished(read_record(run["out_dir"]), most)
 
     def _job(self, run: Mapping[str, str]) -> Job:
         plan = self._submission.plan

@@ -78,13 +78,7 @@ def jobs_by_run(live: Iterable[LiveJob]) -> dict[str, LiveJob]:
 def find_states(
     runs: Sequence[WorkRun], live: Mapping[str, LiveJob], max_retry: int
 ) -> list[LaunchState]:
-    """Return the state of each run.
-
-    Args:
-        runs: the runs.
-        live: of :func:`jobs_by_run`.
-        max_retry: how often a failed run is tried again.
-    """
+    """Return the state of each run; `live` is of :func:`jobs_by_run`."""
     look = partial(_find_state, live=live, max_retry=max_retry)
     if len(runs) < _FEW:
         return [look(run) for run in runs]

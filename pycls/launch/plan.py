@@ -138,18 +138,18 @@ def _failed(
 
     A job may come back to a run that it has as soon as its failures are forgotten.
     """
-    by_name = {state.run.id: state for state in states}
+    by_name = {state.run.id: state.state for state in states}
     for name in names:
         if name not in by_name:
-            first = states[0].run.id if states else "(there are none)"
+            first = next(iter(by_name), "(there are none)")
             raise ConfigError(
                 f"no run is called {name}; 'status --json' lists them all, the first is {first}"
             )
-        if by_name[name].state in ("done", "running", "queued"):
-            raise ConfigError(f"run {name} has not failed: it is {by_name[name].state}")
+        if by_name[name] in ("done", "running", "queued"):
+            raise ConfigError(f"run {name} has not failed: it is {by_name[name]}")
     kept = jobs_by_run(live)
-    failed = [s.run for s in states if s.state == "failed" and (not names or s.run.id in names)]
-    return [run for run in failed if run.id not in kept]
+    wanted = (set(names) or by_name.keys()) - kept.keys()
+    return [s.run for s in states if s.state == "failed" and s.run.id in wanted]
 
 
 def _to_forget(states: Sequence[LaunchState], again: Sequence[str] | None) -> list[WorkRun]:

@@ -16,13 +16,7 @@ _NO_CAUSE = "Slurm does not know any more why: out of memory, or a node that fai
 
 
 def settle(ledger: Ledger, slurm: Slurm, queue: Sequence[QueuedJob]) -> None:
-    """Bring the ledger up to date; for the holder of its lock.
-
-    Args:
-        ledger: the ledger.
-        slurm: Slurm.
-        queue: all jobs that Slurm has.
-    """
+    """Bring the ledger up to date with all jobs that Slurm has; for the holder of its lock."""
     for submission in ledger.submissions():
         if not submission.void and submission.job_id is None:
             _find_in_slurm(submission, queue)

@@ -179,9 +179,7 @@ class Status:
 def find_status(work: Work, slurm: Slurm | None) -> Status:
     """Look how far a study or sweep is; nothing is written.
 
-    Args:
-        work: the study or sweep.
-        slurm: Slurm; None: there is none here, or nothing was launched there.
+    `slurm` is None where there is none, or nothing was launched there.
     """
     ledger = Ledger(work.folder)
     # Of these the queue, read next, must have the jobs: others may be submitted meanwhile.

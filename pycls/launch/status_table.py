@@ -38,12 +38,7 @@ _HELD = (
 
 
 def table(status: Status, width: int | None = None) -> str:
-    """Return a status as text for a reader.
-
-    Args:
-        status: what is known.
-        width: columns of the terminal; None: lines may be of any length.
-    """
+    """Return a status as text for a terminal of `width` columns; None: lines of any length."""
     running = [run for run in status.runs if run.state == "running"]
     when = status.when[:16].replace("T", " ")
     parts = [
@@ -61,9 +56,7 @@ def table(status: Status, width: int | None = None) -> str:
 def fit_to_screen(text: str, height: int) -> str:
     """Return what draws a text over the last one on a terminal, from its upper left corner.
 
-    Args:
-        text: the text.
-        height: lines of the terminal; what is more is left out, and said to be.
+    Of more lines than the terminal's `height` the last are left out, and said to be.
     """
     lines = text.splitlines()
     room = max(2, height - 1)

@@ -109,12 +109,7 @@ class Work:
 
 
 def study_work(study: StudyFolder, overrides: Sequence[str] = ()) -> Work:
-    """Return the work of a study.
-
-    Args:
-        study: the study.
-        overrides: LAUNCH keys and values that differ from the study file's.
-    """
+    """Return the work of a study; `overrides` are LAUNCH keys and values over its file's."""
     path, base = study.spec.path, study.base
     words = ["tools/study.py", "{}", str(path)]
     if study.folder != Path("studies") / study.spec.name:

@@ -167,11 +167,7 @@ class Slurm:
                     raise
 
     def requeue(self, job: int | str) -> None:
-        """Put a running job back into the queue; its processes are killed by that.
-
-        Args:
-            job: its own number, or "123_4".
-        """
+        """Put a running job, 123 or "123_4", back into the queue; its processes are killed."""
         try:
             self._ask("scontrol", "requeue", str(job))
         except SlurmError as error:
@@ -179,11 +175,7 @@ class Slurm:
                 raise
 
     def set_throttle(self, array_id: int, throttle: int) -> bool:
-        """Say how many jobs of an array may run at a time.
-
-        Returns:
-            Whether the array is still there.
-        """
+        """Say how many jobs of an array may run at a time; return whether it is still there."""
         try:
             self._ask("scontrol", "update", f"JobId={array_id}", f"ArrayTaskThrottle={throttle}")
         except SlurmError as error:

@@ -86,12 +86,7 @@ class SubmissionUnknownError(SlurmError):
 
 
 def ask(command: str, *arguments: str, patience_s: float) -> str:
-    """Return what a command of Slurm prints; it is tried again while nobody answers.
-
-    Args:
-        command: its name.
-        arguments: its arguments.
-        patience_s: for how long it is started anew, in seconds.
+    """Return what a command of Slurm prints; tried again, while nobody answers, for `patience_s`.
 
     Raises:
         SlurmUnreachableError: the controller does not answer.
@@ -115,12 +110,9 @@ def ask(command: str, *arguments: str, patience_s: float) -> str:
 
 
 def sbatch(script: str, text: str, patience_s: float) -> int:
-    """Submit a script once; return the job's number.
+    """Submit a script, of which `text` is the content, once; return the job's number.
 
-    Args:
-        script: its file.
-        text: what it holds.
-        patience_s: for how long it is tried again while the controller cannot be reached.
+    It is tried again for `patience_s` seconds while the controller cannot be reached.
 
     Raises:
         SubmissionRefusedError: sbatch says that it cannot be.
@@ -198,14 +190,10 @@ def query_environment(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def submission_environment(environ: Mapping[str, str], script: str) -> dict[str, str]:
-    """Return the environment that a script is submitted in, and that its jobs inherit.
+    """Return the environment that a script's text is submitted in, and that its jobs inherit.
 
     Left out: variables that would stand above what the script says, and, where this process is
     a job itself, what describes that job.
-
-    Args:
-        environ: this process's environment.
-        script: the script's text.
     """
     in_script = set(_IN_A_SCRIPT.findall(script))
     decided = in_script | {name for name in OWN_SBATCH if name not in SITE_SBATCH}

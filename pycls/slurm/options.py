@@ -1,8 +1,9 @@
 """The LAUNCH keys of a sweep file, or of `launch` in a study file: how runs are launched."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from functools import partial
 from typing import Any
 
 from pycls.checked_keys import (
@@ -298,21 +299,8 @@ def check_options(options: LaunchOptions) -> None:
     Raises:
         ConfigError: names the keys that contradict each other, and what to do.
     """
-    _check_mode(options)
-    _check_size(options)
-    _check_signal(options)
-    if options.conda_env and options.python:
-        raise ConfigError(
-            f"{_place(options, 'PYTHON')}: CONDA_ENV and PYTHON both say which Python runs the "
-            'jobs; set one of them to ""'
-        )
-    gpus = gpus_of_gres(options.gres)
-    if gpus is not None and gpus != options.gpus_of_node:
-        raise ConfigError(
-            f"{_place(options, 'GRES')} is '{options.gres}', {gpus} GPUs a node, but NUM_GPUS "
-            f"{options.num_gpus} with GPUS_PER_NODE {options.gpus_per_node} means "
-            f"{options.gpus_of_node} a node; make them the same"
-        )
+    for problem in _contradictions(options):
+        raise ConfigError(problem)
 
 
 def gpus_of_gres(gres: str) -> int | None:
@@ -322,48 +310,51 @@ def gpus_of_gres(gres: str) -> int | None:
     return sum(counts) if counts else None
 
 
-def _place(options: LaunchOptions, key: str) -> str:
-    return options.where(SECTION, key)
-
-
-def _check_mode(options: LaunchOptions) -> None:
+def _contradictions(options: LaunchOptions) -> Iterator[str]:
+    """Yield what is wrong with keys that do not go together."""
+    place = partial(options.where, SECTION)
     if options.mode in _OTHER_MODES:
-        raise ConfigError(
-            f"{_place(options, 'MODE')} is '{options.mode}', which trains nothing, so it is not "
+        yield (
+            f"{place('MODE')} is '{options.mode}', which trains nothing, so it is not "
             f"launched here: {_OTHER_MODES[options.mode]}; to train, set it to train (on Slurm) "
             "or local (on this machine)"
         )
-
-
-def _check_size(options: LaunchOptions) -> None:
-    """Check GPUs and runs of a job."""
     if options.num_gpus > options.gpus_per_node and options.num_gpus % options.gpus_per_node:
-        raise ConfigError(
-            f"{_place(options, 'NUM_GPUS')} is {options.num_gpus}; more than GPUS_PER_NODE, "
+        yield (
+            f"{place('NUM_GPUS')} is {options.num_gpus}; more than GPUS_PER_NODE, "
             f"{options.gpus_per_node}, take several nodes and must be a multiple of it"
         )
     if options.runs_per_gpu > 1 and options.num_gpus > 1:
-        raise ConfigError(
-            f"{_place(options, 'RUNS_PER_GPU')} is {options.runs_per_gpu}, but each run has "
+        yield (
+            f"{place('RUNS_PER_GPU')} is {options.runs_per_gpu}, but each run has "
             f"{options.num_gpus} GPUs of its own (NUM_GPUS); expected 1"
         )
     if options.nodes > 1 and options.runs_per_job not in ("auto", 1):
-        raise ConfigError(
-            f"{_place(options, 'RUNS_PER_JOB')} is {options.runs_per_job}, but a run that takes "
+        yield (
+            f"{place('RUNS_PER_JOB')} is {options.runs_per_job}, but a run that takes "
             f"{options.nodes} nodes is a job of its own; expected 1 or auto"
         )
-
-
-def _check_signal(options: LaunchOptions) -> None:
     limit_s = options.time_limit * 60
     if options.signal_before_s * 2 >= limit_s:
-        raise ConfigError(
-            f"{_place(options, 'SIGNAL_BEFORE')} is {options.signal_before} seconds; expected "
+        yield (
+            f"{place('SIGNAL_BEFORE')} is {options.signal_before} seconds; expected "
             f"less than half of the time limit (TIME_LIMIT {options.time_limit} minutes), so "
             f"at most {(limit_s - 1) // 2}, or auto"
         )
     if options.signal_before_s > LARGEST_SIGNAL_BEFORE_S:
-        raise ConfigError(
-            f"{_place(options, 'SIGNAL_BEFORE')} is {options.signal_before} seconds; expected at "
+        yield (
+            f"{place('SIGNAL_BEFORE')} is {options.signal_before} seconds; expected at "
             f"most {LARGEST_SIGNAL_BEFORE_S}, the most that sbatch takes"
+        )
+    if options.conda_env and options.python:
+        yield (
+            f"{place('PYTHON')}: CONDA_ENV and PYTHON both say which Python runs the "
+            'jobs; set one of them to ""'
+        )
+    gpus = gpus_of_gres(options.gres)
+    if gpus is not None and gpus != options.gpus_of_node:
+        yield (
+            f"{place('GRES')} is '{options.gres}', {gpus} GPUs a node, but NUM_GPUS "
+            f"{options.num_gpus} with GPUS_PER_NODE {options.gpus_per_node} means "
+            f"{options.gpus_of_node} a node; make them the same"
         )

@@ -6,9 +6,7 @@ from dataclasses import dataclass
 
 # Control characters between fields and jobs: names of jobs may hold anything printable.
 _FIELD, _JOB = "\x1f", "\x1e"
-QUEUE_FORMAT = _JOB + _FIELD.join(
-    ("%F", "%K", "%T", "%r", "%N", "%j"),
-)
+QUEUE_FORMAT = _JOB + _FIELD.join(("%F", "%K", "%T", "%r", "%N", "%j"))
 ENDED_FORMAT = ":|,".join(("ArrayJobID", "ArrayTaskID", "State")) + ":|"
 _ENDED = frozenset(
     {
