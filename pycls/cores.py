@@ -5,10 +5,7 @@ from pathlib import Path
 
 
 def usable_cores() -> int:
-    """Return the number of CPU cores that this process may use.
-
-    The least of what its affinity, its container and its Slurm job allow.
-    """
+    """Return the number of CPU cores that this process may use, 1 or more."""
     limits = [len(bound_cores()) or os.cpu_count(), container_cores(), _slurm_cores()]
     return max(1, min((limit for limit in limits if limit), default=1))
 

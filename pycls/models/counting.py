@@ -141,12 +141,10 @@ def _count_layer(module: nn.Module, output: torch.Tensor) -> tuple[int, int]:
     elements = output.numel()
     if isinstance(module, nn.Conv2d):
         kernel = module.kernel_size[0] * module.kernel_size[1]
-        flops = kernel * (module.in_channels // module.groups) * elements
-        return flops + (elements if module.bias is not None else 0), elements
+        inputs = kernel * (module.in_channels // module.groups)
+        return (inputs + (module.bias is not None)) * elements, elements
     if isinstance(module, nn.Linear):
-        return module.in_features * elements + (
-            elements if module.bias is not None else 0
-        ), elements
+        return (module.in_features + (module.bias is not None)) * elements, elements
     if isinstance(module, nn.MaxPool2d):
         return 0, elements
     if isinstance(module, SelfAttention):

@@ -14,7 +14,7 @@ from yacs.config import CfgNode
 from pycls.errors import ConfigError
 from pycls.models.scaler import scaling_factors
 from pycls.models.vocabulary import RESNET_DEPTHS, has_groups, is_cifar_resnet
-from pycls.models.widths import regnet_layout
+from pycls.models.widths import stage_lists
 
 
 @dataclass(frozen=True)
@@ -115,9 +115,8 @@ def _check_anynet(cfg: CfgNode, where: str) -> None:
 
 
 def _check_regnet(cfg: CfgNode, where: str) -> None:
-    net = cfg.REGNET
     with _naming(where):
-        regnet_layout(net.WA, net.W0, net.WM, net.DEPTH, net.BOT_MUL, net.GROUP_W)
+        stage_lists("regnet", cfg.REGNET)
 
 
 def _check_resnet(cfg: CfgNode, where: str) -> None:

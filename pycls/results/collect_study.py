@@ -11,7 +11,6 @@ from pycls import files
 from pycls.core.runs.record import read_record
 from pycls.cores import usable_cores
 from pycls.errors import ConfigError
-from pycls.files import csv_text
 from pycls.results.log_cache import CACHE, LogCache
 from pycls.results.log_records import LogData
 from pycls.results.run_states import RunState, find_state
@@ -73,13 +72,12 @@ def collect(study: StudyFolder) -> dict[str, Any]:
             failed.append(
                 {"run": run.id, "reason": state.reason, "log_tail": log_tail(study.out_dir(run))}
             )
-    files.write_text_if_changed(study.folder / RESULTS_CSV, csv_text([_columns(stages), *results]))
-    files.write_text_if_changed(
-        study.folder / CURVES_CSV, csv_text([[column.name for column in CURVES], *curves])
-    )
-    files.write_text_if_changed(
-        study.folder / TIMINGS_CSV, csv_text([["run", "started", "seconds"], *timings])
-    )
+    for name, header, rows in (
+        (RESULTS_CSV, _columns(stages), results),
+        (CURVES_CSV, [column.name for column in CURVES], curves),
+        (TIMINGS_CSV, ["run", "started", "seconds"], timings),
+    ):
+        files.write_text_if_changed(study.folder / name, files.csv_text([header, *rows]))
     summary = {
         "planned": len(study.runs),
         "done": len(timings),

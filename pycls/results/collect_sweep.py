@@ -17,7 +17,6 @@ from pycls import files
 from pycls.core.runs.lease import find_owner
 from pycls.core.runs.record import read_record
 from pycls.errors import ConfigError
-from pycls.files import csv_text
 from pycls.results.checkpoint_cleanup import Freed, remove_checkpoints
 from pycls.results.log_cache import CACHE, LogCache, LogEntry, Reading, Signature, signature_of
 from pycls.results.run_states import STATES, RunState, find_state, read_errors
@@ -122,8 +121,10 @@ def _collect(
     epochs = {run: (done or 0, last) for run, (done, last) in ends.items() if last}
     results = _results_text(statuses, facts, drawn)
     with files.exclusive_lock(out_dir / LOCK, f"writing results to {out_dir}", _LONGEST_WAIT_S):
+        # What killed collections left; others may be writing other files there.
         for name in (*OUTPUTS, CACHE):
-            _remove_partials(out_dir, name)
+            for path in out_dir.glob(f".{name}.*{files.PARTIAL_SUFFIX}"):
+                path.unlink(missing_ok=True)
         _write(folder, out_dir, cache, errors, results)
         cache.shared["last"] = {
             "inputs": before,
@@ -134,12 +135,6 @@ def _collect(
         }
         cache.save()
     return Collected(statuses, epochs, reading, paths=[out_dir / name for name in OUTPUTS])
-
-
-def _remove_partials(out_dir: Path, name: str) -> None:
-    """Remove what killed collections left; others may be writing other files there."""
-    for path in out_dir.glob(f".{name}.*{files.PARTIAL_SUFFIX}"):
-        path.unlink(missing_ok=True)
 
 
 def _collect_again(
@@ -283,7 +278,7 @@ def _results_text(
             "started": str(status.record.get("started") or ""),
         }
         rows.append(result_row(columns, {**facts[run], **about}, drawn.get(run, {})))
-    return csv_text(rows)
+    return files.csv_text(rows)
 
 
 def _write(
@@ -292,8 +287,9 @@ def _write(
     jobs = [_job(str(folder.logs), run, entry, errors[run]) for run, entry in cache.entries.items()]
     files.write_text_if_changed(out_dir / SWEEP_JSON, "[\n" + ",\n".join(jobs) + "\n]\n")
     files.write_text_if_changed(out_dir / RESULTS_CSV, results)
-    curves = [entry.derived["curves"] for entry in cache.entries.values()]
-    files.write_text_if_changed(out_dir / CURVES_CSV, csv_text([CURVE_COLUMNS]) + "".join(curves))
+    curves = [files.csv_text([CURVE_COLUMNS])]
+    curves += [entry.derived["curves"] for entry in cache.entries.values()]
+    files.write_text_if_changed(out_dir / CURVES_CSV, "".join(curves))
 
 
 def _job(logs: str, run: str, entry: LogEntry, errors: str) -> str:

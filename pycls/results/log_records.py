@@ -28,10 +28,9 @@ _TEXTS = ("epoch", "eta")  # of an epoch's record; all else are numbers
 
 
 def find_records(data: bytes) -> Iterator[tuple[str, Record]]:
-    """Yield kind and fields of every sound record in a part of a log, iterations left out.
+    """Yield kind and fields of every sound record in lines of a log, iterations left out.
 
-    Args:
-        data: lines of a log; the last one may lack its end.
+    The last line may lack its end.
     """
     return (found for found in log.find_records(data, _KINDS) if _is_sound(*found))
 

@@ -70,10 +70,6 @@ def read_progress(out_dir: str | os.PathLike[str], record: Mapping[str, Any]) ->
 
     Time left is by what its epochs took so far, tests and checkpoints included; before the
     first has ended, by the log's own estimate, which is of training only.
-
-    Args:
-        out_dir: its folder.
-        record: its record.
     """
     batch_size, epochs = _read_cfg(Path(out_dir) / CFG_FILE)
     tail, age_s = _read_tail(Path(out_dir) / LOG_FILE)

@@ -125,10 +125,7 @@ def _curves(run: str, log: LogData) -> str:
 
 # ---------------------------------------------------------------- the network
 def describe_network(cfg: Mapping[str, Any]) -> Facts:
-    """Return a network's kind and stages, as far as its configuration says them by stage.
-
-    Args:
-        cfg: configuration keys, nested.
+    """Return a network's kind and stages, as far as its nested configuration says them by stage.
 
     Returns:
         "model", and for AnyNets, RegNets and EfficientNets "cum_depth", "cum_width" and
@@ -157,12 +154,7 @@ def _stages(kind: str, cfg: Mapping[str, Any]) -> dict[str, list]:
 
 # ---------------------------------------------------------------- the table
 def result_columns(drawn: Iterable[str], stages: int) -> list[str]:
-    """Return the columns of a sweep's `results.csv`.
-
-    Args:
-        drawn: the configuration keys that were drawn.
-        stages: the most stages of a network.
-    """
+    """Return the columns of a sweep's `results.csv`: `drawn` keys, and up to `stages` stages."""
     return [
         "run", "cfg", "status", "reason", "dataset", "model", "seed", "num_classes", "epochs",
         "epochs_done", "topk", *ERROR_COLUMNS, "seconds", "started", *METRICS, "cum_depth",

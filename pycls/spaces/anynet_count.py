@@ -281,15 +281,10 @@ def _count_head(
     w: IntArray | int, area: IntArray | int, frame: AnyNetFrame
 ) -> tuple[IntArray | int, IntArray | int, IntArray | int]:
     """Return the counts of the optional 1x1 convolution and of the linear layer."""
-    flops: IntArray | int = 0
-    params: IntArray | int = 0
-    acts: IntArray | int = 0
-    if frame.head_w:
-        weights = w * frame.head_w
-        flops, params, acts = weights * area, weights + 2 * frame.head_w, frame.head_w * area
-        w = frame.head_w
-    linear = w * frame.num_classes + frame.num_classes
-    return flops + linear, params + linear, acts + frame.num_classes
+    weights = w * frame.head_w
+    linear = (frame.head_w or w) * frame.num_classes + frame.num_classes
+    params = weights + 2 * frame.head_w + linear
+    return weights * area + linear, params, frame.head_w * area + frame.num_classes
 
 
 def _add_squeeze(

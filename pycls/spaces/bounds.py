@@ -7,11 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pycls.errors import ConfigError
+from pycls.schema import STAGES
 from pycls.spaces.arguments import is_number
 from pycls.spaces.expressions import Expression
 
 # What a row says of each stage, and the arrays that hold it for many rows.
-STAGE_COLUMNS = ("depth", "width", "bot_mul", "group_w")
+STAGE_COLUMNS = tuple(column.name for column in STAGES)
 STAGE_ARRAYS = tuple(f"{name}s" for name in STAGE_COLUMNS)
 METRICS = ("flops", "params", "acts")
 COUNT_COLUMNS = (*METRICS, "cum_depth", "cum_width")
@@ -78,7 +79,7 @@ class Bounds:
         self.limits = {name: pair for name, pair in checked.items() if pair is not None}
         # Counts are integers: comparing with integers is exact and faster.
         self._integers = {
-            name: tuple(min(limit, _LARGEST) for limit in (_ceil(low), _floor(high)))
+            name: (math.ceil(min(_LARGEST, low)), math.floor(min(_LARGEST, high)))
             for name, (low, high) in self.limits.items()
         }
         if isinstance(where, str) or not isinstance(where, Sequence):
@@ -138,11 +139,3 @@ class Bounds:
             for text, failed in zip(self.where, self._failed, strict=True)
         ]
         return "\n".join(lines)
-
-
-def _ceil(value: float) -> int:
-    return math.ceil(value) if math.isfinite(value) else _LARGEST
-
-
-def _floor(value: float) -> int:
-    return math.floor(value) if math.isfinite(value) else _LARGEST

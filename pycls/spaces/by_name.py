@@ -1,10 +1,10 @@
 """The table of all design spaces by name, and a function that makes one."""
 
 from dataclasses import fields
-from importlib import import_module
 from typing import Any
 
 from pycls.errors import ConfigError
+from pycls.registry import import_object
 from pycls.spaces.design_space import DesignSpace
 from pycls.yaml_sections import near_miss
 
@@ -32,8 +32,7 @@ def find_space(name: str) -> tuple[type[DesignSpace], dict[str, Any]]:
         hint = near_miss(str(name), SPACES)
         raise ConfigError(f"design space {name!r}; {hint}expected one of {', '.join(SPACES)}")
     place, fixed = DESIGN_SPACES[name]
-    module, _, attribute = place.partition(":")
-    return getattr(import_module(module), attribute), fixed
+    return import_object(place), fixed
 
 
 def make_space(name: str, **arguments: Any) -> DesignSpace:

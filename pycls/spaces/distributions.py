@@ -87,10 +87,9 @@ def make_distribution(
         low, high = float(low), float(high)
     if rand_type == "power2_or_log_uniform":
         return _power2_or_log_uniform(low, high, quantum, where)
-    if rand_type == "power2_uniform":
-        _Lattice(low, high, quantum, where)
-        return power2_uniform(low, high, where)
     lattice = _Lattice(low, high, quantum, where)
+    if rand_type == "power2_uniform":
+        return power2_uniform(low, high, where)
     kind = _KINDS[rand_type](lattice.first, lattice.last)
     if len(lattice) > _LARGEST_TABLE:
         return InverseTransform(kind, lattice)

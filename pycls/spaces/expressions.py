@@ -38,21 +38,9 @@ _COMPARISONS: dict[type, Callable[[Any, Any], Any]] = {
     ast.Eq: operator.eq,
     ast.NotEq: operator.ne,
 }
-_FUNCTIONS: dict[str, Callable[[Any], Any]] = {
-    "abs": np.abs,
-    "log": np.log,
-    "log2": np.log2,
-    "sqrt": np.sqrt,
-}
-_METHODS: dict[str, Callable[..., Any]] = {
-    "sum": np.sum,
-    "min": np.min,
-    "max": np.max,
-    "mean": np.mean,
-    "prod": np.prod,
-    "any": np.any,
-    "all": np.all,
-}
+# NumPy's functions of these names.
+_FUNCTIONS = ("abs", "log", "log2", "sqrt")
+_METHODS = ("sum", "min", "max", "mean", "prod", "any", "all")
 _LONGEST = 2000
 _DEEPEST = 50
 
@@ -255,12 +243,12 @@ class Expression:
         if isinstance(function, ast.Name) and function.id in _FUNCTIONS:
             if len(node.args) != 1:
                 raise self._refuse(node, f"{function.id}() takes one value")
-            operand, apply = self._compile(node.args[0], depth), _FUNCTIONS[function.id]
+            operand, apply = self._compile(node.args[0], depth), getattr(np, function.id)
             return lambda columns: apply(self._number(node, operand(columns)))
         if isinstance(function, ast.Attribute) and function.attr in _METHODS:
             if node.args:
                 raise self._refuse(node, f".{function.attr}() takes no argument")
-            operand, reduce = self._compile(function.value, depth), _METHODS[function.attr]
+            operand, reduce = self._compile(function.value, depth), getattr(np, function.attr)
             needs_truth = function.attr in ("any", "all")
             check = self._truth if needs_truth else self._number
             return lambda columns: reduce(check(node, self._list(node, operand(columns))), axis=1)

@@ -12,7 +12,7 @@ from pycls.datasets.opening.locate import resolve_data_dir
 from pycls.datasets.opening.subsets import draw_classes
 from pycls.datasets.preparation.prepare import prepare
 from pycls.errors import ConfigError, DataError
-from pycls.study.spec import DatasetSpec, StudySpec
+from pycls.study.spec import PARTS, DatasetSpec, StudySpec
 from pycls.yaml_sections import near_miss
 
 
@@ -172,14 +172,8 @@ class StudyData:
     def _expect(self, dataset: DatasetSpec) -> ExpectedFacts:
         if not dataset.is_view:
             return expected_facts(dataset.prepared, self.data_dir)
-        view = ViewSpec(
-            of=dataset.prepared,
-            classes=dataset.classes,
-            num_classes=dataset.num_classes,
-            balance=dataset.balance,
-            per_class=dataset.per_class,
-            seed=self.spec.class_seed,
-        )
+        part = {key: getattr(dataset, key) for key in PARTS}
+        view = ViewSpec(of=dataset.prepared, **part, seed=self.spec.class_seed)
         return expected_view_facts(view, self.data_dir)
 
     def _where(self, dataset: DatasetSpec, *keys: str) -> str:

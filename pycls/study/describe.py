@@ -11,8 +11,11 @@ from pycls.core.config.load import layer_cfg
 from pycls.core.runs.code_version import code_version, package_versions
 from pycls.datasets.opening.dataset import Dataset
 from pycls.schema import STUDY_JSON
+from pycls.spaces.bounds import STAGE_COLUMNS
 from pycls.study.spec import DatasetSpec
 from pycls.study.study import StudyFolder
+
+_FACTS = ("num_classes", "train_images", "test_images", "im_size", "prepared")
 
 
 def describe_study(study: StudyFolder) -> dict[str, Any]:
@@ -20,10 +23,7 @@ def describe_study(study: StudyFolder) -> dict[str, Any]:
     spec = study.spec
     commit, dirty = code_version()
     described = {
-        "name": spec.name,
-        "title": spec.title,
-        "description": spec.description,
-        "reference": spec.reference,
+        **{key: getattr(spec, key) for key in ("name", "title", "description", "reference")},
         "family": list(spec.family),
         "targets": list(spec.targets),
         "sweeps": _describe_sweeps(study),
@@ -69,23 +69,16 @@ def _describe_dataset(study: StudyFolder, dataset: DatasetSpec) -> dict[str, Any
     facts = study.data.facts(dataset)
     described: dict[str, Any] = {
         "title": dataset.title or facts.title,
-        "num_classes": facts.num_classes,
-        "train_images": facts.train_images,
-        "test_images": facts.test_images,
-        "im_size": facts.im_size,
+        **{key: getattr(facts, key) for key in _FACTS},
         "error_metric": dataset.metric or facts.error_metric,
         "view_of": dataset.prepared if dataset.num_classes or dataset.classes else None,
-        "prepared": facts.prepared,
     }
     if not facts.prepared:
         return described
     train, test = study.data.open(dataset, "train"), study.data.open(dataset, "test")
     meta = train.meta
     return described | {
-        "description": meta.get("description", ""),
-        "source": meta.get("source", ""),
-        "licence": meta.get("licence", ""),
-        "split_rule": meta.get("split_rule", ""),
+        **{key: meta.get(key, "") for key in ("description", "source", "licence", "split_rule")},
         "mirror": train.mirror,
         "classes": list(train.class_names),
         "class_counts": {"train": _count_classes(train), "test": _count_classes(test)},
@@ -136,12 +129,11 @@ def _describe_population(study: StudyFolder) -> dict[str, Any]:
     if population.provenance is not None:
         origin = population.provenance
         space = asdict(origin.space)
-        ranges = ("depth", "width", "bot_mul", "group_w")
         described.update(
             seed=origin.seed,
             drawn=origin.drawn,
             accepted=origin.accepted,
-            **{key: list(space[key]) for key in ranges if key in space},
+            **{key: list(space[key]) for key in STAGE_COLUMNS if key in space},
         )
     return described
 

@@ -9,6 +9,8 @@ from pycls.slurm.options import LaunchOptions
 from pycls.yaml_sections import Place
 
 METRICS = ("top1", "top5")
+# Keys that cut a part out of a prepared set.
+PARTS = ("num_classes", "classes", "per_class", "balance")
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,7 @@ class DatasetSpec:
     @property
     def is_view(self) -> bool:
         """Whether it reads a part of its prepared set."""
-        return bool(self.num_classes or self.classes or self.per_class or self.balance)
+        return any(getattr(self, key) for key in PARTS)
 
 
 @dataclass(frozen=True)

@@ -162,12 +162,7 @@ def add_root_dir(parser: argparse.ArgumentParser) -> None:
 
 
 def add_overrides(parser: argparse.ArgumentParser, example: str) -> None:
-    """Add keys and values of the sweep file, last on the command line.
-
-    Args:
-        parser: the tool's.
-        example: some keys and values that suit the tool.
-    """
+    """Add keys and values of the sweep file, last on the command line, with an example of them."""
     parser.add_argument(
         "overrides",
         nargs=argparse.REMAINDER,

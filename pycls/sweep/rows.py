@@ -145,10 +145,7 @@ def as_column(values: Sequence[Any]) -> NDArray:
     numbers = {type(item) for item in flat}
     if len(lengths) == 1 and len(numbers) == 1 and numbers <= {int, float} and 0 not in lengths:
         return np.array(values)
-    column = np.empty(len(values), dtype=object)
-    for i, value in enumerate(values):
-        column[i] = value
-    return column
+    return np.fromiter(values, dtype=object)
 
 
 def to_rows(columns: Mapping[str, NDArray], numbers: Iterable[int]) -> list[dict[str, Any]]:

@@ -203,7 +203,4 @@ def _to_array(values: Sequence[Any]) -> NDArray:
         return np.array(values, dtype=np.int64)
     if float in kinds and kinds <= {int, float}:
         return np.array(values, dtype=np.float64)
-    array = np.empty(len(values), dtype=object)
-    for i, value in enumerate(values):
-        array[i] = value
-    return array
+    return np.fromiter(values, dtype=object)

@@ -6,7 +6,6 @@ the samplers, the seed and the row's number: neither chunks nor processes change
 
 import re
 from collections.abc import Mapping, Sequence
-from importlib import import_module
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from pycls.core.config.defaults import LIST_ELEMENT_TYPES, default_cfg
 from pycls.core.config.load import flatten_cfg
 from pycls.errors import ConfigError
+from pycls.registry import import_object
 from pycls.spaces.marginal import random_words
 from pycls.sweep.file import SweepCfg
 from pycls.yaml_sections import near_miss
@@ -71,8 +71,7 @@ def build_sampler(key: str, spec: Mapping[str, Any], where: str) -> ParameterSam
     if not isinstance(kind, str) or kind not in SAMPLERS:
         hint = near_miss(str(kind), SAMPLERS)
         raise ConfigError(f"{where}: TYPE is {kind!r}; {hint}expected one of {', '.join(SAMPLERS)}")
-    module, _, attribute = SAMPLERS[kind].partition(":")
-    sampler: type[ParameterSampler] = getattr(import_module(module), attribute)
+    sampler: type[ParameterSampler] = import_object(SAMPLERS[kind])
     return sampler.read(key, spec, where)
 
 

@@ -142,18 +142,13 @@ def check_target(sweep: SweepCfg) -> None:
         )
     if folder.path.is_dir() and files.is_locked(folder.path / LOCK):
         raise PyclsError(f"{folder.path}: in use by another process; wait for it or stop it first")
-    others = _other_files(folder.path)
+    found = folder.path.iterdir() if folder.path.is_dir() else ()
+    others = sorted(entry.name for entry in found if entry.name not in _OWN_FILES)
     if others:
         raise ConfigError(
             f"{folder.path}: holds {', '.join(others[:3])}, which no set-up wrote; choose another "
             "NAME, or move it away"
         )
-
-
-def _other_files(path: Path) -> list[str]:
-    if not path.is_dir():
-        return []
-    return sorted(entry.name for entry in path.iterdir() if entry.name not in _OWN_FILES)
 
 
 def write_sweep(
