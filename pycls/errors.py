@@ -9,7 +9,7 @@ import errno
 import os
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 
 class PyclsError(Exception):
@@ -90,13 +90,19 @@ def find_environment_error(error: BaseException | None) -> OSError | None:
 
     Libraries wrap a full disk in errors of their own; the cause is what the user can mend.
     """
+    for cause in chain_of(error):
+        if isinstance(cause, OSError) and explain_os_error(cause):
+            return cause
+    return None
+
+
+def chain_of(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield an exception and what it came of, one after the other."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))
-        if isinstance(error, OSError) and explain_os_error(error):
-            return error
+        yield error
         error = error.__cause__ or error.__context__
-    return None
 
 
 def run_tool(main: Callable[[], int | None]) -> None:

@@ -2,7 +2,7 @@
 
 import errno
 
-from pycls.errors import PyclsError
+from pycls.errors import PyclsError, chain_of
 
 _OUT_OF_MEMORY = (
     "out of memory: {what}; nothing was made smaller. Ask for more (LAUNCH.MEM_PER_GPU), run "
@@ -16,11 +16,7 @@ _WORDS_IN_OUTPUT = (*_WORDS_OF_MEMORY, "memoryerror", "oom_kill", "oom-kill")
 
 
 def describe_failure(error: BaseException) -> str:
-    """Return why a run failed, one that ran out of memory with what can be done.
-
-    Args:
-        error: what its training raised.
-    """
+    """Return why a run failed that raised `error`; of memory with what can be done."""
     if isinstance(error, PyclsError):
         return str(error)
     what = _on_one_line(error)
@@ -34,18 +30,15 @@ def explain_output(text: str) -> str:
     return text
 
 
-def _is_out_of_memory(error: BaseException | None) -> bool:
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
-        if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+def _is_out_of_memory(error: BaseException) -> bool:
+    for cause in chain_of(error):
+        if isinstance(cause, MemoryError) or type(cause).__name__ == "OutOfMemoryError":
             return True
-        if isinstance(error, OSError) and error.errno == errno.ENOMEM:
+        if isinstance(cause, OSError) and cause.errno == errno.ENOMEM:
             return True
-        text = str(error).lower()
-        if isinstance(error, RuntimeError) and any(word in text for word in _WORDS_OF_MEMORY):
+        text = str(cause).lower()
+        if isinstance(cause, RuntimeError) and any(word in text for word in _WORDS_OF_MEMORY):
             return True
-        error = error.__cause__ or error.__context__
     return False
 
 

@@ -26,8 +26,6 @@ from pycls.pool.seats import Seat
 from pycls.pool.signals import StopSwitch
 from pycls.pool.worker_process import TRAIN, Job, WorkerProcess, describe_exit, environment_with
 
-__all__ = ["TRAIN", "Job", "Outcome", "run_jobs"]
-
 BUSY_RETRY_S = 5.0
 
 _OWN_CODE = Path(errors.__file__).parents[1]
@@ -107,13 +105,15 @@ def run_jobs(
     switch = StopSwitch() if stop is None else stop
     at_once = max(1, min(len(seats), len(jobs)))
     progress = RunCount(dict(Counter(job.group for job in jobs)), done_before, at_once, stream)
-    rules = _Rules(max_retry, retry_here, task, grace_s, busy_wait_s, note_at_work)
     start = partial(
         WorkerProcess,
         environment=environment_with(_OWN_CODE) if environment is None else environment,
         inherit=inherit,
     )
-    pool = _Pool(jobs, seats, rules, start, switch, progress)
+    pool = _Pool(
+        jobs, seats, max_retry, retry_here, grace_s, busy_wait_s, task, note_at_work, start,
+        switch, progress,
+    )  # fmt: skip
     parent = os.getppid() if stop_with_parent else None
     with stop_signals_to(switch.receive) if stop is None else nullcontext():
         try:
@@ -127,35 +127,26 @@ def run_jobs(
     return pool.outcome()
 
 
-@dataclass(frozen=True)
-class _Rules:
-    """See :func:`run_jobs`."""
+@dataclass
+class _Pool:
+    """The queue of jobs, the workers, and what became of the jobs so far; see :func:`run_jobs`."""
 
+    jobs: Sequence[Job]
+    seats: Sequence[Seat]
     max_retry: int
     retry_here: bool
-    task: str
     grace_s: float
     busy_wait_s: float
+    task: str
     note_at_work: Callable[[Sequence[str]], None] | None
+    start: Callable[[Seat], WorkerProcess]
+    switch: StopSwitch
+    progress: RunCount
 
-
-class _Pool:
-    """The queue of jobs, the workers, and what became of the jobs so far."""
-
-    def __init__(
-        self,
-        jobs: Sequence[Job],
-        seats: Sequence[Seat],
-        rules: _Rules,
-        start: Callable[[Seat], WorkerProcess],
-        switch: StopSwitch,
-        progress: RunCount,
-    ) -> None:
-        self._jobs, self._seats, self._rules = jobs, seats, rules
-        self._start, self._switch, self._progress = start, switch, progress
-        self._workers: list[WorkerProcess | None] = [None] * len(seats)
+    def __post_init__(self) -> None:
+        self._workers: list[WorkerProcess | None] = [None] * len(self.seats)
         self._selector = selectors.DefaultSelector()
-        self._waiting = deque(jobs)
+        self._waiting = deque(self.jobs)
         self._busy: deque[tuple[float, Job]] = deque()  # with the time to try again
         self._seen_busy: set[str] = set()
         self._failures: dict[str, list[dict[str, str]]] = {}  # seen here, of jobs by id
@@ -167,20 +158,20 @@ class _Pool:
     def outcome(self) -> Outcome:
         """Return what became of the jobs, in their order."""
         ids: dict[str, list[str]] = {end: [] for end in _ENDS}
-        for job in self._jobs:
+        for job in self.jobs:
             ids[self._ends.get(job.id, "left")].append(job.id)
-        stopped_by = self._switch.names[0] if self._switch else ""
+        stopped_by = self.switch.names[0] if self.switch else ""
         return Outcome(**ids, stopped_by=stopped_by, fatal=self._fatal)
 
     def is_over(self) -> bool:
         """Say whether there is nothing left to do, or to wait for."""
-        if any(worker is not None and worker.job is not None for worker in self._workers):
+        if self._at_work():
             return False
         if self._deadline is not None:
             return True
         if self._waiting:
             return False
-        if time.monotonic() > self._changed + self._rules.busy_wait_s:
+        if time.monotonic() > self._changed + self.busy_wait_s:
             self._ends |= {job.id: "busy" for _, job in self._busy}
             self._busy.clear()
         return not self._busy
@@ -189,10 +180,10 @@ class _Pool:
         """Give out jobs, or stop workers; then hear what comes within a moment."""
         try:
             if self._deadline is not None:
-                if self._switch.at_once or time.monotonic() > self._deadline:
+                if self.switch.at_once or time.monotonic() > self._deadline:
                     for late in self._at_work():
                         late.kill()
-            elif self._switch or self._fatal:
+            elif self.switch or self._fatal:
                 self._begin_to_stop()
             else:
                 self._give_out()
@@ -220,20 +211,20 @@ class _Pool:
         return [worker for worker in self._workers if worker is not None and worker.job is not None]
 
     def _begin_to_stop(self) -> None:
-        self._deadline = time.monotonic() + self._rules.grace_s
+        self._deadline = time.monotonic() + self.grace_s
         at_work = self._at_work()
         for worker in at_work:
             worker.ask_to_stop()
-        if self._switch:
-            hint = "; Ctrl-C again stops at once" if self._switch.names == ["SIGINT"] else ""
-            self._progress.say(
-                f"stopping ({self._switch.names[0]}): {len(at_work)} runs save their state{hint}"
+        if self.switch:
+            hint = "; Ctrl-C again stops at once" if self.switch.names == ["SIGINT"] else ""
+            self.progress.say(
+                f"stopping ({self.switch.names[0]}): {len(at_work)} runs save their state{hint}"
             )
 
     # ------------------------------------------------------------ jobs
 
     def _give_out(self) -> None:
-        for place, seat in enumerate(self._seats):
+        for place, seat in enumerate(self.seats):
             worker = self._workers[place]
             if worker is not None and (worker.job is not None or worker.retired):
                 continue
@@ -241,19 +232,19 @@ class _Pool:
             if job is None:
                 return
             if worker is None:
-                worker = self._workers[place] = self._start(seat)
+                worker = self._workers[place] = self.start(seat)
                 self._selector.register(worker, selectors.EVENT_READ)
-            if self._rules.note_at_work is not None:
+            if self.note_at_work is not None:
                 at_work = [each.job.id for each in self._workers if each and each.job]
-                self._rules.note_at_work([*at_work, job.id])
-            worker.give(job, self._rules.task)
+                self.note_at_work([*at_work, job.id])
+            worker.give(job, self.task)
 
     def _next_job(self) -> Job | None:
         """Return what to do next: runs that others have come after all others."""
         while self._waiting:
             job = self._waiting.popleft()
             record = read_record(job.out_dir)
-            if not has_failed_for_good(record, self._rules.max_retry):
+            if not has_failed_for_good(record, self.max_retry):
                 return job
             failures = failures_of(record)
             reason = failures[-1]["reason"].splitlines()[0]
@@ -276,7 +267,7 @@ class _Pool:
     def _finish(self, job: Job, end: str, words: str, seconds: float | None = None) -> None:
         self._ends[job.id] = end
         self._changed = time.monotonic()
-        self._progress.finished(job.group, job.id, seconds, words)
+        self.progress.finished(job.group, job.id, seconds, words)
 
     # ------------------------------------------------------------ answers
 
@@ -307,7 +298,7 @@ class _Pool:
         elif state == "busy":
             if job.id not in self._seen_busy:
                 self._seen_busy.add(job.id)
-                self._progress.say(f"{job.id}: {reason}; it is tried again after the others")
+                self.progress.say(f"{job.id}: {reason}; it is tried again after the others")
             self._put_off(job)
         elif self._deadline is None:
             self._fail(job, reason, seconds)
@@ -317,7 +308,7 @@ class _Pool:
         if self._deadline is not None:
             return
         if code == _STOPPED:
-            self._progress.say(f"{job.id}: stopped by a signal, state saved; it goes on later")
+            self.progress.say(f"{job.id}: stopped by a signal, state saved; it goes on later")
             self._waiting.append(job)
         elif code > 0 and not worker.ready:
             # Not of the run's doing, and it would cost every run its tries.
@@ -330,10 +321,10 @@ class _Pool:
         record = add_failure(job.out_dir, reason, this_process().job, known)
         self._failures[job.id] = failures_of(record)
         words = reason.splitlines()[0] if reason else "no reason given"
-        if has_failed_for_good(record, self._rules.max_retry):
+        if has_failed_for_good(record, self.max_retry):
             self._finish(job, "failed", f"FAILED ({words})", seconds)
-        elif self._rules.retry_here:
-            self._progress.say(f"{job.id}: {words}; trying again")
+        elif self.retry_here:
+            self.progress.say(f"{job.id}: {words}; trying again")
             self._waiting.append(job)
         else:
             self._finish(job, "again", f"failed, to be tried again ({words})", seconds)

@@ -83,11 +83,7 @@ def visible_gpus() -> list[str]:
 
 
 def default_workers(gpus_each: int = 1) -> int:
-    """Return how many runs suit this machine: as many as it has GPUs for, or else cores.
-
-    Args:
-        gpus_each: GPUs of one run; 0: runs see none.
-    """
+    """Return how many runs of so many GPUs suit this machine; without GPUs, one a core."""
     return (gpus_each and len(visible_gpus()) // gpus_each) or usable_cores()
 
 

@@ -26,11 +26,7 @@ _KILLED = re.compile(r"srun: error: .*: task.*: (?!Exited)|.*oom[-_]kill")
 
 
 class SrunStep:
-    """Trains runs under srun, one at a time.
-
-    Args:
-        early: the signals that this process got.
-    """
+    """Trains runs under srun, one at a time; passes on the signals that this process got."""
 
     def __init__(self, early: EarlySignals) -> None:
         self._early = early

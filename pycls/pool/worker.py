@@ -132,33 +132,25 @@ def _errors_to_log(job: Mapping[str, Any]) -> Iterator[None]:
 
     Only trainings have a folder of ours; other tasks write what they like where they like.
     """
-    if job["task"] != TRAIN and not job["srun"]:
-        with _traceback_printed():
-            yield
-        return
-    out_dir = Path(job["out_dir"])
-    out_dir.mkdir(parents=True, exist_ok=True)
-    sys.stderr.flush()
-    saved = os.dup(2)
-    with (out_dir / ERR_FILE).open("a") as file:
-        os.dup2(file.fileno(), 2)
-    try:
-        with _traceback_printed():
-            yield
-    finally:
+    saved = None
+    if job["task"] == TRAIN or job["srun"]:
+        out_dir = Path(job["out_dir"])
+        out_dir.mkdir(parents=True, exist_ok=True)
         sys.stderr.flush()
-        os.dup2(saved, 2)
-        os.close(saved)
-
-
-@contextlib.contextmanager
-def _traceback_printed() -> Iterator[None]:
+        saved = os.dup(2)
+        with (out_dir / ERR_FILE).open("a") as file:
+            os.dup2(file.fileno(), 2)
     try:
         yield
     except Exception as error:
         if not isinstance(error, PyclsError):
             traceback.print_exc()
         raise
+    finally:
+        if saved is not None:
+            sys.stderr.flush()
+            os.dup2(saved, 2)
+            os.close(saved)
 
 
 if __name__ == "__main__":
