@@ -10,25 +10,15 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
 from pycls.analysis.any_table.read import AnyTable
-from pycls.analysis.figures.panels import add_scatter_legend, highlighted, scatter_panel
-from pycls.analysis.figures.style import (
-    BLUE,
-    INK,
-    PAGE_WIDTH,
-    RC,
-    TEXT_SIZE,
-    is_skewed,
-    panel_grid,
-    use_log_scale,
-    wrap,
-)
+from pycls.analysis.figures import style
+from pycls.analysis.figures.panels import draw_panels, make_panel
 from pycls.analysis.wording import RHO, number
 
 PANELS = 12  # of one figure; more targets make more figures
 _LABEL = 1.3  # inches beside the matrix for names, at most
 _LETTER = 0.065  # inches of a letter of them
 _MOST_NUMBERS = 24  # data sets up to which the matrix has its numbers written in
-_COLOURS = LinearSegmentedColormap.from_list("rho", ["#B35806", "#FFFFFF", BLUE])
+_COLOURS = LinearSegmentedColormap.from_list("rho", ["#B35806", "#FFFFFF", style.BLUE])
 
 
 def scatter_figures(table: AnyTable) -> list[Figure]:
@@ -38,23 +28,12 @@ def scatter_figures(table: AnyTable) -> list[Figure]:
 
 
 def _scatter_figure(table: AnyTable, keys: Sequence[str]) -> Figure:
-    errors, reference = table.errors, table.reference
-    grid = panel_grid(len(keys), title_lines=3, legend_entries=3)
-    for axes, key in zip(grid.axes, keys, strict=True):
-        both = errors[[reference, key]].dropna()
-        scatter_panel(
-            grid,
-            axes,
-            (both[reference].to_numpy(), both[key].to_numpy()),
-            (key, f"error on {reference} (%)", f"error on {key} (%)"),
-            coloured=highlighted(len(errors)),
-        )
-        with mpl.rc_context(RC):
-            for axis, name in (("x", reference), ("y", key)):
-                if is_skewed(errors[name].dropna().to_numpy()):
-                    use_log_scale(axes, axis)
-    add_scatter_legend(grid, len(errors))
-    return grid.figure
+    errors, x = table.errors, table.reference
+    panels = [
+        make_panel(y, (x, y), errors[x], errors[y], (f"error on {x} (%)", f"error on {y} (%)"))
+        for y in keys
+    ]
+    return draw_panels(panels, population=len(errors))
 
 
 def matrix_figure(table: AnyTable, matrix: pd.DataFrame) -> Figure:
@@ -71,27 +50,27 @@ def matrix_figure(table: AnyTable, matrix: pd.DataFrame) -> Figure:
         first, second = places[row["dataset_a"]], places[row["dataset_b"]]
         values[first, second] = values[second, first] = row["rho"]
     label = min(_LABEL, 0.2 + _LETTER * max(len(key) for key in keys))
-    cell = min(0.5, (PAGE_WIDTH - label - 0.7) / len(keys))
+    cell = min(0.5, (style.PAGE_WIDTH - label - 0.7) / len(keys))
     side = cell * len(keys)
     width, height = label + side + 0.7, label + side + 0.2
-    with mpl.rc_context(RC):
+    with mpl.rc_context(style.RC):
         figure = Figure(figsize=(width, height))
         axes = figure.add_axes((label / width, label / height, side / width, side / height))
         image = axes.imshow(values, cmap=_COLOURS, vmin=-1, vmax=1, interpolation="nearest")
-        size = min(TEXT_SIZE, cell * 72 * 0.9)
-        names = [wrap(key, label - 0.1, 2 if cell > 0.25 else 1, size) for key in keys]
+        size = min(style.TEXT_SIZE, cell * 72 * 0.9)
+        names = [style.wrap(key, label - 0.1, 2 if cell > 0.25 else 1, size) for key in keys]
         axes.set_yticks(range(len(keys)), names, fontsize=size)
         axes.set_xticks(range(len(keys)), names, fontsize=size, rotation=90)
         axes.grid(False)
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
         if len(keys) <= _MOST_NUMBERS:
-            _write_numbers(axes, values, min(TEXT_SIZE, cell * 72 * 0.32))
+            _write_numbers(axes, values, min(style.TEXT_SIZE, cell * 72 * 0.32))
         bar = figure.add_axes(
             ((label + side + 0.12) / width, label / height, 0.1 / width, side / height)
         )
         figure.colorbar(image, cax=bar, ticks=[-1, -0.5, 0, 0.5, 1])
-        bar.set_title(RHO, fontsize=TEXT_SIZE, pad=3)
+        bar.set_title(RHO, fontsize=style.TEXT_SIZE, pad=3)
         bar.grid(False)
     return figure
 
@@ -99,6 +78,6 @@ def matrix_figure(table: AnyTable, matrix: pd.DataFrame) -> Figure:
 def _write_numbers(axes: mpl.axes.Axes, values: np.ndarray, size: float) -> None:
     for (row, column), value in np.ndenumerate(values):
         if math.isfinite(value):
-            colour = "white" if abs(value) > 0.65 else INK
+            colour = "white" if abs(value) > 0.65 else style.INK
             text = number(value, 2)
             axes.text(column, row, text, ha="center", va="center", fontsize=size, color=colour)

@@ -50,12 +50,18 @@ def write_table_report(table: AnyTable, out_dir: str | os.PathLike[str]) -> list
     warnings = table_warnings(table, correlations)
     written: list[Path] = []
     scatters = []
+    title = f"Errors against those on {table.reference}"
+    caption = (
+        f"A point per architecture. Above each panel: Spearman's {RHO} with its 95 % interval, n "
+        "architectures, p-value. Errors of which the largest is more than twice the 90th "
+        "percentile have a logarithmic axis."
+    )
     figures = scatter_figures(table)
     for place, figure in enumerate(figures, 1):
         name = "scatter" if len(figures) == 1 else f"scatter_{place}"
         paths = save_figure(figure, out / "figures" / name, FORMATS)
         written += paths
-        scatters.append(picture(paths[0], *_scatter_caption(table), figure))
+        scatters.append(picture(paths[0], title, caption, figure))
     figure = matrix_figure(table, matrix)
     paths = save_figure(figure, out / "figures" / "matrix", FORMATS)
     caption = f"Spearman's {RHO} of each pair of data sets. {scale_note()}"
@@ -66,15 +72,6 @@ def write_table_report(table: AnyTable, out_dir: str | os.PathLike[str]) -> list
     write_text(out / "index.html", page)
     _remove_stale(out, [*written, *paths])
     return warnings
-
-
-def _scatter_caption(table: AnyTable) -> tuple[str, str]:
-    return (
-        f"Errors against those on {table.reference}",
-        f"A point per architecture. Above each panel: Spearman's {RHO} with its 95 % interval, n "
-        "architectures, p-value. Errors of which the largest is more than twice the 90th "
-        "percentile have a logarithmic axis.",
-    )
 
 
 def _page(

@@ -10,25 +10,23 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from pycls.analysis.figures.style import (
-    BLUE,
-    BLUE_GREY,
-    INK,
-    ORANGE,
-    RC,
-    add_legend,
-    label_panel,
-    panel_grid,
-    use_log_scale,
-)
+from pycls.analysis.figures import style
 from pycls.analysis.sweep.sweep_json import SweepRun, numbers
 from pycls.analysis.wording import number
 
 # records in sweep.json, name, and looks that differ in colour, lightness and dashes
 _SERIES: tuple[tuple[str, str, dict[str, Any]], ...] = (
-    ("train_epoch", "train", {"color": BLUE_GREY, "linestyle": (0, (4, 1.5)), "linewidth": 0.9}),
-    ("test_epoch", "test", {"color": BLUE, "linestyle": "-", "linewidth": 1.2}),
-    ("test_ema_epoch", "EMA", {"color": ORANGE, "linestyle": (0, (1.2, 1)), "linewidth": 1.4}),
+    (
+        "train_epoch",
+        "train",
+        {"color": style.BLUE_GREY, "linestyle": (0, (4, 1.5)), "linewidth": 0.9},
+    ),
+    ("test_epoch", "test", {"color": style.BLUE, "linestyle": "-", "linewidth": 1.2}),
+    (
+        "test_ema_epoch",
+        "EMA",
+        {"color": style.ORANGE, "linestyle": (0, (1.2, 1)), "linewidth": 1.4},
+    ),
 )
 _FEW_EPOCHS = 3
 _LOG_RATIO = 4.0  # highest over lowest error from which on the axis is logarithmic
@@ -44,19 +42,19 @@ def curve_figure(runs: Sequence[SweepRun], error_label: str = "top-1 error (%)")
         runs: at least one.
         error_label: of the vertical axis.
     """
-    grid = panel_grid(len(runs), title_lines=3, legend_entries=len(_SERIES))
+    grid = style.panel_grid(len(runs), title_lines=3, legend_entries=len(_SERIES))
     lowest, highest = math.inf, -math.inf
     for axes, run in zip(grid.axes, runs, strict=True):
-        with mpl.rc_context(RC):
+        with mpl.rc_context(style.RC):
             low, high = _draw_run(axes, run)
         lowest, highest = min(lowest, low), max(highest, high)
         details = [f"error {number(run.error, 2)} %", _final_errors(run)]
         last, planned = run.epochs
         title = run.name if run.is_finished else f"{run.name} ({last} of {planned} epochs)"
-        label_panel(grid, axes, title, details, "epoch", error_label)
+        style.label_panel(grid, axes, title, details, "epoch", error_label)
     _scale(grid.axes, lowest, highest)
     handles = [Line2D([], [], label=name, **look) for _, name, look in _SERIES]
-    add_legend(grid, handles)
+    style.add_legend(grid, handles)
     return grid.figure
 
 
@@ -71,7 +69,7 @@ def _draw_run(axes: Axes, run: SweepRun) -> tuple[float, float]:
     x, y = _curve(run, "test_epoch")
     best = min((pair for pair in zip(y, x, strict=True) if math.isfinite(pair[0])), default=None)
     if best:
-        ring: Any = {"markerfacecolor": "none", "markeredgecolor": INK, "markersize": 5}
+        ring: Any = {"markerfacecolor": "none", "markeredgecolor": style.INK, "markersize": 5}
         axes.plot([best[1]], [best[0]], marker="o", linestyle="none", **ring)
     axes.set_xlim(0, run.epochs[1] * 1.03)
     axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
@@ -100,7 +98,7 @@ def _final_errors(run: SweepRun) -> str:
 def _scale(panels: Sequence[Axes], lowest: float, highest: float) -> None:
     for axes in panels:
         if highest > _LOG_RATIO * lowest:
-            use_log_scale(axes, "y")
+            style.use_log_scale(axes, "y")
             axes.set_ylim(lowest / 1.15, highest * 1.1)
         else:
             room = 0.08 * (highest - lowest) or 1.0

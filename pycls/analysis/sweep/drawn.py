@@ -12,16 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
-from pycls.analysis.figures.style import (
-    BLUE_GREY,
-    ORANGE,
-    RC,
-    TEXT_SIZE,
-    label_panel,
-    mark_empty,
-    panel_grid,
-    use_log_scale,
-)
+from pycls.analysis.figures import style
 from pycls.analysis.sweep.sweep_json import is_number
 
 _MAX_PANELS = 24
@@ -57,15 +48,15 @@ def sweep_figure(parameters: Sequence[Drawn], complexity: Sequence[Drawn]) -> Fi
         complexity: flops, params and acts.
     """
     shown = [*parameters[: _MAX_PANELS - len(complexity)], *complexity]
-    grid = panel_grid(len(shown), 2)
+    grid = style.panel_grid(len(shown), 2)
     for axes, drawn in zip(grid.axes, shown, strict=True):
-        colour = ORANGE if drawn in complexity else BLUE_GREY
+        colour = style.ORANGE if drawn in complexity else style.BLUE_GREY
         values, is_list = _flatten(drawn.values)
         unit, scale = _UNITS.get(drawn.name, ("", 1.0))
         details = _draw_panel(axes, values, scale, colour)
         first = "runs" if axes is grid.axes[0] else ""
         y_label = "all items of the lists" if is_list else first
-        label_panel(grid, axes, drawn.name, [f"{details} {unit}".strip()], "", y_label)
+        style.label_panel(grid, axes, drawn.name, [f"{details} {unit}".strip()], "", y_label)
     return grid.figure
 
 
@@ -77,11 +68,11 @@ def _flatten(values: Sequence[Any]) -> tuple[list[Any], bool]:
 
 def _draw_panel(axes: Axes, values: list[Any], scale: float, colour: str) -> str:
     """Draw a parameter's values; return their range as a text."""
-    with mpl.rc_context(RC):
+    with mpl.rc_context(style.RC):
         axes.grid(axis="x", visible=False)
         axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
         if not values:
-            mark_empty(axes, "nothing drawn")
+            style.mark_empty(axes, "nothing drawn")
             return ""
         if not all(map(is_number, values)):
             counts = dict(sorted(Counter(map(str, values)).items()))
@@ -90,7 +81,7 @@ def _draw_panel(axes: Axes, values: list[Any], scale: float, colour: str) -> str
         numbers = np.asarray(values, dtype=np.float64) / scale
         different = np.unique(numbers)
         if len(different) == 1:
-            mark_empty(axes, "the same in all runs")
+            style.mark_empty(axes, "the same in all runs")
         elif len(different) <= _MAX_BARS and scale == 1.0:
             counts = {f"{v:.4g}": int((numbers == v).sum()) for v in different}
             _draw_bars(axes, counts, colour)
@@ -108,7 +99,7 @@ def _draw_bars(axes: Axes, counts: Mapping[str, int], colour: str) -> None:
     names = names[::step]
     axes.set_xticks(range(0, len(counts), step), names)
     if sum(map(len, names)) > 22:
-        axes.tick_params(axis="x", labelrotation=45, labelsize=TEXT_SIZE - 1.5, pad=1)
+        axes.tick_params(axis="x", labelrotation=45, labelsize=style.TEXT_SIZE - 1.5, pad=1)
         for label in axes.get_xticklabels():
             label.set_horizontalalignment("right")
 
@@ -119,7 +110,7 @@ def _draw_histogram(axes: Axes, numbers: NDArray[np.float64], colour: str) -> No
     edges = np.linspace(places.min(), places.max(), _bins(places) + 1)
     if is_log:
         edges = np.exp(edges)
-        use_log_scale(axes, "x")
+        style.use_log_scale(axes, "x")
     # Rounding must not push the outermost values out.
     edges[0], edges[-1] = min(edges[0], numbers.min()), max(edges[-1], numbers.max())
     axes.hist(numbers, bins=edges.tolist(), color=colour, edgecolor="white", linewidth=0.3)

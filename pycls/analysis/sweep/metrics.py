@@ -294,16 +294,11 @@ def _columns(values: Sequence[Any]) -> dict[str, Any]:
     if all(map(is_number, known)):
         return {"": [math.nan if value is None else float(value) for value in values]}
     if not all(isinstance(value, list) and all(map(is_number, value)) for value in known):
-        return {"": _texts(values)}
+        # Of all sweeps together: they get the same categories, in one order.
+        return {"": pd.Categorical([None if value is None else str(value) for value in values])}
     longest = max(map(len, known))
     rows = [numbers(value) if value is not None else [] for value in values]
     return {
         f", stage {place + 1}": [row[place] if place < len(row) else math.nan for row in rows]
         for place in range(longest)
     }
-
-
-def _texts(values: Sequence[Any]) -> pd.Categorical:
-    """Return values as texts; all sweeps get the same categories, in one order."""
-    texts = [None if value is None else str(value) for value in values]
-    return pd.Categorical(texts, sorted({text for text in texts if text is not None}))

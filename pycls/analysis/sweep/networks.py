@@ -9,19 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
+from pycls.analysis.figures import style
 from pycls.analysis.figures.networks import NetworkStages
-from pycls.analysis.figures.style import (
-    BLUE,
-    BLUE_GREY,
-    INK,
-    RC,
-    TEXT_SIZE,
-    PanelGrid,
-    label_panel,
-    mark_empty,
-    panel_grid,
-    wrap,
-)
 from pycls.analysis.sweep.metrics import quantity_text
 from pycls.analysis.sweep.sweep_json import SweepRun
 from pycls.analysis.wording import number
@@ -58,25 +47,29 @@ def model_figure(runs: Sequence[SweepRun], networks: Sequence[SweepNetwork]) -> 
     """
     texts = [_details(run, network) for run, network in zip(runs, networks, strict=True)]
     lines = max(map(len, texts))
-    grid = panel_grid(len(runs), title_lines=lines + 1)
+    grid = style.panel_grid(len(runs), title_lines=lines + 1)
     drawn = []
     for axes, run, network, details in zip(grid.axes, runs, networks, texts, strict=True):
         padded = [*details, *[""] * (lines - len(details))]
         room = grid.panel_width + 0.3
-        with mpl.rc_context(RC):
+        with mpl.rc_context(style.RC):
             if network.stages is None:
-                mark_empty(axes, f"{network.kind}: has no\nstages of widths")
+                style.mark_empty(axes, f"{network.kind}: has no\nstages of widths")
             else:
                 _draw_blocks(axes, network.stages, network.linear_widths)
                 drawn.append((axes, network))
-        shown = [wrap(text, room, 1, TEXT_SIZE) for text in padded]
-        label_panel(grid, axes, f"{run.name}: {number(run.error, 2)} %", shown, "block", "width")
+        shown = [style.wrap(text, room, 1, style.TEXT_SIZE) for text in padded]
+        style.label_panel(
+            grid, axes, f"{run.name}: {number(run.error, 2)} %", shown, "block", "width"
+        )
     _share_axes(grid, drawn)
     return grid.figure
 
 
 def _details(run: SweepRun, network: SweepNetwork) -> list[str]:
-    lines = [_costs(run)]
+    costs = {what: quantity_text(run, metric) for metric, what in _COMPLEXITY}
+    known = [f"{text} {what}".strip() for what, text in costs.items() if text]
+    lines = [", ".join(known) or "complexity was not logged"]
     if network.stages is not None:
         stages = network.stages
         for letter, values in (
@@ -94,12 +87,6 @@ def _details(run: SweepRun, network: SweepNetwork) -> list[str]:
     return lines
 
 
-def _costs(run: SweepRun) -> str:
-    costs = {what: quantity_text(run, metric) for metric, what in _COMPLEXITY}
-    known = [f"{text} {what}".strip() for what, text in costs.items() if text]
-    return ", ".join(known) or "complexity was not logged"
-
-
 def _once(values: Sequence[float]) -> Sequence[float]:
     """Return one value where all are equal."""
     return values[:1] if len(set(values)) == 1 and len(values) > 1 else values
@@ -112,8 +99,8 @@ def _draw_blocks(axes: Axes, stages: NetworkStages, linear_widths: Sequence[floa
     starts = [0, *accumulate(stages.depths)][:-1]
     blocks = range(1, len(widths) + 1)
     linear_blocks = range(1, len(linear_widths) + 1)
-    axes.plot(linear_blocks, linear_widths, color=BLUE_GREY, linestyle=":", linewidth=1.0)
-    axes.plot(blocks, widths, color=BLUE, marker="o", markersize=2.8, linewidth=1.0)
+    axes.plot(linear_blocks, linear_widths, color=style.BLUE_GREY, linestyle=":", linewidth=1.0)
+    axes.plot(blocks, widths, color=style.BLUE, marker="o", markersize=2.8, linewidth=1.0)
     axes.plot(
         [start + 1 for start in starts],
         stages.widths,
@@ -121,12 +108,12 @@ def _draw_blocks(axes: Axes, stages: NetworkStages, linear_widths: Sequence[floa
         linestyle="none",
         markersize=5.5,
         markerfacecolor="none",
-        markeredgecolor=INK,
+        markeredgecolor=style.INK,
         markeredgewidth=0.8,
     )
 
 
-def _share_axes(grid: PanelGrid, drawn: Sequence[tuple[Axes, SweepNetwork]]) -> None:
+def _share_axes(grid: style.PanelGrid, drawn: Sequence[tuple[Axes, SweepNetwork]]) -> None:
     stages = [network.stages for _, network in drawn if network.stages]
     if not stages:
         return
@@ -134,16 +121,12 @@ def _share_axes(grid: PanelGrid, drawn: Sequence[tuple[Axes, SweepNetwork]]) -> 
     widths += [width for _, network in drawn for width in network.linear_widths if width > 0]
     deepest = max(sum(each.depths) for each in stages)
     low, high = min(widths) / 1.2, max(widths) * 1.2
+    powers = [2.0**power for power in range(20) if low <= 2.0**power <= high]
     for axes, _ in drawn:
         axes.set_xlim(0.3, deepest + 0.7)
         axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
         axes.set_yscale("log", base=2)
         axes.set_ylim(low, high)
-        axes.yaxis.set_major_locator(FixedLocator(_powers(low, high)))
+        axes.yaxis.set_major_locator(FixedLocator(powers))
         axes.yaxis.set_minor_locator(NullLocator())
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-
-
-def _powers(low: float, high: float) -> list[float]:
-    """Return powers of two within a range."""
-    return [2.0**power for power in range(20) if low <= 2.0**power <= high]

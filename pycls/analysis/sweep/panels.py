@@ -17,22 +17,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from pycls.analysis.figures.style import (
-    BLUE_GREY,
-    INK,
-    ORANGE,
-    RC,
-    TEXT_SIZE,
-    PanelGrid,
-    add_legend,
-    is_skewed,
-    label_panel,
-    mark_empty,
-    marker_style,
-    panel_grid,
-    use_log_scale,
-    wrap,
-)
+from pycls.analysis.figures import style
 from pycls.analysis.statistics.correlation import spearman
 from pycls.analysis.statistics.design_spaces import parameter_ranges
 from pycls.analysis.sweep.metrics import MetricTable
@@ -68,13 +53,13 @@ def value_figures(table: MetricTable, error_label: str) -> list[tuple[str, Figur
     spaces = list(dict.fromkeys(table.models["space"]))
     ranges = good_values(table)
     if len(spaces) == 1:
-        grid = panel_grid(len(table.labels), title_lines=4)
+        grid = style.panel_grid(len(table.labels), title_lines=4)
         for axes, (metric, label) in zip(grid.axes, table.labels.items(), strict=True):
             _draw_values(grid, axes, table.models, ranges, metric, (label, label, error_label))
         return [("", grid.figure)]
     figures: list[tuple[str, Figure]] = []
     for metric, label in table.labels.items():
-        grid = panel_grid(len(spaces), title_lines=4)
+        grid = style.panel_grid(len(spaces), title_lines=4)
         for axes, space in zip(grid.axes, spaces, strict=True):
             rows = table.models[table.models["space"] == space]
             good = ranges[ranges["space"] == space]
@@ -94,18 +79,18 @@ def trend_figure(table: MetricTable) -> Figure:
     """
     spaces = list(dict.fromkeys(table.models["space"]))
     ranges = good_values(table)
-    grid = panel_grid(len(table.labels), title_lines=1, legend_entries=3, max_height=1.3)
+    grid = style.panel_grid(len(table.labels), title_lines=1, legend_entries=3, max_height=1.3)
     for axes, (metric, label) in zip(grid.axes, table.labels.items(), strict=True):
         rows = ranges[ranges["parameter"] == metric].set_index("space").reindex(spaces)
-        with mpl.rc_context(RC):
+        with mpl.rc_context(style.RC):
             _draw_trend(axes, rows, spaces)
-        label_panel(grid, axes, label)
+        style.label_panel(grid, axes, label)
     _add_trend_legend(grid)
     return grid.figure
 
 
 def _draw_values(
-    grid: PanelGrid,
+    grid: style.PanelGrid,
     axes: Axes,
     rows: pd.DataFrame,
     ranges: pd.DataFrame,
@@ -117,52 +102,58 @@ def _draw_values(
     if isinstance(values.dtype, pd.CategoricalDtype):
         _draw_categories(axes, values, errors)
         # No axis label: the names of the values need its room, and title or caption say it.
-        label_panel(grid, axes, title, [f"{x_label}, a text", f"n = {len(rows)}"], "", y_label)
+        style.label_panel(
+            grid, axes, title, [f"{x_label}, a text", f"n = {len(rows)}"], "", y_label
+        )
         return
     x = values.to_numpy(dtype=float)
     details = correlation_lines(spearman(x, errors))
     known = x[np.isfinite(x)]
-    with mpl.rc_context(RC):
+    with mpl.rc_context(style.RC):
         if len(known) == 0 or np.ptp(known) == 0:
-            mark_empty(axes, _why_nothing(known))
-            label_panel(grid, axes, title, [], x_label, y_label)
+            style.mark_empty(axes, _why_nothing(known))
+            style.label_panel(grid, axes, title, [], x_label, y_label)
             return
         for row in ranges[ranges["parameter"] == metric].to_dict("records"):
-            axes.axvspan(row["low"], row["high"], color=ORANGE, alpha=0.18, linewidth=0)
-            axes.axvline(row["median"], color=INK, linewidth=0.9)
+            axes.axvspan(row["low"], row["high"], color=style.ORANGE, alpha=0.18, linewidth=0)
+            axes.axvline(row["median"], color=style.INK, linewidth=0.9)
             low, mid, high = _apart(row["low"], row["median"], row["high"])
-            details.append(wrap(f"good {low} to {high}, mid {mid}", grid.panel_width + 0.3, 1))
-        axes.plot(x, errors, marker="o", color=BLUE_GREY, **marker_style(len(x)))
+            details.append(
+                style.wrap(f"good {low} to {high}, mid {mid}", grid.panel_width + 0.3, 1)
+            )
+        axes.plot(x, errors, marker="o", color=style.BLUE_GREY, **style.marker_style(len(x)))
         axes.margins(0.07)
         axes.ticklabel_format(useOffset=False, style="plain")
-        if is_skewed(errors):
-            use_log_scale(axes, "y")
-        if is_skewed(known) and known.max() > 8 * known.min():
-            use_log_scale(axes, "x")
-    label_panel(grid, axes, title, details, x_label, y_label)
+        if style.is_skewed(errors):
+            style.use_log_scale(axes, "y")
+        if style.is_skewed(known) and known.max() > 8 * known.min():
+            style.use_log_scale(axes, "x")
+    style.label_panel(grid, axes, title, details, x_label, y_label)
 
 
 def _draw_categories(axes: Axes, values: pd.Series, errors: np.ndarray) -> None:
     different = list(values.cat.categories)
     is_known = values.notna().to_numpy()
-    with mpl.rc_context(RC):
+    with mpl.rc_context(style.RC):
         if len(different) > _MAX_CATEGORIES or not is_known.any():
-            mark_empty(axes, f"{len(different)} different texts" if is_known.any() else "no values")
+            style.mark_empty(
+                axes, f"{len(different)} different texts" if is_known.any() else "no values"
+            )
             return
         places = values.cat.codes.to_numpy()[is_known]
-        look = marker_style(len(errors))
-        axes.plot(places, errors[is_known], marker="o", color=BLUE_GREY, **look)
+        look = style.marker_style(len(errors))
+        axes.plot(places, errors[is_known], marker="o", color=style.BLUE_GREY, **look)
         axes.set_xlim(-0.6, len(different) - 0.4)
         _name_ticks(axes, different, range(len(different)))
 
 
-def _share_axes(grid: PanelGrid) -> None:
+def _share_axes(grid: style.PanelGrid) -> None:
     """Give panels that show points the same axes, logarithmic ones if any is."""
     shown = [axes for axes in grid.axes if axes.get_lines()]
     for axis in ("x", "y"):
         if any(getattr(axes, f"get_{axis}scale")() == "log" for axes in shown):
             for axes in shown:
-                use_log_scale(axes, axis)
+                style.use_log_scale(axes, axis)
         limits = [getattr(axes, f"get_{axis}lim")() for axes in shown]
         for axes in shown:
             low, high = min(a for a, _ in limits), max(b for _, b in limits)
@@ -173,20 +164,22 @@ def _draw_trend(axes: Axes, rows: pd.DataFrame, spaces: Sequence[str]) -> None:
     limits = rows[["low_all", "high_all"]].to_numpy(dtype=float)
     known = limits[np.isfinite(limits)]
     if len(known) == 0 or np.ptp(known) == 0:
-        mark_empty(axes, _why_nothing(known).replace("all runs", "95 % of runs"))
+        style.mark_empty(axes, _why_nothing(known).replace("all runs", "95 % of runs"))
         return
     x = np.arange(len(spaces))
     columns = {name: rows[name].to_numpy(dtype=float) for name in rows if name not in _TEXTS}
-    axes.fill_between(x, columns["low_all"], columns["high_all"], color=BLUE_GREY, alpha=0.16, lw=0)
-    axes.fill_between(x, columns["low"], columns["high"], color=ORANGE, alpha=0.35, lw=0)
+    axes.fill_between(
+        x, columns["low_all"], columns["high_all"], color=style.BLUE_GREY, alpha=0.16, lw=0
+    )
+    axes.fill_between(x, columns["low"], columns["high"], color=style.ORANGE, alpha=0.35, lw=0)
     # A sweep between two without values would be a band of no width; bars show it.
-    axes.vlines(x, columns["low_all"], columns["high_all"], color=BLUE_GREY, linewidth=1.0)
-    axes.vlines(x, columns["low"], columns["high"], color=ORANGE, linewidth=3.0)
-    axes.plot(x, columns["median"], color=INK, marker="o", markersize=3.6, linewidth=1.1)
+    axes.vlines(x, columns["low_all"], columns["high_all"], color=style.BLUE_GREY, linewidth=1.0)
+    axes.vlines(x, columns["low"], columns["high"], color=style.ORANGE, linewidth=3.0)
+    axes.plot(x, columns["median"], color=style.INK, marker="o", markersize=3.6, linewidth=1.1)
     axes.ticklabel_format(axis="y", useOffset=False, style="plain")
     axes.yaxis.set_major_locator(MaxNLocator(4, integer=bool(np.all(known == np.round(known)))))
     if known.min() > 0 and known.max() > 8 * known.min():
-        use_log_scale(axes, "y")
+        style.use_log_scale(axes, "y")
     axes.set_xlim(-0.4, len(spaces) - 0.6)
     _name_ticks(axes, spaces, x)
 
@@ -198,20 +191,20 @@ def _name_ticks(axes: Axes, names: Sequence[str], places: Any) -> None:
     axes.set_xticks(list(places)[::step], short[::step])
     axes.grid(False, axis="x")
     if sum(map(len, short[::step])) > 22:
-        axes.tick_params(axis="x", labelrotation=35, labelsize=TEXT_SIZE - 1.0, pad=1)
+        axes.tick_params(axis="x", labelrotation=35, labelsize=style.TEXT_SIZE - 1.0, pad=1)
         for label in axes.get_xticklabels():
             label.set_horizontalalignment("right")
             label.set_rotation_mode("anchor")
 
 
-def _add_trend_legend(grid: PanelGrid) -> None:
+def _add_trend_legend(grid: style.PanelGrid) -> None:
     handles: list[Any] = [
-        Line2D([], [], color=INK, marker="o", markersize=3.6, label="median of the good"),
-        Patch(color=ORANGE, alpha=0.5, label="good values (95 %)"),
-        Patch(color=BLUE_GREY, alpha=0.25, label="middle 95 % of all runs"),
+        Line2D([], [], color=style.INK, marker="o", markersize=3.6, label="median of the good"),
+        Patch(color=style.ORANGE, alpha=0.5, label="good values (95 %)"),
+        Patch(color=style.BLUE_GREY, alpha=0.25, label="middle 95 % of all runs"),
     ]
-    with mpl.rc_context(RC):
-        add_legend(grid, handles)
+    with mpl.rc_context(style.RC):
+        style.add_legend(grid, handles)
 
 
 def _why_nothing(known: np.ndarray) -> str:
