@@ -24,8 +24,6 @@ from pycls.analysis.statistics.proxies import closest_member
 from pycls.errors import ConfigError, DataError
 from pycls.schema import RESULTS_CSV
 
-__all__ = ["Collection", "MissingRuns", "load_collection"]
-
 PUBLISHED_STUDY = "imagenet_as_basis"  # name of the study whose numbers were published
 
 

@@ -13,15 +13,6 @@ from pycls.analysis.inputs.study_json import Study
 from pycls.errors import ConfigError, DataError
 from pycls.schema import RESULTS, RESULTS_CSV, STAGES, STATUSES
 
-__all__ = [
-    "architecture_table",
-    "error_table",
-    "load_results",
-    "population_runs",
-    "require_one_population",
-    "repeat_runs",
-]
-
 _KINDS = {column.name: column.kind for column in RESULTS}
 _STAGE_KINDS = {column.name: column.kind for column in STAGES}
 # What makes two rows the same run; names of runs are only unique within a study.
@@ -52,14 +43,10 @@ def load_results(
         DataError: one architecture's name stands for different architectures in two files:
             two populations are mixed up.
     """
-    paths = [_results_path(place) for place in (folder_or_csv, *others)]
+    places = [Path(place) for place in (folder_or_csv, *others)]
+    paths = [place / RESULTS_CSV if place.is_dir() else place for place in places]
     tables = [_load_table(path) for path in paths]
     return tables[0] if len(tables) == 1 else _merge(tables, paths)
-
-
-def _results_path(folder_or_csv: str | os.PathLike[str]) -> Path:
-    path = Path(folder_or_csv)
-    return path / RESULTS_CSV if path.is_dir() else path
 
 
 def _load_table(path: Path) -> pd.DataFrame:
@@ -71,19 +58,17 @@ def _load_table(path: Path) -> pd.DataFrame:
             f"{path}: missing column{'s' if len(missing) > 1 else ''} {', '.join(missing)}; "
             "expected the results.csv of a study, one row per run"
         )
-    columns = {name: _to_kind(raw[name], _kind_of(name), path) for name in raw.columns}
+    columns = {name: _parse(raw[name], path) for name in raw.columns}
     results = pd.DataFrame(columns)
     _check_rows(results, path)
     return results
 
 
-def _kind_of(name: str) -> str:
-    """Return the kind of a column by its name; columns this package does not know are texts."""
+def _parse(texts: pd.Series, path: Path) -> pd.Series:
+    """Return a column as what its name says; columns this package does not know stay texts."""
+    name = str(texts.name)
     stage = _STAGE.match(name)
-    return _STAGE_KINDS[stage[1]] if stage else _KINDS.get(name, "text")
-
-
-def _to_kind(texts: pd.Series, kind: str, path: Path) -> pd.Series:
+    kind = _STAGE_KINDS[stage[1]] if stage else _KINDS.get(name, "text")
     if kind == "text":
         return texts
     return _to_integers(texts, path) if kind == "count" else _to_floats(texts, path)

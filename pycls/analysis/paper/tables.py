@@ -13,6 +13,8 @@ from pycls.analysis.tables import study_tables
 from pycls.analysis.tables.study_tables import AVERAGE, dataset_table, rho_table
 from pycls.analysis.wording import DASH, RHO, estimate_text, number
 
+_UNPUBLISHED = (math.nan, math.nan)
+
 
 def dataset_facts(collection: Collection) -> pd.DataFrame:
     """Return the meta data of the data sets (paper, Table 1).
@@ -58,9 +60,9 @@ def correlation_table(collection: Collection) -> pd.DataFrame:
     collection.reference, collection.targets  # noqa: B018 - each says why there is nothing
     table = rho_table(collection.errors, collection.study)
     if collection.is_published:
-        rows = [TABLE_3_AVERAGE if key == AVERAGE else TABLE_3.get(key) for key in table["target"]]
-        table["published_reference"] = [row.with_reference if row else math.nan for row in rows]
-        table["published_member"] = [row.with_member if row else math.nan for row in rows]
+        known = TABLE_3 | {AVERAGE: TABLE_3_AVERAGE}
+        rows = [known.get(key, _UNPUBLISHED) for key in table["target"]]
+        table[["published_reference", "published_member"]] = rows
         table["published_difference"] = table["published_member"] - table["published_reference"]
     return table
 
@@ -79,10 +81,8 @@ def structure_table(collection: Collection) -> pd.DataFrame:
         (collection.reference, *collection.members),
     )
     if collection.is_published:
-        for column in ("cum_depth", "cum_width"):
-            table[f"published_{column}"] = [
-                getattr(TABLE_4.get(key), column, math.nan) for key in table["dataset"]
-            ]
+        rows = [TABLE_4.get(key, _UNPUBLISHED) for key in table["dataset"]]
+        table[["published_cum_depth", "published_cum_width"]] = rows
     return table
 
 

@@ -22,17 +22,6 @@ from pycls.analysis.tables.study_tables import AVERAGE, write_table
 from pycls.errors import ConfigError
 from pycls.files import write_text
 
-__all__ = [
-    "FORMATS",
-    "OUTPUTS",
-    "Collection",
-    "MissingRuns",
-    "Output",
-    "Written",
-    "load_collection",
-    "write_outputs",
-]
-
 FORMATS = ("svg", "pdf", "png")
 
 
