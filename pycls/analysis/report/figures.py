@@ -1,18 +1,15 @@
 """The figures that a report has: those of the catalog that there is data for."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from types import SimpleNamespace
+from typing import Any
 
-import pandas as pd
 from matplotlib.figure import Figure
 
 from pycls.analysis.figures.catalog import POPULATION, Entry
 from pycls.analysis.figures.layout import PAGE
 from pycls.analysis.figures.panels import highlighted
-from pycls.analysis.inputs.curves_csv import Curves
-from pycls.analysis.inputs.study_json import Study
 
 
 @dataclass(frozen=True)
@@ -40,36 +37,18 @@ def plan_figure(section: str, entry: Entry, draw: Callable[[], Figure], **words:
     return Planned(entry.title.format(**words), entry.caption.format(**words), section, draw)
 
 
-def plan_population_figures(
-    errors: pd.DataFrame,
-    architectures: pd.DataFrame,
-    repeats: pd.DataFrame,
-    curves: Mapping[str, Curves],
-    study: Study,
-) -> Plan:
+def plan_population_figures(source: Any) -> Plan:
     """Return the figures of a population that there is data for.
 
     Args:
-        errors: architectures x data sets, in percent.
-        architectures: as from :func:`pycls.analysis.inputs.results_csv.architecture_table`.
-        repeats: as from :func:`pycls.analysis.inputs.results_csv.repeat_runs`.
-        curves: as from :func:`pycls.analysis.inputs.curves_csv.population_curves`.
-        study: for names and roles.
+        source: has all that the catalog names: errors, architectures, repeats, curves, study,
+            reference, targets and members.
     """
-    if errors.empty:
+    if source.errors.empty:
         return {}
-    source = SimpleNamespace(  # by the names that the catalog uses
-        errors=errors,
-        architectures=architectures,
-        repeats=repeats,
-        curves=curves,
-        study=study,
-        reference=study.reference or "",
-        targets=study.targets,
-        members=study.members(),
-    )
-    reference = study.dataset_title(study.reference) if study.reference else ""
-    words = {"reference": reference, "coloured": highlighted(len(errors)), "n": len(errors)}
+    count = len(source.errors)
+    reference = source.study.dataset_title(source.reference) if source.reference else ""
+    words = {"reference": reference, "coloured": highlighted(count), "n": count}
     return {
         entry.key: plan_figure(section, entry, partial(entry.make, source, PAGE), **words)
         for section, listed in POPULATION.items()

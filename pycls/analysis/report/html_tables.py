@@ -312,14 +312,9 @@ def _labelled(keys: Iterable[str], labels: Mapping[str, str]) -> list[tuple[str,
 def _population_value(key: str, value: Any) -> str:
     if key == "spaces" and isinstance(value, Mapping):
         return ", ".join(f"{space} ({len(archs):,})" for space, archs in value.items())
-    return _range(value) if key in _RANGES else plain(value)
-
-
-def _range(pair: Any) -> str:
-    """Return a closed range as "1 to 6"."""
-    if isinstance(pair, list) and len(pair) == 2:
-        return f"{plain(pair[0])} to {plain(pair[1])}"
-    return plain(pair)
+    if key in _RANGES and isinstance(value, list) and len(value) == 2:
+        return f"{plain(value[0])} to {plain(value[1])}"
+    return plain(value)
 
 
 def _sentence(text: str) -> str:
@@ -411,13 +406,8 @@ def choice_html(table: pd.DataFrame, study: Study) -> HtmlTable:
             title = study.dataset_title(str(key)) if place == 0 else ""
             cells = [title, study.dataset_title(row["proxy"]), str(row["k"]), str(row["n"])]
             cells += [number(row[name], 2) for name in ("best", "chosen")]
-            rows.append(
-                [
-                    *cells,
-                    estimate_text(row["lost"], row["ci_low_lost"], row["ci_high_lost"]),
-                    number(row["random_lost"], 2),
-                ]
-            )
+            cells.append(estimate_text(row["lost"], row["ci_low_lost"], row["ci_high_lost"]))
+            rows.append([*cells, number(row["random_lost"], 2)])
     return HtmlTable(
         caption="What choosing costs: the k architectures with the lowest error on another data "
         "set are taken and trained on the target, and the best of them is kept. Errors in "

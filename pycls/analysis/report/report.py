@@ -30,7 +30,7 @@ from pycls.analysis.report.control_section import ControlSection, control_sectio
 from pycls.analysis.report.figures import plan_population_figures
 from pycls.analysis.report.page import Picture, csv_links, picture, render_page
 from pycls.analysis.report.page_data import json_text, page_data
-from pycls.analysis.report.paper_section import PaperSection, paper_section
+from pycls.analysis.report.paper_section import paper_section
 from pycls.analysis.report.space_section import SpaceSection, space_section
 from pycls.analysis.report.warnings import study_warnings, undone_runs
 from pycls.analysis.statistics.pairs import MIN_PAIRS
@@ -65,6 +65,19 @@ class _Analysis:
     tables: dict[str, pd.DataFrame]
     spaces: SpaceSection | None
     controls: ControlSection | None
+
+    # What figures of the catalog need of a study.
+    @property
+    def reference(self) -> str:
+        return self.study.reference or ""
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        return self.study.targets
+
+    @property
+    def members(self) -> dict[str, int]:
+        return self.study.members()
 
 
 def write_report(study_folder: str | os.PathLike[str]) -> Path:
@@ -111,7 +124,8 @@ def write_report(study_folder: str | os.PathLike[str]) -> Path:
         for name, table in analysis.tables.items()
     ]
     pictures = _write_figures(analysis, report, written)
-    paper = _paper(analysis, folder, report)
+    can_be_paper = study.reference and not analysis.errors.empty
+    paper = paper_section(folder, report) if can_be_paper else None
     written += paper.paths if paper else []
     links = csv_links(analysis.tables) | (paper.links if paper else {})
     page = render_page(
@@ -125,16 +139,14 @@ def write_report(study_folder: str | os.PathLike[str]) -> Path:
 def _analyse(folder: Path, study: Study) -> _Analysis:
     results = load_results(folder)
     errors = error_table(results, study)
-    parameters = parameter_values(results, study, errors.index)
-    repeats = repeat_runs(results, study)
     analysis = _Analysis(
         study=study,
         results=results,
         errors=errors,
         architectures=architecture_table(results, study),
-        repeats=repeats,
+        repeats=repeat_runs(results, study),
         stages=stage_parameters(results, study, errors.index),
-        parameters=parameters,
+        parameters=parameter_values(results, study, errors.index),
         curves=population_curves(load_curves(folder), study, errors.index),
         tables={},
         spaces=space_section(results, study),
@@ -166,9 +178,7 @@ def _population_tables(analysis: _Analysis) -> dict[str, pd.DataFrame]:
 
 def _write_figures(analysis: _Analysis, report: Path, written: list[Path]) -> dict[str, Picture]:
     """Draw and write the figures; the paths are added to `written`."""
-    planned = plan_population_figures(
-        analysis.errors, analysis.architectures, analysis.repeats, analysis.curves, analysis.study
-    )
+    planned = plan_population_figures(analysis)
     for section in (analysis.spaces, analysis.controls):
         planned |= section.figures if section else {}
     pictures = {}
@@ -179,13 +189,6 @@ def _write_figures(analysis: _Analysis, report: Path, written: list[Path]) -> di
         pictures[name] = picture(paths[0], each.title, each.caption, figure, each.section)
         written += paths
     return pictures
-
-
-def _paper(analysis: _Analysis, folder: Path, report: Path) -> PaperSection | None:
-    """Write the paper's outputs, where there is something to make them from."""
-    if analysis.errors.empty or not analysis.study.reference:
-        return None
-    return paper_section(folder, report)
 
 
 def _embedded_data(analysis: _Analysis) -> str | None:

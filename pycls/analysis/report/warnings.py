@@ -191,12 +191,10 @@ def _ties(rows: list[dict[Hashable, Any]]) -> str:
 
 
 def _near_noise(noise: pd.DataFrame) -> list[str]:
-    warnings = []
-    for row in noise.to_dict("records"):
-        if math.isfinite(row["ratio"]) and row["ratio"] < MIN_NOISE_RATIO:
-            warnings.append(
-                f"{row['title']}: the population's spread is only {number(row['ratio'], 2)} times "
-                f"that of one architecture retrained under {row['n_seeds']} seeds; training noise "
-                f"lowers every {RHO} with this set."
-            )
-    return warnings
+    return [
+        f"{row['title']}: the population's spread is only {number(row['ratio'], 2)} times that of "
+        f"one architecture retrained under {row['n_seeds']} seeds; training noise lowers every "
+        f"{RHO} with this set."
+        for row in noise.to_dict("records")
+        if math.isfinite(row["ratio"]) and row["ratio"] < MIN_NOISE_RATIO
+    ]
