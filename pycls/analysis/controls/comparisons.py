@@ -13,7 +13,7 @@ import pandas as pd
 
 from pycls.analysis.inputs.evidence import Evidence, Experiment, Finding, Sweep
 from pycls.analysis.statistics.correlation import correlation_columns, correlation_of, spearman
-from pycls.analysis.statistics.dependent import Difference, rho_difference
+from pycls.analysis.statistics.dependent import difference_columns, rho_difference
 from pycls.analysis.wording import RHO, interval_text, number
 
 ROLES = ("of", "reference", "member")
@@ -169,7 +169,7 @@ def comparison_table(evidence: Evidence, sweep: Sweep, pairs: pd.DataFrame) -> p
             complete = pairs[["error", "error_of", f"error_{role}"]].dropna()
             varied, regular, third = (complete[name].to_numpy() for name in complete)
             row |= correlation_columns(spearman(regular, third), "_of")
-            row |= _difference_columns(rho_difference(regular, varied, third))
+            row |= difference_columns(rho_difference(regular, varied, third))
         rows.append(row)
     table = pd.DataFrame(rows)
     counts = [name for name in table if str(name) == "n" or str(name).startswith("n_")]
@@ -208,15 +208,6 @@ def _compared_key(evidence: Evidence, sweep: Sweep, role: str) -> str | None:
     other = evidence.reference if role == "reference" else evidence.member(of)
     # Where the sweep varied is the reference's own, there is no other set to compare with.
     return other if other != of.dataset else None
-
-
-def _difference_columns(difference: Difference) -> dict[str, float]:
-    return {
-        "difference": difference.difference,
-        "n_difference": difference.n,
-        "ci_low_difference": difference.ci_low,
-        "ci_high_difference": difference.ci_high,
-    }
 
 
 def _finding(evidence: Evidence, sweep: Sweep, row: Mapping[Any, Any]) -> Finding:

@@ -4,12 +4,13 @@ A new one is a kind of sweep in :data:`pycls.schema.CONTROLS`, a function from t
 :class:`~pycls.analysis.inputs.evidence.Experiment` in a module of this package, and a line here.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from importlib import import_module
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 
 import pandas as pd
 
-from pycls.analysis.inputs.evidence import Evidence, Experiment
+from pycls.analysis.inputs.evidence import Evidence, Experiment, Finding
+from pycls.registry import import_object
 
 # Name -> module and function that makes it; in the order of the paper's figures A1 to A6.
 EXPERIMENTS: Mapping[str, str] = {
@@ -31,12 +32,7 @@ def control_experiments(evidence: Evidence) -> list[Experiment]:
     Raises:
         DataError: a sweep that should have one run of an architecture has several.
     """
-    return [_load(place)(evidence) for place in EXPERIMENTS.values()]
-
-
-def _load(place: str) -> Callable[[Evidence], Experiment]:
-    module, _, function = place.partition(":")
-    return getattr(import_module(module), function)
+    return [import_object(place)(evidence) for place in EXPERIMENTS.values()]
 
 
 def appendix_table(experiments: Sequence[Experiment]) -> pd.DataFrame:
@@ -44,19 +40,14 @@ def appendix_table(experiments: Sequence[Experiment]) -> pd.DataFrame:
 
     An experiment without runs has one row with n = 0 and the reason as its note.
     """
-    rows: list[tuple[str, str, int, float, float, float, str]] = []
+    rows = []
     for experiment in experiments:
+        findings = experiment.findings
         if experiment.reason:
-            nan = float("nan")
-            rows.append(
-                (experiment.title, experiment.question, 0, nan, nan, nan, experiment.reason)
-            )
-        for found in experiment.findings:
-            numbers = (found.n, found.rho, found.ci_low, found.ci_high)
-            rows.append((found.what, experiment.question, *numbers, found.note))
-    return pd.DataFrame(
-        rows, columns=["what", "question", "n", "rho", "ci_low", "ci_high", "note"]
-    ).astype({"rho": float, "ci_low": float, "ci_high": float})
+            findings = (Finding(experiment.title, 0, note=experiment.reason),)
+        rows += [{"question": experiment.question, **asdict(found)} for found in findings]
+    names = ["what", "question", "n", "rho", "ci_low", "ci_high", "note"]
+    return pd.DataFrame(rows, columns=names).astype(dict.fromkeys(names[3:6], float))
 
 
 def sweep_table(evidence: Evidence) -> pd.DataFrame:
@@ -69,17 +60,17 @@ def sweep_table(evidence: Evidence) -> pd.DataFrame:
     for sweep in evidence.controls():
         entry, of = sweep.study.sweeps[sweep.name], evidence.compared_with(sweep)
         rows.append(
-            {
-                "sweep": sweep.name,
-                "title": sweep.title,
-                "control": sweep.control,
-                "of": of.name if of else "",
-                "title_of": evidence.sweep_title(of) if of else "",
-                "regime": entry.get("regime") or "",
-                "epochs": entry.get("epochs"),
-                "planned": max(len(sweep.runs), int(entry.get("runs") or 0)),
-                "done": len(sweep.done),
-            }
+            (
+                sweep.name,
+                sweep.title,
+                sweep.control,
+                of.name if of else "",
+                evidence.sweep_title(of) if of else "",
+                entry.get("regime") or "",
+                entry.get("epochs"),
+                max(len(sweep.runs), int(entry.get("runs") or 0)),
+                len(sweep.done),
+            )
         )
     names = ["sweep", "title", "control", "of", "title_of", "regime", "epochs", "planned", "done"]
     return pd.DataFrame(rows, columns=names).astype({"epochs": "Int64"})

@@ -1,7 +1,5 @@
 """Control experiments on training curves: longer training, and training continued."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import pandas as pd
 
@@ -37,7 +35,12 @@ def duration_curves(evidence: Evidence) -> Experiment:
         curves.append(table[table["arch"].isin(drawn)])
         findings.append(_rank_finding(evidence, sweep, by_epoch))
     if not curves:
-        return Experiment("curves", title, question, reason=_why_no_curves(evidence, "duration"))
+        reason = evidence.why_none("duration")
+        if any(len(sweep.done) for sweep in evidence.controls("duration")):
+            reason = (
+                "There is no curves.csv with errors by epoch of its runs; collect the study again."
+            )
+        return Experiment("curves", title, question, reason=reason)
     tables = {
         "curves": pd.concat(curves, ignore_index=True),
         "curve_ranks": pd.concat(ranks, ignore_index=True),
@@ -117,15 +120,8 @@ def _rank_finding(evidence: Evidence, sweep: Sweep, ranks: pd.DataFrame) -> Find
     title = evidence.sweep_title(sweep)
     if at_regular.empty:
         return Finding(title, 0, note="no errors at the regular number of epochs")
-    row = at_regular.iloc[0]
     what = f"{title}: errors at epoch {regular} and at the last one"
-    return Finding.of(what, correlation_of(row))
-
-
-def _why_no_curves(evidence: Evidence, kind: str) -> str:
-    if any(len(sweep.done) for sweep in evidence.controls(kind)):
-        return "There is no curves.csv with errors by epoch of its runs; collect the study again."
-    return evidence.why_none(kind)
+    return Finding.of(what, correlation_of(at_regular.iloc[0]))
 
 
 def _ends(evidence: Evidence, sweep: Sweep) -> pd.DataFrame:
@@ -162,12 +158,13 @@ def _continued_curves(sweep: Sweep, of: Sweep, table: pd.DataFrame) -> pd.DataFr
 
 def _continued_finding(evidence: Evidence, sweep: Sweep, of: Sweep, table: pd.DataFrame) -> Finding:
     correlation = spearman(table["error_regular"], table["error_continued"])
+    best, worst = (table[table["group"] == group] for group in ("best", "worst"))
     parts = [
-        f"{group}: mean error {number(_mean(table, group, 'error_regular'), 2)} % before, "
-        f"{number(_mean(table, group, 'error_continued'), 2)} % after"
-        for group in ("best", "worst")
+        f"{group}: mean error {number(rows['error_regular'].mean(), 2)} % before, "
+        f"{number(rows['error_continued'].mean(), 2)} % after"
+        for group, rows in (("best", best), ("worst", worst))
     ]
-    crossed = _crossings(table)
+    crossed = int((best["error_continued"] > worst["error_continued"].min()).sum())
     parts.append(f"{crossed} of the best ended above one of the worst")
     what = (
         f"{evidence.sweep_title(sweep)}: before and after, "
@@ -175,15 +172,3 @@ def _continued_finding(evidence: Evidence, sweep: Sweep, of: Sweep, table: pd.Da
     )
     parts.append(f"{RHO} over chosen extremes is large by itself")
     return Finding.of(what, correlation, "; ".join(parts))
-
-
-def _mean(table: pd.DataFrame, group: str, column: str) -> float:
-    return float(table.loc[table["group"] == group, column].mean())
-
-
-def _crossings(table: pd.DataFrame) -> int:
-    """Return how many of the best are no longer better than all of the worst."""
-    errors: Sequence[pd.Series] = [
-        table.loc[table["group"] == group, "error_continued"] for group in ("best", "worst")
-    ]
-    return int((errors[0] > errors[1].min()).sum())

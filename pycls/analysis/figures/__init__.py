@@ -2,23 +2,14 @@
 
 from pycls.front_door import front_door
 
+_NAMES = {
+    "layout": "COLUMN PAGE",
+    "panels": "add_scatter_legend draw_scatter draw_strip highlighted scatter_panel",
+    "population": "edf_figure family_figure member_figure noise_figure reference_figure "
+    "scatter_figure structure_figure",
+    "style": "save_figure",
+}
 __getattr__, __all__ = front_door(
     __name__,
-    {
-        "COLUMN": "pycls.analysis.figures.layout",
-        "PAGE": "pycls.analysis.figures.layout",
-        "edf_figure": "pycls.analysis.figures.population",
-        "family_figure": "pycls.analysis.figures.population",
-        "member_figure": "pycls.analysis.figures.population",
-        "noise_figure": "pycls.analysis.figures.population",
-        "reference_figure": "pycls.analysis.figures.population",
-        "scatter_figure": "pycls.analysis.figures.population",
-        "structure_figure": "pycls.analysis.figures.population",
-        "add_scatter_legend": "pycls.analysis.figures.panels",
-        "draw_scatter": "pycls.analysis.figures.panels",
-        "draw_strip": "pycls.analysis.figures.panels",
-        "highlighted": "pycls.analysis.figures.panels",
-        "scatter_panel": "pycls.analysis.figures.panels",
-        "save_figure": "pycls.analysis.figures.style",
-    },
+    {name: f"{__name__}.{module}" for module, names in _NAMES.items() for name in names.split()},
 )

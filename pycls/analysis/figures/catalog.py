@@ -6,13 +6,13 @@ belongs to.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from importlib import import_module
 from inspect import signature
 from typing import Any
 
 from pycls.analysis.figures.layout import Layout
 from pycls.analysis.figures.style import DataFigure
 from pycls.analysis.wording import RHO
+from pycls.registry import import_object
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,7 @@ class Entry:
 
     def load(self) -> Callable[..., DataFigure]:
         """Return the function that draws it."""
-        module, _, function = self.draw.partition(":")
-        return getattr(import_module(f"pycls.analysis.figures.{module}"), function)
+        return import_object(f"pycls.analysis.figures.{self.draw}")
 
     def make(self, source: object, layout: Layout) -> DataFigure:
         """Return the figure, drawn from what the function's arguments name of a source.

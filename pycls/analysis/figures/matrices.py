@@ -146,17 +146,13 @@ def _draw_set(
     for row, parameter in enumerate(_PARAMETERS):
         bottom = corner[1] - (row + 1) * _TOP_ROW + 0.1
         axes = style.add_axes(figure, corner[0], bottom, pitch - 0.09, _TOP_ROW - 0.1)
-        limit = _upper_limit(table[table["parameter"] == parameter])
-        _draw_stages(axes, rows[rows["parameter"] == parameter], limit)
-        lowest = row == len(_PARAMETERS) - 1
-        if lowest:
+        alike = table[table["parameter"] == parameter]
+        highest = max(alike["best"].max(), (alike["mean"] + alike["sd"].fillna(0)).max())
+        _draw_stages(axes, rows[rows["parameter"] == parameter], 1.06 * float(highest))
+        if row == len(_PARAMETERS) - 1:
             axes.set_xlabel("stage", labelpad=1)
         else:
             hide_numbers(axes, "x")
-
-
-def _upper_limit(rows: pd.DataFrame) -> float:
-    return 1.06 * float(max(rows["best"].max(), (rows["mean"] + rows["sd"].fillna(0)).max()))
 
 
 def _draw_stages(axes: Axes, rows: pd.DataFrame, limit: float) -> None:

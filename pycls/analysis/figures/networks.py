@@ -6,7 +6,6 @@ The form is that of the paper's Figure A7: one small panel a parameter, stages o
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain
 from typing import Any
 
 import matplotlib as mpl
@@ -88,9 +87,10 @@ def network_figure(networks: Sequence[NetworkStages]) -> Figure:
     for index, (axes, (field, title, unit)) in enumerate(zip(grid.axes, panels, strict=True)):
         with mpl.rc_context(style.RC):
             for place, net in enumerate(networks):
-                _draw_line(axes, getattr(net, field), place, len(networks))
-            values = list(chain.from_iterable(getattr(net, field) for net in networks))
-            _scale_axes(axes, values, longest)
+                values = getattr(net, field)
+                shift = (place - (len(networks) - 1) / 2) * _DODGE
+                axes.plot([i + 1 + shift for i in range(len(values))], values, **_look(place))
+            _scale_axes(axes, [v for net in networks for v in getattr(net, field)], longest)
         is_lowest = index + _COLUMNS >= len(panels)
         style.label_panel(grid, axes, title, [unit], "stage" if is_lowest else "")
     if len(networks) > 1:
@@ -126,11 +126,6 @@ def _empty_grid(panels: int, legend_lines: int) -> style.PanelGrid:
         corners.append((_LEFT + column * (width + _GAP), bottom))
     figure, axes = style.place_panels((_WIDTH, height), corners, width, _PANEL_HEIGHT)
     return style.PanelGrid(figure, axes, width, _PANEL_HEIGHT)
-
-
-def _draw_line(axes: Axes, values: Sequence[float], place: int, count: int) -> None:
-    stages = [i + 1 + (place - (count - 1) / 2) * _DODGE for i in range(len(values))]
-    axes.plot(stages, values, **_look(place))
 
 
 def _look(place: int) -> dict[str, Any]:

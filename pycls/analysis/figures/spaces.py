@@ -5,6 +5,7 @@ increasing, probabilities summing to 1.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import cycle
 from typing import Any
 
 import matplotlib as mpl
@@ -302,12 +303,10 @@ def _spaces(tables: Iterable[pd.DataFrame]) -> list[str]:
 
 
 def _legend(spaces: Sequence[str], solid: bool = False) -> list[Line2D]:
-    looks: list[tuple[str, Any]] = [
-        style.SERIES[place % len(style.SERIES)] for place in range(len(spaces))
-    ]
+    looks: Iterable[tuple[str, Any]] = cycle(style.SERIES)
     return [
         Line2D([], [], color=colour, linestyle="-" if solid else dashes, label=space)
-        for (colour, dashes), space in zip(looks, spaces, strict=True)
+        for space, (colour, dashes) in zip(spaces, looks, strict=False)
     ]
 
 

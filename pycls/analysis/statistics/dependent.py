@@ -5,7 +5,7 @@ from dataclasses import astuple, dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from pycls.analysis.statistics.correlation import spearman
 from pycls.analysis.statistics.intervals import (
@@ -79,7 +79,13 @@ def rho_difference(
     observed = spearman(b, target).rho - spearman(a, target).rho
     if math.isnan(observed):
         return Difference(n=n)
-    resampled = _bootstrap_differences(a, b, target, n_boot, seed)
+    differences = []
+    for counts in resample_counts(n, n_boot, seed):
+        ranks_y = resampled_ranks(target, counts)
+        rho_a = weighted_correlation(resampled_ranks(a, counts), ranks_y, counts)
+        rho_b = weighted_correlation(resampled_ranks(b, counts), ranks_y, counts)
+        differences.append(rho_b - rho_a)
+    resampled = np.concatenate(differences)
     resampled = resampled[np.isfinite(resampled)]
     if not len(resampled):
         return Difference(observed, n)
@@ -145,19 +151,3 @@ def difference_of(row: Any) -> Difference:
 
 def _combined(first: float, second: float, correlation: float) -> float:
     return math.sqrt(max(0.0, first**2 + second**2 - 2 * correlation * first * second))
-
-
-def _bootstrap_differences(
-    a: NDArray[np.float64],
-    b: NDArray[np.float64],
-    target: NDArray[np.float64],
-    n_boot: int,
-    seed: int,
-) -> NDArray[np.float64]:
-    differences = []
-    for counts in resample_counts(len(target), n_boot, seed):
-        ranks_y = resampled_ranks(target, counts)
-        rho_a = weighted_correlation(resampled_ranks(a, counts), ranks_y, counts)
-        rho_b = weighted_correlation(resampled_ranks(b, counts), ranks_y, counts)
-        differences.append(rho_b - rho_a)
-    return np.concatenate(differences)

@@ -7,7 +7,7 @@ values that the best of a random sample has. Works on plain tables, a row per mo
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -237,21 +237,18 @@ def parameter_table(rows: pd.DataFrame) -> pd.DataFrame:
     """
     columns = {name: rows[name] for name in ("cum_depth", "cum_width") if name in rows}
     stages = max((int(found[2]) for name in rows if (found := _STAGE.match(str(name)))), default=0)
-    numbers = range(1, stages + 1)
-    columns |= {name: rows[name] for name in _of_stages(rows, "depth", numbers)}
-    widths = _of_stages(rows, "width", numbers)
-    columns |= {name: rows[name] for name in widths}
+    depths, widths, bottlenecks, groups = (
+        [name for i in range(1, stages + 1) if (name := f"{kind}_{i}") in rows]
+        for kind in ("depth", "width", "bot_mul", "group_w")
+    )
+    columns |= {name: rows[name] for name in (*depths, *widths)}
     for i, (width, following) in enumerate(pairwise(widths), 1):
         columns[f"width_ratio_{i}"] = rows[following] / rows[width]
-    for i, name in enumerate(_of_stages(rows, "bot_mul", numbers), 1):
+    for i, name in enumerate(bottlenecks, 1):
         columns[f"bottleneck_{i}"] = 1 / rows[name]
-    columns |= {name: rows[name] for name in _of_stages(rows, "group_w", numbers)}
-    columns |= {name: rows[name] for name in ("flops", "params", "acts") if name in rows}
+    costs = [name for name in ("flops", "params", "acts") if name in rows]
+    columns |= {name: rows[name] for name in (*groups, *costs)}
     return pd.DataFrame(columns, index=rows.index).astype(float)
-
-
-def _of_stages(rows: pd.DataFrame, kind: str, stages: Iterable[int]) -> list[str]:
-    return [f"{kind}_{stage}" for stage in stages if f"{kind}_{stage}" in rows]
 
 
 def _check(models: pd.DataFrame, columns: Sequence[str]) -> None:

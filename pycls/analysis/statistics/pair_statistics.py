@@ -1,11 +1,11 @@
 """The table of statistics that tables of pairs of data sets show beside rho."""
 
-from importlib import import_module
 from typing import Any
 
 from numpy.typing import ArrayLike
 
 from pycls.analysis.statistics.correlation import Estimate, correlation_columns, spearman
+from pycls.registry import import_object
 
 # Column of tables -> header on pages, and "module:function" of two vectors that are paired by
 # architecture (NaN where there is no error), which returns a number or an Estimate.
@@ -19,7 +19,6 @@ def pair_columns(x: ArrayLike, y: ArrayLike) -> dict[str, Any]:
     """Return Spearman's rho of two vectors and each of `PAIR_STATISTICS` as columns of a table."""
     columns = correlation_columns(spearman(x, y))
     for name, (_, place) in PAIR_STATISTICS.items():
-        module, _, function = place.partition(":")
-        found = getattr(import_module(module), function)(x, y)
+        found = import_object(place)(x, y)
         columns[name] = found.value if isinstance(found, Estimate) else float(found)
     return columns

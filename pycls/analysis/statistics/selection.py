@@ -91,7 +91,11 @@ def regret(
     best = float(lowest[0])
     lost = chosen_best - best
     by_chance = float(best_of_sample(y, k) @ y)
-    low, high = _regret_interval(x, y, k, n_boot, seed, confidence)
+    low = high = math.nan
+    if n_boot:
+        draws = np.random.default_rng(seed).integers(n, size=(n_boot, n))
+        regrets = [_chosen(x[drawn], y[drawn], k)[0] - float(y[drawn].min()) for drawn in draws]
+        low, high = percentile_interval(regrets, confidence)
     return Regret(
         k=k,
         n=n,
@@ -154,18 +158,3 @@ def _chosen(x: NDArray[np.float64], y: NDArray[np.float64], k: int) -> tuple[flo
     chances = -np.diff(none_before)
     lowest = np.minimum(tied, sure.min()) if len(sure) else tied
     return float(chances @ lowest), mean
-
-
-def _regret_interval(
-    x: NDArray[np.float64],
-    y: NDArray[np.float64],
-    k: int,
-    n_boot: int,
-    seed: int,
-    confidence: float,
-) -> tuple[float, float]:
-    if not n_boot:
-        return math.nan, math.nan
-    draws = np.random.default_rng(seed).integers(len(y), size=(n_boot, len(y)))
-    regrets = [_chosen(x[drawn], y[drawn], k)[0] - float(y[drawn].min()) for drawn in draws]
-    return percentile_interval(regrets, confidence)
