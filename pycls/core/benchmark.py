@@ -112,13 +112,7 @@ def measure_iteration(
 def epoch_times(
     iter_times: dict[str, float], train_iterations: int, test_iterations: int
 ) -> dict[str, float]:
-    """Return what an epoch takes of what an iteration takes, under the same keys.
-
-    Args:
-        iter_times: of :func:`measure_iteration`.
-        train_iterations: training iterations of an epoch.
-        test_iterations: iterations of a test.
-    """
+    """Return what an epoch takes, of what :func:`measure_iteration` measured, under its keys."""
     return {
         name: seconds * (test_iterations if name.startswith("test_") else train_iterations)
         for name, seconds in iter_times.items()

@@ -12,11 +12,7 @@ def ema_alpha(cfg: CfgNode, epoch: int) -> float:
 
     alpha = EMA_ALPHA * BATCH_SIZE / MAX_EPOCH * EMA_UPDATE_PERIOD, at most 1: the average then
     spans about the same part of a training whatever its batch size and length. During warm-up
-    it is 1, a copy (pycls).
-
-    Args:
-        cfg: the configuration.
-        epoch: 0-based.
+    it is 1, a copy (pycls). Epochs count from 0.
     """
     if epoch < cfg.OPTIM.WARMUP_EPOCHS:
         return 1.0

@@ -44,9 +44,7 @@ def select_device(name: str) -> torch.device:
 def run_settings(cfg: CfgNode, world: World = ONE_PROCESS) -> Iterator[torch.device]:
     """Set the process up for a run, and as it was again afterwards.
 
-    Args:
-        cfg: the configuration.
-        world: the processes of the run; they are connected for the time of the context.
+    The processes of `world` are connected for the time of the context.
 
     Yields:
         The device of this process.
@@ -78,13 +76,7 @@ def _flushes_denormals() -> bool:
 
 
 def move_model(model: nn.Module, device: torch.device, memory_format: str) -> nn.Module:
-    """Move a network to a device, its weights in the memory layout of the batches.
-
-    Args:
-        model: the network.
-        device: where it goes.
-        memory_format: "channels_last" or "contiguous".
-    """
+    """Move a network to a device, its weights in one of :data:`MEMORY_FORMATS`, as the batches."""
     return model.to(device=device, memory_format=MEMORY_FORMATS[memory_format])  # type: ignore[call-overload]
 
 
@@ -98,10 +90,6 @@ def describe_environment(device: torch.device) -> dict[str, Any]:
         "dirty": dirty,
         "host": socket.gethostname(),
         "platform": f"{sys.platform}-{platform.machine()}",
-        "device": _device_name(device),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         "threads": torch.get_num_threads(),
     }
-
-
-def _device_name(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"

@@ -162,9 +162,7 @@ class Meter:
     def iter_stats(self, epoch: int, *, add_up: bool = True) -> dict[str, Any]:
         """Return the record of the last log period: medians over its iterations, errors in %.
 
-        Args:
-            epoch: 0-based.
-            add_up: over all processes; else this one's images only.
+        The epoch is 0-based. Without `add_up` it is of this process's images only.
         """
         world = self._world if add_up else ONE_PROCESS
         rows = sum_over(world, torch.stack(self._rows[-self._log_period :])).cpu().tolist()

@@ -20,8 +20,10 @@ BuildOptimizer = Callable[[Groups, CfgNode, dict[str, Any]], torch.optim.Optimiz
 def build_optimizer(model: nn.Module, cfg: CfgNode) -> torch.optim.Optimizer:
     """Return the optimizer of OPTIM.OPTIMIZER over the network's parameter groups."""
     optim = cfg.OPTIM
-    # In a captured graph a changing rate has to be a tensor on the device.
-    lr = _lr_tensor(model, optim.BASE_LR) if cfg.TRAIN.CUDA_GRAPH else optim.BASE_LR
+    lr = optim.BASE_LR
+    if cfg.TRAIN.CUDA_GRAPH:
+        # A captured graph reads a changing rate from a tensor on the device.
+        lr = torch.tensor(lr, device=next(model.parameters()).device)
     build: BuildOptimizer = OPTIMIZERS.load(optim.OPTIMIZER)
     return build(parameter_groups(model, cfg), cfg, {"lr": lr, "weight_decay": optim.WEIGHT_DECAY})
 
@@ -65,10 +67,6 @@ def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
             group["lr"].fill_(lr)
         else:
             group["lr"] = lr
-
-
-def _lr_tensor(model: nn.Module, lr: float) -> torch.Tensor:
-    return torch.tensor(lr, device=next(model.parameters()).device)
 
 
 # Each updates all weights in one fused kernel, on the CPU and on a GPU.

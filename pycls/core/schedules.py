@@ -7,12 +7,7 @@ from yacs.config import CfgNode
 
 
 def lr_at(optim: CfgNode, epoch: float) -> float:
-    """Return the learning rate at a fractional epoch (iteration i of n: epoch + i / n).
-
-    Args:
-        optim: the OPTIM section.
-        epoch: 0 to MAX_EPOCH.
-    """
+    """Return the learning rate at a fractional epoch (iteration i of n: epoch + i / n)."""
     lr = optim.BASE_LR * SCHEDULES[optim.LR_POLICY](optim, epoch)
     if epoch < optim.WARMUP_EPOCHS:
         alpha = epoch / optim.WARMUP_EPOCHS
@@ -21,16 +16,11 @@ def lr_at(optim: CfgNode, epoch: float) -> float:
 
 
 def _cosine(optim: CfgNode, epoch: float) -> float:
-    factor = 0.5 * (1.0 + math.cos(math.pi * (epoch / optim.MAX_EPOCH)))
+    return _down_to_min(optim, 0.5 * (1.0 + math.cos(math.pi * (epoch / optim.MAX_EPOCH))))
+
+
+def _down_to_min(optim: CfgNode, factor: float) -> float:
     return (1.0 - optim.MIN_LR) * factor + optim.MIN_LR
-
-
-def _exponential(optim: CfgNode, epoch: float) -> float:
-    return optim.MIN_LR ** (epoch / optim.MAX_EPOCH)
-
-
-def _linear(optim: CfgNode, epoch: float) -> float:
-    return (1.0 - optim.MIN_LR) * (1.0 - epoch / optim.MAX_EPOCH) + optim.MIN_LR
 
 
 def _steps(optim: CfgNode, epoch: float) -> float:
@@ -41,7 +31,7 @@ def _steps(optim: CfgNode, epoch: float) -> float:
 # OPTIM.LR_POLICY -> the share of BASE_LR at an epoch, before the warm-up.
 SCHEDULES: dict[str, Callable[[CfgNode, float], float]] = {
     "cos": _cosine,
-    "exp": _exponential,
-    "lin": _linear,
+    "exp": lambda optim, epoch: optim.MIN_LR ** (epoch / optim.MAX_EPOCH),
+    "lin": lambda optim, epoch: _down_to_min(optim, 1.0 - epoch / optim.MAX_EPOCH),
     "steps": _steps,
 }

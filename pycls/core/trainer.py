@@ -47,6 +47,7 @@ from pycls.models.counting import complexity
 from pycls.schema import LOG_FILE
 
 _ERRORS = ("top1_err", "top5_err")
+_INTERRUPTS = (KeyboardInterrupt, SystemExit, RunInterruptedError)
 _STREAM_STATISTICS = 103
 
 # Processes agree on stopping this often: asking costs them a meeting.
@@ -116,7 +117,9 @@ def _train_in_folder(run: TrainingRun, stop: StopRequest) -> dict[str, Any]:
                 _train(run, stop, log, origin, record)
             except BaseException as error:
                 lease.check()  # without it the folder is another process's: nothing is written
-                _end_record(record, run, "interrupted" if _is_interrupt(error) else "failed")
+                _end_record(
+                    record, run, "interrupted" if isinstance(error, _INTERRUPTS) else "failed"
+                )
                 record["reason"] = _describe_error(error)
                 _write_reason(out_dir, record, log)
                 raise
@@ -329,10 +332,6 @@ def _end_record(record: dict[str, Any], run: TrainingRun, status: str) -> None:
     record["status"] = status
     record["ended"] = utc_now()
     record["seconds"] = round(time.monotonic() - run.start_time, 3)
-
-
-def _is_interrupt(error: BaseException) -> bool:
-    return isinstance(error, KeyboardInterrupt | SystemExit | RunInterruptedError)
 
 
 def _describe_error(error: BaseException) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from run_checkpoints import last_checkpoint
 from run_logs import parse_log
 
 from pycls.core.runs import paths as checkpoint_paths
@@ -19,7 +20,7 @@ from pycls.errors import CheckpointError, ConfigError, DataError, LeaseHeldError
 
 
 def weights(cfg, epoch=None):
-    path = checkpoint_paths.last_checkpoint(cfg.OUT_DIR)
+    path = last_checkpoint(cfg.OUT_DIR)
     if epoch is not None:
         path = checkpoint_paths.checkpoint_path(cfg.OUT_DIR, epoch - 1)
     return checkpoint.load_checkpoint(path)
@@ -109,7 +110,7 @@ def test_finished_run_is_not_trained_again(digits_cfg, keep):
 def test_testing_the_weights_gives_the_error_of_training(digits_cfg):
     cfg = digits_cfg()
     result = train_model(cfg)["result"]
-    path = str(checkpoint_paths.last_checkpoint(cfg.OUT_DIR))
+    path = str(last_checkpoint(cfg.OUT_DIR))
     errors = measure_errors(digits_cfg("TEST.WEIGHTS", path))
     assert errors["top1_err"] == pytest.approx(result["final_top1_err"])
     assert errors["top5_err"] == pytest.approx(result["final_topk_err"])
@@ -179,7 +180,7 @@ def test_a_finished_run_can_get_more_epochs_an_unfinished_one_not(digits_cfg):
 def test_training_starts_from_given_weights(digits_cfg, tmp_path):
     first = digits_cfg()
     train_model(first)
-    path = str(checkpoint_paths.last_checkpoint(first.OUT_DIR))
+    path = str(last_checkpoint(first.OUT_DIR))
     second = digits_cfg("TRAIN.WEIGHTS", path, "OUT_DIR", str(tmp_path / "b"))
     train_model(second)
     assert records(second, "train_epoch")[0]["loss"] < records(first, "train_epoch")[0]["loss"]

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from run_checkpoints import last_checkpoint
 
 from pycls.core.runs import paths
 from pycls.core.tester import test_model as measure_errors
@@ -30,7 +31,7 @@ NETWORKS = {
 
 
 def last_state(cfg):
-    return checkpoint.load_checkpoint(paths.last_checkpoint(cfg.OUT_DIR))
+    return checkpoint.load_checkpoint(last_checkpoint(cfg.OUT_DIR))
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -56,6 +57,6 @@ def test_network_trains_and_resumes_to_the_same_bits(name, digits_cfg, digits_di
     assert all(torch.equal(v, b["model_state"][k]) for k, v in a["model_state"].items())
 
     errors = measure_errors(
-        digits_cfg(*overrides, "TEST.WEIGHTS", str(paths.last_checkpoint(whole.OUT_DIR)))
+        digits_cfg(*overrides, "TEST.WEIGHTS", str(last_checkpoint(whole.OUT_DIR)))
     )
     assert errors["top1_err"] == pytest.approx(record["result"]["final_top1_err"])

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from run_checkpoints import last_checkpoint
 
 from pycls.core.config import load_cfg
 from pycls.core.optimizer import build_optimizer
 from pycls.core.precision import Precision
-from pycls.core.runs import paths
 from pycls.core.runs.record import read_record
 from pycls.core.step import TrainStep
 from pycls.core.tester import test_model as measure_errors
@@ -137,13 +137,13 @@ def test_average_is_tested_saved_and_reported(digits_cfg):
     assert averaged[0]["top1_err"] == tested[0]["top1_err"]
     assert averaged[-1]["top1_err"] == pytest.approx(result["final_ema_top1_err"], abs=1e-4)
     assert averaged[-1]["min_top1_err"] == pytest.approx(result["min_ema_top1_err"], abs=1e-4)
-    state = checkpoint.load_checkpoint(paths.last_checkpoint(cfg.OUT_DIR))
+    state = checkpoint.load_checkpoint(last_checkpoint(cfg.OUT_DIR))
     assert state["ema_err"] == result["final_ema_top1_err"]
     # Not a copy any more. (Their errors may be equal by chance.)
     average, own = state["ema_state"], state["model_state"]
     assert any(not torch.equal(value, own[name]) for name, value in average.items())
     # Testing takes the better one, as pycls does.
-    path = str(paths.last_checkpoint(cfg.OUT_DIR))
+    path = str(last_checkpoint(cfg.OUT_DIR))
     errors = measure_errors(digits_cfg("TEST.WEIGHTS", path))
     better = min(result["final_ema_top1_err"], result["final_top1_err"])
     assert errors["top1_err"] == pytest.approx(better)
@@ -159,9 +159,7 @@ def test_times_of_an_iteration_are_logged_and_change_nothing(digits_cfg, tmp_pat
     for kind in ("iter_times", "epoch_times"):
         assert sorted(records(timed, kind)[0]) == keys
         assert not records(plain, kind)
-    a, b = (
-        checkpoint.load_checkpoint(paths.last_checkpoint(cfg.OUT_DIR)) for cfg in (timed, plain)
-    )
+    a, b = (checkpoint.load_checkpoint(last_checkpoint(cfg.OUT_DIR)) for cfg in (timed, plain))
     assert all(torch.equal(v, b["model_state"][k]) for k, v in a["model_state"].items())
 
 
@@ -171,7 +169,7 @@ def test_errors_on_all_training_images(digits_cfg):
     (record,) = records(cfg, "train_full_epoch")
     assert record["top1_err"] == pytest.approx(result["full_train_top1_err"], abs=1e-4)
     # The same as testing the weights on the training side, in batches of the same size.
-    path = str(paths.last_checkpoint(cfg.OUT_DIR))
+    path = str(last_checkpoint(cfg.OUT_DIR))
     size = cfg.TRAIN.BATCH_SIZE
     errors = measure_errors(
         digits_cfg("TEST.WEIGHTS", path, "TEST.SPLIT", "train", "TEST.BATCH_SIZE", size)

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 from processes import HANG_S, children_of, is_alive, wait_until
+from run_checkpoints import last_checkpoint
 from tiny_study import TINY
 
-from pycls.core.runs import paths
 from pycls.core.runs.record import read_record
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -153,7 +153,7 @@ def test_a_killed_worker_costs_its_run_one_try(tiny_study, two_networks, start_s
     study = tiny_study(config=trained_for(6), **two_networks)
     process = start_study(study, "--jobs", "1", "--threads", "1", "--no-report")
     folder = tmp_path / "studies" / "tiny"
-    wait_until(lambda: paths.last_checkpoint(folder / "digits/logs/000000") is not None)
+    wait_until(lambda: last_checkpoint(folder / "digits/logs/000000") is not None)
     (worker,) = children_of(process.pid)
     os.kill(worker, signal.SIGKILL)
     output, errors = process.communicate(timeout=HANG_S)
@@ -169,7 +169,7 @@ def test_ctrl_c_stops_everything_and_the_command_goes_on(
     study = tiny_study(config=trained_for(8), **two_networks)
     process = start_study(study)
     folder = tmp_path / "studies" / "tiny"
-    wait_until(lambda: paths.last_checkpoint(folder / "digits/logs/000000") is not None)
+    wait_until(lambda: last_checkpoint(folder / "digits/logs/000000") is not None)
     workers = children_of(process.pid)
     os.killpg(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=HANG_S)

@@ -13,10 +13,10 @@ from collections import Counter
 from pathlib import Path
 
 import yaml
+from run_checkpoints import last_checkpoint
 from slurm_cluster import processes
 from slurm_queue import job_record, run, wait_until
 
-from pycls.core.runs import paths as checkpoint_paths
 from pycls.core.runs.lease import find_owner
 from pycls.core.runs.record import failures_of, read_record
 from pycls.core.weights import checkpoint
@@ -104,7 +104,7 @@ def out_dirs(work):
 
 def result_of(out_dir):
     """Return a run's errors and final weights."""
-    path = checkpoint_paths.last_checkpoint(out_dir)
+    path = last_checkpoint(out_dir)
     assert path is not None, f"{out_dir}: no checkpoint"
     return read_record(out_dir)["result"], checkpoint.load_checkpoint(path)["model_state"]
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import torch
 from processes import HANG_S, children_of, wait_until
+from run_checkpoints import last_checkpoint
 
-from pycls.core.runs import paths
 from pycls.core.weights import checkpoint
 from pycls.pool.seats import Seat
 from pycls.pool.worker_process import Job
@@ -40,7 +40,7 @@ def training_job(digits_dir, out_dir, *overrides, srun=()):
 
 
 def last_weights(out_dir):
-    return checkpoint.load_checkpoint(paths.last_checkpoint(out_dir))["model_state"]
+    return checkpoint.load_checkpoint(last_checkpoint(out_dir))["model_state"]
 
 
 def assert_same_weights(out_dir, expected):
@@ -49,7 +49,7 @@ def assert_same_weights(out_dir, expected):
 
 
 def has_checkpoint(job):
-    return paths.last_checkpoint(job.out_dir) is not None
+    return last_checkpoint(job.out_dir) is not None
 
 
 def workers():

@@ -212,11 +212,9 @@ def _typed_scalar(key: str, value: Any, kind: type, where: str, whole: Any) -> A
     if kind is float and is_number and math.isfinite(value):
         # A list keeps 2 as 2: the epochs of OPTIM.STEPS read as they were written.
         return value if isinstance(whole, list | tuple) else float(value)
-    if kind is int and isinstance(value, int) and not isinstance(value, bool):
+    if kind is int and is_number and isinstance(value, int):
         return value
-    if kind is bool and isinstance(value, bool):
-        return value
-    if kind is str and isinstance(value, str):
+    if kind in (bool, str) and isinstance(value, kind):
         return value
     expected = _TYPE_NAMES[kind]
     if isinstance(whole, list | tuple):

@@ -45,7 +45,6 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "DATA.CROP": ("auto", "padded", "resized"),
 }
 
-
 _RANGES: tuple[tuple[Callable[[Any], bool], str, tuple[str, ...]], ...] = (
     (
         lambda value: value > 0,
@@ -188,11 +187,7 @@ def _check_crops(cfg: CfgNode, where: str) -> None:
 
 
 def check_cfg(cfg: CfgNode, where: str) -> None:
-    """Check the values of a configuration and how they go together.
-
-    Args:
-        cfg: a node with all keys, of the right types.
-        where: where it comes from, for the message.
+    """Check the values of a complete configuration, from `where`, and how they go together.
 
     Raises:
         ConfigError: a value out of its choices or range, or an impossible combination.

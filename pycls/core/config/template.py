@@ -23,11 +23,7 @@ class CfgTemplate:
         self._parts = _dump_parts(values)
 
     def text(self, changes: Mapping[str, Any]) -> str:
-        """Return the configuration with some keys changed, as YAML.
-
-        Args:
-            changes: {"SECTION.KEY" or "KEY": value}.
-        """
+        """Return the configuration with some keys ("SECTION.KEY" or "KEY") changed, as YAML."""
         changed: dict[str, Any] = {}
         for dotted, value in changes.items():
             name, _, leaf = dotted.partition(".")

@@ -44,11 +44,7 @@ _stores: dict[Meeting, dist.Store] = {}  # the main process's is the server: kep
 
 
 def local_device(world: World, device: torch.device) -> torch.device:
-    """Return the device of this process: its own GPU, or the CPU.
-
-    Args:
-        world: the processes.
-        device: what the DEVICE key means.
+    """Return the device of this process, its own GPU or the CPU; `device` is what DEVICE means.
 
     Raises:
         ConfigError: there are fewer GPUs than processes here, or DEVICE names one GPU for all.
@@ -126,10 +122,7 @@ def sum_over(world: World, tensor: torch.Tensor) -> torch.Tensor:
 
 def mean_over(world: World, tensor: torch.Tensor) -> torch.Tensor:
     """Replace a floating-point tensor by its mean over the processes, and return it."""
-    if world.size > 1:
-        dist.all_reduce(tensor)
-        tensor.div_(world.size)
-    return tensor
+    return sum_over(world, tensor).div_(world.size)
 
 
 def any_over(world: World, flag: bool) -> bool:

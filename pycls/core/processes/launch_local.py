@@ -36,9 +36,9 @@ from pycls.core.processes.world import (
     World,
     find_world,
 )
+from pycls.core.runs.interruption import stop_signals_to
 from pycls.errors import ConfigError, PyclsError, RunError
 
-PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
 # After the first child failed, the others have: SETTLE_S to fail of it, or to write down how
 # they ended; then SIGTERM and KILL_S more; then SIGKILL. After a signal was passed on they may
 # be writing a checkpoint.
@@ -151,15 +151,8 @@ class _Launcher:
             yield
             return
         # What is ignored here (in the background of a shell, perhaps) the children ignore too.
-        before = {number: signal.getsignal(number) for number in PASSED_ON}
-        before = {n: handler for n, handler in before.items() if handler is not signal.SIG_IGN}
-        try:
-            for number in before:
-                signal.signal(number, self._pass_on)
+        with stop_signals_to(self._pass_on):
             yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
     def _pass_on(self, number: int, frame: FrameType | None) -> None:
         self._signals.append(number)
@@ -211,7 +204,9 @@ class _Launcher:
                 for key, _ in selector.select(timeout=0.1):
                     if not key.data.receive():
                         selector.unregister(key.fileobj)
-                        self._await_end(key.data)
+                        # That end closes a moment before the child can be waited for.
+                        with contextlib.suppress(subprocess.TimeoutExpired):
+                            key.data.process.wait(timeout=0.1)
                 look += 1
                 self._look(look)
                 now = time.monotonic()
@@ -222,11 +217,6 @@ class _Launcher:
                     self._end_all(signal.SIGTERM)
                 if kill is not None and now > kill:
                     self._end_all(signal.SIGKILL)
-
-    def _await_end(self, child: _Child) -> None:
-        # Its end of the socket closes a moment before it can be waited for.
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            child.process.wait(timeout=0.1)
 
     def _look(self, look: int) -> None:
         for child in self._children:

@@ -319,11 +319,7 @@ def _look(
 ) -> tuple[int, Owner | None]:
     """Return the highest generation, 0 where there is none, and its holder, if it has one.
 
-    Args:
-        out_dir: the folder.
-        process: who looks.
-        known: a generation that was there a moment ago: a network file system may give an
-            older listing.
+    `known` was there a moment ago: a network file system may give an older listing.
     """
     while True:
         generation = max([known, *find_generations(out_dir)])
@@ -343,11 +339,7 @@ def _find_holder(
 ) -> Owner | None:
     """Return the owner of the highest generation's file, if it holds the lease.
 
-    Args:
-        file: the file.
-        viewer: who looks.
-        now: gives the time that files written now would bear, in seconds.
-        slack_s: by how much it may be wrong, in seconds.
+    `now` gives the time that files written now would bear, wrong by `slack_s` at most.
     """
     if file.is_released:
         return None

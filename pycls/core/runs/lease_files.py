@@ -62,11 +62,8 @@ def read_lease(path: str) -> LeaseFile:
     Raises:
         FileNotFoundError: it is gone; there is a higher one.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        return _read(descriptor)
-    finally:
-        os.close(descriptor)
+    with Path(path).open("rb", buffering=0) as file:
+        return _read(file.fileno())
 
 
 def create_lease(path: str, content: dict[str, Any]) -> None:
@@ -96,28 +93,19 @@ def renew_lease(path: str, content: dict[str, Any]) -> bool:
     Raises:
         OSError: it could not be written.
     """
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return False
-    try:
-        if not _is_own(descriptor, content["token"]):
-            return False
-        _write(descriptor, content)
-    finally:
-        os.close(descriptor)
-    return True
+    with contextlib.suppress(FileNotFoundError), Path(path).open("r+b", buffering=0) as file:
+        if _is_own(file.fileno(), content["token"]):
+            _write(file.fileno(), content)
+            return True
+    return False
 
 
 def release_lease(path: str, token: str) -> None:
     """Mark an own generation's file as given up, if it still is the own one."""
-    with contextlib.suppress(OSError):  # or it runs out
-        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-        try:
-            if _is_own(descriptor, token):
-                _release(descriptor)
-        finally:
-            os.close(descriptor)
+    # Where that fails it runs out.
+    with contextlib.suppress(OSError), Path(path).open("r+b", buffering=0) as file:
+        if _is_own(file.fileno(), token):
+            _release(file.fileno())
 
 
 def remove_lease(path: str) -> None:

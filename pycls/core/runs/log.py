@@ -14,7 +14,6 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import simplejson
@@ -65,9 +64,7 @@ class RunLog:
     def stats(self, stats: dict[str, Any], kind: str) -> None:
         """Write one `json_stats` record; floats get 4 decimals as in pycls.
 
-        Args:
-            stats: the record's fields.
-            kind: its ``_type``: complexity, train_iter, train_epoch, test_iter, ...
+        `kind` is its ``_type``: complexity, train_iter, train_epoch, test_iter, ...
         """
         record = {key: _rounded(value) for key, value in stats.items()}
         self._write_stats(record, kind)
@@ -89,12 +86,7 @@ class RunLog:
     def __enter__(self) -> "RunLog":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def _write_stats(self, record: dict[str, Any], kind: str) -> None:

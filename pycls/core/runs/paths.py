@@ -13,23 +13,5 @@ def checkpoint_dir(out_dir: str | os.PathLike[str]) -> Path:
 
 
 def checkpoint_path(out_dir: str | os.PathLike[str], epoch: int) -> Path:
-    """Return the checkpoint file of an epoch.
-
-    Args:
-        out_dir: the run's folder.
-        epoch: 0-based; the file's name counts from 1.
-    """
+    """Return the checkpoint file of an epoch (0-based; the file's name counts from 1)."""
     return checkpoint_dir(out_dir) / f"model_epoch_{epoch + 1:04d}.pyth"
-
-
-def last_checkpoint(out_dir: str | os.PathLike[str]) -> Path | None:
-    """Return the checkpoint of the highest epoch, by number; None where there is none."""
-    folder = checkpoint_dir(out_dir)
-    if not folder.is_dir():
-        return None
-    numbered = [
-        (int(match.group(1)), path)
-        for path in folder.iterdir()
-        if (match := EPOCH_NAME.fullmatch(path.name))
-    ]
-    return max(numbered)[1] if numbered else None

@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 _START_TIME_FIELD = 22 - 3  # of /proc/PID/stat, after the pid and the name in parentheses
 _DEAD_STATES = ("Z", "X")
@@ -48,15 +48,7 @@ class ProcessIdentity:
         Raises:
             KeyError, TypeError, ValueError: it describes none.
         """
-        return cls(
-            host=str(values["host"]),
-            boot=str(values["boot"]),
-            pid_space=str(values["pid_space"]),
-            pid=int(values["pid"]),
-            started=int(values["started"]),
-            job=str(values["job"]),
-            restarts=int(values["restarts"]),
-        )
+        return cls(**{name: kind(values[name]) for name, kind in get_type_hints(cls).items()})
 
 
 def this_process(
@@ -86,11 +78,7 @@ def this_process(
 
 
 def is_alive(process: ProcessIdentity) -> bool:
-    """Say whether a process of this machine still lives.
-
-    Args:
-        process: one that this process :meth:`~ProcessIdentity.is_neighbour_of`.
-    """
+    """Say whether a process of this machine, a neighbour of this one, still lives."""
     try:
         os.kill(process.pid, 0)
     except ProcessLookupError:

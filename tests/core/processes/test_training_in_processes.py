@@ -11,10 +11,10 @@ import pytest
 import torch
 import training_jobs
 from processes import HANG_S, children_of, is_alive, wait_until
+from run_checkpoints import last_checkpoint
 
 from pycls.core.config.load import dump_cfg
 from pycls.core.processes.launch_local import launch
-from pycls.core.runs import paths
 from pycls.core.runs.record import read_record
 from pycls.core.trainer import train_model
 from pycls.core.training_launch import train
@@ -33,7 +33,7 @@ ANYNET = ("BN.USE_PRECISE_STATS", True, "TRAIN.MIXUP_ALPHA", 0.2, "TEST.BATCH_SI
 
 
 def last_state(cfg):
-    return checkpoint.load_checkpoint(paths.last_checkpoint(cfg.OUT_DIR))
+    return checkpoint.load_checkpoint(last_checkpoint(cfg.OUT_DIR))
 
 
 def logged(cfg, kind):
@@ -127,7 +127,7 @@ def start_tool(tmp_path):
 def test_killed_process_takes_the_others_down_and_the_run_goes_on(digits_cfg, start_tool):
     cfg = digits_cfg("NUM_GPUS", 2, "OPTIM.MAX_EPOCH", 300, "CHECKPOINT.KEEP", "last")
     process = start_tool(cfg)
-    wait_until(lambda: paths.last_checkpoint(cfg.OUT_DIR) is not None)
+    wait_until(lambda: last_checkpoint(cfg.OUT_DIR) is not None)
     children = children_of(process.pid)
     assert len(children) == 2
     os.kill(children[1], signal.SIGKILL)

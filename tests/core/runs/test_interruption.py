@@ -10,6 +10,7 @@ import pytest
 import torch
 import training_jobs
 from processes import HANG_S, wait_until
+from run_checkpoints import last_checkpoint
 from run_logs import parse_log
 
 from pycls.core.config.load import dump_cfg
@@ -200,7 +201,7 @@ def test_truncated_checkpoint_falls_back_to_the_one_before(digits_cfg, tmp_path)
     train_model(whole)
     cut = digits_cfg()
     train_model(cut)
-    damage(paths.last_checkpoint(cut.OUT_DIR))
+    damage(last_checkpoint(cut.OUT_DIR))
     (tmp_path / "run" / "run.json").unlink()
     with pytest.warns(UserWarning, match=r"model_epoch_0003\.pyth: the checkpoint is cut short"):
         train_model(cut)

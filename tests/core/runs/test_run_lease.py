@@ -16,11 +16,11 @@ import lease_jobs
 import pytest
 import torch
 from processes import HANG_S, is_suspended, wait_until
+from run_checkpoints import last_checkpoint
 
 from pycls.core import trainer
 from pycls.core.config.load import dump_cfg
 from pycls.core.runs import lease as module
-from pycls.core.runs import paths as checkpoint_paths
 from pycls.core.runs import process_identity
 from pycls.core.runs.lease import LEASE_S, Lease, find_owner, run_lease
 from pycls.core.runs.lease_files import create_lease, find_generations, lease_path, renew_lease
@@ -426,7 +426,7 @@ def content(cfg):
 
 
 def weights(cfg):
-    path = checkpoint_paths.last_checkpoint(cfg.OUT_DIR)
+    path = last_checkpoint(cfg.OUT_DIR)
     return checkpoint.load_checkpoint(path)["model_state"]
 
 

@@ -9,9 +9,9 @@ import zipfile
 import numpy
 import pytest
 import torch
+from run_checkpoints import last_checkpoint
 
 from pycls.core.config import load_cfg
-from pycls.core.runs import paths
 from pycls.core.weights import checkpoint
 from pycls.errors import CheckpointError
 from pycls.models.builders import build_model
@@ -27,12 +27,12 @@ def save(folder, epoch, keep="all", is_best=False):
 
 
 def test_names_count_from_one_and_the_newest_is_found_by_number(tmp_path):
-    assert paths.last_checkpoint(tmp_path) is None
+    assert last_checkpoint(tmp_path) is None
     assert save(tmp_path, 0).name == "model_epoch_0001.pyth"
     save(tmp_path, 9998)
     save(tmp_path, 9999)
     (tmp_path / "checkpoints" / ".model_epoch_99999.pyth.1.partial").write_text("x")
-    assert paths.last_checkpoint(tmp_path).name == "model_epoch_10000.pyth"
+    assert last_checkpoint(tmp_path).name == "model_epoch_10000.pyth"
 
 
 def test_keeping_rules(tmp_path):
