@@ -65,12 +65,7 @@ def text_key(*parts: object) -> int:
 
 
 def hash_positions(key: int, positions: npt.ArrayLike) -> _UInt64:
-    """Return one 64-bit hash for each position.
-
-    Args:
-        key: a 64-bit key, see :func:`make_key`.
-        positions: non-negative integers, N.
-    """
+    """Return one 64-bit hash for each of N positions (integers from 0), by a 64-bit key."""
     counters = np.asarray(positions).astype(np.uint64)
     counters += np.uint64(1)
     counters *= np.uint64(_GAMMA)

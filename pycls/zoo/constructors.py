@@ -134,13 +134,13 @@ def anynet(
         first = 2 if stem_type == "simple_stem_in" else 1
         strides = [first, *[2] * (len(depths) - 1)]
     keys: dict[str, Any] = {
-        "TYPE": "anynet", "DEPTHS": list(depths), "WIDTHS": list(widths), "STRIDES": list(strides),
+        "DEPTHS": list(depths), "WIDTHS": list(widths), "STRIDES": list(strides),
         "BOT_MULS": list(bot_muls), "GROUP_WS": list(group_ws), "STEM_TYPE": stem_type,
         "STEM_W": stem_w, "BLOCK_TYPE": block_type, "HEAD_W": head_w, "SE_ON": se_r is not None,
     }  # fmt: skip
     if se_r is not None:
         keys["SE_R"] = se_r
-    overrides: list[Any] = ["MODEL.TYPE", keys.pop("TYPE"), "MODEL.NUM_CLASSES", num_classes]
+    overrides: list[Any] = ["MODEL.TYPE", "anynet", "MODEL.NUM_CLASSES", num_classes]
     for key, value in keys.items():
         overrides += [f"ANYNET.{key}", value]
     return build_model(load_cfg(None, [*overrides, *cfg_list]))

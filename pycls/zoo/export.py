@@ -262,23 +262,22 @@ def _compare(
 ) -> ExportCheck:
     largest, scale = 0.0, 0.0
     for count in batches:
-        images = _images(count, im_size)
-        expected, found = _run(ours, images), _run(theirs, images)
+        expected, found = (_run(network, _images(count, im_size)) for network in (ours, theirs))
         if expected.shape != found.shape:
             raise PyclsError(
                 f"the exported network gives logits of shape {tuple(found.shape)} instead of "
                 f"{tuple(expected.shape)}; nothing was written"
             )
-        scale = max(scale, expected.abs().max().item())
-        difference = (expected - found).abs().max().item()
+        top, difference = expected.abs().max().item(), (expected - found).abs().max().item()
+        scale = max(scale, top)
         # A NaN compares as false: it must end here, not pass as the smaller one.
-        if not difference <= TOLERANCE * expected.abs().max().item():
+        if not difference <= TOLERANCE * top:
             raise PyclsError(
                 f"the logits of the exported network differ by {difference:.2e} from ours, of "
-                f"which the largest is {expected.abs().max().item():.2e} (batch size {count}); "
+                f"which the largest is {top:.2e} (batch size {count}); "
                 "nothing was written"
             )
-        largest = max(largest, difference / (expected.abs().max().item() or 1.0))
+        largest = max(largest, difference / (top or 1.0))
     if scale == 0.0:
         return ExportCheck(largest, "all logits are zero (a classifier that is not trained)")
     return ExportCheck(largest)

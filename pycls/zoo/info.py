@@ -1,5 +1,6 @@
 """Describes networks: what they are made of and what they cost, in all and stage by stage."""
 
+import functools
 from dataclasses import dataclass
 from typing import Any
 
@@ -129,14 +130,8 @@ def network_info(
         size = shapes.get(part, ())
         known = structure.get(part, {})
         parts.append(StageInfo(part, size, flops.get(part, 0), params, acts.get(part, 0), **known))
-    return NetworkInfo(
-        name,
-        network_family(cfg),
-        cfg.TRAIN.IM_SIZE,
-        cfg.MODEL.NUM_CLASSES,
-        tuple(parts),
-        scaled_from,
-    )
+    family, im_size, num_classes = network_family(cfg), cfg.TRAIN.IM_SIZE, cfg.MODEL.NUM_CLASSES
+    return NetworkInfo(name, family, im_size, num_classes, tuple(parts), scaled_from)
 
 
 def short_cfg_text(cfg: CfgNode) -> str:
@@ -158,13 +153,13 @@ def _walk(
     """Return the output size, the flops and the acts of each child of a network."""
     shapes: dict[str, tuple[int, ...]] = {}
 
-    def hook(name: str) -> Any:
-        def note(module: nn.Module, args: Any, output: torch.Tensor) -> None:
-            shapes[name] = _spatial_size(output)
+    def note(name: str, module: nn.Module, args: Any, output: torch.Tensor) -> None:
+        shapes[name] = _spatial_size(output)
 
-        return note
-
-    handles = [child.register_forward_hook(hook(name)) for name, child in model.named_children()]
+    handles = [
+        child.register_forward_hook(functools.partial(note, name))
+        for name, child in model.named_children()
+    ]
     try:
         layers = count_layers(model, im_size)
     finally:
@@ -190,10 +185,9 @@ def _params_by_part(model: nn.Module) -> dict[str, int]:
 
     The latter are a transformer's class token and positions, added behind the stem.
     """
-    children = dict(model.named_children())
     loose = sum(p.numel() for p in model.parameters(recurse=False))
     params: dict[str, int] = {}
-    for name, child in children.items():
+    for name, child in model.named_children():
         params[name] = sum(p.numel() for p in child.parameters())
         if name == "stem" and loose:
             params["embedding"] = loose

@@ -32,21 +32,17 @@ def human(value: float, unit: str = "") -> str:
 def describe(info: NetworkInfo) -> str:
     """Return what a network is and costs, beside what it was scaled from, and its stage table."""
     origin = info.scaled_from
-    lines = [
-        info.name,
-        f"  family   {info.family}",
-        f"  classes  {info.num_classes}",
-    ]
+    lines = [info.name, f"  family   {info.family}", f"  classes  {info.num_classes}"]
     if origin is None:
         lines.insert(2, f"  input    {_input(info)}")
         for name in _COUNTS:
             value = getattr(info, name)
             lines.append(f"  {name:8} {_with_unit(name, value)} ({value:,})")
     else:
-        rows = [("", "scaled", "", "original", "", "ratio")]
-        rows.append(
-            ("input", _input(info), "", _input(origin), "", _ratio(info, origin, "im_size"))
-        )
+        rows = [
+            ("", "scaled", "", "original", "", "ratio"),
+            ("input", _input(info), "", _input(origin), "", _ratio(info, origin, "im_size")),
+        ]
         for name in _COUNTS:
             new, old = getattr(info, name), getattr(origin, name)
             cells = (_with_unit(name, new), f"({new:,})", _with_unit(name, old), f"({old:,})")

@@ -61,9 +61,7 @@ class ViewSpec:
     def make_title(self, base: str, num_classes: int) -> str:
         """Return its name in reports, such as "ImageNet-100" or "ImageNet-1000-10".
 
-        Args:
-            base: the name of the set it is a part of.
-            num_classes: its number of classes.
+        `base` is the name of the set it is a part of.
         """
         if self.title:
             return self.title

@@ -144,12 +144,7 @@ class Augment:
 
 
 def apply_draws(images: Tensor, draws: Draws) -> None:
-    """Augment images in place.
-
-    Args:
-        images: uint8, N x H x W x 3, contiguous.
-        draws: what happens to them, N x K.
-    """
+    """Augment images (uint8, N x H x W x 3, contiguous) in place, as was drawn for each."""
     for step in range(draws.operations.shape[1]):
         image_ops.apply_operations(images, draws.operations[:, step], draws.arguments[:, step])
 

@@ -35,12 +35,7 @@ class BufferPool:
         self._lock = threading.RLock()
 
     def empty(self, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
-        """Return an empty contiguous tensor.
-
-        Args:
-            shape: its shape.
-            dtype: uint8 or float32.
-        """
+        """Return an empty contiguous tensor of uint8 or float32."""
         size = int(np.prod(shape)) * dtype.itemsize
         if size < _MIN_BYTES:
             return torch.empty(tuple(shape), dtype=dtype)

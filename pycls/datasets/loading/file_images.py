@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader
 from pycls.datasets.loading import crops, transforms
 from pycls.datasets.loading.epoch_plan import EpochPlan, TrainTransform
 from pycls.datasets.loading.image_tree import ImageTree, read_image
+from pycls.datasets.sources.decode import fit_image
 from pycls.datasets.store.store import ImageArray, IntArray
 from pycls.errors import DataError
 
@@ -49,10 +50,10 @@ class FileImages:
             DataError: an image cannot be read; names it.
         """
         parts = [plan.part(number) for number in range(len(plan))]
-        boxes = [_Boxes(plan.seed, plan.epoch, plan.positions[p], plan.flips[p]) for p in parts]
-        files = [self._names(plan.rows[part]) for part in parts]
-        cut = _TrainBatches(self._tree.folder, transform.im_size, transform.area, transform.aspect)
-        return self._run(cut, list(zip(files, boxes, strict=True)))
+        cut = _TrainBatches(self._tree.folder, plan.seed, plan.epoch, transform)
+        return self._run(
+            cut, [(self._names(plan.rows[p]), plan.positions[p], plan.flips[p]) for p in parts]
+        )
 
     def test_batches(
         self, parts: Sequence[slice], centre: transforms.CentreCrop
@@ -62,9 +63,8 @@ class FileImages:
         Raises:
             DataError: an image cannot be read; names it.
         """
-        files = [self._names(self._own[part]) for part in parts]
         cut = _TestBatches(self._tree.folder, centre)
-        return self._run(cut, [(names, None) for names in files])
+        return self._run(cut, [(self._names(self._own[part]),) for part in parts])
 
     def _names(self, rows: IntArray) -> list[str]:
         return [self._tree.files[row] for row in rows.tolist()]
@@ -83,7 +83,6 @@ class FileImages:
             cut,  # type: ignore[arg-type]  # a mapping from tasks to batches
             sampler=tasks,  # type: ignore[arg-type]
             batch_size=None,
-            collate_fn=_as_it_is,
             num_workers=min(self._workers, max(1, len(tasks))),
             prefetch_factor=_BATCHES_AHEAD,
             pin_memory=self._device.type == "cuda",
@@ -92,17 +91,8 @@ class FileImages:
         )
 
 
-@dataclass(frozen=True)
-class _Boxes:
-    """What is drawn for the images of a batch, but for what depends on their sizes."""
-
-    seed: int
-    epoch: int
-    positions: IntArray
-    flips: npt.NDArray[np.bool_]
-
-
-_Task = tuple[list[str], _Boxes | None]
+# The files of a batch, and of training which images they are and which are mirrored.
+_Task = tuple[list[str]] | tuple[list[str], IntArray, npt.NDArray[np.bool_]]
 
 
 @dataclass(frozen=True)
@@ -112,36 +102,30 @@ class _Batches:
     folder: Path
 
     def __getitem__(self, task: _Task) -> Tensor | str:
-        files, boxes = task
         try:
-            images = [read_image(self.folder / file) for file in files]
+            images = [read_image(self.folder / file) for file in task[0]]
         except DataError as error:
             return str(error)
-        return torch.from_numpy(self.squares(images, boxes))
+        return torch.from_numpy(self.squares(images, *task[1:]))
 
-    def squares(self, images: Sequence[ImageArray], boxes: _Boxes | None) -> ImageArray:
+    def squares(self, images: Sequence[ImageArray], *drawn: Any) -> ImageArray:
         """Return uint8, N x S x S x 3."""
         raise NotImplementedError
 
 
 @dataclass(frozen=True)
 class _TrainBatches(_Batches):
-    im_size: int
-    area: tuple[float, float]
-    aspect: tuple[float, float]
+    seed: int
+    epoch: int
+    transform: TrainTransform
 
-    def squares(self, images: Sequence[ImageArray], boxes: _Boxes | None) -> ImageArray:
-        assert boxes is not None
-        drawn = crops.sample_boxes(
-            boxes.seed,
-            boxes.epoch,
-            boxes.positions,
-            [image.shape[:2] for image in images],
-            self.area,
-            self.aspect,
-        )
-        squares = np.empty((len(images), self.im_size, self.im_size, 3), dtype=np.uint8)
-        crops.cut_boxes(images, drawn, boxes.flips, squares)
+    def squares(self, images: Sequence[ImageArray], *drawn: Any) -> ImageArray:
+        positions, flips = drawn
+        sizes = [image.shape[:2] for image in images]
+        size, area, aspect = self.transform.im_size, self.transform.area, self.transform.aspect
+        boxes = crops.sample_boxes(self.seed, self.epoch, positions, sizes, area, aspect)
+        squares = np.empty((len(images), size, size, 3), dtype=np.uint8)
+        crops.cut_boxes(images, boxes, flips, squares)
         return squares
 
 
@@ -149,23 +133,14 @@ class _TrainBatches(_Batches):
 class _TestBatches(_Batches):
     centre: transforms.CentreCrop
 
-    def squares(self, images: Sequence[ImageArray], boxes: _Boxes | None) -> ImageArray:
+    def squares(self, images: Sequence[ImageArray], *drawn: Any) -> ImageArray:
         size = self.centre.im_size
-        fitted = [self._fit(image) for image in images]
-        if not fitted:
-            return np.empty((0, size, size, 3), dtype=np.uint8)
-        return np.stack(fitted)
-
-    def _fit(self, image: ImageArray) -> ImageArray:
-        from pycls.datasets.sources.decode import fit_image
-
-        side, size = self.centre.test_im_size or self.centre.im_size, self.centre.im_size
-        first = (side - size) // 2
-        return fit_image(image, side, "crop")[first : first + size, first : first + size]
-
-
-def _as_it_is(batch: Any) -> Any:
-    return batch
+        side = self.centre.test_im_size or size
+        inside = slice((side - size) // 2, (side - size) // 2 + size)
+        squares = np.empty((len(images), size, size, 3), dtype=np.uint8)
+        for image, square in zip(images, squares, strict=True):
+            square[:] = fit_image(image, side, "crop")[inside, inside]
+        return squares
 
 
 def _leave_signals_to_parent(_: int) -> None:

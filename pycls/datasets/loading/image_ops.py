@@ -65,9 +65,10 @@ def _runs(operations: Codes) -> Iterator[tuple[str, slice]]:
 
 # ------------------------------------------------ each value of a channel becomes another
 def _map_values(images: Tensor, operations: Codes, arguments: Numbers) -> Tensor:
-    values = to_device(arguments, images.device).view(-1, 1, 1)
+    values = torch.arange(256, device=images.device)
+    given = to_device(arguments, images.device).view(-1, 1, 1)
     tables = [
-        _TABLES[name](images[part], values[part]).expand(part.stop - part.start, 3, 256)
+        _TABLES[name](images[part], values, given[part]).expand(part.stop - part.start, 3, 256)
         for name, part in _runs(operations)
     ]
     table = torch.cat(tables).clamp_(0, 255).to(torch.uint8).flatten(1)
@@ -83,59 +84,47 @@ def _places(images: Tensor) -> Tensor:
     return rows.view(count, -1)
 
 
-def _values(images: Tensor) -> Tensor:
-    return torch.arange(256, device=images.device)
-
-
-def _auto_contrast(images: Tensor, _: Tensor) -> Tensor:
+def _auto_contrast(images: Tensor, values: Tensor, _: Tensor) -> Tensor:
     """Stretch each channel over the whole range; a constant channel stays."""
     pixels = images.flatten(1, 2)
     low, high = (extreme.double().unsqueeze(2) for extreme in (pixels.amin(1), pixels.amax(1)))
     # Not 255 / ..., which PyTorch rounds twice.
     scale = torch.full_like(low, 255) / (high - low).clamp(min=1)
-    values = _values(images)
     return torch.where(high > low, (values * scale - low * scale).to(torch.int64), values)
 
 
-def _equalize(images: Tensor, _: Tensor) -> Tensor:
+def _equalize(images: Tensor, values: Tensor, _: Tensor) -> Tensor:
     """Even out each channel's histogram, in whole numbers and without its last value."""
     places = _places(images)
     counts = torch.zeros((len(images), 768), dtype=torch.int64, device=images.device)
     counts = counts.scatter_add_(1, places, torch.ones_like(places)).view(-1, 3, 256)
-    values = _values(images)
     last = ((counts > 0) * values).amax(2, keepdim=True)
     step = (counts.sum(2, keepdim=True) - counts.gather(2, last)) // 255
     below = counts.cumsum(2) - counts
     return torch.where(step > 0, (below + step // 2) // step.clamp(min=1), values)
 
 
-def _invert(images: Tensor, _: Tensor) -> Tensor:
-    return 255 - _values(images)
+def _posterize(images: Tensor, values: Tensor, bits: Tensor) -> Tensor:
+    return values & ~((1 << (8 - bits.to(torch.int64))) - 1)
 
 
-def _posterize(images: Tensor, bits: Tensor) -> Tensor:
-    return _values(images) & ~((1 << (8 - bits.to(torch.int64))) - 1)
-
-
-def _solarize(images: Tensor, threshold: Tensor) -> Tensor:
-    values = _values(images)
+def _solarize(images: Tensor, values: Tensor, threshold: Tensor) -> Tensor:
     return torch.where(values < threshold, values, 255 - values)
 
 
-def _solarize_add(images: Tensor, amount: Tensor) -> Tensor:
-    values = _values(images)
+def _solarize_add(images: Tensor, values: Tensor, amount: Tensor) -> Tensor:
     return torch.where(values < 128, (values + amount).round().to(torch.int64), values)
 
 
-def _brightness(images: Tensor, factor: Tensor) -> Tensor:
-    return _blend(torch.zeros_like(factor), _values(images), factor).to(torch.int64)
+def _brightness(images: Tensor, values: Tensor, factor: Tensor) -> Tensor:
+    return _blend(torch.zeros_like(factor), values, factor).to(torch.int64)
 
 
-def _contrast(images: Tensor, factor: Tensor) -> Tensor:
+def _contrast(images: Tensor, values: Tensor, factor: Tensor) -> Tensor:
     luma = _luma(images).flatten(1)
     # Half up, in whole numbers: a sum that does not depend on its order.
     mean = (2 * luma.sum(1, dtype=torch.int64) + luma.shape[1]) // (2 * luma.shape[1])
-    return _blend(mean.view(-1, 1, 1), _values(images), factor).to(torch.int64)
+    return _blend(mean.view(-1, 1, 1), values, factor).to(torch.int64)
 
 
 # --------------------------------------------- each pixel is mixed with that of another image
@@ -158,10 +147,6 @@ def _luma(images: Tensor) -> Tensor:
     """Return ITU-R 601 luma in 0..255, int32, N x H x W, in 16-bit fixed point as in Pillow."""
     red, green, blue = images.to(torch.int32).unbind(3)
     return (red * 19595 + green * 38470 + blue * 7471 + 0x8000) >> 16
-
-
-def _grey(images: Tensor) -> Tensor:
-    return _luma(images).unsqueeze(3)
 
 
 def _smooth(images: Tensor) -> Tensor:
@@ -210,17 +195,21 @@ def _rotation(degrees: Numbers, height: int, width: int) -> Any:
     return cosine, -sine, x - cosine * x + sine * y, sine, cosine, y - sine * x - cosine * y
 
 
-_TABLES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+# What each value 0..255 of the channels of some images becomes, given their arguments.
+_TABLES: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
     "auto_contrast": _auto_contrast,
     "equalize": _equalize,
-    "invert": _invert,
+    "invert": lambda images, values, _: 255 - values,
     "posterize": _posterize,
     "solarize": _solarize,
     "solarize_add": _solarize_add,
     "brightness": _brightness,
     "contrast": _contrast,
 }
-_BLENDS: dict[str, Callable[[Tensor], Tensor]] = {"color": _grey, "sharpness": _smooth}
+_BLENDS: dict[str, Callable[[Tensor], Tensor]] = {
+    "color": lambda images: _luma(images).unsqueeze(3),
+    "sharpness": _smooth,
+}
 # Where in the old image a pixel of the new one comes from, x' = a x + b y + c and
 # y' = d x + e y + f, in pixels; the middle of the first pixel is at 0.5.
 _WARPS: dict[str, Callable[[Numbers, int, int], Any]] = {

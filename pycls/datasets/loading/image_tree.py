@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pycls.datasets.catalog.catalog import find_entry
+from pycls.datasets.readers.layout import is_image
+from pycls.datasets.sources.decode import decode_image
 from pycls.datasets.store.store import ImageArray, IntArray
 from pycls.errors import ConfigError, DataError
 
@@ -143,8 +145,6 @@ def read_image(path: Path) -> ImageArray:
     Raises:
         DataError: it is missing, unreadable, damaged or no image.
     """
-    from pycls.datasets.sources.decode import decode_image
-
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -164,8 +164,6 @@ def _class_folders(folder: Path) -> Iterator["os.DirEntry[str]"]:
 
 def _image_files(folder: Path) -> Iterator[tuple[str, int]]:
     """Yield the path below a class folder, and the bytes, of each image in it."""
-    from pycls.datasets.readers.layout import is_image
-
     for where, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith((".", "__MACOSX"))]
         for name in names:

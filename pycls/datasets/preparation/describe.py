@@ -79,10 +79,7 @@ def _format_bytes(count: int) -> str:
 def describe_set(train: Dataset, test: Dataset, every_class: bool = False) -> str:
     """Return what a prepared set, or a view of it, holds.
 
-    Args:
-        train: its train side.
-        test: its test side.
-        every_class: list all classes of a set of many, instead of the largest and smallest.
+    Of many classes the largest and smallest are listed, with `every_class` all of them.
     """
     meta = train.store.meta
     lines = [f"{train.title} ({train.store.path})"]

@@ -25,12 +25,9 @@ def compute_digest(data: bytes | memoryview) -> str:
 
 
 def find_candidates(items: Sequence[Item]) -> list[Member]:
-    """Return the files that may have copies, each once.
+    """Return the files of a listing's images that may have copies, each once.
 
     Those are files whose size occurs again; within zip files, whose size and checksum do.
-
-    Args:
-        items: the images of a listing; those without a file are passed over.
     """
     present = [(item.member, item.box) for item in items if item.member is not None]
     checked = all(member._crc is not None for member, _ in present)
@@ -49,9 +46,7 @@ def make_content_keys(
 ) -> list[Hashable | None]:
     """Return for each image a value that identical images share; None: it has no copy.
 
-    Args:
-        items: the images of a listing.
-        digests: {name of a file: hash of its bytes, or None where it cannot be read}.
+    `digests` holds {name of a file: hash of its bytes, or None where it cannot be read}.
     """
     keys: list[Hashable | None] = []
     for item in items:

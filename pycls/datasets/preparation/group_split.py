@@ -8,7 +8,7 @@ shares nearer. For groups of one image the result is that of
 """
 
 import itertools
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -202,8 +202,12 @@ class _Search:
 
     def _exchange(self) -> bool:
         """Let pairs of groups change places where that is a gain; say whether any did."""
+        tested = [group for group in self._order if self.side[group]]
+        trained = [group for group in self._order if not self.side[group]]
+        if len(tested) * len(trained) > _MOST_PAIRS:
+            return False
         changed = False
-        for test, train in self._find_pairs():
+        for test, train in itertools.product(tested, trained):
             if self.side[test] and not self.side[train] and self._is_gain(
                 *self._weigh([test, train])
             ):  # fmt: skip
@@ -211,12 +215,3 @@ class _Search:
                 self._flip(train)
                 changed = True
         return changed
-
-    def _find_pairs(self) -> Iterator[tuple[int, int]]:
-        tested = [group for group in self._order if self.side[group]]
-        trained = [group for group in self._order if not self.side[group]]
-        if len(tested) * len(trained) > _MOST_PAIRS:
-            return
-        for test in tested:
-            for train in trained:
-                yield test, train

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from pycls import files
 from pycls.cores import usable_cores
@@ -100,10 +99,17 @@ def ingest(
     if finish is None:
         finish = _make_images(work, source, images, recipe["options"], execution)
     order = images.cut([position for position, _ in finish["unreadable"]])
-    _note_unreadable(plan, finish["unreadable"])
+    if finish["unreadable"]:
+        plan.report.add(
+            f"{describe_count(len(finish['unreadable']))} left out, because unreadable",
+            "Left out: cannot be read",
+            [plan.items[position].name for position, _ in finish["unreadable"]],
+        )
     labels, split = plan.labels[order], plan.split[order]
     facts = make_facts(plan.split_rule)
-    _write_report(work.set_path / REPORT_FILE, plan, facts, labels, split)
+    counts = count_images(labels, split, plan.class_names)
+    report = plan.report.format(f"{facts.title} ({facts.name})", plan.split_rule, counts)
+    files.write_text(work.set_path / REPORT_FILE, report)
     more = {
         **extra,
         "notes": plan.report.notes,
@@ -216,23 +222,6 @@ def _judge_unreadable(unreadable: Mapping[int, str], total: int, drop: bool) -> 
     )
 
 
-def _note_unreadable(plan: Plan, unreadable: Sequence[tuple[int, str]]) -> None:
-    if unreadable:
-        plan.report.add(
-            f"{describe_count(len(unreadable))} left out, because unreadable",
-            "Left out: cannot be read",
-            [plan.items[position].name for position, _ in unreadable],
-        )
-
-
-def _write_report(
-    path: Path, plan: Plan, facts: SetFacts, labels: IntArray, split: npt.NDArray[np.uint8]
-) -> None:
-    counts = count_images(labels, split, plan.class_names)
-    title = f"{facts.title} ({facts.name})"
-    files.write_text(path, plan.report.format(title, plan.split_rule, counts))
-
-
 def _do_tasks(
     work_on: Callable[[Any], Any],
     tasks: Mapping[int, Any],
@@ -242,16 +231,9 @@ def _do_tasks(
     stage: tuple[str, str],
     execution: Execution,
 ) -> None:
-    """Do the tasks that are not done yet.
+    """Do the tasks that are not done yet, and enter their results in `done` and the journal.
 
-    Args:
-        work_on: does a task.
-        tasks: by number.
-        count: how many units there are to a task.
-        done: results by number, to be completed.
-        journal: where results are entered.
-        stage: what is done, and its unit.
-        execution: processes and progress.
+    `count` gives the units there are to a task, `stage` says what is done, and its unit.
     """
     counts = {number: count(task) for number, task in tasks.items()}
     before = sum(counts[number] for number in tasks if number in done)

@@ -63,13 +63,7 @@ class SetReport:
             )
 
     def format(self, title: str, split_rule: str, counts: Mapping[str, Mapping[str, int]]) -> str:
-        """Return the text of `report.txt`.
-
-        Args:
-            title: the set's title and name.
-            split_rule: how it was divided, in words.
-            counts: {side: {class: images}}.
-        """
+        """Return the text of `report.txt`; `counts` are {side: {class: images}}."""
         sides = ", ".join(f"{sum(counts[side].values()):,} {side}" for side in SIDES)
         parts = [
             title,

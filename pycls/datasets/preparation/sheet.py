@@ -20,10 +20,7 @@ _MOST_LETTERS = 40
 def write_sheet(train: Dataset, test: Dataset, path: str | os.PathLike[str]) -> None:
     """Write a PNG with one row per class: train samples on the left, test on the right.
 
-    Args:
-        train: train side of a prepared set or view.
-        test: its test side.
-        path: the PNG file. Sets of more than 100 classes show the first 100.
+    Sets of more than 100 classes show the first 100.
     """
     from PIL import Image, ImageDraw
 

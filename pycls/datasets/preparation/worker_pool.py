@@ -114,7 +114,7 @@ def _start_worker(inherit: Sequence[int]) -> tuple[Connection, "subprocess.Popen
     root = str(Path(__file__).parents[2])
     path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
     process = subprocess.Popen(
-        [sys.executable, "-m", "pycls.datasets.preparation.worker", str(theirs.fileno())],
+        [sys.executable, "-m", "pycls.datasets.preparation.worker_pool", str(theirs.fileno())],
         stdin=subprocess.DEVNULL,
         env={**os.environ, **dict.fromkeys(_ONE_THREAD, "1"), "PYTHONPATH": path},
         pass_fds=(theirs.fileno(), *inherit),
@@ -171,3 +171,7 @@ def _receive(connection: Connection, arrived: "queue.SimpleQueue[bytes]") -> Non
             arrived.put(connection.recv_bytes())
         except (EOFError, OSError):
             os._exit(0)
+
+
+if __name__ == "__main__":
+    serve(int(sys.argv[1]))

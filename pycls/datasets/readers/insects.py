@@ -20,10 +20,7 @@ _PUBLISHED_IMAGES = 63_364
 
 
 def read_insects(source: Source) -> Listing:
-    """List the British carabids of the Natural History Museum.
-
-    Args:
-        source: the archive or the folder it was unpacked to.
+    """List the British carabids of the Natural History Museum, in the archive or unpacked.
 
     Raises:
         DataError: a species is missing, or more are there than were published.

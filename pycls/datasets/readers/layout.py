@@ -44,14 +44,10 @@ def path_parts(name: str) -> tuple[str, ...]:
 
 
 def find_images(source: Source, expected: str) -> list[Member]:
-    """Return the images of a source.
-
-    Args:
-        source: the files.
-        expected: what should have been there, for the message.
+    """Return the images of a source, of which there must be some.
 
     Raises:
-        DataError: there is none.
+        DataError: there is none; says what was `expected`.
     """
     images = [member for member in source.members if is_image(member.name)]
     if not images:
@@ -303,11 +299,7 @@ def compare_counts(
 def compare_sides(items: Iterable[Item], key: str, train: str, test: str) -> list[str]:
     """Return notes on the sides of an official split that differ from the published ones.
 
-    Args:
-        items: the images.
-        key: the set's name in the catalogue.
-        train: what to call the images of the train side.
-        test: what to call those of the test side.
+    `key` is the set's name in the catalogue; `train` and `test` are what to call the images.
     """
     counts = Counter(test if item.side else train for item in items)
     return compare_counts(

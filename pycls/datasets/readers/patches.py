@@ -1,7 +1,7 @@
 """The cutting of patches from disjoint areas of large pictures."""
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -191,10 +191,6 @@ def _cut(picture: ImageArray, places: npt.NDArray[np.int64], size: int) -> Image
     return np.ascontiguousarray(chosen.transpose(0, 2, 3, 1))
 
 
-def _keep(patches: ImageArray) -> ImageArray:
-    return patches
-
-
 def _centre(patches: ImageArray) -> ImageArray:
     shifted = patches - patches.mean(axis=(1, 2, 3), keepdims=True, dtype=np.float64) + 128
     return np.clip(np.round(shifted), 0, 255).astype(np.uint8)
@@ -207,7 +203,11 @@ def _standard(patches: ImageArray) -> ImageArray:
     return np.clip(np.round(shifted * (40 / spread) + 128), 0, 255).astype(np.uint8)
 
 
-_LEVELS = {"keep": _keep, "centre": _centre, "standard": _standard}
+_LEVELS: dict[str, Callable[[ImageArray], ImageArray]] = {
+    "keep": lambda patches: patches,
+    "centre": _centre,
+    "standard": _standard,
+}
 
 
 def _after_reduction(options: PatchOptions) -> str:

@@ -25,10 +25,7 @@ def read_powerline(source: Source) -> Listing:
     """List the Powerline Image Dataset (Infrared-IR and Visible Light-VL).
 
     Class and modality are words of the file name, in either order; the modality may be the
-    folder's instead. The modality is each image's stratum.
-
-    Args:
-        source: the archive or the folder it was unpacked to.
+    folder's instead. The modality is each image's stratum. The archive may be unpacked.
 
     Raises:
         DataError: a class or modality is missing, or an image names both classes.

@@ -159,8 +159,8 @@ class Span(io.RawIOBase):
         return len(data)
 
 
-def read_member(store: Store, member: Member, where: str) -> bytes:
-    """Read a member of an archive.
+def iter_member(store: Store, member: Member, where: str) -> Iterator[bytes]:
+    """Yield the bytes of an archive's member in pieces, and check number and checksum.
 
     Args:
         store: the store it points into.
@@ -170,11 +170,6 @@ def read_member(store: Store, member: Member, where: str) -> bytes:
     Raises:
         DataError: the archive is damaged or cut short there.
     """
-    return b"".join(iter_member(store, member, where))
-
-
-def iter_member(store: Store, member: Member, where: str) -> Iterator[bytes]:
-    """Yield a member's bytes in pieces, and check number and checksum; see `read_member`."""
     with store.opened() as descriptor:
         start = member._offset
         packed = member.size if member._crc is None else member._packed

@@ -133,7 +133,8 @@ def _decode_with_pillow(data: bytes, where: str) -> ImageArray:
             _check_pixels(picture.height, picture.width, where)
             picture.load()
             if picture.mode.startswith("I"):
-                return _grey_to_rgb((np.asarray(picture) >> 8).astype(np.uint8))
+                grey = (np.asarray(picture) >> 8).astype(np.uint8)
+                return np.repeat(grey[..., None], 3, axis=2)
             return np.asarray(picture.convert("RGB"))
     except UnidentifiedImageError:
         raise DataError(
@@ -143,10 +144,6 @@ def _decode_with_pillow(data: bytes, where: str) -> ImageArray:
         raise
     except Exception as error:  # whatever a parser stumbles over in damaged data
         raise _damaged(where, str(error) or type(error).__name__) from None
-
-
-def _grey_to_rgb(grey: ImageArray) -> ImageArray:
-    return np.repeat(grey[..., None], 3, axis=2)
 
 
 def _check_pixels(height: int, width: int, where: str) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pycls.datasets.sources.archives import UNPACKERS, Location, is_junk, kind_of, list_archive
-from pycls.datasets.sources.byte_stores import DiskFile, Member, Store, read_member
+from pycls.datasets.sources.byte_stores import DiskFile, Member, Store, iter_member
 from pycls.errors import DataError
 
 
@@ -57,7 +57,7 @@ class Source:
         where = self.where(member)
         try:
             if member._store >= 0:
-                return read_member(self._stores[member._store], member, where)
+                return b"".join(iter_member(self._stores[member._store], member, where))
             data = (self._root / member.name).read_bytes()
         except OSError as error:
             raise _unreadable(where, error) from None
