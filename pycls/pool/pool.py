@@ -317,9 +317,11 @@ class _Pool:
             self._fail(job, describe_exit(code), time.monotonic() - worker.since)
 
     def _fail(self, job: Job, reason: str, seconds: float) -> None:
-        known = self._failures.get(job.id, ())
-        record = add_failure(job.out_dir, reason, this_process().job, known)
-        self._failures[job.id] = failures_of(record)
+        record = add_failure(job.out_dir, reason, this_process().job)
+        # Those seen here count too, should the folder not have taken them.
+        seen = self._failures.setdefault(job.id, [])
+        seen.append(failures_of(record)[-1])
+        record["failures"] = max(failures_of(record), seen, key=len)
         words = reason.splitlines()[0] if reason else "no reason given"
         if has_failed_for_good(record, self.max_retry):
             self._finish(job, "failed", f"FAILED ({words})", seconds)

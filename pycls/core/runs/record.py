@@ -4,7 +4,7 @@ import contextlib
 import json
 import os
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -70,26 +70,20 @@ def is_unfinished(record: Mapping[str, Any] | None, max_retry: int | None) -> bo
     return not is_done and not has_failed_for_good(record, max_retry)
 
 
-def add_failure(
-    out_dir: str | os.PathLike[str],
-    reason: str,
-    job: str = "",
-    known: Sequence[dict[str, str]] = (),
-) -> dict[str, Any]:
+def add_failure(out_dir: str | os.PathLike[str], reason: str, job: str = "") -> dict[str, Any]:
     """Record that a run failed; for any process that saw it, as the run may not have come to it.
 
     Args:
         out_dir: the run's folder; nothing is recorded where it cannot be written.
         reason: why it failed.
         job: the Slurm job, "" without one.
-        known: earlier failures that the caller saw, should they not have been recorded.
 
     Returns:
         The record as it is now, or would be.
     """
     record = read_record(out_dir) or {"started": utc_now()}
     failure = {"reason": reason, "ended": utc_now(), "host": socket.gethostname(), "job": job}
-    failures = [*max(failures_of(record), list(known), key=len), failure]
+    failures = [*failures_of(record), failure]
     record.update(status="failed", reason=reason, ended=failure["ended"], failures=failures)
     with contextlib.suppress(OSError):
         Path(out_dir).mkdir(parents=True, exist_ok=True)
