@@ -1,4 +1,4 @@
-"""How many CPU cores this process may use: the least of its affinity, its container and Slurm."""
+"""The number of CPU cores this process may use, by its affinity, its container and Slurm."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""From a study's results to statistics, figures, tables and a report.
+"""The analysis of a study's results: statistics, figures, tables and a report.
 
 Reads files and imports neither torch nor the rest of the package, so that results can be
 analysed where nothing was trained.

@@ -1,4 +1,4 @@
-"""A Slurm job: trains its runs, saves when it is told to stop, and goes back to the queue.
+"""A Slurm job: trains its runs, saves when it is asked to stop, and goes back to the queue.
 
 Started by a batch script as ``python -m pycls.launch.job FOLDER NUMBER``; which
 element of the array it is, Slurm says in its environment. This process only looks after the

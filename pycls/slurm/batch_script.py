@@ -17,7 +17,7 @@ from pycls.slurm.options import LaunchOptions
 # To the batch process only: it tells its workers, who would be told twice otherwise.
 _SIGNAL = "B:USR2"
 # Until Python takes them: they would end a job that has hardly begun, which Slurm then does not
-# requeue. Told in vain, it is told again at its end, by SIGTERM.
+# requeue. A job that missed the signal gets SIGTERM at its end.
 _UNTOLD = "trap '' USR1 USR2"
 _OUTPUT = {"array": "%A_%a.log", "single": "%j.log"}
 

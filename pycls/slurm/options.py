@@ -119,7 +119,7 @@ class LaunchOptions:
     max_jobs: int = _declare(0, count_from(0))
     max_retry: int = _declare(3, count_from(0))  # how often a failed run is tried again
     time_limit: int = _declare(4200, count_from(1), sbatch="time", unit="minutes")  # of a job
-    # seconds before the limit at which a job is told, or "auto"; see :attr:`signal_before_s`
+    # seconds before the limit at which a job gets a signal, or "auto"; see :attr:`signal_before_s`
     signal_before: int | str = _declare("auto", check_auto_or_count, mixed=True)
     # CPU cores for each GPU; of a CPU job: its cores
     cpus_per_gpu: int = _declare(10, count_from(1))
@@ -169,7 +169,7 @@ class LaunchOptions:
 
     @property
     def signal_before_s(self) -> int:
-        """How long before its time limit a job is told, in seconds.
+        """How long before its time limit a job gets its signal, in seconds.
 
         Unless it is given: 120, but no more than a quarter of the limit.
         """

@@ -1,4 +1,4 @@
-"""Reading a study file: what to sample, train and compare."""
+"""The reader of study files, which say what to sample, train and compare."""
 
 import os
 import re

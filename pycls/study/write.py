@@ -1,4 +1,4 @@
-"""Writing the files of a study: its description, its population, one configuration a run."""
+"""The writer of a study's files: its description, its population, one configuration a run."""
 
 import json
 from collections.abc import Mapping

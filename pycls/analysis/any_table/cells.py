@@ -1,4 +1,4 @@
-"""Reading of delimited text files from elsewhere: cells as texts, and columns as numbers."""
+"""The reader of delimited text files from elsewhere: cells as texts, and columns as numbers."""
 
 import codecs
 import csv

@@ -1,4 +1,4 @@
-"""Reading of tables with a row per architecture and data set."""
+"""The reader of tables with a row per architecture and data set."""
 
 from pycls.analysis.any_table import rows
 from pycls.analysis.any_table.cells import Cells, has_percent_signs

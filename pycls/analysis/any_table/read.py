@@ -1,4 +1,4 @@
-"""Reading of a table from elsewhere into errors by architecture and data set.
+"""The reader of a table from elsewhere into errors by architecture and data set.
 
 Wide: a row per architecture, a column per data set. Long: a row per architecture and data
 set. What is recognised rather than given is said in `notes`; what may be wrong in `warnings`;

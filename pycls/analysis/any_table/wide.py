@@ -1,4 +1,4 @@
-"""Reading of tables with a row per architecture and a column per data set."""
+"""The reader of tables with a row per architecture and a column per data set."""
 
 from collections.abc import Sequence
 

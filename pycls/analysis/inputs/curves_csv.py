@@ -1,4 +1,4 @@
-"""Reading a study's curves.csv, the errors of each finished run after each epoch."""
+"""The reader of a study's curves.csv, the errors of each finished run after each epoch."""
 
 import os
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Reading results.csv, the table with one row per planned run, and checking it once."""
+"""The reader of results.csv, the table with one row per planned run, which is checked once."""
 
 import os
 import re

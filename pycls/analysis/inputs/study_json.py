@@ -1,4 +1,4 @@
-"""Reading study.json, the description of a study beside its results, and its status.json."""
+"""The reader of study.json, the description of a study beside its results, and its status.json."""
 
 import json
 import os

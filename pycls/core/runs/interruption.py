@@ -8,7 +8,7 @@ from types import FrameType
 
 from pycls.errors import RunInterruptedError
 
-# SIGTERM: schedulers before they kill. SIGUSR1 and SIGUSR2: what sbatch --signal is told.
+# SIGTERM: schedulers before they kill. SIGUSR1 and SIGUSR2: what `sbatch --signal` sends.
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGINT)
 
 
