@@ -156,6 +156,7 @@ def test_no_folder_holds_too_many_modules():
         ("import pycls.datasets.catalog.catalog, pycls.study.plan", {"torch", "cv2"}),
         ("import pycls.study.study, pycls.results.collect_study, pycls.pool.pool", {"torch"}),
         ("import pycls.analysis.report.report", {"torch"}),
+        ("import pycls.analysis.figures.spaces", {"torch", "pandas"}),
         ("import pycls.core.trainer", {"matplotlib", "pandas", "submitit", "sklearn"}),
     ],
 )

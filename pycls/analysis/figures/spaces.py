@@ -4,13 +4,14 @@ The parameters of a space are plain numbers: {parameter: (values, probabilities)
 increasing, probabilities summing to 1.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import cycle
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -19,6 +20,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from pycls.analysis.figures import style
 from pycls.errors import ConfigError
+
+if TYPE_CHECKING:  # setting up a sweep draws its figure without pandas
+    import pandas as pd
 
 Parameters = Mapping[str, tuple[ArrayLike, ArrayLike]]
 _MOST_BARS = 24  # up to so many values each has a bar of its own

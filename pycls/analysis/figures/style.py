@@ -4,6 +4,8 @@ Figures are built with matplotlib's objects, never pyplot, so that no state is s
 the caller. Sizes are in inches; a figure is at most as wide as a page of two columns.
 """
 
+from __future__ import annotations
+
 import math
 import os
 import re
@@ -11,11 +13,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, get_font
@@ -24,6 +25,9 @@ from matplotlib.ticker import FormatStrFormatter, LogLocator, MaxNLocator, NullL
 from numpy.typing import NDArray
 
 from pycls.files import atomic_path
+
+if TYPE_CHECKING:  # setting up a sweep draws its figure without pandas
+    import pandas as pd
 
 # After Okabe and Ito: told apart by people with any colour vision. The red is darker than
 # theirs so that it differs from the orange in lightness too; markers differ as well.
