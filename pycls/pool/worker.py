@@ -10,7 +10,6 @@ being written is written atomically, so nothing is lost).
 """
 
 import contextlib
-import importlib
 import json
 import os
 import queue
@@ -34,6 +33,7 @@ from pycls.pool.failure_reason import describe_failure
 from pycls.pool.signals import EarlySignals, leave
 from pycls.pool.srun_step import SrunStep
 from pycls.pool.worker_process import CORES_VARIABLE, TRAIN
+from pycls.registry import import_object
 from pycls.schema import ERR_FILE
 
 
@@ -100,8 +100,7 @@ def _run_job(job: dict[str, Any], early: EarlySignals, step: SrunStep) -> dict[s
 def _call_task(job: Mapping[str, Any], early: EarlySignals) -> None:
     from pycls.core.config.load import load_cfg
 
-    module, _, name = job["task"].partition(":")
-    task = getattr(importlib.import_module(module), name)
+    task = import_object(job["task"])
     cfg = load_cfg(job["cfg"], job["overrides"])
     if early.name:
         leave()

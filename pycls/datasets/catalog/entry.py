@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from importlib import import_module
 from typing import Any
+
+from pycls.registry import import_object
 
 _READERS = "pycls.datasets.readers"
 
@@ -72,8 +73,7 @@ class CatalogEntry:
 
     def load_reader(self) -> Callable[..., Any]:
         """Import the reader; only now are the packages it needs imported."""
-        module, function = self.reader.split(":")
-        reader: Callable[..., Any] = getattr(import_module(f"{_READERS}.{module}"), function)
+        reader: Callable[..., Any] = import_object(f"{_READERS}.{self.reader}")
         return reader
 
 
