@@ -4,6 +4,8 @@
 functions at the end.
 """
 
+import functools
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -80,7 +82,7 @@ def sgd(groups: Groups, cfg: CfgNode, shared: dict[str, Any]) -> torch.optim.Opt
             their own.
     """
     optim = cfg.OPTIM
-    return torch.optim.SGD(
+    return _without_compiler(torch.optim.SGD)(
         groups,
         momentum=optim.MOMENTUM,
         dampening=optim.DAMPENING,
@@ -92,14 +94,27 @@ def sgd(groups: Groups, cfg: CfgNode, shared: dict[str, Any]) -> torch.optim.Opt
 
 def adam(groups: Groups, cfg: CfgNode, shared: dict[str, Any]) -> torch.optim.Optimizer:
     """Return Adam; arguments as :func:`sgd`."""
-    return torch.optim.Adam(groups, **_adam_options(cfg), **shared)
+    return _without_compiler(torch.optim.Adam)(groups, **_adam_options(cfg), **shared)
 
 
 def adamw(groups: Groups, cfg: CfgNode, shared: dict[str, Any]) -> torch.optim.Optimizer:
     """Return AdamW; arguments as :func:`sgd`."""
-    return torch.optim.AdamW(groups, **_adam_options(cfg), **shared)
+    return _without_compiler(torch.optim.AdamW)(groups, **_adam_options(cfg), **shared)
 
 
 def _adam_options(cfg: CfgNode) -> dict[str, Any]:
     betas = (cfg.OPTIM.BETA1, cfg.OPTIM.BETA2)
     return {"betas": betas, "capturable": cfg.TRAIN.CUDA_GRAPH, "fused": True}
+
+
+@functools.cache
+def _without_compiler(kind: type[torch.optim.Optimizer]) -> Callable[..., torch.optim.Optimizer]:
+    """Return the same optimizer without the wrappers by which PyTorch's compiler knows it.
+
+    They import the compiler, with a thousand modules, in every process that makes an optimizer;
+    TRAIN.COMPILE compiles the network alone.
+    """
+    names = ("add_param_group", "zero_grad", "state_dict", "load_state_dict")
+    methods = {name: inspect.unwrap(getattr(kind, name)) for name in names}
+    methods["step"] = torch.no_grad()(inspect.unwrap(kind.step))
+    return type(kind.__name__, (kind,), methods)

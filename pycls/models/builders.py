@@ -33,10 +33,24 @@ def build_model(cfg: CfgNode) -> nn.Module:
         ConfigError: MODEL.TYPE names no network.
     """
     # Built without memory first: PyTorch's own initialisation would be thrown away.
-    model = build_meta_model(cfg).to_empty(device="cpu")
+    model = build_meta_model(cfg)
+    _allocate(model)
     generator = torch.Generator().manual_seed(cfg.RNG_SEED)
     init_weights(model, generator, zero_init_final_gamma=cfg.BN.ZERO_INIT_FINAL_GAMMA)
     return model
+
+
+def _allocate(model: nn.Module) -> None:
+    """Give a network of the meta device memory on the CPU.
+
+    ``to_empty`` does that too, after half a second of imports.
+    """
+    for module in model.modules():
+        for name, parameter in list(module.named_parameters(recurse=False)):
+            values = torch.empty(parameter.shape, dtype=parameter.dtype)
+            setattr(module, name, nn.Parameter(values, parameter.requires_grad))
+        for name, buffer in list(module.named_buffers(recurse=False)):
+            setattr(module, name, torch.empty(buffer.shape, dtype=buffer.dtype))
 
 
 def build_meta_model(cfg: CfgNode) -> nn.Module:

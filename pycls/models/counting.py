@@ -9,8 +9,10 @@ everything learnable.
 """
 
 import functools
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 from yacs.config import CfgNode
@@ -88,7 +90,7 @@ def count_layers(model: nn.Module, im_size: int, channels: int = 3) -> list[tupl
 
     def shape_only(name: str, module: nn.Module) -> Any:
         def forward(x: torch.Tensor) -> torch.Tensor:
-            output = torch.empty(_output_shape(module, x.shape), device="meta")
+            output = _empty(_output_shape(module, x.shape))
             counted.append((name, *_count_layer(module, output)))
             # The output projection is a layer of its own.
             return module.block.out_proj(output) if isinstance(module, SelfAttention) else output
@@ -103,17 +105,35 @@ def count_layers(model: nn.Module, im_size: int, channels: int = 3) -> list[tupl
     was_training = model.training
     try:
         model.eval()
-        # PyTorch's own meta kernels give the same shapes, but their first use in a process
-        # takes more than a second of imports.
         for name, module in layers:
             module.forward = shape_only(name, module)
         with torch.no_grad():
-            model(torch.empty(1, channels, im_size, im_size, device="meta"))
+            model(_empty((1, channels, im_size, im_size)))
     finally:
         model.train(was_training)
         for _, module in layers:
             module.__dict__.pop("forward", None)
     return counted
+
+
+class _ShapeOnly(torch.Tensor):
+    """A tensor on the meta device, of which sums and products are too.
+
+    PyTorch's own meta kernels give the same shapes, but their first use in a process takes more
+    than a second of imports.
+    """
+
+    @classmethod
+    def __torch_function__(
+        cls, function: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        if function in (torch.Tensor.add, torch.Tensor.mul):
+            return _empty(np.broadcast_shapes(*(operand.shape for operand in args)))
+        return super().__torch_function__(function, types, args, kwargs or {})
+
+
+def _empty(shape: Sequence[int]) -> torch.Tensor:
+    return torch.empty(tuple(shape), device="meta").as_subclass(_ShapeOnly)
 
 
 def _output_shape(module: nn.Module, shape: torch.Size) -> tuple[int, ...]:
