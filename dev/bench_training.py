@@ -8,7 +8,12 @@ default SGD, an average of all weights every 32 iterations. "Ours" is what tools
 runs. Each has a process of its own, one works at a time, in turns; of several rounds the
 fastest counts, for both. The ratio is what to quote; the rates belong to the machine.
 
+With a checkout of facebookresearch/pycls, whole processes of training are compared instead, in
+turns: its tools/run_net.py (by way of pycls_on_cpu.py) and our tools/train_net.py, 4,100 random
+images, 500 to test, two epochs, everything else as pycls has it by default.
+
     python dev/bench_training.py [--quick] [--json FILE]
+    python dev/bench_training.py --pycls FOLDER [--quick] [--json FILE] [KEY VALUE ...]
 """
 
 import argparse
@@ -25,6 +30,7 @@ from typing import Any
 
 from pycls.core.allocator import keep_freed_memory
 
+ROOT = Path(__file__).resolve().parents[1]
 BATCH, CLASSES, PIXELS, PAD = 128, 10, 32, 4
 ITERATIONS = 32  # of a measurement: one update of the average falls into each
 IMAGES = BATCH * ITERATIONS
@@ -42,7 +48,9 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2, help="CPU threads (%(default)s)")
     parser.add_argument("--quick", action="store_true", help="3 networks, 1 round")
     parser.add_argument("--json", type=Path, help="write the figures here too")
+    parser.add_argument("--pycls", type=Path, help="a checkout of pycls itself to compare with")
     parser.add_argument("--worker", nargs=3, help=argparse.SUPPRESS)
+    parser.add_argument("opts", nargs="*", help="keys and values for both, with --pycls")
     args = parser.parse_args()
     if args.worker:
         way, threads, folder = args.worker
@@ -50,6 +58,13 @@ def main() -> None:
         return
     if args.quick:
         args.networks, args.rounds = 3, 1
+    if args.pycls:
+        compared = _compare_processes(args)
+        if args.json:
+            from pycls.files import write_json
+
+            write_json(args.json, compared)
+        return
     rows = _compare(args.networks, args.rounds, args.threads)
     summary = _summarise(rows)
     _show(rows, summary)
@@ -63,12 +78,16 @@ def main() -> None:
 # ------------------------------------------------------------ the one who asks
 
 
-def _compare(networks: int, rounds: int, threads: int) -> list[dict[str, Any]]:
-    """Return a row of figures for each network."""
+def _population(networks: int) -> Any:
     from pycls.spaces.anynet import AnyNetX
 
     space = AnyNetX(resolution=224, strides=(2, 2, 2, 2), stem_type="simple_stem_in", stem_w=32)
-    population = space.sample(networks, seed=0, flops=(3.6e8, 4e8))
+    return space.sample(networks, seed=0, flops=(3.6e8, 4e8))
+
+
+def _compare(networks: int, rounds: int, threads: int) -> list[dict[str, Any]]:
+    """Return a row of figures for each network."""
+    population = _population(networks)
     rates: list[dict[str, float]] = [{} for _ in population]
     shares: list[dict[str, float]] = [{} for _ in population]
     with tempfile.TemporaryDirectory() as folder:
@@ -116,15 +135,20 @@ def _ask(process: "subprocess.Popen[str]", kind: str, network: list[Any], mixed:
 def _make_set(path: Path) -> None:
     import numpy as np
 
-    from pycls.datasets.store.writer import SetFacts, write_store
-
     generator = np.random.default_rng(0)
     count = IMAGES + CLASSES
     images = generator.integers(0, 256, (count, PIXELS, PIXELS, 3), dtype=np.uint8)
-    labels = np.arange(count) % CLASSES
-    split = np.zeros(count, dtype=np.uint8)
-    split[IMAGES:] = 1
-    facts = SetFacts("random", "Random", "random pixels", "generated", "none", "the last 10")
+    _write_set(path, images, np.arange(count) % CLASSES, IMAGES)
+
+
+def _write_set(path: Path, images: Any, labels: Any, train: int) -> None:
+    """Write a prepared set whose first `train` images are the training side."""
+    import numpy as np
+
+    from pycls.datasets.store.writer import SetFacts, write_store
+
+    split = (np.arange(len(images)) >= train).astype(np.uint8)
+    facts = SetFacts(path.name, "Random", "random pixels", "generated", "none", "the last ones")
     write_store(path, images, labels, split, tuple(map(str, range(CLASSES))), facts)
 
 
@@ -175,6 +199,89 @@ def _show(rows: list[dict[str, Any]], summary: dict[str, Any]) -> None:
             )
     shares = ", ".join(f"{p} {100 * share:.1f} %" for p, share in summary["shares"].items())
     print(f"median shares of an iteration of ours, with the loader: {shares}")
+
+
+# --------------------------------------------- whole processes, and pycls itself
+
+
+def _compare_processes(args: argparse.Namespace) -> dict[str, Any]:
+    """Print and return the seconds of whole trainings of each network, and the ratios."""
+    rows = []
+    print(f"seconds of a whole training, {args.threads} threads, fastest of {args.rounds}")
+    print(f"{'network':8} {'pycls':>8} {'ours':>8} {'ratio':>7}")
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        _make_cifar(folder)
+        for member in _population(args.networks):
+            fastest = {"pycls": float("inf"), "ours": float("inf")}
+            for turn in range(args.rounds):
+                for way in fastest:
+                    out = folder / f"{way}_{member.arch}_{turn}"
+                    seconds = _time_process(way, member.overrides(), folder, out, args)
+                    fastest[way] = min(fastest[way], seconds)
+            ratio = fastest["pycls"] / fastest["ours"]
+            rows.append({"arch": member.arch, **fastest, "ratio": ratio})
+            print(
+                f"{member.arch:8} {fastest['pycls']:8.2f} {fastest['ours']:8.2f} {ratio:7.2f}",
+                flush=True,
+            )
+    ratios = [row["ratio"] for row in rows]
+    print(
+        f"ratio: median {statistics.median(ratios):.2f}, smallest {min(ratios):.2f}, "
+        f"largest {max(ratios):.2f}"
+    )
+    return {"threads": args.threads, "rounds": args.rounds, "rows": rows}
+
+
+def _make_cifar(folder: Path) -> None:
+    """Write random images as CIFAR-10's files, and the same ones as a prepared set."""
+    import pickle
+
+    import numpy as np
+
+    (folder / "cifar").mkdir()
+    generator = np.random.default_rng(0)
+    train, test = 4100, 500
+    data = generator.integers(0, 256, (train + test, 3 * PIXELS**2), dtype=np.uint8)
+    labels = generator.integers(0, CLASSES, train + test)
+    names = (*(f"data_batch_{i}" for i in range(1, 6)), "test_batch")
+    edges = (*range(0, train + 1, train // 5), train + test)
+    for name, start, end in zip(names, edges[:-1], edges[1:], strict=True):
+        part = {b"data": data[start:end], b"labels": labels[start:end].tolist()}
+        (folder / "cifar" / name).write_bytes(pickle.dumps(part))
+    images = data.reshape(-1, 3, PIXELS, PIXELS).transpose(0, 2, 3, 1).copy()
+    _write_set(folder / "data" / "cifar10", images, labels, train)
+
+
+def _time_process(
+    way: str, network: list[Any], folder: Path, out: Path, args: argparse.Namespace
+) -> float:
+    """Return the seconds of one training, from the start of its process to the end."""
+    words = [
+        *network, "MODEL.NUM_CLASSES", CLASSES, "TRAIN.DATASET", "cifar10", "TEST.DATASET",
+        "cifar10", "TEST.SPLIT", "test", "TRAIN.IM_SIZE", PIXELS, "TEST.IM_SIZE", PIXELS,
+        "TRAIN.BATCH_SIZE", BATCH, "TEST.BATCH_SIZE", BATCH, "OPTIM.MAX_EPOCH", 2,
+        "OPTIM.BASE_LR", 0.01, "OPTIM.WEIGHT_DECAY", 5e-5, "NUM_GPUS", 1, "PREC_TIME.NUM_ITER", 0, "OUT_DIR", out,
+        "LOG_DEST", "file", "DATA_LOADER.NUM_WORKERS", 0, *args.opts,
+    ]  # fmt: skip
+    config = folder / "empty.yaml"
+    config.write_text("DESC: a comparison\n")
+    if way == "pycls":
+        linked = args.pycls / "pycls" / "datasets" / "data"
+        linked.mkdir(exist_ok=True)
+        (linked / "cifar10").unlink(missing_ok=True)
+        (linked / "cifar10").symlink_to(folder / "cifar")
+        tool = [ROOT / "dev" / "pycls_on_cpu.py", args.pycls, args.threads, "--mode", "train"]
+        tool += ["--cfg", config]
+    else:
+        tool = [ROOT / "tools" / "train_net.py", "--cfg", config]
+        words += ["DATA.DIR", folder / "data", "NUM_THREADS", args.threads, "DEVICE", "cpu"]
+    command = [str(word) for word in (sys.executable, *tool, *words)]
+    start = time.perf_counter()
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"{way} failed:\n{done.stdout[-2000:]}{done.stderr[-4000:]}")
+    return time.perf_counter() - start
 
 
 # ------------------------------------------------------- the ones who measure
@@ -239,7 +346,7 @@ def _ours(cfg: Any, folder: Path, timed: dict[str, float] | None = None) -> tupl
     from pycls.models.builders import build_model
 
     device = torch.device("cpu")
-    model = move_model(build_model(cfg), device, cfg.MEMORY_FORMAT).train()
+    model = move_model(build_model(cfg), cfg, device).train()
     ema = Ema(model)
     optimizer = build_optimizer(model, cfg)
     precision = Precision(cfg, device)

@@ -136,6 +136,21 @@ def write_json(path: str | os.PathLike[str], value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, sort_keys=True) + "\n")
 
 
+def cache_folder(cache_dir: str | os.PathLike[str] = "") -> Path:
+    """Return the folder of what can be downloaded or made again.
+
+    Args:
+        cache_dir: the folder; empty: the variable PYCLS_CACHE, or else `pycls` in the user's
+            cache folder (XDG_CACHE_HOME, ~/.cache).
+    """
+    given = os.fspath(cache_dir) or os.environ.get("PYCLS_CACHE", "")
+    if given:
+        return Path(given).expanduser()
+    user_cache = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    # The XDG specification says to pass over a relative folder.
+    return (user_cache if user_cache.is_absolute() else Path("~/.cache").expanduser()) / "pycls"
+
+
 def remove_partials(folder: str | os.PathLike[str]) -> None:
     """Remove what killed writers left in `folder`; for the folder's single owner only."""
     for path in Path(folder).glob(f".*{PARTIAL_SUFFIX}"):

@@ -269,7 +269,7 @@ def prepare_network(
     cfg: CfgNode, device: torch.device, loader: Loader | None = None
 ) -> tuple[nn.Module, TrainStep, Batch]:
     """Return the network of a configuration on a device, its step and one mini-batch."""
-    model = move_model(build_model(cfg), device, cfg.MEMORY_FORMAT)
+    model = move_model(build_model(cfg), cfg, device)
     topk = min(5, cfg.MODEL.NUM_CLASSES)
     network: nn.Module = torch.compile(model) if cfg.TRAIN.COMPILE else model  # type: ignore[assignment]
     step = TrainStep(network, build_optimizer(model, cfg), Precision(cfg, device), cfg, topk)

@@ -15,6 +15,8 @@ from pycls.core.processes.group import cpu_threads, local_device, process_group
 from pycls.core.processes.world import ONE_PROCESS, World
 from pycls.core.runs.code_version import code_version, package_versions
 from pycls.errors import ConfigError
+from pycls.kernels.forms import FormTable, own_table
+from pycls.models.layers import use_forms
 
 MEMORY_FORMATS = {"channels_last": torch.channels_last, "contiguous": torch.contiguous_format}
 
@@ -75,9 +77,21 @@ def _flushes_denormals() -> bool:
     return torch.tensor([5e-324], dtype=torch.float64).mul(1.0).item() == 0.0
 
 
-def move_model(model: nn.Module, device: torch.device, memory_format: str) -> nn.Module:
-    """Move a network to a device, its weights in one of :data:`MEMORY_FORMATS`, as the batches."""
-    return model.to(device=device, memory_format=MEMORY_FORMATS[memory_format])  # type: ignore[call-overload]
+def move_model(model: nn.Module, cfg: CfgNode, device: torch.device) -> nn.Module:
+    """Move a network to a device, its weights in MEMORY_FORMAT, its layers in LAYER_FORMS."""
+    use_forms(model, choose_forms(cfg, device))
+    return model.to(device=device, memory_format=MEMORY_FORMATS[cfg.MEMORY_FORMAT])  # type: ignore[call-overload]
+
+
+def choose_forms(cfg: CfgNode, device: torch.device) -> FormTable | None:
+    """Return the table by which layers choose their forms; None: PyTorch's own throughout.
+
+    The forms there are beside PyTorch's compute float32, channels last, on the CPU.
+    """
+    plain = cfg.MEMORY_FORMAT == "channels_last" and not cfg.TRAIN.MIXED_PRECISION
+    if cfg.LAYER_FORMS != "auto" or device.type != "cpu" or not plain or cfg.TRAIN.COMPILE:
+        return None
+    return own_table()
 
 
 def describe_environment(device: torch.device) -> dict[str, Any]:
@@ -91,5 +105,6 @@ def describe_environment(device: torch.device) -> dict[str, Any]:
         "host": socket.gethostname(),
         "platform": f"{sys.platform}-{platform.machine()}",
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        "instruction_set": torch.backends.cpu.get_cpu_capability().lower(),
         "threads": torch.get_num_threads(),
     }

@@ -43,7 +43,7 @@ def test_model(cfg: CfgNode) -> dict[str, float]:
         model = build_model(cfg)
         weights = read_weights(cfg.TEST.WEIGHTS, cache_dir=cfg.DOWNLOAD_CACHE)
         notes = load_weights_into(model, weights)
-        model = move_model(model, device, cfg.MEMORY_FORMAT)
+        model = move_model(model, cfg, device)
         meter = Meter(len(loader), 1, cfg.LOG_PERIOD, device)
         with RunLog() as log:
             epoch = "unknown" if weights.epoch is None else weights.epoch + 1

@@ -307,6 +307,7 @@ def _require_finite(stats: dict[str, Any]) -> None:
 
 def _write_record(run: TrainingRun, record: dict[str, Any]) -> None:
     run.require_folder()
+    record["forms"] = run.describe_forms()
     write_record(run.cfg.OUT_DIR, record)
 
 

@@ -25,7 +25,9 @@ from pycls.core.weights.checkpoint import load_weights
 from pycls.core.weights.resume_point import load_newest, resume_points
 from pycls.core.weights.weights import load_weights_into, read_weights
 from pycls.errors import CheckpointError, ConfigError
+from pycls.kernels.forms import find_table
 from pycls.models.builders import build_model
+from pycls.models.layers import count_forms, table_name, use_forms
 
 _SECONDS_BETWEEN_RECORDS = 10.0  # a reader would not look more often
 
@@ -70,7 +72,7 @@ class TrainingRun:
         self.model = build_model(cfg)
         if not resume_points(cfg.OUT_DIR):
             self._load_first_weights()
-        self.model = move_model(self.model, device, cfg.MEMORY_FORMAT)
+        self.model = move_model(self.model, cfg, device)
         self.ema = Ema(self.model) if cfg.OPTIM.EMA_UPDATE_PERIOD else None
         self.optimizer = build_optimizer(self.model, cfg)
         self.precision = Precision(cfg, device)
@@ -240,6 +242,15 @@ class TrainingRun:
             }
         return result
 
+    @property
+    def forms(self) -> dict[str, str] | None:
+        """The table that the layers' forms are taken from; None: they are PyTorch's own."""
+        return table_name(self.model)
+
+    def describe_forms(self) -> dict[str, Any]:
+        """Return what run.json says of the layers' forms: the table, and how many took which."""
+        return {"table": self.forms, **count_forms(self.model)}
+
     def networks(self) -> list[tuple[str, nn.Module]]:
         """Return (kind of its test records, network) of the network and its average."""
         own = [("test", self.model)]
@@ -261,6 +272,7 @@ class TrainingRun:
             "optimizer_state": self.optimizer.state_dict(),
             "scaler_state": self.precision.state_dict(),
             "data": self.data_fingerprints(),
+            "forms": self.forms,
             "channels": "rgb",  # pycls's checkpoints have no such entry, and BGR on ImageNet
             "cfg": dump_cfg(self.cfg),
         }
@@ -271,6 +283,7 @@ class TrainingRun:
 
     def _take_state(self, state: dict[str, Any], path: Path) -> None:
         load_weights(self.model, state["model_state"], str(path))
+        self._keep_forms(state.get("forms"))
         try:
             if self.ema is not None:
                 load_weights(self.ema.model, state["ema_state"], str(path))
@@ -288,6 +301,12 @@ class TrainingRun:
             ) from None
         self.iteration = state.get("iteration", 0)
         self.epoch = state["epoch"] + ("iteration" not in state)
+
+    def _keep_forms(self, name: dict[str, str] | None) -> None:
+        """Go on in the forms that the run has had, if on another kind of processor."""
+        if name != self.forms:
+            for _, model in self.networks():
+                use_forms(model, None if name is None else find_table(**name))
 
     def _load_first_weights(self) -> None:
         """Read TRAIN.WEIGHTS, where they are named and not read yet."""

@@ -66,9 +66,12 @@ class BasicTransform(Block):
         self.b = conv2d(w_out, w_out, 3)
         self.b_bn = options.layers.norm(w_out)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map N x w_in x H x W to N x w_out x H/stride x W/stride."""
-        return self.b_bn(self.b(self.a_af(self.a_bn(self.a(x)))))
+    def forward(
+        self, x: torch.Tensor, skip: torch.Tensor | None = None, activation: nn.Module | None = None
+    ) -> torch.Tensor:
+        """Return activation(skip + f(x)), N x w_out x H/stride x W/stride."""
+        x = self.a_bn.then(self.a(x), self.a_af)
+        return self.b_bn.then(self.b(x), activation, skip)
 
 
 class BottleneckTransform(Block):
@@ -92,13 +95,15 @@ class BottleneckTransform(Block):
         self.c = conv2d(width, w_out, 1)
         self.c_bn = layers.norm(w_out)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map N x w_in x H x W to N x w_out x H/stride x W/stride."""
-        x = self.a_af(self.a_bn(self.a(x)))
-        x = self.b_af(self.b_bn(self.b(x)))
+    def forward(
+        self, x: torch.Tensor, skip: torch.Tensor | None = None, activation: nn.Module | None = None
+    ) -> torch.Tensor:
+        """Return activation(skip + f(x)), N x w_out x H/stride x W/stride."""
+        x = self.a_bn.then(self.a(x), self.a_af)
+        x = self.b_bn.then(self.b(x), self.b_af)
         if self.se is not None:
             x = self.se(x)
-        return self.c_bn(self.c(x))
+        return self.c_bn.then(self.c(x), activation, skip)
 
 
 class VanillaBlock(BasicTransform):
@@ -108,9 +113,11 @@ class VanillaBlock(BasicTransform):
         super().__init__(w_in, w_out, stride, options)
         self.b_af = options.layers.activation()
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map N x w_in x H x W to N x w_out x H/stride x W/stride."""
-        return self.b_af(super().forward(x))
+    def forward(
+        self, x: torch.Tensor, skip: torch.Tensor | None = None, activation: nn.Module | None = None
+    ) -> torch.Tensor:
+        """Return b_af(skip + f(x)), N x w_out x H/stride x W/stride."""
+        return super().forward(x, skip, activation or self.b_af)
 
 
 class ResidualBlock(Block):
@@ -137,7 +144,7 @@ class ResidualBlock(Block):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map N x w_in x H x W to N x w_out x H/stride x W/stride."""
         skip = x if self.proj is None or self.bn is None else self.bn(self.proj(x))
-        return self.af(skip + self.f(x))
+        return self.f(x, skip, self.af)
 
 
 class BottleneckBlock(ResidualBlock):
@@ -159,7 +166,7 @@ class LinearBottleneckBlock(Block):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map N x w_in x H x W to N x w_out x H/stride x W/stride."""
-        return x + self.f(x) if self.has_skip else self.f(x)
+        return self.f(x, x if self.has_skip else None)
 
 
 class MBConv(nn.Module):
@@ -209,8 +216,8 @@ class MBConv(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map N x w_in x H x W to N x w_out x H/stride x W/stride."""
-        f_x = x if self.exp is None else self.exp_af(self.exp_bn(self.exp(x)))
-        f_x = self.dwise_af(self.dwise_bn(self.dwise(f_x)))
+        f_x = x if self.exp is None else self.exp_bn.then(self.exp(x), self.exp_af)
+        f_x = self.dwise_bn.then(self.dwise(f_x), self.dwise_af)
         f_x = self.lin_proj_bn(self.lin_proj(self.se(f_x)))
         return x + self.drop_connect(f_x) if self.has_skip else f_x
 

@@ -1,5 +1,6 @@
 """Defines the layers that all networks are made of."""
 
+from collections import Counter
 from dataclasses import dataclass
 
 import torch
@@ -7,6 +8,8 @@ import torch.nn.functional as F
 from torch import nn
 from yacs.config import CfgNode
 
+from pycls.kernels.forms import LIBRARY, FormTable, suits
+from pycls.kernels.taps import Window, find_window
 from pycls.models.vocabulary import ACTIVATIONS
 
 
@@ -40,9 +43,9 @@ class LayerOptions:
             activation_inplace=cfg.MODEL.ACTIVATION_INPLACE,
         )
 
-    def norm(self, width: int) -> nn.BatchNorm2d:
+    def norm(self, width: int) -> "BatchNorm2d":
         """Return batch normalisation over `width` channels."""
-        return nn.BatchNorm2d(width, eps=self.norm_eps, momentum=self.norm_momentum)
+        return BatchNorm2d(width, eps=self.norm_eps, momentum=self.norm_momentum)
 
     def layer_norm(self, width: int) -> nn.LayerNorm:
         """Return layer normalisation over the last dimension, of `width` features."""
@@ -54,12 +57,133 @@ class LayerOptions:
         return kind(inplace=self.activation_inplace) if kind is nn.ReLU else kind()
 
 
+class Conv2d(nn.Conv2d):
+    """``nn.Conv2d``, computed in the form that is fastest for its shape.
+
+    Attributes:
+        forms: the choices; None: PyTorch's own convolution, whatever the shape.
+        form: the form of the last call.
+    """
+
+    forms: FormTable | None = None
+    form: str = LIBRARY
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map N x in_channels x H x W to N x out_channels x H' x W'."""
+        form = LIBRARY if self.forms is None or not suits(x) else self._choose(self.forms, x)
+        if form != self.form:
+            self.form = form
+        if form == LIBRARY:
+            return super().forward(x)
+        if form == "contiguous":
+            weight = self.weight.contiguous()
+            y = self._conv_forward(x.contiguous(), weight, self.bias)
+            return y.contiguous(memory_format=torch.channels_last)
+        from pycls.kernels.convolution import as_matrices, direct
+
+        if form == "matrices":
+            return as_matrices(x, self.weight, self.bias, self.stride[0])
+        return direct(x, self.weight, self.groups, self._window(x))
+
+    def _choose(self, forms: FormTable, x: torch.Tensor) -> str:
+        window, groups = self._window(x), self.groups
+        widths = self.in_channels // groups, self.out_channels // groups
+        stride = self.stride[0]
+        form = forms.of_convolution(window.taps, groups, *widths, stride, window.out_pixels)
+        is_allowed = {
+            "direct": self.bias is None,
+            "matrices": window.taps == 1 and groups == 1 and window.padding == (0, 0),
+        }
+        return form if is_allowed.get(form, True) else LIBRARY
+
+    def _window(self, x: torch.Tensor) -> Window:
+        return find_window(x.shape[2:], self.kernel_size, self.stride, self.padding, self.dilation)
+
+
+class BatchNorm2d(nn.BatchNorm2d):
+    """``nn.BatchNorm2d``, with what follows it in the same pass over memory where that can be.
+
+    Attributes:
+        forms, form: as those of :class:`Conv2d`.
+    """
+
+    forms: FormTable | None = None
+    form: str = LIBRARY
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Normalise N x C x H x W features, shape kept."""
+        self._choose(x)
+        return super().forward(x) if self.form == LIBRARY else self._fused(x, None, relu=False)
+
+    def then(
+        self, x: torch.Tensor, activation: nn.Module | None = None, skip: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Return activation(norm(x) + skip) of N x C x H x W features.
+
+        Args:
+            x: the features.
+            activation: None: no activation.
+            skip: of the same shape; None: nothing is added.
+        """
+        self._choose(x)
+        hooked = self._forward_hooks or (activation is not None and activation._forward_hooks)
+        if self.form != LIBRARY and not hooked and isinstance(activation, nn.ReLU | None):
+            return self._fused(x, skip, relu=activation is not None)
+        y = self(x)
+        if skip is not None:
+            y = skip + y
+        return y if activation is None else activation(y)
+
+    def _choose(self, x: torch.Tensor) -> None:
+        form = LIBRARY
+        # The kernels have no gradient where the statistics are fixed.
+        if self.forms is not None and (self.training or not torch.is_grad_enabled()) and suits(x):
+            is_whole = self.affine and self.track_running_stats
+            form = self.forms.of_norm(*x.shape) if is_whole else LIBRARY
+        if form != self.form:
+            self.form = form
+
+    def _fused(self, x: torch.Tensor, skip: torch.Tensor | None, *, relu: bool) -> torch.Tensor:
+        from pycls.kernels.norm import norm_act
+
+        return norm_act(self, x, skip, relu)
+
+
 def conv2d(
     w_in: int, w_out: int, kernel: int, *, stride: int = 1, groups: int = 1, bias: bool = False
-) -> nn.Conv2d:
+) -> Conv2d:
     """Return a convolution of odd kernel size, padded so that stride 1 keeps the size."""
     padding = (kernel - 1) // 2
-    return nn.Conv2d(w_in, w_out, kernel, stride=stride, padding=padding, groups=groups, bias=bias)
+    return Conv2d(w_in, w_out, kernel, stride=stride, padding=padding, groups=groups, bias=bias)
+
+
+def use_forms(model: nn.Module, forms: FormTable | None) -> None:
+    """Let all layers of a network choose their forms by a table; None: PyTorch's own."""
+    for module in model.modules():
+        if isinstance(module, Conv2d | BatchNorm2d):
+            module.forms = forms
+
+
+def table_name(model: nn.Module) -> dict[str, str] | None:
+    """Return what :func:`pycls.kernels.forms.find_table` finds a network's table by."""
+    for module in model.modules():
+        if isinstance(module, Conv2d | BatchNorm2d) and module.forms is not None:
+            return {
+                "device": module.forms.device,
+                "instruction_set": module.forms.instruction_set,
+            }
+    return None
+
+
+def count_forms(model: nn.Module) -> dict[str, dict[str, int]]:
+    """Return how many layers took which form in their last call: by kind of layer, by form."""
+    counts: dict[str, Counter[str]] = {"convolutions": Counter(), "norms": Counter()}
+    for module in model.modules():
+        if isinstance(module, Conv2d):
+            counts["convolutions"][module.form] += 1
+        elif isinstance(module, BatchNorm2d):
+            counts["norms"][module.form] += 1
+    return {kind: dict(sorted(forms.items())) for kind, forms in counts.items()}
 
 
 class SqueezeExcitation(nn.Module):

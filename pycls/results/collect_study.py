@@ -119,11 +119,14 @@ def log_tail(out_dir: Path, lines: int = LOG_TAIL_LINES) -> str:
 def _describe_code(record: Mapping[str, Any]) -> str:
     """Return which code a run was trained by, and on what kind of device."""
     environment = record.get("environment", {})
+    device = environment.get("device", "?")
+    if device == "cpu" and "instruction_set" in environment:
+        device = f"cpu ({environment['instruction_set']})"
     commit = environment.get("commit") or "unknown commit"
     changed = " with uncommitted changes" if environment.get("dirty") else ""
     return (
         f"pycls {environment.get('pycls', '?')} ({commit}{changed}), PyTorch "
-        f"{environment.get('torch', '?')}, {environment.get('device', '?')}"
+        f"{environment.get('torch', '?')}, {device}"
     )
 
 

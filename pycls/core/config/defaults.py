@@ -218,6 +218,9 @@ def default_cfg() -> Node:
     cfg.CHECKPOINT = Node()
     cfg.CHECKPOINT.KEEP = "all"  # all epochs, the last one, or none once the run is done
 
+    # How layers are computed: auto, in the form that is fastest for their shape (see
+    # docs/training.md); library, as PyTorch does.
+    cfg.LAYER_FORMS = "auto"
     cfg.MEMORY_FORMAT = "channels_last"  # or contiguous; of images and weights
     cfg.DEVICE = "auto"  # auto: a GPU where there is one; cpu; cuda; cuda:N
     cfg.NUM_THREADS = 0  # CPU threads of a run; 0: as PyTorch chooses

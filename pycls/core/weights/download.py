@@ -17,25 +17,10 @@ from urllib.parse import quote, urlsplit
 
 from pycls.core.weights.transfer import DownloadProgress, Transfer
 from pycls.errors import ConfigError, DownloadError
-from pycls.files import PARTIAL_SUFFIX, write_text
+from pycls.files import PARTIAL_SUFFIX, cache_folder, write_text
 
 _DIGEST = re.compile(r"[0-9a-fA-F]{64}")
 _RECORD_SUFFIX = ".sha256"
-
-
-def cache_folder(cache_dir: str | os.PathLike[str] = "") -> Path:
-    """Return the folder of downloaded files.
-
-    Args:
-        cache_dir: the folder; empty: the variable PYCLS_CACHE, or else `pycls` in the user's
-            cache folder (XDG_CACHE_HOME, ~/.cache).
-    """
-    given = os.fspath(cache_dir) or os.environ.get("PYCLS_CACHE", "")
-    if given:
-        return Path(given).expanduser()
-    user_cache = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    # The XDG specification says to pass over a relative folder.
-    return (user_cache if user_cache.is_absolute() else Path("~/.cache").expanduser()) / "pycls"
 
 
 def sha256_of(path: str | os.PathLike[str]) -> str:

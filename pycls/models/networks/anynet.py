@@ -106,7 +106,7 @@ class ConvStem(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map N x 3 x H x W to N x w_out features, smaller by the strides."""
-        x = self.af(self.bn(self.conv(x)))
+        x = self.bn.then(self.conv(x), self.af)
         return x if self.pool is None else self.pool(x)
 
 
@@ -127,7 +127,7 @@ class Head(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map N x w_in x H x W to N x num_classes logits."""
         if self.conv is not None:
-            x = self.af(self.bn(self.conv(x)))
+            x = self.bn.then(self.conv(x), self.af)
         return self.fc(self.avg_pool(x).flatten(1))
 
 

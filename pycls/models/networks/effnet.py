@@ -97,7 +97,7 @@ class EffNetHead(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map N x w_in x H x W to N x num_classes logits."""
-        x = self.conv_af(self.conv_bn(self.conv(x)))
+        x = self.conv_bn.then(self.conv(x), self.conv_af)
         return self.fc(self.dropout(self.avg_pool(x).flatten(1)))
 
 

@@ -1,0 +1,169 @@
+"""Convolutions as their own kernels, and as products of matrices.
+
+Both take and give N x C x H x W tensors, channels last.
+"""
+
+import functools
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch.autograd.function import once_differentiable
+
+from pycls.kernels import convolution_code as code
+from pycls.kernels.layout import channels_last
+from pycls.kernels.machine import CompiledKernel, scratch
+from pycls.kernels.taps import PairList, Window, list_pairs
+
+
+def direct(x: torch.Tensor, weight: torch.Tensor, groups: int, window: Window) -> torch.Tensor:
+    """Convolve by kernels of our own, compiled for the groups' widths.
+
+    Args:
+        x: N x C x H x W, float32 or float64, on the CPU.
+        weight: C_out x C/groups x kernel height x kernel width.
+        groups: of the channels.
+        window: how the kernel moves.
+
+    Returns:
+        N x C_out x H' x W', channels last.
+    """
+    result: torch.Tensor = _Direct.apply(x, weight, groups, window)
+    return result
+
+
+def as_matrices(
+    x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, stride: int
+) -> torch.Tensor:
+    """Convolve with a kernel of one pixel, ungrouped: a product of matrices.
+
+    Args:
+        x: N x C x H x W.
+        weight: C_out x C x 1 x 1.
+        bias: C_out, or None.
+        stride: in both directions.
+
+    Returns:
+        N x C_out x H/stride x W/stride, channels last.
+    """
+    if stride > 1:
+        x = x[:, :, ::stride, ::stride]
+    y = F.linear(x.permute(0, 2, 3, 1), weight.flatten(1), bias)
+    return y.permute(0, 3, 1, 2)
+
+
+class _Direct(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, x: torch.Tensor, weight: torch.Tensor, groups: int, window: Window
+    ) -> torch.Tensor:
+        x, weight = channels_last(x), _dense(weight)
+        ctx.save_for_backward(x, weight)
+        ctx.groups, ctx.window = groups, window
+        return _forward(x, weight, groups, window)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        x, weight = ctx.saved_tensors
+        gradient = channels_last(gradient)
+        by_x = by_weight = None
+        if ctx.needs_input_grad[0]:
+            by_x = _input_gradient(gradient, weight, ctx.groups, ctx.window)
+        if ctx.needs_input_grad[1]:
+            by_weight = _weight_gradient(x, gradient, weight, ctx.groups, ctx.window)
+        return by_x, by_weight, None, None
+
+
+def _forward(x: torch.Tensor, weight: torch.Tensor, groups: int, window: Window) -> torch.Tensor:
+    w_out, w_in = weight.shape[0] // groups, weight.shape[1]
+    y = _empty(x, weight.shape[0], window.out_size)
+    kernel = _kernel("forward", w_in, w_out, x.dtype)
+    pixels = window.pixels, window.out_pixels
+    _sum_over_taps(kernel, x, weight, y, groups, window, pixels, list_pairs(window).forward)
+    return y
+
+
+def _input_gradient(
+    gradient: torch.Tensor, weight: torch.Tensor, groups: int, window: Window
+) -> torch.Tensor:
+    w_out, w_in = weight.shape[0] // groups, weight.shape[1]
+    by_x = _empty(gradient, groups * w_in, window.size)
+    kernel = _kernel("backward", w_in, w_out, gradient.dtype)
+    pixels = window.out_pixels, window.pixels
+    _sum_over_taps(
+        kernel, gradient, weight, by_x, groups, window, pixels, list_pairs(window).backward
+    )
+    return by_x
+
+
+def _sum_over_taps(
+    kernel: CompiledKernel,
+    source: torch.Tensor,
+    weight: torch.Tensor,
+    result: torch.Tensor,
+    groups: int,
+    window: Window,
+    pixels: tuple[int, int],
+    pairs: PairList,
+) -> None:
+    widths = source.shape[1] // groups, result.shape[1] // groups
+    size = code.scratch_length(groups, *widths, pixels[0], window.taps)
+    kernel(
+        (
+            len(source), groups, window.taps, *pixels, source.data_ptr(), weight.data_ptr(),
+            *_strides(weight), *pairs.addresses, result.data_ptr(),
+            scratch.reserve(torch.get_num_threads() * size), size,
+        ),
+    )  # fmt: skip
+
+
+def _weight_gradient(
+    x: torch.Tensor, gradient: torch.Tensor, weight: torch.Tensor, groups: int, window: Window
+) -> torch.Tensor:
+    w_out, w_in, taps = weight.shape[0] // groups, weight.shape[1], window.taps
+    threads = torch.get_num_threads()
+    sums = code.sums_length(groups, w_in, w_out, taps)
+    pixels = window.pixels, window.out_pixels
+    planes = code.scratch_length(groups, w_in, w_out, max(pixels), taps)
+    at = scratch.reserve(threads * (sums + planes))
+    by_weight = torch.empty_like(weight)
+    _kernel("sums", w_in, w_out, x.dtype)(
+        (
+            len(x), groups, taps, *pixels, x.data_ptr(), gradient.data_ptr(),
+            *list_pairs(window).by_tap.addresses, at, sums, at + threads * sums * 8, planes,
+            by_weight.data_ptr(), *_strides(weight),
+        ),
+    )  # fmt: skip
+    return by_weight
+
+
+@functools.cache
+def _kernel(part: str, w_in: int, w_out: int, dtype: torch.dtype) -> CompiledKernel:
+    """Return a part of the convolution whose groups have such widths."""
+    real = str(dtype).removeprefix("torch.")
+    name = f"{part}_{w_in}_{w_out}_{real}"
+    match part:
+        case "forward":
+            text = code.sum_over_taps(name, w_in, w_out, real, turned=False)
+        case "backward":
+            text = code.sum_over_taps(name, w_out, w_in, real, turned=True)
+        case _:
+            text = code.weight_gradient(name, w_in, w_out, real)
+    return CompiledKernel(name, text)
+
+
+def _empty(like: torch.Tensor, channels: int, size: tuple[int, int]) -> torch.Tensor:
+    shape = (len(like), channels, *size)
+    return torch.empty(shape, dtype=like.dtype, memory_format=torch.channels_last)
+
+
+def _dense(weight: torch.Tensor) -> torch.Tensor:
+    """Return weights whose taps lie at equal distances, a copy where they do not."""
+    rows, columns = weight.stride()[2:]
+    return weight if rows == columns * weight.shape[3] else weight.contiguous()
+
+
+def _strides(weight: torch.Tensor) -> tuple[int, int, int]:
+    """Return the distances between output channels, input channels and taps."""
+    return weight.stride(0), weight.stride(1), weight.stride(3)
