@@ -261,8 +261,8 @@ def _time_process(
         *network, "MODEL.NUM_CLASSES", CLASSES, "TRAIN.DATASET", "cifar10", "TEST.DATASET",
         "cifar10", "TEST.SPLIT", "test", "TRAIN.IM_SIZE", PIXELS, "TEST.IM_SIZE", PIXELS,
         "TRAIN.BATCH_SIZE", BATCH, "TEST.BATCH_SIZE", BATCH, "OPTIM.MAX_EPOCH", 2,
-        "OPTIM.BASE_LR", 0.01, "OPTIM.WEIGHT_DECAY", 5e-5, "NUM_GPUS", 1, "PREC_TIME.NUM_ITER", 0, "OUT_DIR", out,
-        "LOG_DEST", "file", "DATA_LOADER.NUM_WORKERS", 0, *args.opts,
+        "OPTIM.BASE_LR", 0.01, "OPTIM.WEIGHT_DECAY", 5e-5, "NUM_GPUS", 1, "PREC_TIME.NUM_ITER", 0,
+        "OUT_DIR", out, "LOG_DEST", "file", "DATA_LOADER.NUM_WORKERS", 0, *args.opts,
     ]  # fmt: skip
     config = folder / "empty.yaml"
     config.write_text("DESC: a comparison\n")
