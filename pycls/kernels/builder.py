@@ -93,6 +93,11 @@ class KernelBuilder:
         a, b = _integer(a), _integer(b)
         return self._b.select(self._b.icmp_signed("<", a, b), a, b)
 
+    def choose(self, a: Value, b: Value, if_equal: Value, else_: Value) -> ir.Value:
+        """Return one of two integers, the first where a == b."""
+        equal = self._b.icmp_signed("==", _integer(a), _integer(b))
+        return self._b.select(equal, _integer(if_equal), _integer(else_))
+
     # -------------------------------------------------------- control flow
 
     @contextmanager

@@ -108,11 +108,11 @@ def _sum_over_taps(
     pairs: PairList,
 ) -> None:
     widths = source.shape[1] // groups, result.shape[1] // groups
-    size = code.scratch_length(groups, *widths, pixels[0], window.taps)
+    size = code.scratch_length(groups, *widths, *pixels, window.taps)
     kernel(
         (
-            len(source), groups, window.taps, *pixels, source.data_ptr(), weight.data_ptr(),
-            *_strides(weight), *pairs.addresses, result.data_ptr(),
+            len(source), groups, *widths, window.taps, *pixels, source.data_ptr(),
+            weight.data_ptr(), *_strides(weight), *pairs.addresses, result.data_ptr(),
             scratch.reserve(torch.get_num_threads() * size), size,
         ),
     )  # fmt: skip
@@ -125,12 +125,12 @@ def _weight_gradient(
     threads = torch.get_num_threads()
     sums = code.sums_length(groups, w_in, w_out, taps)
     pixels = window.pixels, window.out_pixels
-    planes = code.scratch_length(groups, w_in, w_out, max(pixels), taps)
+    planes = code.scratch_length(groups, w_in, w_out, *pixels, taps)
     at = scratch.reserve(threads * (sums + planes))
     by_weight = torch.empty_like(weight)
     _kernel("sums", w_in, w_out, x.dtype)(
         (
-            len(x), groups, taps, *pixels, x.data_ptr(), gradient.data_ptr(),
+            len(x), groups, w_in, w_out, taps, *pixels, x.data_ptr(), gradient.data_ptr(),
             *list_pairs(window).by_tap.addresses, at, sums, at + threads * sums * 8, planes,
             by_weight.data_ptr(), *_strides(weight),
         ),
@@ -138,19 +138,21 @@ def _weight_gradient(
     return by_weight
 
 
-@functools.cache
 def _kernel(part: str, w_in: int, w_out: int, dtype: torch.dtype) -> CompiledKernel:
     """Return a part of the convolution whose groups have such widths."""
+    return _compiled(part, (w_in, w_out) if code.is_narrow(w_in, w_out) else None, dtype)
+
+
+@functools.cache
+def _compiled(part: str, widths: code.Widths, dtype: torch.dtype) -> CompiledKernel:
     real = str(dtype).removeprefix("torch.")
-    name = f"{part}_{w_in}_{w_out}_{real}"
-    match part:
-        case "forward":
-            text = code.sum_over_taps(name, w_in, w_out, real, turned=False)
-        case "backward":
-            text = code.sum_over_taps(name, w_out, w_in, real, turned=True)
-        case _:
-            text = code.weight_gradient(name, w_in, w_out, real)
-    return CompiledKernel(name, text)
+    name = "_".join((part, *map(str, widths or ("wide",)), real))
+    if part == "sums":
+        return CompiledKernel(name, code.weight_gradient(name, widths, real))
+    turned = part == "backward"
+    if turned and widths is not None:
+        widths = widths[::-1]  # of the source, here the result's gradient, and of its own result
+    return CompiledKernel(name, code.sum_over_taps(name, widths, real, turned))
 
 
 def _empty(like: torch.Tensor, channels: int, size: tuple[int, int]) -> torch.Tensor:

@@ -15,20 +15,25 @@ Images are N x P x C, channels last. A thread has a part of the images, and an a
 for the gradient by the weights, which are added up in the order of the threads.
 """
 
+from collections.abc import Callable, Iterator, Sequence
+
 from pycls.kernels.builder import LANES, KernelBuilder, Value, ir
 
 # The integers of a call. A list of pairs is three arrays: where the pairs of an item start, and
 # the two other numbers of each.
 FORWARD = (
-    "images", "groups", "taps", "in_pixels", "out_pixels", "source", "weight",
+    "images", "groups", "w_in", "w_out", "taps", "in_pixels", "out_pixels", "source", "weight",
     "weight_out", "weight_in", "weight_tap", "starts", "firsts", "seconds", "result",
     "scratch", "scratch_size",
 )  # fmt: skip
 WEIGHT = (
-    "images", "groups", "taps", "in_pixels", "out_pixels", "source", "gradient",
+    "images", "groups", "w_in", "w_out", "taps", "in_pixels", "out_pixels", "source", "gradient",
     "starts", "firsts", "seconds", "sums", "sums_size", "scratch", "scratch_size",
     "weight_gradient", "weight_out", "weight_in", "weight_tap",
 )  # fmt: skip
+
+
+Widths = tuple[int, int] | None
 
 
 def is_narrow(w_in: int, w_out: int) -> bool:
@@ -36,37 +41,39 @@ def is_narrow(w_in: int, w_out: int) -> bool:
     return max(w_in, w_out) < LANES
 
 
-def sum_over_taps(name: str, w_in: int, w_out: int, real: str, turned: bool) -> str:
+def sum_over_taps(name: str, widths: Widths, real: str, turned: bool) -> str:
     """Return the text of: result[p, out] = sum of source[s, in] * weight[t, out, in].
 
     Args:
         name: of the function.
-        w_in: channels of a group of the source.
-        w_out: channels of a group of the result.
+        widths: channels of a group of source and result where they are narrow, else None: one
+            text for all widths.
         real: "float32" or "float64".
         turned: `weight` belongs to the convolution whose gradient this is, so that its output
             channels are the source's.
     """
     b = KernelBuilder(name, FORWARD, real)
-    if is_narrow(w_in, w_out):
-        _across_groups(b, w_in, w_out, turned)
+    if widths is None:
+        _within_groups(b, turned)
     else:
-        _within_groups(b, w_in, w_out, turned)
+        _across_groups(b, *widths, turned)
     return b.finish()
 
 
-def weight_gradient(name: str, w_in: int, w_out: int, real: str) -> str:
+def weight_gradient(name: str, widths: Widths, real: str) -> str:
     """Return the text of: weight_gradient[t, out, in] = sum of gradient[p, out] * source[s, in].
 
     The pairs are listed by tap. Each thread sums over its images, in the vectors' order.
+    Arguments as :func:`sum_over_taps`.
     """
     b = KernelBuilder(name, WEIGHT, real)
-    if is_narrow(w_in, w_out):
-        _sums_across_groups(b, w_in, w_out)
+    if widths is None:
+        _sums_within_groups(b)
     else:
-        _sums_within_groups(b, w_in, w_out)
+        _sums_across_groups(b, *widths)
     b.barrier()
-    _add_threads(b, w_in, w_out)
+    w_in, w_out = widths or (b.args["w_in"], b.args["w_out"])
+    _add_threads(b, w_in, w_out, narrow=widths is not None)
     return b.finish()
 
 
@@ -77,10 +84,14 @@ def sums_length(groups: int, w_in: int, w_out: int, taps: int) -> int:
     return taps * groups * w_in * _ceil(w_out) * LANES
 
 
-def scratch_length(groups: int, w_in: int, w_out: int, pixels: int, taps: int) -> int:
+def scratch_length(
+    groups: int, w_in: int, w_out: int, pixels: int, out_pixels: int, taps: int
+) -> int:
     """Return how many numbers a thread needs for the weights and the planes of an image."""
-    planes = pixels * _ceil(groups) * LANES if is_narrow(w_in, w_out) else 0
-    return sums_length(groups, w_in, w_out, taps) + (planes + LANES) * (w_in + w_out)
+    weights = sums_length(groups, w_in, w_out, taps) + LANES * LANES
+    if is_narrow(w_in, w_out):
+        return weights + (pixels * w_in + out_pixels * w_out) * _ceil(groups) * LANES
+    return weights + out_pixels * groups * _ceil(w_out) * LANES
 
 
 def _ceil(count: int) -> int:
@@ -95,11 +106,6 @@ def _blocks(b: KernelBuilder, count: Value) -> ir.Value:
 def _clear(b: KernelBuilder, base: Value, vectors: Value) -> None:
     with b.loop(0, vectors) as i:
         b.store(b.zero, base, b.mul(i, LANES))
-
-
-def _turned(w_in: int, w_out: int, turned: bool) -> tuple[int, int]:
-    """Return (outputs, inputs) of the weight's own groups."""
-    return (w_in, w_out) if turned else (w_out, w_in)
 
 
 # ------------------------------------------------------------- across groups
@@ -242,14 +248,16 @@ def _sums_across_groups(b: KernelBuilder, w_in: int, w_out: int) -> None:
 # ------------------------------------------------------------- within groups
 
 
-def _within_groups(b: KernelBuilder, w_in: int, w_out: int, turned: bool) -> None:
+def _within_groups(b: KernelBuilder, turned: bool) -> None:
     args, groups = b.args, b.args["groups"]
-    vectors = _ceil(w_out)
-    weights = b.address(args["scratch"], b.mul(b.thread, args["scratch_size"]))
-    if w_out % LANES:
-        _clear(b, weights, b.mul(args["taps"], groups, w_in * vectors))
+    w_in, w_out = args["w_in"], args["w_out"]
+    vectors = _blocks(b, w_out)
+    wide = b.mul(vectors, LANES)
+    part_of_row = b.address(args["scratch"], b.mul(b.thread, args["scratch_size"]))
+    weights = b.address(part_of_row, LANES)
+    _clear(b, weights, b.mul(args["taps"], groups, w_in, vectors))
     with b.loop(0, args["taps"]) as tap, b.loop(0, groups) as group, b.loop(0, w_in) as in_:
-        at = b.mul(b.add(b.mul(b.add(b.mul(tap, groups), group), w_in), in_), vectors * LANES)
+        at = b.mul(b.add(b.mul(b.add(b.mul(tap, groups), group), w_in), in_), wide)
         with b.loop(0, w_out) as out:
             value = b.load(args["weight"], _weight_at(b, group, out, in_, tap, w_in, w_out, turned))
             b.store(value, weights, b.add(at, out))
@@ -258,118 +266,107 @@ def _within_groups(b: KernelBuilder, w_in: int, w_out: int, turned: bool) -> Non
         start = b.load_integer(args["starts"], pixel)
         end = b.load_integer(args["starts"], b.add(pixel, 1))
         to = b.mul(b.add(b.mul(image, args["out_pixels"]), pixel), groups, w_out)
+        x_image = b.address(args["source"], b.mul(image, args["in_pixels"], groups, w_in))
         with b.loop(0, groups) as group:
-            for lowest in range(0, vectors, 4):
-                block = range(lowest, min(lowest + 4, vectors))
+            result = b.address(args["result"], b.add(to, b.mul(group, w_out)))
+
+            def columns(lowest: Value, count: int) -> None:
                 # Several sums for each vector: a sum waits for the one before it.
-                chains = max(1, LANES // len(block))
-                sums = b.registers(len(block) * chains)
+                chains = LANES // count
+                sums = [b.registers(chains) for _ in range(count)]
                 with b.loop(start, end) as pair:
                     source = b.load_integer(args["firsts"], pair)
                     tap = b.load_integer(args["seconds"], pair)
-                    row = b.add(b.mul(image, args["in_pixels"]), source)
-                    x_at = b.mul(b.add(b.mul(row, groups), group), w_in)
-                    w_at = b.mul(b.add(b.mul(tap, groups), group), w_in * vectors * LANES)
-                    _multiply_rows(b, weights, x_at, w_at, w_in, vectors, block, sums)
-                at = b.add(to, b.mul(group, w_out))
-                for order, number in enumerate(block):
-                    total = b.total([s.get() for s in sums[order :: len(block)]])
-                    _store_part(
-                        b, total, args["result"], b.add(at, number * LANES), w_out - number * LANES
-                    )
+                    x = b.address(x_image, b.mul(b.add(b.mul(source, groups), group), w_in))
+                    w_at = b.mul(b.add(b.mul(tap, groups), group), w_in, wide)
+                    w = b.address(weights, b.add(w_at, b.mul(lowest, LANES)))
+                    for in_, step in _unrolled(b, w_in, LANES):
+                        value = b.load_splat(x, in_)
+                        for number, own in enumerate(sums):
+                            factor = b.load_vector(w, b.add(b.mul(in_, wide), number * LANES))
+                            total = own[step % chains]
+                            total.set(b.multiply_add(value, factor, total.get()))
+                for number, own in enumerate(sums):
+                    at = b.mul(b.add(lowest, number), LANES)
+                    left = b.minimum(b.sub(w_out, at), LANES)
+                    value = b.total([register.get() for register in own])
+                    with b.where(left, "==", LANES):
+                        b.store(value, result, at)
+                    with b.where(left, "<", LANES):
+                        b.store(value, part_of_row, 0)
+                        with b.loop(0, left) as lane:
+                            b.store(b.load(part_of_row, lane), result, b.add(at, lane))
+
+            _in_blocks(b, vectors, (4, 2, 1), columns)
 
 
-def _multiply_rows(
-    b: KernelBuilder, weights: Value, x_at: Value, w_at: Value, w_in: int, vectors: int,
-    block: range, sums: list,
-) -> None:  # fmt: skip
-    """Sums += source[x_at + j] * weights[w_at, j], for all input channels j of a group."""
-
-    def row(in_: Value, step: int) -> None:
-        chain = step * len(block) % len(sums)
-        x = b.load_splat(b.args["source"], b.add(x_at, in_))
-        at = b.add(w_at, b.mul(in_, vectors * LANES))
-        for register, number in zip(sums[chain : chain + len(block)], block, strict=True):
-            w = b.load_vector(weights, b.add(at, number * LANES))
-            register.set(b.multiply_add(x, w, register.get()))
-
-    whole = w_in - w_in % 8
-    if whole:
-        with b.loop(0, whole, 8) as low:
-            for step in range(8):
-                row(b.add(low, step), step)
-    for in_ in range(whole, w_in):
-        row(in_, in_ - whole)
+def _in_blocks(
+    b: KernelBuilder, count: Value, sizes: Sequence[int], do: Callable[[ir.Value, int], None]
+) -> None:
+    """Call do(first, size) for all of `count` items, as many at a time as may be."""
+    done: Value = 0
+    for size in sizes:
+        end = b.add(done, b.mul(b.div(b.sub(count, done), size), size))
+        with b.loop(done, end, size) as first:
+            do(first, size)
+        done = end
 
 
-def _store_part(b: KernelBuilder, value: ir.Value, base: Value, at: Value, length: int) -> None:
-    """Store a vector, or the first numbers of it where fewer are left."""
-    if length >= LANES:
-        b.store(value, base, at)
-        return
-    for lane in range(length):
-        b.store(b.lane(value, lane), base, b.add(at, lane))
+def _unrolled(b: KernelBuilder, count: Value, most: int) -> Iterator[tuple[ir.Value, int]]:
+    """Return (item, place among those written out) of `count` items, for a loop's inside."""
+    done: Value = 0
+    for size in (most, 1):
+        end = b.add(done, b.mul(b.div(b.sub(count, done), size), size))
+        with b.loop(done, end, size) as first:
+            for step in range(size):
+                yield b.add(first, step), step
+        done = end
 
 
-def _load_part(b: KernelBuilder, base: Value, at: Value, length: int) -> ir.Value:
-    """Load a vector, or so many numbers and zeros."""
-    if length >= LANES:
-        return b.load_vector(base, at)
-    value: ir.Value = b.zero
-    for lane in range(length):
-        value = b.with_lane(value, lane, b.load(base, b.add(at, lane)))
-    return value
-
-
-def _sums_within_groups(b: KernelBuilder, w_in: int, w_out: int) -> None:
+def _sums_within_groups(b: KernelBuilder) -> None:
     args, groups = b.args, b.args["groups"]
-    vectors = _ceil(w_out)
+    w_in, w_out = args["w_in"], args["w_out"]
+    vectors = _blocks(b, w_out)
+    wide = b.mul(vectors, LANES)
     sums = b.address(args["sums"], b.mul(b.thread, args["sums_size"]))
-    _clear(b, sums, b.mul(args["taps"], groups, w_in * vectors))
+    padded = b.address(args["scratch"], b.mul(b.thread, args["scratch_size"]))
+    _clear(b, sums, b.mul(args["taps"], groups, w_in, vectors))
+    _clear(b, padded, b.mul(args["out_pixels"], groups, vectors))
     first, last = b.share(args["images"])
-    with b.loop(first, last) as image, b.loop(0, args["taps"]) as tap:
-        start = b.load_integer(args["starts"], tap)
-        end = b.load_integer(args["starts"], b.add(tap, 1))
-        with b.loop(0, groups) as group:
-            base = b.mul(b.add(b.mul(tap, groups), group), w_in * vectors * LANES)
-            for number in range(vectors):
-                whole = w_in - w_in % LANES
+    with b.loop(first, last) as image:
+        x_image = b.address(args["source"], b.mul(image, args["in_pixels"], groups, w_in))
+        rows = b.mul(args["out_pixels"], groups)
+        gradient = b.address(args["gradient"], b.mul(image, rows, w_out))
+        # So that a vector ends with its group.
+        with b.where(w_out, "!=", wide), b.loop(0, rows) as row, b.loop(0, w_out) as out:
+            value = b.load(gradient, b.add(b.mul(row, w_out), out))
+            b.store(value, padded, b.add(b.mul(row, wide), out))
+        gradient = b.choose(w_out, wide, gradient, padded)
+        with b.loop(0, args["taps"]) as tap, b.loop(0, groups) as group:
+            start = b.load_integer(args["starts"], tap)
+            end = b.load_integer(args["starts"], b.add(tap, 1))
+            own = b.mul(b.add(b.mul(tap, groups), group), w_in, wide)
+            with b.loop(0, wide, LANES) as column:
 
-                def rows(
-                    low: Value,
-                    count: int,
-                    number: int = number,
-                    base: Value = base,
-                    start: Value = start,
-                    end: Value = end,
-                    group: Value = group,
-                    image: Value = image,
-                ) -> None:
+                def inputs(low: Value, count: int) -> None:
                     registers = b.registers(count)
                     with b.loop(start, end) as pair:
                         pixel = b.load_integer(args["firsts"], pair)
                         source = b.load_integer(args["seconds"], pair)
-                        row = b.add(b.mul(image, args["out_pixels"]), pixel)
-                        at = b.add(b.mul(b.add(b.mul(row, groups), group), w_out), number * LANES)
-                        g = _load_part(b, args["gradient"], at, w_out - number * LANES)
-                        row = b.add(b.mul(image, args["in_pixels"]), source)
-                        at = b.add(b.mul(b.add(b.mul(row, groups), group), w_in), low)
+                        at = b.mul(b.add(b.mul(pixel, groups), group), wide)
+                        factor = b.load_vector(gradient, b.add(at, column))
+                        at = b.add(b.mul(b.add(b.mul(source, groups), group), w_in), low)
                         for step, register in enumerate(registers):
-                            x = b.load_splat(args["source"], b.add(at, step))
-                            register.set(b.multiply_add(x, g, register.get()))
+                            value = b.load_splat(x_image, b.add(at, step))
+                            register.set(b.multiply_add(value, factor, register.get()))
                     for step, register in enumerate(registers):
-                        at = b.mul(b.add(b.mul(b.add(low, step), vectors), number), LANES)
-                        at = b.add(base, at)
+                        at = b.add(own, b.mul(b.add(low, step), wide), column)
                         b.store(b.plus(b.load_vector(sums, at), register.get()), sums, at)
 
-                if whole:
-                    with b.loop(0, whole, LANES) as low:
-                        rows(low, LANES)
-                if w_in % LANES:
-                    rows(whole, w_in % LANES)
+                _in_blocks(b, w_in, (LANES, 4, 1), inputs)
 
 
-def _add_threads(b: KernelBuilder, w_in: int, w_out: int) -> None:
+def _add_threads(b: KernelBuilder, w_in: Value, w_out: Value, narrow: bool) -> None:
     """Add up the threads' sums, each thread for some of the groups, in the order of a weight."""
     args, groups = b.args, b.args["groups"]
     first, last = b.share(groups)
@@ -377,13 +374,13 @@ def _add_threads(b: KernelBuilder, w_in: int, w_out: int) -> None:
         b.loop(first, last) as group, b.loop(0, args["taps"]) as tap,
         b.loop(0, w_out) as out, b.loop(0, w_in) as in_,
     ):  # fmt: skip
-        if is_narrow(w_in, w_out):
+        if narrow:
             row = b.add(b.mul(b.div(group, LANES), args["taps"]), tap)
             row = b.add(b.mul(b.add(b.mul(row, w_out), out), w_in), in_)
             at = b.add(b.mul(row, LANES), b.rem(group, LANES))
         else:
             row = b.add(b.mul(b.add(b.mul(tap, groups), group), w_in), in_)
-            at = b.add(b.mul(row, _ceil(w_out) * LANES), out)
+            at = b.add(b.mul(row, _blocks(b, w_out), LANES), out)
         (total,) = b.registers(1, b.real)
         with b.loop(0, b.threads) as thread:
             at_thread = b.add(b.mul(thread, args["sums_size"]), at)

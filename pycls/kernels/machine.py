@@ -15,6 +15,7 @@ from llvmlite import binding as llvm
 from pycls.files import cache_folder, write_bytes
 from pycls.kernels.builder import BARRIER, KernelBuilder
 
+_LOCK = threading.Lock()
 _LEVELS = {"avx2": "x86-64-v3", "avx512": "x86-64-v4"}
 
 # What a thread of OpenMP calls: it asks for its number, and goes on to the kernel. The block
@@ -119,16 +120,23 @@ def instruction_set() -> str:
     return capability if capability in _LEVELS else platform.machine().lower()
 
 
+def _cpu(kind: str) -> str:
+    """Return LLVM's name of the processor to compile for.
+
+    Levels, not models: the same machine code, and the same bits, on all of a level.
+    """
+    if kind in _LEVELS:
+        return _LEVELS[kind]
+    is_x86 = platform.machine() in ("x86_64", "AMD64")
+    return "x86-64" if is_x86 else llvm.get_host_cpu_name()
+
+
 @functools.cache
 def _target(kind: str) -> llvm.TargetMachine:
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
-    # Levels, not models: the same machine code, and the same bits, on all of a level.
-    cpu = _LEVELS.get(kind)
-    if cpu is None:
-        cpu = "x86-64" if platform.machine() in ("x86_64", "AMD64") else llvm.get_host_cpu_name()
     return llvm.Target.from_default_triple().create_target_machine(
-        cpu=cpu, opt=2, jit=True, codemodel="jitdefault"
+        cpu=_cpu(kind), opt=2, jit=True, codemodel="jitdefault"
     )
 
 
@@ -137,13 +145,18 @@ def _engine() -> llvm.ExecutionEngine:
     return llvm.create_mcjit_compiler(llvm.parse_assembly(""), _target(instruction_set()))
 
 
-@functools.cache
 def _load(name: str, text: str) -> int:
     """Return the address of a function, compiled now or before."""
+    with _LOCK:  # LLVM's engine is for one thread at a time
+        return _load_once(name, text)
+
+
+@functools.cache
+def _load_once(name: str, text: str) -> int:
     engine = _engine()
     kind = instruction_set()
     version = ".".join(map(str, llvm.llvm_version_info))
-    digest = hashlib.sha256("\n".join((text, kind, platform.machine(), version)).encode())
+    digest = hashlib.sha256("\n".join((text, _cpu(kind), platform.machine(), version)).encode())
     path = cache_folder() / "kernels" / f"{name}-{digest.hexdigest()[:32]}.o"
     code = _read_checked(path)
     if code is None:
