@@ -281,14 +281,6 @@ class KernelBuilder:
         order = [hand * LANES + lane for lane in range(LANES) for hand in range(count)]
         return self._b.shuffle_vector(row, undefined, _mask(order))
 
-    def lane(self, vector: ir.Value, number: int) -> ir.Value:
-        """Return one number of a vector."""
-        return self._b.extract_element(vector, _I32(number))
-
-    def with_lane(self, vector: ir.Value, number: int, value: ir.Value) -> ir.Value:
-        """Return a vector with one number replaced."""
-        return self._b.insert_element(vector, value, _I32(number))
-
     @property
     def zero(self) -> ir.Constant:
         """A vector of zeros."""

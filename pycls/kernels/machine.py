@@ -63,7 +63,7 @@ class CompiledKernel:
             self._function(address, 0, 1)
         else:
             pair = (ctypes.c_int64 * 2)(self._address, address)
-            parallel(_load("member", _MEMBER), ctypes.addressof(pair), threads, 0)
+            parallel(ctypes.addressof(pair), threads)
 
 
 class Scratch(threading.local):
@@ -83,7 +83,7 @@ scratch = Scratch()
 
 
 @functools.cache
-def _openmp() -> Callable[..., None] | None:
+def _openmp() -> Callable[[int, int], None] | None:
     """Return what runs a function on PyTorch's OpenMP threads: a second set would compete.
 
     None: PyTorch has other ones here (macOS), and a kernel runs on one thread.
@@ -98,7 +98,8 @@ def _openmp() -> Callable[..., None] | None:
     parallel = library.GOMP_parallel
     parallel.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint]
     parallel.restype = None
-    return parallel
+    member = _load("member", _MEMBER)
+    return lambda pair, threads: parallel(member, pair, threads, 0)
 
 
 def try_kernel() -> None:
