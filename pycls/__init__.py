@@ -1,3 +1,3 @@
 """Studies of how CNN architecture rankings carry over between image data sets."""
 
-__version__ = "0.3.0"
+__version__ = "0.4.0.dev0"

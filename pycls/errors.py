@@ -11,11 +11,17 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 
+from pycls.command_names import as_typed
+
 
 class PyclsError(Exception):
     """Base of all errors that are explained to the user instead of traced."""
 
     exit_code = 1
+
+    def __str__(self) -> str:
+        """Return the message; tools that it names are called as the user starts them."""
+        return as_typed(super().__str__())
 
 
 class ConfigError(PyclsError, ValueError):

@@ -47,6 +47,7 @@ def add(path, code, info):
 def test_example_works(heading, tmp_path):
     for name in COPIED:
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pycls_studies.py", tmp_path)
     text = sections()[heading]
     files, runs = set(), []
     for language, info, code in BLOCK.findall(text):

@@ -26,7 +26,11 @@ ALLOWED = {
     "pool": {"core"},
     "launch": {"core", "pool", "results", "slurm", "study", "sweep"},
     "analysis": set(),
-}
+    "commands": {
+        "analysis", "core", "datasets", "launch", "models", "pool", "results", "spaces", "study",
+        "sweep", "zoo",
+    },
+}  # fmt: skip
 # pycls.models offers the zoo's constructors under its own name, imported on first use.
 FRONT_DOORS = {("pycls/models/__init__.py", "zoo")}
 FORBIDDEN = {
@@ -44,6 +48,7 @@ FORBIDDEN = {
     "results": {"torch", "matplotlib", "submitit"},
     "pool": {"matplotlib", "submitit", "pandas"},
     "launch": {"torch", "matplotlib", "submitit", "pandas"},
+    "commands": {"matplotlib", "submitit", "pandas"},
 }
 # submitit is imported by one module, which others import where a script is written.
 MAY = {("pycls/slurm/script_writer.py", "submitit"), ("pycls/torchvision_import.py", "torch")}

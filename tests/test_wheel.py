@@ -12,26 +12,38 @@ import pytest
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[1]
-SOURCES = ("setup.py", "pyproject.toml", "README.md", "LICENSE", "pycls", "configs")
+NOT_SOURCE = (
+    ".*",
+    "__pycache__",
+    "*.egg-info",
+    "build",
+    "dist",
+    "studies",
+    "data",
+    "runs",
+    "report",
+)
 
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory):
-    """Return the folder that holds the content of a wheel built from this tree."""
+    """Return the folder that holds the content of a wheel built from an sdist of this tree."""
     folder = tmp_path_factory.mktemp("wheel")
     source = folder / "source"
-    source.mkdir()
-    for name in SOURCES:
-        if (ROOT / name).is_dir():
-            shutil.copytree(
-                ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__")
-            )
-        else:
-            shutil.copy(ROOT / name, source / name)
+    # At the top only: pycls/ and tests/ have folders of these names, too.
+    shutil.copytree(
+        ROOT, source,
+        ignore=lambda parent, names: shutil.ignore_patterns(
+            *(NOT_SOURCE if Path(parent) == ROOT else NOT_SOURCE[:2])
+        )(parent, names),
+    )  # fmt: skip
+    code = f"from setuptools import build_meta; build_meta.build_sdist({str(folder)!r})"
+    subprocess.run([sys.executable, "-c", code], cwd=source, check=True, stdout=subprocess.DEVNULL)
+    (sdist,) = folder.glob("*.tar.gz")
     subprocess.run(
         [
             sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation",
-            "--no-index", "--disable-pip-version-check", "--wheel-dir", folder, source,
+            "--no-index", "--disable-pip-version-check", "--wheel-dir", folder, sdist,
         ],
         check=True,
     )  # fmt: skip

@@ -1,67 +1,10 @@
 #!/usr/bin/env python3
-"""Rank correlations of any table of errors: tools/analyze.py TABLE.csv --reference COL --out DIR.
+"""Runs pycls/commands/analyze.py of this checkout (installed: pycls-analyze)."""
 
-The table has a row per architecture and a column per data set, or a row per architecture
-and data set; a leaderboard, say. Writes correlations.csv, matrix.csv, figures and a report.
-"""
-
-import argparse
+import sys
 from pathlib import Path
 
-from pycls.analysis.any_table.kinds import KINDS, UNITS
-from pycls.analysis.any_table.read import LAYOUTS, read_table
-from pycls.analysis.any_table.report import write_table_report
-from pycls.analysis.any_table.rows import Request
-from pycls.errors import run_tool
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from pycls_studies import run
 
-
-def main() -> int:
-    """Read the table, write the report, and say what was found."""
-    args = _parse_args()
-    known = {name: value for name, value in vars(args).items() if name not in ("table", "out")}
-    table = read_table(args.table, Request(**{**known, "targets": tuple(args.targets)}))
-    for note in table.notes:
-        print(note)
-    for warning in write_table_report(table, args.out):
-        print(f"warning: {warning}")
-    print(args.out / "index.html")
-    return 0
-
-
-def _parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description="How well does one data set predict the ranking of architectures on others? "
-        "From any table of errors or accuracies."
-    )
-    parser.add_argument("table", metavar="TABLE.csv", help="comma, semicolon, tab or bar separated")
-    parser.add_argument("--reference", metavar="COL", required=True, help="column, or data set")
-    parser.add_argument(
-        "--targets", metavar="COL", nargs="+", default=[], help="default: all that hold errors"
-    )
-    parser.add_argument("--out", metavar="DIR", type=Path, required=True)
-    kinds = parser.add_mutually_exclusive_group()
-    for kind in KINDS:
-        kinds.add_argument(
-            f"--{kind}", dest="kind", action="store_const", const=kind, help=f"numbers are {kind}"
-        )
-    parser.add_argument("--unit", choices=UNITS, help="of the numbers (default: found)")
-    layouts = parser.add_mutually_exclusive_group()
-    for layout in LAYOUTS:
-        layouts.add_argument(
-            f"--{layout}", dest="layout", action="store_const", const=layout,
-            help=f"the table is {layout} (default: found)",
-        )  # fmt: skip
-    parser.add_argument(
-        "--arch", "--id", dest="id_column", metavar="COL",
-        help="column of the architectures' names (default: found)",
-    )  # fmt: skip
-    for what, held in (("dataset", "data sets"), ("error", "numbers")):
-        parser.add_argument(
-            f"--{what}", dest=f"{what}_column", metavar="COL",
-            help=f"column of the {held} (long table)",
-        )  # fmt: skip
-    return parser.parse_args()
-
-
-if __name__ == "__main__":
-    run_tool(main)
+run("analyze")

@@ -1,19 +1,10 @@
 #!/usr/bin/env python3
-"""Test one network: tools/test_net.py --cfg FILE TEST.WEIGHTS CHECKPOINT [KEY VALUE ...]."""
+"""Runs pycls/commands/test_net.py of this checkout (installed: pycls-test)."""
 
-from pycls.core.cli import load_tool_cfg
-from pycls.errors import run_tool
+import sys
+from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from pycls_studies import run
 
-def main() -> None:
-    """Test the weights of TEST.WEIGHTS on the test side of TEST.DATASET."""
-    cfg = load_tool_cfg("Test the weights that TEST.WEIGHTS names on TEST.DATASET.")
-    from pycls.core.tester import test_model
-
-    errors = test_model(cfg)
-    topk = min(5, cfg.MODEL.NUM_CLASSES)
-    print(f"test error {errors['top1_err']:.2f} % top-1, {errors['top5_err']:.2f} % top-{topk}")
-
-
-if __name__ == "__main__":
-    run_tool(main)
+run("test_net")

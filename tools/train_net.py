@@ -1,30 +1,10 @@
 #!/usr/bin/env python3
-"""Train one network: tools/train_net.py --cfg FILE [KEY VALUE ...].
+"""Runs pycls/commands/train_net.py of this checkout (installed: pycls-train)."""
 
-With NUM_GPUS above 1 it starts as many processes on this machine, or is one of those that
-torchrun or srun started. Exit codes: 0 trained, 75 asked to stop and state saved (give the same
-command again), 2 a mistake in the configuration, 1 any other failure.
-"""
+import sys
+from pathlib import Path
 
-from pycls.core.cli import load_tool_cfg
-from pycls.core.training_launch import started_as_one_of, train
-from pycls.errors import run_tool
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from pycls_studies import run
 
-
-def main() -> None:
-    """Train, or finish the training of, the network that the configuration describes."""
-    cfg = load_tool_cfg("Train a network, or go on with its training where it was stopped.")
-    world = started_as_one_of(cfg)
-    result = train(cfg, world)["result"]
-    if world is not None and not world.is_main:
-        return
-    print(
-        f"done: test error {result['final_top1_err']:.2f} % top-1, "
-        f"{result['final_topk_err']:.2f} % top-{result['topk']} "
-        f"(lowest over the epochs {result['min_top1_err']:.2f} %, "
-        f"{result['min_topk_err']:.2f} %); {cfg.OUT_DIR}"
-    )
-
-
-if __name__ == "__main__":
-    run_tool(main)
+run("train_net")

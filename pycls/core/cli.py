@@ -1,33 +1,71 @@
 """Parses the arguments that the command lines of the tools share."""
 
 import argparse
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
-from yacs.config import CfgNode
+from pycls import __version__
+from pycls.command_names import as_typed, command_name
 
-from pycls.core.config.load import load_cfg
+if TYPE_CHECKING:
+    from yacs.config import CfgNode
 
 
-def load_tool_cfg(description: str) -> CfgNode:
+class CommandParser(argparse.ArgumentParser):
+    """The parser of a tool: its name as the user starts it, examples as written, --version.
+
+    Args:
+        tool: its name in `pycls.command_names.TOOLS`.
+        description: what it does, on lines that are kept; names of tools become what is typed.
+    """
+
+    def __init__(self, tool: str, description: str | None, **options: Any) -> None:
+        super().__init__(
+            prog=command_name(tool),
+            description=as_typed(description or ""),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            **options,
+        )
+        # Values such as -1e-5 and -.5 are numbers, not options.
+        self._negative_number_matcher = re.compile(r"-\.?\d")
+        self.add_argument("--version", action="version", version=f"pycls-studies {__version__}")
+
+    def add_subparsers(self, **options: Any) -> Any:
+        """Add commands, whose parsers are plain ones."""
+        return super().add_subparsers(parser_class=argparse.ArgumentParser, **options)
+
+    def parse_with_keys(self, arguments: Sequence[str] | None = None) -> argparse.Namespace:
+        """Parse options and KEY VALUE pairs (`overrides`) in any order."""
+        return self.parse_intermixed_args(arguments)
+
+
+def load_tool_cfg(tool: str, description: str) -> "CfgNode":
     """Parse ``--cfg FILE [KEY VALUE ...]`` and return the configuration.
 
     Raises:
         ConfigError: the configuration is not usable.
     """
-    parser = argparse.ArgumentParser(description=description)
+    from pycls.core.config.load import load_cfg
+
+    parser = CommandParser(tool, description)
     add_cfg_arguments(parser)
-    args = parser.parse_args()
+    args = parser.parse_with_keys()
     return load_cfg(args.cfg, args.overrides)
 
 
 def add_cfg_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add ``--cfg FILE`` and, after all else, ``[KEY VALUE ...]`` (`overrides`)."""
+    """Add ``--cfg FILE`` and ``[KEY VALUE ...]`` (`overrides`)."""
     parser.add_argument("--cfg", required=True, metavar="FILE", help="configuration (YAML)")
+    add_keys(parser, "configuration keys and the values", "OPTIM.BASE_LR 0.05")
+
+
+def add_keys(parser: argparse.ArgumentParser, what: str, example: str) -> None:
+    """Add ``[KEY VALUE ...]`` (`overrides`), with an example of them."""
     parser.add_argument(
-        "overrides",
-        nargs=argparse.REMAINDER,
-        metavar="KEY VALUE",
-        help="configuration keys and the values to use instead, for example OPTIM.BASE_LR 0.05",
-    )
+        "overrides", nargs="*", metavar="KEY VALUE",
+        help=f"{what} to use instead, for example {example}",
+    )  # fmt: skip
 
 
 def positive_int(text: str) -> int:

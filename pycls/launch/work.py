@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from pycls.command_names import command_name
 from pycls.core.runs.record import read_record
 from pycls.errors import ConfigError, PyclsError
 from pycls.files import exclusive_lock
@@ -111,7 +112,7 @@ class Work:
 def study_work(study: StudyFolder, overrides: Sequence[str] = ()) -> Work:
     """Return the work of a study; `overrides` are LAUNCH keys and values over its file's."""
     path, base = study.spec.path, study.base
-    words = ["tools/study.py", "{}", str(path)]
+    words = [command_name("study"), "{}", str(path)]
     if study.folder != Path("studies") / study.spec.name:
         words += ["--out", str(study.folder)]
     base_file = f"{path.parent}/{base.spec.path.name}" if base else ""
@@ -174,7 +175,7 @@ def sweep_work(sweep: SweepCfg) -> Work:
                 f"'tools/sweep_setup.py --sweep-cfg {sweep.path}'"
             )
 
-    words = ["tools/sweep_launch.py", "{}", "--sweep-cfg", str(sweep.path)]
+    words = [command_name("sweep_launch"), "{}", "--sweep-cfg", str(sweep.path)]
     if sweep.root_dir is not None:
         words += ["--root-dir", sweep.root_dir]
     return Work(

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pycls.checked_keys import merge_given, merge_overrides
+from pycls.core.cli import add_keys
 from pycls.errors import ConfigError
 from pycls.files import read_text
 from pycls.strict_yaml import parse_yaml
@@ -162,11 +163,5 @@ def add_root_dir(parser: argparse.ArgumentParser) -> None:
 
 
 def add_overrides(parser: argparse.ArgumentParser, example: str) -> None:
-    """Add keys and values of the sweep file, last on the command line, with an example of them."""
-    parser.add_argument(
-        "overrides",
-        nargs=argparse.REMAINDER,
-        metavar="KEY VALUE",
-        help="keys of the sweep file and the values to use instead, last on the command line, "
-        f"for example {example}",
-    )
+    """Add keys and values of the sweep file, with an example of them."""
+    add_keys(parser, "keys of the sweep file and the values", example)

@@ -2,7 +2,7 @@
 
 import contextlib
 import csv
-import importlib.util
+import importlib
 import io
 import json
 import os
@@ -36,10 +36,7 @@ def tool(capsys, monkeypatch):
     """Return a function (name, words) -> (exit code, what it printed, and to standard error)."""
 
     def call(name, *words):
-        path = ROOT / "tools" / f"{name}.py"
-        spec = importlib.util.spec_from_file_location(f"tool_{name}", path)
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
+        module = importlib.import_module(f"pycls.commands.{name}")
         capsys.readouterr()
         with pytest.raises(SystemExit) as caught:
             run_tool(lambda: module.main([str(word) for word in words]))
@@ -336,6 +333,7 @@ def test_a_cancelled_run_goes_on_as_it_was_launched(slurm, digits_dir, tmp_path,
     for name in ("pycls", "tools"):
         skip = shutil.ignore_patterns("__pycache__")
         shutil.copytree(ROOT / name, checkout / name, ignore=skip)
+    shutil.copy(ROOT / "pycls_studies.py", checkout)
     work.mkdir()
     go_on = tmp_path / "go_on"
     digits = changed(DIGITS, {("LAUNCH", "SETUP"): paced(go_on, seconds=0.25)})

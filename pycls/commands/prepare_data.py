@@ -1,0 +1,158 @@
+"""Prepare data sets, and look at what is prepared.
+
+Examples:
+    python tools/prepare_data.py list
+    python tools/prepare_data.py prepare digits textures
+    python tools/prepare_data.py prepare textures --name textures16 --set size=16
+    python tools/prepare_data.py prepare concrete --raw 5y9wdsg2zt-2.zip --out data
+    python tools/prepare_data.py prepare folder --raw birds/ --name birds --size 128
+    python tools/prepare_data.py verify digits
+    python tools/prepare_data.py info textures --sheet textures.png
+"""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from pycls.core.cli import CommandParser
+from pycls.datasets.opening.dataset import open_dataset
+from pycls.datasets.opening.locate import find_store, resolve_data_dir
+from pycls.datasets.preparation.describe import describe_catalog, describe_set
+from pycls.datasets.preparation.prepare import prepare
+from pycls.datasets.store.store import SIDES, open_store, verify_store
+from pycls.errors import ConfigError, DataError
+from pycls.progress import Progress
+from pycls.strict_yaml import parse_yaml
+
+
+def main() -> int:
+    """Run the command given on the command line."""
+    args = _parse_args()
+    return int(args.run(args))
+
+
+def _parse_args() -> argparse.Namespace:
+    parser = CommandParser("prepare_data", __doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    listing = commands.add_parser("list", help="known data sets and what is prepared")
+    listing.set_defaults(run=_list)
+
+    making = commands.add_parser("prepare", help="prepare data sets; complete ones are left")
+    making.add_argument("keys", nargs="+", metavar="KEY", help="data sets, see 'list'")
+    making.add_argument(
+        "--raw",
+        type=Path,
+        metavar="PATH",
+        help="the download of a set that needs one: archive, folder or file (with one KEY)",
+    )
+    making.add_argument("--name", help="name of the prepared set (with one KEY)")
+    making.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="OPTION=VALUE",
+        help="an option of the set that differs from its default (with one KEY)",
+    )
+    making.add_argument(
+        "--size", type=int, metavar="N", help="side of the images in pixels, as --set size=N"
+    )
+    making.add_argument(
+        "--workers", type=int, metavar="N", help="processes that decode (default: usable cores)"
+    )
+    making.add_argument(
+        "--replace", action="store_true", help="make it again if damaged or made otherwise"
+    )
+    making.add_argument(
+        "--drop-unreadable",
+        action="store_true",
+        help="leave out images that cannot be read, and list them in the set's report",
+    )
+    making.set_defaults(run=_prepare)
+
+    verifying = commands.add_parser("verify", help="compare all checksums of prepared sets")
+    verifying.add_argument("sets", nargs="+", metavar="PATH|KEY")
+    verifying.set_defaults(run=_verify)
+
+    describing = commands.add_parser("info", help="counts, statistics and origin of a set")
+    describing.add_argument("set", metavar="PATH|KEY|VIEW")
+    describing.add_argument(
+        "--sheet", type=Path, metavar="PNG", help="write sample images of each class and side"
+    )
+    describing.add_argument(
+        "--all-classes", action="store_true", help="list every class of a set of many"
+    )
+    describing.set_defaults(run=_info)
+
+    for command in (listing, making, verifying, describing):
+        command.add_argument(
+            "--out",
+            dest="data_dir",
+            metavar="DIR",
+            help="folder of the prepared sets (default: $PYCLS_DATA, or else data)",
+        )
+    return parser.parse_args()
+
+
+def _list(args: argparse.Namespace) -> int:
+    print(describe_catalog(resolve_data_dir(args.data_dir)))
+    return 0
+
+
+def _prepare(args: argparse.Namespace) -> int:
+    options = dict(_parse_option(text) for text in args.set)
+    if args.size is not None:
+        options["size"] = args.size
+    if len(args.keys) > 1 and (args.name or options or args.raw):
+        raise ConfigError(
+            "--name, --raw, --size and --set belong to one data set; give one KEY with them"
+        )
+    for key in args.keys:
+        path = prepare(
+            key,
+            args.data_dir,
+            raw=args.raw,
+            name=args.name,
+            replace=args.replace,
+            workers=args.workers,
+            progress=Progress(sys.stderr),
+            drop_unreadable=args.drop_unreadable,
+            **options,
+        )
+        store = open_store(path)
+        counts = ", ".join(f"{sum(store.meta['counts'][side].values())} {side}" for side in SIDES)
+        print(f"{path}: {counts} images, fingerprint {store.fingerprint[:12]}", flush=True)
+        for note in store.meta.get("notes", ()):
+            print(f"  {note}", flush=True)
+    return 0
+
+
+def _parse_option(text: str) -> tuple[str, Any]:
+    option, equals, value = text.partition("=")
+    if not equals or not option:
+        raise ConfigError(f"--set {text}: expected OPTION=VALUE")
+    return option, parse_yaml(value, f"--set {text}")
+
+
+def _verify(args: argparse.Namespace) -> int:
+    damaged = 0
+    for name in args.sets:
+        try:
+            store = verify_store(find_store(name, args.data_dir))
+            print(f"{store.path}: ok, {store.meta['num_images']} images", flush=True)
+        except DataError as error:
+            print(f"DAMAGED {error}", flush=True)
+            damaged += 1
+    return 1 if damaged else 0
+
+
+def _info(args: argparse.Namespace) -> int:
+    train, test = (open_dataset(args.set, side, args.data_dir) for side in SIDES)
+    print(describe_set(train, test, args.all_classes))
+    if args.sheet is not None:
+        from pycls.datasets.preparation.sheet import write_sheet
+
+        write_sheet(train, test, args.sheet)
+        print(f"sample images: {args.sheet}")
+    return 0

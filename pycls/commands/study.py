@@ -1,0 +1,250 @@
+"""Carry out a study: tools/study.py COMMAND STUDY.yaml [options] [LAUNCH.KEY VALUE ...].
+
+plan, setup, run and report are for one machine; launch, status, cancel, resume and retry are for
+Slurm too. LAUNCH keys, last on the command line, stand in for those of the study file.
+"""
+
+import argparse
+import csv
+import json
+import sys
+import time
+from pathlib import Path
+
+from pycls.core.cli import CommandParser, positive_int
+from pycls.errors import PyclsError
+from pycls.launch.commands import LAUNCH_COMMANDS, add_launch_arguments, carry_out
+from pycls.launch.here import train_here
+from pycls.launch.work import study_work
+from pycls.pool.seats import default_workers
+from pycls.progress import align, format_duration
+from pycls.results.collect_study import collect
+from pycls.schema import STATUS_JSON, STUDY_JSON
+from pycls.study.file import load_study_file
+from pycls.study.plan import SweepCost, plan_study
+from pycls.study.study import StudyFolder
+from pycls.study.write import write_study
+
+_COMMANDS = {
+    "plan": "say what the study takes and what is missing; writes nothing",
+    "setup": "sample, and write one configuration a run; trains nothing",
+    "run": "sample, prepare, train what is missing on this machine, collect and report",
+    **LAUNCH_COMMANDS,
+    "report": "collect the results there are and write the report",
+}
+
+
+def main() -> int:
+    """Run the command that the command line names."""
+    args = _parse_args()
+    spec = load_study_file(args.study)
+    study = StudyFolder(spec, args.out or Path("studies") / spec.name, args.data_dir, args.base)
+    if args.command in LAUNCH_COMMANDS:
+        return carry_out(args.command, study_work(study, tuple(args.overrides)), args)
+    commands = {"plan": _plan, "setup": _setup, "run": _run, "report": _report}
+    return commands[args.command](study, args)
+
+
+def _parse_args() -> argparse.Namespace:
+    parser = CommandParser("study", __doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, text in _COMMANDS.items():
+        command = commands.add_parser(name, help=text, description=text)
+        command.add_argument("study", metavar="STUDY.yaml", help="the study file")
+        command.add_argument("--out", metavar="DIR", type=Path, help="default: studies/NAME")
+        command.add_argument(
+            "--data-dir", metavar="DIR", help="prepared sets (default: $PYCLS_DATA, or else data)"
+        )
+        command.add_argument(
+            "--base", metavar="DIR", type=Path,
+            help="folder of the base study (default: beside this one's, by its name)",
+        )  # fmt: skip
+        if name == "plan":
+            command.add_argument("--json", action="store_true", help="a list of sweeps as JSON")
+            command.add_argument(
+                "--images-per-second", type=_positive, metavar="X",
+                help="training images a second on one GPU (default: as measured in this study, or "
+                "else as its file says, or else as in the published study)",
+            )  # fmt: skip
+        if name == "run":
+            command.add_argument(
+                "--jobs", type=positive_int, metavar="N",
+                help="runs at a time (default: one a GPU, else one a core)",
+            )  # fmt: skip
+            command.add_argument(
+                "--threads", type=positive_int, metavar="N",
+                help="CPU threads of a run (default: the cores divided by the jobs)",
+            )  # fmt: skip
+            command.add_argument(
+                "--stop-with-parent", action="store_true",
+                help="stop when the process that started this one is gone",
+            )  # fmt: skip
+            command.add_argument(
+                "--no-report", action="store_true",
+                help="collect the results, and leave the report to the command of that name",
+            )  # fmt: skip
+        if name in LAUNCH_COMMANDS:
+            add_launch_arguments(command, name)
+    # A study file, options and keys in any order: argparse alone would end at the first option.
+    args, args.overrides = parser.parse_known_args()
+    if args.overrides and (args.command not in LAUNCH_COMMANDS or args.overrides[0][:1] == "-"):
+        parser.error(f"unrecognized arguments: {' '.join(args.overrides)}")
+    return args
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError("expected a number above 0")
+    return value
+
+
+# ---------------------------------------------------------------- plan and set-up
+
+
+def _plan(study: StudyFolder, args: argparse.Namespace) -> int:
+    study.check()
+    plans = plan_study(study, args.images_per_second)
+    if args.json:
+        print(json.dumps([plan.as_dict() for plan in plans], indent=2))
+        return 0
+    print(f"{study.spec.title} ({study.spec.path})")
+    print(f"{len(study.population)} architectures; in {study.folder}\n")
+    if not plans:
+        print(f"no runs of its own: it looks at {', '.join(study.spec.uses)} of its base")
+        return 0
+    rows = [_plan_row(plan) for plan in plans]
+    header = ("sweep", "data set", "runs", "epochs", "images a run", "images", "GPU-hours", "disk")
+    total = (
+        "total", "", f"{sum(p.runs for p in plans):,}", "", "",
+        _short(sum(p.images for p in plans)), f"{sum(p.gpu_hours for p in plans):,.1f}",
+        _bytes(sum(p.disk_bytes for p in plans)),
+    )  # fmt: skip
+    print("\n".join(align([header, *rows, total], text_columns=2)))
+    if not all(plan.exact for plan in plans):
+        print("~ estimated: the set is not prepared, and its published counts are not exact")
+    for source in dict.fromkeys(plan.speed for plan in plans):
+        print(f"GPU-hours at {source.images_per_second:,.0f} images/s ({source.source})")
+    print(
+        "images: training and test side, every epoch; a test image counts as a third in the hours"
+    )
+    _print_missing(study, plans)
+    return 0
+
+
+def _plan_row(plan: SweepCost) -> tuple[str, ...]:
+    mark = "" if plan.exact else "~"
+    return (
+        plan.sweep, plan.dataset, f"{plan.runs:,}", str(plan.epochs),
+        f"{mark}{plan.train_images:,} + {plan.test_images:,}", f"{mark}{_short(plan.images)}",
+        f"{plan.gpu_hours:,.1f}", _bytes(plan.disk_bytes),
+    )  # fmt: skip
+
+
+def _print_missing(study: StudyFolder, plans: list[SweepCost]) -> None:
+    missing = [text for plan in plans for text in plan.missing if "not prepared" not in text]
+    missing += [
+        f"data set {name} is not prepared ({_bytes(size)} once it is); 'tools/prepare_data.py "
+        "list' says how"
+        for name, size in study.data.missing_bytes().items()
+    ]
+    if missing:
+        print("missing:")
+    for text in missing:
+        print(f"  {text}")
+
+
+def _short(count: int) -> str:
+    for size, unit in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if count >= size:
+            return f"{count / size:.3g} {unit}"
+    return str(count)
+
+
+def _bytes(count: int) -> str:
+    return f"{_short(count)}B" if count >= 1000 else f"{count} B"
+
+
+def _setup(study: StudyFolder, args: argparse.Namespace) -> int:
+    start = time.monotonic()
+    study.check()
+    with study_work(study).hold():
+        write_study(study)
+    _print_written(study)
+    print(f"set up in {format_duration(time.monotonic() - start)}")
+    return 0
+
+
+def _print_written(study: StudyFolder) -> None:
+    print(f"study {study.spec.name}: {len(study.population)} architectures, in {study.folder}")
+    sweeps = {run.sweep for run in study.runs}
+    print(f"  {len(study.runs):,} runs in {len(sweeps)} sweeps")
+    for sweep, reason in study.waiting.items():
+        print(f"  not yet: {sweep} {reason}")
+
+
+# ---------------------------------------------------------------- training
+
+
+def _run(study: StudyFolder, args: argparse.Namespace) -> int:
+    start = time.monotonic()
+    study.check()
+    print(f"study {study.spec.name}: {len(study.population)} architectures, in {study.folder}")
+    gpus_each = max(1, study.spec.launch.num_gpus)
+    workers = args.jobs or default_workers(gpus_each)
+    train_here(
+        study_work(study),
+        workers=workers,
+        threads=args.threads,
+        gpus_each=gpus_each,
+        stop_with_parent=args.stop_with_parent,
+    )
+    if args.no_report:
+        print(f"results: {study.folder} ({format_duration(time.monotonic() - start)})")
+    else:
+        path = _write_report(study)
+        _print_answer(path.parent / "tables" / "rho.csv")
+        print(f"report: {path} ({format_duration(time.monotonic() - start)})")
+    for sweep, reason in study.waiting.items():
+        print(f"not trained: {sweep} {reason}")
+    return _tell_failures(json.loads((study.folder / STATUS_JSON).read_text(encoding="utf-8")))
+
+
+# ---------------------------------------------------------------- report
+
+
+def _report(study: StudyFolder, args: argparse.Namespace) -> int:
+    if not (study.folder / STUDY_JSON).is_file():
+        raise PyclsError(
+            f"{study.folder}: no study there yet; start it with 'tools/study.py run "
+            f"{study.spec.path}'"
+        )
+    summary = collect(study)
+    print(f"report: {_write_report(study)}")
+    return _tell_failures(summary)
+
+
+def _write_report(study: StudyFolder) -> Path:
+    from pycls.analysis.report.report import write_report
+
+    return write_report(study.folder)
+
+
+def _print_answer(table: Path) -> None:
+    """Print how well the reference and the closest members predict each target."""
+    if not table.is_file():
+        return
+    with table.open(encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if row["n_reference"]]
+    for row in rows:
+        text = f"  {row['target']}: rho {row['rho_reference'] or 'undefined'} with the reference"
+        if row["closest_member"]:
+            text += f", {row['rho_member'] or 'undefined'} with {row['closest_member']}"
+        print(f"{text} (n = {row['n_reference']})")
+
+
+def _tell_failures(summary: dict) -> int:
+    for failure in summary["failed"]:
+        tail = "\n".join(f"    {line}" for line in failure["log_tail"].splitlines()[-5:])
+        print(f"failed: {failure['run']}: {failure['reason']}\n{tail}", file=sys.stderr)
+    return 1 if summary["failed"] else 0
