@@ -1,4 +1,6 @@
-"""Rank correlations of any table of errors: tools/analyze.py TABLE.csv --reference COL --out DIR.
+"""Rank correlations of any table of errors: how well one data set predicts the others.
+
+Example: python tools/analyze.py leaderboard.csv --reference imagenet --out analysis
 
 The table has a row per architecture and a column per data set, or a row per architecture
 and data set; a leaderboard, say. Writes correlations.csv, matrix.csv, figures and a report.
@@ -28,11 +30,7 @@ def main() -> int:
 
 
 def _parse_args() -> argparse.Namespace:
-    parser = CommandParser(
-        "analyze",
-        "How well does one data set predict the ranking of architectures on others? "
-        "From any table of errors or accuracies.",
-    )
+    parser = CommandParser("analyze", __doc__)
     parser.add_argument("table", metavar="TABLE.csv", help="comma, semicolon, tab or bar separated")
     parser.add_argument("--reference", metavar="COL", required=True, help="column, or data set")
     parser.add_argument(

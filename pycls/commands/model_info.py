@@ -18,6 +18,7 @@ from pycls.core.config.load import parse_cfg
 from pycls.errors import ConfigError
 from pycls.files import write_text
 from pycls.models.scaler import scale_cfg
+from pycls.shipped import or_shipped
 from pycls.strict_yaml import load_yaml
 from pycls.zoo import info_text
 from pycls.zoo.info import NetworkInfo, network_info, short_cfg_text
@@ -113,7 +114,7 @@ def _find_files(names: Sequence[str]) -> list[tuple[Path, bool]]:
         ConfigError: a folder without YAML files.
     """
     found: dict[Path, bool] = {}
-    for name in map(Path, names):
+    for name in map(or_shipped, names):
         if not name.is_dir():
             found[name] = True
             continue

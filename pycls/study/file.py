@@ -8,6 +8,7 @@ from typing import Any
 
 from pycls.errors import ConfigError
 from pycls.schema import CONTROLS
+from pycls.shipped import or_shipped
 from pycls.slurm.options import LaunchOptions, read_options
 from pycls.study.checks import check_study
 from pycls.study.spec import (
@@ -34,7 +35,7 @@ def load_study_file(path: str | os.PathLike[str]) -> StudySpec:
     Raises:
         ConfigError: names file, line, key, value and what was expected.
     """
-    return _load(Path(path), ())
+    return _load(or_shipped(path), ())
 
 
 def _load(path: Path, above: tuple[Path, ...]) -> StudySpec:

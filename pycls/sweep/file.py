@@ -17,6 +17,7 @@ from pycls.checked_keys import merge_given, merge_overrides
 from pycls.core.cli import add_keys
 from pycls.errors import ConfigError
 from pycls.files import read_text
+from pycls.shipped import or_shipped
 from pycls.strict_yaml import parse_yaml
 from pycls.sweep.keys import FREE_SECTIONS, KEYS, defaults
 from pycls.yaml_sections import Place
@@ -103,7 +104,7 @@ def load_sweep_cfg(
         ConfigError: the file cannot be read, holds an unknown key or a value that cannot be
             used; the message names file, line, key, value and what is expected.
     """
-    path = Path(path)
+    path = or_shipped(path)
     text = read_text(path, "YAML")
     given = parse_yaml(text, str(path))
     values = defaults()

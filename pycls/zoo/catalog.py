@@ -5,8 +5,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-import pycls
 from pycls.errors import ConfigError
+from pycls.shipped import find_shipped
 
 # Where pycls publishes its weights; the variable names a mirror of the same layout.
 WEIGHTS_URL = "https://dl.fbaipublicfiles.com/pycls/dds_baselines"
@@ -54,12 +54,10 @@ class ZooModel:
         Raises:
             ConfigError: the installation lacks it.
         """
-        package = Path(pycls.__file__).parent
-        # In a checkout configs/ is beside the package, in an installation within it.
-        for folder in (package.parent / "configs", package / "configs"):
-            if (folder / self.config).is_file():
-                return folder / self.config
-        raise ConfigError(f"configs/{self.config} of {self.name} is not installed")
+        path = find_shipped(f"configs/{self.config}")
+        if path is None:
+            raise ConfigError(f"configs/{self.config} of {self.name} is not installed")
+        return path
 
 
 FAMILIES = {

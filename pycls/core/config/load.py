@@ -19,6 +19,7 @@ from yacs.config import CfgNode
 from pycls.core.config.defaults import DEPRECATED_KEYS, LIST_ELEMENT_TYPES, default_cfg
 from pycls.core.config.rules import check_cfg
 from pycls.errors import ConfigError
+from pycls.shipped import or_shipped
 from pycls.strict_yaml import dump_yaml, load_yaml, parse_yaml
 
 _TYPE_NAMES = {bool: "True or False", int: "a whole number", float: "a number", str: "a text"}
@@ -45,7 +46,7 @@ def load_cfg(path: str | os.PathLike[str] | None = None, overrides: Sequence[Any
             combination; the message names key, value, file and what is allowed.
     """
     where = "configuration" if path is None else str(path)
-    layers = [] if path is None else [(where, load_yaml(path))]
+    layers = [] if path is None else [(where, load_yaml(or_shipped(path)))]
     if overrides:
         where = "overrides" if path is None else f"{where} with overrides"
     return _complete(layers, overrides, where)
