@@ -7,38 +7,36 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from pycls import files
-from pycls.datasets.preparation.duplicates import compute_digest
+from pycls.datasets.preparation.decoded import Decoded
 from pycls.datasets.readers.base import Item
 from pycls.datasets.sources.byte_stores import Member
-from pycls.datasets.sources.decode import decode_image, fit_image
+from pycls.datasets.sources.decode import Decoding, decode_file, fit_image
 from pycls.datasets.sources.sources import Source
-from pycls.datasets.store.channel_sums import ChannelSums, sum_image
-from pycls.datasets.store.store import ImageArray
+from pycls.datasets.store.channel_sums import sum_image
+from pycls.datasets.store.store import ImageArray, compute_digest
 from pycls.errors import DataError
 
-# Position of the first, the images, and which of them are on the train side.
-Task = tuple[int, Sequence[Item], npt.NDArray[np.bool_]]
+# Position of the first, and the images.
+Task = tuple[int, Sequence[Item]]
 _MOST_REASON = 400
 
 
 class HashFiles:
-    """Hashes files: members to digests, None for one that cannot be read."""
+    """Hashes files: members to the hashes of their bytes, None for one that cannot be read."""
 
     def __init__(self, source: Source) -> None:
         self._source = source
 
-    def __call__(self, members: Sequence[Member]) -> list[str | None]:
-        """Return the digests of some files."""
+    def __call__(self, members: Sequence[Member]) -> list[bytes | None]:
+        """Return the hashes of some files."""
         return [self._hash(member) for member in members]
 
-    def _hash(self, member: Member) -> str | None:
+    def _hash(self, member: Member) -> bytes | None:
         try:
             return compute_digest(self._source.read(member))
         except DataError:
-            # Decoding comes upon it again, and says so.
             return None
 
 
@@ -50,35 +48,39 @@ class _WriteImages:
         self._offset = offset
         self._size = size
         self._aspect = aspect
+        # Of the image loaded last: the hash of its file, and what there is to say of it.
+        self._digest = b""
+        self._remarks: tuple[str, ...] = ()
 
     def __call__(self, task: Task) -> dict[str, Any]:
-        """Do a task.
-
-        Returns:
-            `sums`: the arguments of ChannelSums, over the train side; `unreadable`: positions
-            and reasons.
-        """
-        first, items, is_train = task
-        sums = ChannelSums()
-        unreadable = []
+        """Do a task; return a packed :class:`~pycls.datasets.preparation.decoded.Decoded`."""
+        first, items = task
+        found = Decoded(len(items))
         with files.naming(self._path), self._path.open("r+b", buffering=0) as file:
             for number, item in enumerate(items):
-                position = first + number
+                if item.member is not None:
+                    found.times[number] = item.member._time
                 try:
-                    image = fit_image(self._load(position, item), self._size, self._aspect)
+                    image = self._load(first + number, item)
+                    image = np.ascontiguousarray(fit_image(image, self._size, self._aspect))
                 except DataError as error:
-                    unreadable.append([position, _shorten(f"{item.name}: {error}")])
+                    found.unreadable[number] = _shorten(f"{item.name}: {error}")
                     continue
-                self._write(file.fileno(), position, image)
-                if is_train[number]:
-                    sums.add(sum_image(image))
-        return {"sums": [sums.pixels, sums.first, sums.second], "unreadable": unreadable}
+                self._write(file.fileno(), first + number, image)
+                found.digests[number] = np.frombuffer(compute_digest(image.data), np.uint8)
+                if self._digest:
+                    found.files[number] = np.frombuffer(self._digest, np.uint8)
+                sums = sum_image(image)
+                found.sums[number] = [*sums.first, *sums.second]
+                for word in self._remarks:
+                    found.remarks[word].append(number)
+        return found.pack()
 
     def _load(self, position: int, item: Item) -> ImageArray:
         raise NotImplementedError
 
     def _write(self, descriptor: int, position: int, image: ImageArray) -> None:
-        data = np.ascontiguousarray(image).data.cast("B")
+        data = image.data.cast("B")
         place = self._offset + position * len(data)
         while data:
             written = os.pwrite(descriptor, data, place)
@@ -90,9 +92,18 @@ class _WriteImages:
 class DecodeFiles(_WriteImages):
     """Decodes the files of a source."""
 
-    def __init__(self, source: Source, path: Path, offset: int, size: int, aspect: str) -> None:
+    def __init__(
+        self,
+        source: Source,
+        path: Path,
+        offset: int,
+        size: int,
+        aspect: str,
+        how: Decoding | None = None,
+    ) -> None:
         super().__init__(path, offset, size, aspect)
         self._source = source
+        self._how = how
         # Parts of one picture follow each other.
         self._last: tuple[str, ImageArray] | None = None
 
@@ -101,7 +112,9 @@ class DecodeFiles(_WriteImages):
             raise DataError("the listing names no file")
         if self._last is None or self._last[0] != item.member.name:
             data = self._source.read(item.member)
-            image = decode_image(data, self._source.where(item.member))
+            where = self._source.where(item.member)
+            image, self._remarks = decode_file(data, where, self._how)
+            self._digest = compute_digest(data)
             self._last = (item.member.name, image)
         image = self._last[1]
         if item.box is None:

@@ -1,63 +1,18 @@
-"""Identical images: their discovery among the files of a set, and the rule for which stay.
+"""Identical images: the rule for which of them stay, and that they stay together.
 
-Two images are identical where their files hold the same bytes and the same part of the
-picture is taken. Copies on both sides of a split would let a network answer by heart, and
-copies with two labels have no right answer.
+Two images are identical where their pixels are, as the set stores them: a copy of a file, a
+PNG of a JPEG, a JPEG with another comment. Copies on both sides of a split would let a network
+answer by heart, and copies with two labels have no right answer.
 """
 
-import hashlib
-from collections import Counter, defaultdict
-from collections.abc import Hashable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from pycls.datasets.readers.base import Item
-from pycls.datasets.sources.byte_stores import Member
-from pycls.datasets.store.store import ImageArray, IntArray
-
-_DIGEST_BYTES = 16
-
-
-def compute_digest(data: bytes | memoryview) -> str:
-    """Return a hash of a file's bytes, as hexadecimal digits."""
-    return hashlib.blake2b(data, digest_size=_DIGEST_BYTES).hexdigest()
-
-
-def find_candidates(items: Sequence[Item]) -> list[Member]:
-    """Return the files of a listing's images that may have copies, each once.
-
-    Those are files whose size occurs again; within zip files, whose size and checksum do.
-    """
-    present = [(item.member, item.box) for item in items if item.member is not None]
-    checked = all(member._crc is not None for member, _ in present)
-    looks = [(member.size, member._crc if checked else None, box) for member, box in present]
-    counts = Counter(looks)
-    found = {
-        member.name: member
-        for (member, _), look in zip(present, looks, strict=True)
-        if counts[look] > 1
-    }
-    return list(found.values())
-
-
-def make_content_keys(
-    items: Sequence[Item], digests: Mapping[str, str | None]
-) -> list[Hashable | None]:
-    """Return for each image a value that identical images share; None: it has no copy.
-
-    `digests` holds {name of a file: hash of its bytes, or None where it cannot be read}.
-    """
-    keys: list[Hashable | None] = []
-    for item in items:
-        digest = digests.get(item.member.name) if item.member is not None else None
-        keys.append(None if digest is None else (digest, item.box))
-    return keys
-
-
-def make_array_keys(pixels: ImageArray) -> list[Hashable | None]:
-    """Do as :func:`make_content_keys` for images that come as an array (N x H x W x 3)."""
-    return [compute_digest(np.ascontiguousarray(image).data) for image in pixels]
+from pycls.datasets.store.store import IntArray
 
 
 @dataclass(frozen=True)
@@ -80,7 +35,9 @@ class Resolution:
     both_sides: list[tuple[str, str]] = field(default_factory=list)
 
 
-def resolve_copies(items: Sequence[Item], keys: Sequence[Hashable | None]) -> Resolution:
+def resolve_copies(
+    items: Sequence[Item], keys: Sequence[Hashable], near: Sequence[Sequence[int]] = ()
+) -> Resolution:
     """Decide which of the identical images stay, and which belong together.
 
     Without an official split, copies of one label stay as one group, and copies of several
@@ -90,12 +47,12 @@ def resolve_copies(items: Sequence[Item], keys: Sequence[Hashable | None]) -> Re
 
     Args:
         items: the images of a listing, all with a side or none.
-        keys: one for each image; equal for identical images, None where there is no copy.
+        keys: one for each image; equal for identical images.
+        near: positions of images that nearly look alike; they stay, in one group.
     """
     clusters: defaultdict[Hashable, list[int]] = defaultdict(list)
     for position, key in enumerate(keys):
-        if key is not None:
-            clusters[key].append(position)
+        clusters[key].append(position)
     stays = np.ones(len(items), dtype=bool)
     groups = _Groups(items)
     merged: list[tuple[str, ...]] = []
@@ -117,6 +74,8 @@ def resolve_copies(items: Sequence[Item], keys: Sequence[Hashable | None]) -> Re
         if len(judged) > 1:
             groups.join(judged)
             merged.append(_names(items, judged))
+    for alike in near:
+        groups.join(alike)
     kept = np.flatnonzero(stays)
     return Resolution(
         kept, [groups.find(position) for position in kept.tolist()], merged, two_labels, both_sides

@@ -1,13 +1,14 @@
 """The preparation of a downloaded set, in parallel and from where it was interrupted.
 
-Files that may have copies are hashed, the images that stay are divided into sides, then
-decoded and brought to their size by worker processes that write each image to its final place.
-What is done is entered in journals; the work folder describes them.
+Worker processes decode the images, bring them to their size and write each to its place. What is
+done is entered in a journal, with hashes of pixels and files; the work folder describes it. Then
+copies are told by their pixels, the images that stay are divided into sides, and the places of
+those that do not are filled from the end.
 """
 
 import contextlib
 import shutil
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,13 +18,10 @@ import numpy as np
 from pycls import files
 from pycls.cores import usable_cores
 from pycls.datasets.preparation.decode_work import CopyArrays, DecodeFiles, HashFiles
-from pycls.datasets.preparation.duplicates import (
-    find_candidates,
-    make_array_keys,
-    make_content_keys,
-)
-from pycls.datasets.preparation.plan import Plan, describe_work, make_plan
-from pycls.datasets.preparation.set_report import REPORT_FILE, describe_count
+from pycls.datasets.preparation.decoded import Decoded
+from pycls.datasets.preparation.plan import describe_work, make_plan
+from pycls.datasets.preparation.set_report import REPORT_FILE
+from pycls.datasets.preparation.source_record import write_record
 from pycls.datasets.preparation.work_folder import (
     Journal,
     WorkFolder,
@@ -32,14 +30,13 @@ from pycls.datasets.preparation.work_folder import (
 )
 from pycls.datasets.preparation.worker_pool import run_tasks
 from pycls.datasets.readers.base import Listing
+from pycls.datasets.sources.decode import MOST_PIXELS, Decoding
 from pycls.datasets.sources.sources import Source
-from pycls.datasets.store.channel_sums import ChannelSums
 from pycls.datasets.store.store import ARRAY_FILES, IntArray
 from pycls.datasets.store.writer import SetFacts, count_images, finish_store, start_images
 from pycls.errors import DataError
 from pycls.progress import Progress
 
-_FILES_A_TASK = 64
 # A task's images: few enough that a kill costs little and all workers end together.
 _TASK_BYTES = 8 << 20
 _MOST_TASK_IMAGES = 256
@@ -57,12 +54,14 @@ class Execution:
         progress: receives how far the work is.
         drop_unreadable: leave out images that cannot be read, instead of failing at the end.
         lock: descriptor of the set's lock, which workers hold too.
+        max_pixels: images of more pixels are not read.
     """
 
     workers: int | None
     progress: Progress
     drop_unreadable: bool
     lock: int
+    max_pixels: int = MOST_PIXELS
 
 
 def ingest(
@@ -90,37 +89,38 @@ def ingest(
         OSError: it could not be written; what is done stays for the next attempt.
     """
     work = WorkFolder(path)
+    options = recipe["options"]
+    size = options["size"]
+    images = _Images(work, listing, size)
     _begin(work, describe_work(listing, recipe), execution)
-    plan = make_plan(listing, _find_keys(work, source, listing, execution), recipe["options"])
-    work.begin_images(plan.compute_digest())
-    size = recipe["options"]["size"]
-    images = _Images(work, plan, size)
-    finish = work.read_finish()
-    if finish is None:
-        finish = _make_images(work, source, images, recipe["options"], execution)
-    order = images.cut([position for position, _ in finish["unreadable"]])
-    if finish["unreadable"]:
-        plan.report.add(
-            f"{describe_count(len(finish['unreadable']))} left out, because unreadable",
-            "Left out: cannot be read",
-            [plan.items[position].name for position, _ in finish["unreadable"]],
-        )
-    labels, split = plan.labels[order], plan.split[order]
+    decoded = _decode(work, source, images, options, execution)
+    _judge_unreadable(decoded.unreadable, len(listing.items), execution.drop_unreadable)
+    plan = make_plan(listing, decoded, options)
+    if work.read_finish() is None:
+        images.close_gaps(plan.kept)
+        work.write_finish({"unreadable": sorted(decoded.unreadable)})
+    order = images.cut(plan.kept)
+    place = np.searchsorted(plan.kept, order)
+    labels = np.array([listing.items[at].label for at in order.tolist()], dtype=np.int64)
+    split = plan.split[place]
     facts = make_facts(plan.split_rule)
-    counts = count_images(labels, split, plan.class_names)
+    counts = count_images(labels, split, listing.class_names)
     report = plan.report.format(f"{facts.title} ({facts.name})", plan.split_rule, counts)
     files.write_text(work.set_path / REPORT_FILE, report)
+    write_record(work.set_path, listing, decoded)
     more = {
         **extra,
         "notes": plan.report.notes,
-        "class_titles": dict(plan.class_titles),
+        "class_titles": dict(listing.class_titles),
         "groups": plan.num_groups,
     }
+    sums = decoded.sum_channels(order[split == 0], size * size)
     total = (work.set_path / ARRAY_FILES[0]).stat().st_size
     with _stage(execution.progress, "computing the checksum", total, 0, "bytes"):
         finish_store(
-            work.set_path, path, (size, size), ChannelSums(*finish["sums"]), labels, split,
-            plan.class_names, facts, more, execution.progress.advance,
+            work.set_path, path, (size, size), sums, labels, split, listing.class_names, facts,
+            decoded.digests[order], [listing.items[at].name for at in order.tolist()], more,
+            execution.progress.advance,
         )  # fmt: skip
     work.remove()
 
@@ -142,71 +142,79 @@ def _begin(work: WorkFolder, description: Mapping[str, Any], execution: Executio
         )
 
 
-def _find_keys(
-    work: WorkFolder, source: Source, listing: Listing, execution: Execution
-) -> list[Hashable | None]:
-    """Return a value for each image that identical images share; hash what has to be."""
-    if listing.pixels is not None:
-        return make_array_keys(listing.pixels)
-    members = find_candidates(listing.items)
-    tasks = {
-        number: members[first : first + _FILES_A_TASK]
-        for number, first in enumerate(range(0, len(members), _FILES_A_TASK))
-    }
-    # A file that could not be read may have been mended: its task is done again.
-    done = {n: found for n, found in read_journal(work.hashes_path).items() if None not in found}
-    if not tasks.keys() <= done.keys():
-        journal = Journal(work.hashes_path)
-        stage = ("looking for copies", "files")
-        _do_tasks(HashFiles(source), tasks, len, done, journal, stage, execution)
-    digests_by_name = {
-        member.name: digest
-        for number, task in tasks.items()
-        for member, digest in zip(task, done[number], strict=True)
-    }
-    return make_content_keys(listing.items, digests_by_name)
-
-
-def _make_images(
+def _decode(
     work: WorkFolder,
     source: Source,
     images: "_Images",
     options: Mapping[str, Any],
     execution: Execution,
-) -> dict[str, Any]:
-    """Decode all images and close the gaps of unreadable ones; return what was recorded."""
-    images.check_space()
-    images.start()
-    plan, path = images.plan, images.path
-    fit = (path, images.offset, options["size"], options["aspect"])
-    work_on: Any = DecodeFiles(source, *fit)
-    if plan.pixels is not None:
+) -> Decoded:
+    """Decode all images that are not decoded yet; return what they turned out to be."""
+    listing = images.listing
+    bounds = dict(enumerate(images.make_tasks()))
+    done = _take_up(work, source, listing, bounds, execution)
+    if work.read_finish() is not None and len(done) < len(bounds):
+        # The images are in their final places, into which no other can be decoded.
+        work.reset()
+        done = {}
+    if work.read_finish() is None:
+        images.check_space()
+        images.start(done)
+    fit = (images.path, images.offset, options["size"], options["aspect"])
+    how = Decoding(
+        most_pixels=execution.max_pixels,
+        turn=options.get("orientation") == "apply",
+        white=options.get("white", 0.0),
+    )
+    work_on: Any = DecodeFiles(source, *fit, how)
+    if listing.pixels is not None:
         # An array lies in this process's memory, and there is little to do for it.
-        work_on, execution = CopyArrays(plan.pixels, *fit), replace(execution, workers=1)
-    tasks = {
-        number: (start, plan.items[start:stop], plan.split[start:stop] == 0)
-        for number, (start, stop) in enumerate(images.make_tasks())
-    }
-    # As with the hashes.
-    done = {
-        n: found for n, found in read_journal(work.images_path).items() if not found["unreadable"]
-    }
-    journal = Journal(work.images_path, path)
+        work_on, execution = CopyArrays(listing.pixels, *fit), replace(execution, workers=1)
+    tasks = {n: (start, listing.items[start:stop]) for n, (start, stop) in bounds.items()}
+    journal = Journal(work.images_path, images.path)
     stage = ("decoding", "images")
     _do_tasks(work_on, tasks, lambda task: len(task[1]), done, journal, stage, execution)
-    sums = ChannelSums()
-    unreadable: dict[int, str] = {}
-    for result in done.values():
-        sums.add(ChannelSums(*result["sums"]))
-        unreadable.update(result["unreadable"])
-    _judge_unreadable(unreadable, len(plan.items), execution.drop_unreadable)
-    images.close_gaps(sorted(unreadable))
-    finish = {
-        "unreadable": [[position, text] for position, text in sorted(unreadable.items())],
-        "sums": [sums.pixels, sums.first, sums.second],
+    decoded = Decoded(len(listing.items))
+    for number in sorted(done):
+        decoded.add(bounds[number][0], Decoded.unpack(done[number]))
+    return decoded
+
+
+def _take_up(
+    work: WorkFolder,
+    source: Source,
+    listing: Listing,
+    bounds: Mapping[int, tuple[int, int]],
+    execution: Execution,
+) -> dict[int, Any]:
+    """Return the records of the tasks that are done and whose files are still the same.
+
+    The listing's names and sizes are; where a time is another, the bytes are compared.
+    """
+    finish = work.read_finish()
+    done = {
+        number: record
+        for number, record in read_journal(work.images_path).items()
+        # A file that could not be read may have been mended: its task is done again.
+        if number in bounds and (finish is not None or not record["unreadable"])
     }
-    work.write_finish(finish)
-    return finish
+    doubtful: dict[int, Any] = {}
+    expected: dict[int, list[bytes]] = {}
+    for number, record in done.items():
+        found = Decoded.unpack(record)
+        items = listing.items[slice(*bounds[number])]
+        changed = [at for at in found.find_changed(items) if at not in found.unreadable]
+        if changed:
+            doubtful[number] = [items[at].member for at in changed]
+            expected[number] = [found.files[at].tobytes() for at in changed]
+    if doubtful:
+        compared: dict[int, Any] = {}
+        stage = ("comparing files of another time", "files")
+        _do_tasks(HashFiles(source), doubtful, len, compared, None, stage, execution)
+        for number, hashes in compared.items():
+            if hashes != expected[number]:
+                del done[number]
+    return done
 
 
 def _judge_unreadable(unreadable: Mapping[int, str], total: int, drop: bool) -> None:
@@ -217,8 +225,8 @@ def _judge_unreadable(unreadable: Mapping[int, str], total: int, drop: bool) -> 
     lines = "".join(f"\n  {text}" for text in named) + (f"\n  and {more} more" if more else "")
     raise DataError(
         f"{len(unreadable)} of {total:,} images cannot be read; mend them (unpack or download "
-        "the set again), or leave them out with --drop-unreadable. The others are done: the same "
-        f"command goes on from here.{lines}"
+        "again what is cut short), or leave them out with --drop-unreadable. The others are "
+        f"done: the same command goes on from here.{lines}"
     )
 
 
@@ -227,13 +235,14 @@ def _do_tasks(
     tasks: Mapping[int, Any],
     count: Callable[[Any], int],
     done: dict[int, Any],
-    journal: Journal,
+    journal: Journal | None,
     stage: tuple[str, str],
     execution: Execution,
 ) -> None:
     """Do the tasks that are not done yet, and enter their results in `done` and the journal.
 
-    `count` gives the units there are to a task, `stage` says what is done, and its unit.
+    Without a journal, in `done` only. `count` gives the units there are to a task, `stage` says
+    what is done, and its unit.
     """
     counts = {number: count(task) for number, task in tasks.items()}
     before = sum(counts[number] for number in tasks if number in done)
@@ -243,12 +252,13 @@ def _do_tasks(
     name, unit = stage
     with (
         _stage(execution.progress, name, sum(counts.values()), before, unit),
-        journal,
+        journal or contextlib.nullcontext(),
         contextlib.closing(results),
     ):
         for number, result in results:
             done[number] = result
-            journal.add(number, result)
+            if journal is not None:
+                journal.add(number, result)
             execution.progress.advance(counts[number])
 
 
@@ -264,40 +274,41 @@ def _stage(progress: Progress, name: str, total: int, done: int, unit: str) -> I
 
 
 class _Images:
-    """The file of images of a plan, as it is filled."""
+    """The file of images of a listing, as it is filled and as it is cut to those that stay."""
 
-    def __init__(self, work: WorkFolder, plan: Plan, size: int) -> None:
+    def __init__(self, work: WorkFolder, listing: Listing, size: int) -> None:
         self.path = work.set_path / ARRAY_FILES[0]
         self._journal_path = work.images_path
-        self.plan = plan
+        self.listing = listing
         self.offset = 0
+        self._total = len(listing.items)
         self._size = size
         self._row_bytes = size * size * 3
 
     def check_space(self) -> None:
         """Compare the space that is still needed with what is free."""
-        needed = len(self.plan.items) * self._row_bytes
+        needed = self._total * self._row_bytes
         if self.path.exists():
             needed -= self.path.stat().st_blocks * 512
         free = shutil.disk_usage(self.path.parent).free
         if needed > free:
             raise DataError(
-                f"{self.path.parents[2]}: {len(self.plan.items):,} images of {self._size} x "
+                f"{self.path.parents[2]}: {self._total:,} images of {self._size} x "
                 f"{self._size} pixels need {needed / 1e9:.2f} GB more, and {free / 1e9:.2f} GB are "
                 "free; free some space, choose another --out or a smaller --size"
             )
 
-    def start(self) -> None:
-        """Make the file, or take up the one that is there."""
+    def start(self, done: dict[int, Any]) -> None:
+        """Make the file, or take up the one that is there; without it, nothing is done."""
         if not self.path.exists():
-            # Without it, no journal of it is true.
             self._journal_path.unlink(missing_ok=True)
-        self.offset = start_images(self.path, len(self.plan.items), (self._size, self._size))
+            done.clear()
+        self.offset = start_images(self.path, self._total, (self._size, self._size))
 
     def make_tasks(self) -> list[tuple[int, int]]:
         """Divide the images into ranges; parts of one picture are kept together."""
         target = min(max(_TASK_BYTES // self._row_bytes, 1), _MOST_TASK_IMAGES)
-        items = self.plan.items
+        items = self.listing.items
         tasks = []
         start = 0
         while start < len(items):
@@ -312,30 +323,30 @@ class _Images:
             start = stop
         return tasks
 
-    def close_gaps(self, missing: Sequence[int]) -> None:
-        """Move images from the end to the places of missing ones; may be repeated."""
-        if not missing:
+    def close_gaps(self, kept: IntArray) -> None:
+        """Move images from the end to the places of those that do not stay; may be repeated."""
+        order = self._order(kept)
+        moved = np.flatnonzero(order != np.arange(len(order))).tolist()
+        if not moved:
             return
-        order = self._order(missing)
         with files.naming(self.path), self.path.open("r+b") as file:
-            for position in np.flatnonzero(order != np.arange(len(order))).tolist():
+            for position in moved:
                 file.seek(self.offset + int(order[position]) * self._row_bytes)
                 row = file.read(self._row_bytes)
                 file.seek(self.offset + position * self._row_bytes)
                 file.write(row)
         sync_file(self.path)
 
-    def cut(self, missing: Sequence[int]) -> IntArray:
-        """Shorten the file to the images that are there; return which image is where."""
-        order = self._order(missing)
+    def cut(self, kept: IntArray) -> IntArray:
+        """Shorten the file to the images that stay; return which image is where."""
+        order = self._order(kept)
         self.offset = start_images(self.path, len(order), (self._size, self._size))
         return order
 
-    def _order(self, missing: Sequence[int]) -> IntArray:
-        total = len(self.plan.items)
-        left = total - len(missing)
-        order = np.arange(left)
-        gaps = [position for position in missing if position < left]
-        absent = set(missing)
-        order[gaps] = [position for position in range(left, total) if position not in absent]
+    def _order(self, kept: IntArray) -> IntArray:
+        stays = np.zeros(self._total, dtype=bool)
+        stays[kept] = True
+        order = np.arange(len(kept))
+        gaps = np.flatnonzero(~stays[: len(kept)])
+        order[gaps] = len(kept) + np.flatnonzero(stays[len(kept) :])
         return order

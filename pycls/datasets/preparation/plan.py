@@ -4,7 +4,7 @@ import hashlib
 import inspect
 import json
 from collections import Counter
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import Any
@@ -13,55 +13,45 @@ import numpy as np
 import numpy.typing as npt
 
 from pycls.datasets.catalog.entry import CatalogEntry
+from pycls.datasets.preparation.decoded import Decoded
 from pycls.datasets.preparation.duplicates import resolve_copies
 from pycls.datasets.preparation.group_split import split_groups
-from pycls.datasets.preparation.set_report import SetReport
+from pycls.datasets.preparation.set_report import SetReport, describe_count
 from pycls.datasets.readers.base import Item, Listing
 from pycls.datasets.sources.decode import ASPECTS
 from pycls.datasets.sources.sources import Source
-from pycls.datasets.store.store import SIDES, ImageArray, IntArray
+from pycls.datasets.store.store import SIDES, IntArray
 from pycls.errors import ConfigError, DataError
 
 # What the pipeline itself does with the options; a reader that names one gets it too.
 PIPELINE_OPTIONS = ("size", "aspect", "test_share", "seed")
+# Further ones that every downloaded set has, with their defaults; recorded where they differ.
+RARE_OPTIONS = {"orientation": "ignore", "white": 0.0}
+_CHOICES = {"aspect": ASPECTS, "orientation": ("ignore", "apply")}
 # Counts of an image's pixels are exact up to here (see channel_sums.sum_image).
 _MOST_SIZE = 4096
 # Another version of the pipeline does not take up what this one began.
-_VERSION = 1
+_VERSION = 2
 _DECODERS = ("pillow", "simplejpeg")
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The images of a set in the order they are stored in.
+    """Which of a listing's images make up the set, and on which side they are.
 
     Attributes:
-        items: N images, sorted by name.
-        labels: int64, N.
+        kept: int64, N, positions in the listing of the images that stay, ascending.
         split: uint8, N, 0 for train and 1 for test.
-        class_names: names in label order.
-        class_titles: words for class names that are codes.
         split_rule: how the split was made, in words.
         report: what was left out, merged or differs.
         num_groups: groups the images belong to, 0 where the set has none.
-        pixels: uint8, N x H x W x 3, where the set comes as an array.
     """
 
-    items: Sequence[Item]
-    labels: IntArray
+    kept: IntArray
     split: npt.NDArray[np.uint8]
-    class_names: tuple[str, ...]
-    class_titles: Mapping[str, str]
     split_rule: str
     report: SetReport
     num_groups: int
-    pixels: ImageArray | None
-
-    def compute_digest(self) -> str:
-        """Return a hash over which image is where, and on which side."""
-        digest = hashlib.sha256("\0".join(item.name for item in self.items).encode("utf-8"))
-        digest.update(self.labels.tobytes() + self.split.tobytes())
-        return digest.hexdigest()
 
 
 def check_pipeline_options(options: Mapping[str, Any]) -> None:
@@ -72,8 +62,12 @@ def check_pipeline_options(options: Mapping[str, Any]) -> None:
     """
     if not 1 <= options["size"] <= _MOST_SIZE:
         raise ConfigError(f"size {options['size']}: expected 1 to {_MOST_SIZE}")
-    if options["aspect"] not in ASPECTS:
-        raise ConfigError(f"aspect '{options['aspect']}': expected one of {', '.join(ASPECTS)}")
+    for option, choices in _CHOICES.items():
+        value = options.get(option, choices[0])
+        if value not in choices:
+            raise ConfigError(f"{option} '{value}': expected one of {', '.join(choices)}")
+    if options.get("white", 0) < 0:
+        raise ConfigError(f"white {options['white']}: expected a number above 0")
     share = options.get("test_share", 0.5)
     if not 0 < share < 1:
         raise ConfigError(f"test_share {share}: expected a number between 0 and 1")
@@ -89,7 +83,7 @@ def read_listing(entry: CatalogEntry, source: Source, options: Mapping[str, Any]
     taken = inspect.signature(reader).parameters.values()
     names = {parameter.name for parameter in taken}
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in taken):
-        names |= options.keys() - set(PIPELINE_OPTIONS)
+        names |= options.keys() - {*PIPELINE_OPTIONS, *RARE_OPTIONS}
     listing: Listing = reader(source, **{k: v for k, v in options.items() if k in names})
     _check_listing(entry.key, source, listing)
     order = sorted(range(len(listing.items)), key=lambda position: listing.items[position].name)
@@ -152,27 +146,40 @@ def compute_listing_digest(listing: Listing) -> str:
 
 
 def make_plan(
-    listing: Listing, keys: Sequence[Hashable | None], options: Mapping[str, Any]
+    listing: Listing,
+    decoded: Decoded,
+    options: Mapping[str, Any],
+    near: Sequence[Sequence[int]] = (),
 ) -> Plan:
     """Decide which images stay, and divide them.
 
     Args:
         listing: what the reader found, sorted by name.
-        keys: one for each image; equal for identical images, None where there is no copy.
+        decoded: what its images turned out to be.
         options: the set's options.
+        near: images (positions in the listing) that nearly look alike, to be kept on one side.
 
     Raises:
         DataError: a class cannot be on both sides.
     """
-    copies = resolve_copies(listing.items, keys)
-    items = [listing.items[position] for position in copies.kept]
-    labels = np.array([item.label for item in items], dtype=np.int64)
     report = SetReport(list(listing.notes))
+    report.add_remarks(decoded, [item.name for item in listing.items], options)
+    keys = [digest.tobytes() for digest in decoded.digests]
+    readable = [at for at in range(len(listing.items)) if at not in decoded.unreadable]
+    copies = resolve_copies(
+        [listing.items[at] for at in readable],
+        [keys[at] for at in readable],
+        _within(near, readable),
+    )
+    kept = np.array(readable, dtype=np.int64)[copies.kept]
     report.add_copies(copies)
-    _check_all_left(labels, listing)
+    items = [listing.items[at] for at in kept.tolist()]
+    labels = np.array([item.label for item in items], dtype=np.int64)
+    _check_all_left(labels, listing, decoded)
     num_groups = len({item.group for item in items} - {None})
     if items[0].side is not None:
         split = np.array([item.side for item in items], dtype=np.uint8)
+        _check_both_sides(labels, split, listing)
         rule = listing.official_split or "as the set is published"
         _note_shared_groups(items, report)
     else:
@@ -180,22 +187,42 @@ def make_plan(
         strata = [item.stratum for item in items]
         split = split_groups(labels, copies.groups, share, seed, strata, listing.class_names)
         rule = _describe_split(share, seed, num_groups, len(set(strata)) > 1)
-    pixels = listing.pixels
-    if pixels is not None and len(items) < len(pixels):
-        pixels = pixels[copies.kept]
-    return Plan(
-        items, labels, split, listing.class_names, listing.class_titles, rule, report, num_groups,
-        pixels,
-    )  # fmt: skip
+        report.add_shares(labels, split, share, listing.class_names)
+    if decoded.unreadable:
+        report.add(
+            f"{describe_count(len(decoded.unreadable))} left out, because unreadable",
+            "Left out: cannot be read",
+            [listing.items[at].name for at in sorted(decoded.unreadable)],
+        )
+    return Plan(kept, split, rule, report, num_groups)
 
 
-def _check_all_left(labels: IntArray, listing: Listing) -> None:
+def _within(near: Sequence[Sequence[int]], readable: Sequence[int]) -> list[list[int]]:
+    place = {at: number for number, at in enumerate(readable)}
+    return [[place[at] for at in cluster] for cluster in near]
+
+
+def _check_all_left(labels: IntArray, listing: Listing, decoded: Decoded) -> None:
     left = np.bincount(labels, minlength=len(listing.class_names))
     for label in np.flatnonzero(left == 0):
+        lost = sum(listing.items[at].label == label for at in decoded.unreadable)
+        copied = "have copies with another label"
         raise DataError(
-            f"class {listing.class_names[label]}: no image is left; all of them have copies with "
-            "another label"
+            f"class {listing.class_names[label]}: no image is left; "
+            + (f"{lost} cannot be read, any others {copied}" if lost else f"all of them {copied}")
         )
+
+
+def _check_both_sides(labels: IntArray, split: npt.NDArray[np.uint8], listing: Listing) -> None:
+    for side, word in enumerate(SIDES):
+        counts = np.bincount(labels[split == side], minlength=len(listing.class_names))
+        lacking = [listing.class_names[label] for label in np.flatnonzero(counts == 0)]
+        if lacking:
+            raise DataError(
+                f"class {', '.join(lacking[:10])}: of its images on the {word} side of the "
+                "official split none is left: they cannot be read or are copies of images of the "
+                "other side; mend them, or leave the class out (--exclude)"
+            )
 
 
 def _note_shared_groups(items: Sequence[Item], report: SetReport) -> None:

@@ -13,12 +13,16 @@ from pycls.datasets.catalog.entry import CatalogEntry
 from pycls.datasets.opening.locate import resolve_data_dir
 from pycls.datasets.preparation.ingest import Execution, ingest
 from pycls.datasets.preparation.plan import (
+    RARE_OPTIONS,
     check_pipeline_options,
     compute_listing_digest,
     read_listing,
 )
+from pycls.datasets.preparation.source_record import describe_changes
 from pycls.datasets.preparation.work_folder import WorkFolder
-from pycls.datasets.sources.sources import open_source
+from pycls.datasets.readers.base import Listing
+from pycls.datasets.sources.decode import MOST_PIXELS
+from pycls.datasets.sources.sources import Source, open_source
 from pycls.datasets.store.store import is_store, open_store
 from pycls.datasets.store.writer import SetFacts, remove_stale_partials, write_store
 from pycls.errors import ConfigError, DataError
@@ -38,6 +42,7 @@ def prepare(
     workers: int | None = None,
     progress: Progress | None = None,
     drop_unreadable: bool = False,
+    max_pixels: int = MOST_PIXELS,
     **options: Any,
 ) -> Path:
     """Make a prepared set, or leave it as it is where it is complete already.
@@ -50,12 +55,14 @@ def prepare(
         out_dir: folder of the prepared sets; by default PYCLS_DATA, or else `data`.
         raw: the download of a set that needs one: a folder, an archive or a file.
         name: what to call the prepared set; by default `key`.
-        replace: make it again where it is damaged or was made with other options.
+        replace: make it anew from `raw`, whatever is there; that stays until the new one is
+            whole.
         workers: processes that decode images; by default one for each usable core. The result
             does not depend on it.
         progress: receives how far the work is; silent by default.
         drop_unreadable: leave out images that cannot be read and list them in the set's
             report, instead of failing when the others are done.
+        max_pixels: images of more pixels count as unreadable.
         **options: options of the set that differ from the catalogue's.
 
     Returns:
@@ -90,7 +97,7 @@ def prepare(
             if not path.exists() or _is_outdated(path, recipe, replace):
                 _write(path, name, entry, recipe)
             return path
-        execution = Execution(workers, progress or Progress(), drop_unreadable, lock)
+        execution = Execution(workers, progress or Progress(), drop_unreadable, lock, max_pixels)
         _prepare_raw(path, name, entry, recipe, raw, replace, execution)
     return path
 
@@ -122,27 +129,45 @@ def _prepare_raw(
 ) -> None:
     """Prepare a downloaded set, unless it is there."""
     check_pipeline_options(recipe["options"])
-    source = listing = None
-    if raw is not None and not entry.num_classes:
-        # Anything may be behind this key, so what it was made of is part of the recipe.
-        source = open_source(raw)
-        listing = read_listing(entry, source, recipe["options"])
-        recipe["source"] = compute_listing_digest(listing)
-    if path.exists() and not _is_outdated(path, recipe, replace):
-        _remove_finished_work(path, recipe)
-        return
+    there = path.exists() and not _is_outdated(path, recipe, replace)
     if raw is None:
+        if there and not replace:
+            _remove_finished_work(path, recipe)
+            return
         kind, what = ("a download", "Download") if entry.num_classes else ("your files", "Expected")
         raise ConfigError(
             f"data set '{entry.key}' is made from {kind}; say where with --raw PATH. {what}: "
             f"{entry.download}"
         )
-    if source is None or listing is None:
-        execution.progress.say(f"listing {raw}")
-        source = open_source(raw)
-        listing = read_listing(entry, source, recipe["options"])
+    execution.progress.say(f"listing {raw}")
+    source = open_source(raw)
+    listing = read_listing(entry, source, recipe["options"])
+    if not entry.num_classes:
+        # Anything may be behind this key, so what it was made of is part of the recipe.
+        recipe["source"] = compute_listing_digest(listing)
+    if there and not replace:
+        _check_source(path, recipe, source, listing)
+        _remove_finished_work(path, recipe)
+        return
     facts = functools.partial(_make_facts, name, entry, recipe)
     ingest(path, source, listing, facts, recipe, {"citation": entry.citation}, execution)
+
+
+def _check_source(path: Path, recipe: Mapping[str, Any], source: Source, listing: Listing) -> None:
+    """Check that a prepared set was made of the files that are given now.
+
+    Raises:
+        DataError: it was not; says which are new, gone or changed.
+    """
+    changes = describe_changes(path, source, listing)
+    found = open_store(path).meta["recipe"].get("source")
+    if not changes and found is not None and found != recipe["source"]:
+        changes = "labels, groups, sides or names of classes" if listing.items else ""
+    if changes:
+        raise DataError(
+            f"{path}: the files in {source.path} are others than when it was prepared: {changes}; "
+            "use --replace to make it again, or give another --name"
+        )
 
 
 def _remove_finished_work(path: Path, recipe: Mapping[str, Any]) -> None:
@@ -177,7 +202,7 @@ def _make_facts(
 
 
 def _is_outdated(path: Path, recipe: Mapping[str, Any], replace: bool) -> bool:
-    """Say whether what is at `path` has to be made again; refuse to without `replace`."""
+    """Say whether what is at `path` is no set, or another; refuse that without `replace`."""
     if not is_store(path):
         if path.is_dir() and not any(path.iterdir()):
             return True
@@ -188,9 +213,12 @@ def _is_outdated(path: Path, recipe: Mapping[str, Any], replace: bool) -> bool:
         if replace:
             return True
         raise DataError(f"{error}, or use --replace") from None
-    if isinstance(found, dict) and "source" not in recipe:
-        # Asked for without naming the source again.
+    if isinstance(found, dict):
+        # The files are compared one by one.
         found.pop("source", None)
+        # Options that were not there yet when it was made were as they are by default.
+        defaults = find_entry(str(recipe["key"])).options
+        found["options"] = {**defaults, **found.get("options", {})}
     if found == recipe:
         return False
     if replace:
@@ -221,20 +249,23 @@ def _flatten(recipe: Any) -> dict[str, Any]:
 
 def _complete_options(entry: CatalogEntry, given: Mapping[str, Any]) -> dict[str, Any]:
     """Fill in the catalogue's defaults and check names and types."""
+    rare = RARE_OPTIONS if entry.raw else {}
+    known = {**entry.options, **rare}
     for option, value in given.items():
-        if option not in entry.options:
+        if option not in known:
             raise ConfigError(
                 f"data set '{entry.key}' has no option '{option}'; its options are "
-                f"{', '.join(entry.options)}"
+                f"{', '.join(known)}"
             )
-        default = entry.options[option]
+        default = known[option]
         fits = type(value) is type(default) or (type(default) is float and type(value) is int)
         if not fits:
             raise ConfigError(
                 f"data set '{entry.key}', option {option}: {value!r} is not "
                 f"{_KINDS[type(default)]} like the default {default!r}"
             )
-    return {**entry.options, **given}
+    changed = {option: value for option, value in given.items() if value != rare.get(option)}
+    return {**entry.options, **changed}
 
 
 _KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}

@@ -2,9 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
+from pycls.datasets.preparation.decoded import Decoded
 from pycls.datasets.preparation.duplicates import Resolution
-from pycls.datasets.store.store import SIDES
+from pycls.datasets.sources.decode import DARK, DARK_BELOW, DEEP, FRAMES, TURNED
+from pycls.datasets.store.store import SIDES, IntArray
 
 REPORT_FILE = "report.txt"
 _MOST_NAMES = 1000
@@ -60,6 +66,50 @@ class SetReport:
                 f"kind on one side ({len(copies.merged)} kinds)",
                 "Identical images that stay, together on one side",
                 [" = ".join(names) for names in copies.merged],
+            )
+
+    def add_remarks(
+        self, decoded: Decoded, names: Sequence[str], options: Mapping[str, Any]
+    ) -> None:
+        """Add what there was to say of images as they were decoded; `names` are theirs."""
+        applied = options.get("orientation") == "apply"
+        how = "is applied" if applied else "is not applied (--set orientation=apply does it)"
+        white = options.get("white")
+        rule = f"{white:g} became 255" if white else "the upper 8 of 16, or by their range"
+        notes = {
+            FRAMES: "with several frames or pages; the first of each is used",
+            TURNED: f"with an orientation noted in EXIF data, which {how}",
+            DEEP: f"of more than 8 bits a pixel, brought to 8 ({rule})",
+            DARK: f"of these nearly black now (all below {DARK_BELOW} of 255); "
+            "--set white=N says which value is to become 255 (4095 for 12 bits)",
+        }
+        for word, note in notes.items():
+            if positions := decoded.remarks.get(word):
+                self.add(
+                    f"{describe_count(len(positions))} {note}",
+                    f"Images {note}",
+                    [names[position] for position in sorted(positions)],
+                )
+
+    def add_shares(
+        self,
+        labels: IntArray,
+        split: npt.NDArray[np.uint8],
+        wanted: float,
+        class_names: Sequence[str],
+    ) -> None:
+        """Add what share of each class is on the test side, where groups bent it."""
+        totals = np.bincount(labels, minlength=len(class_names))
+        tested = np.bincount(labels[split == 1], minlength=len(class_names))
+        # Single images would come this near.
+        bent = np.abs(tested - totals * wanted) > 1
+        if bent.any():
+            shares = tested / totals
+            low, high = int(shares.argmin()), int(shares.argmax())
+            self.add(
+                f"asked were {wanted:.1%} of each class for the test side; whole groups give "
+                f"{shares[low]:.1%} of {class_names[low]} to {shares[high]:.1%} of "
+                f"{class_names[high]}"
             )
 
     def format(self, title: str, split_rule: str, counts: Mapping[str, Mapping[str, int]]) -> str:

@@ -3,9 +3,7 @@
 `.<name>.preparing/` beside a set's place holds
 
 - `plan.json`     what is being made of which files; another plan starts over
-- `hashes.jsonl`  journal of the files hashed
-- `layout.json`   which image is where, as a hash; another layout decodes anew
-- `images.jsonl`  journal of the images decoded
+- `images.jsonl`  journal of the images decoded: hashes of pixels and files, sums of channels
 - `finish.json`   written once the images are final: those that were left out as unreadable
 - `set/`          the prepared set as it grows; moved to its place when it is complete
 
@@ -25,7 +23,6 @@ from pycls import files
 
 _SUFFIX = ".preparing"
 _PLAN = "plan.json"
-_LAYOUT = "layout.json"
 _FINISH = "finish.json"
 # Flushing takes at most about a tenth of the time.
 _LEAST_WAIT_S = 0.1
@@ -38,7 +35,6 @@ class WorkFolder:
     def __init__(self, path: Path) -> None:
         self.path = path.with_name(f".{path.name}{_SUFFIX}")
         self.set_path = self.path / "set"
-        self.hashes_path = self.path / "hashes.jsonl"
         self.images_path = self.path / "images.jsonl"
 
     def begin(self, plan: Mapping[str, Any]) -> bool | None:
@@ -60,17 +56,10 @@ class WorkFolder:
         files.write_json(self.path / _PLAN, plan)
         return None if found in (None, plan) else False
 
-    def begin_images(self, layout: str) -> None:
-        """Make ready for images in a layout; what was decoded for another one is removed.
-
-        The layout follows from the plan and the files' contents: a file that can be read now
-        but could not be before may turn out to be a copy.
-        """
-        if _read_json(self.path / _LAYOUT) == layout:
-            return
+    def reset(self) -> None:
+        """Forget which images are decoded; the plan stays."""
         (self.path / _FINISH).unlink(missing_ok=True)
         self.images_path.unlink(missing_ok=True)
-        files.write_json(self.path / _LAYOUT, layout)
 
     def read_plan(self) -> Any:
         """Return the plan that is being worked on; None where there is none."""

@@ -70,6 +70,7 @@ class Location:
         prefix: what the names of its members begin with: "" or its own path and "/".
         where: what to call it in messages.
         level: how many archives it lies in, itself included.
+        time: when the file on disk was changed, in ns since 1970.
     """
 
     store: int
@@ -79,6 +80,7 @@ class Location:
     prefix: str
     where: str
     level: int = 1
+    time: int = 0
 
 
 def list_archive(stores: list[Store], archive: Location) -> Iterator[Member]:
@@ -137,7 +139,9 @@ def _locate(stores: list[Store], member: Member, kind: str, outer: Location) -> 
     else:
         stores.append(Unpacked(functools.partial(iter_member, stores[store], member, where)))
         store = len(stores) - 1
-    return Location(store, start, member.size, kind, f"{member.name}/", where, outer.level + 1)
+    return Location(
+        store, start, member.size, kind, f"{member.name}/", where, outer.level + 1, outer.time
+    )
 
 
 def _walk_zip(file: IO[bytes], archive: Location) -> Iterator[Member]:
@@ -169,6 +173,7 @@ def _walk_zip(file: IO[bytes], archive: Location) -> Iterator[Member]:
             entry.compress_size,
             entry.compress_type,
             entry.CRC,
+            archive.time,
         )
 
 
@@ -195,7 +200,8 @@ def _walk_tar(file: IO[bytes], archive: Location) -> Iterator[Member]:
                     )
                 places[entry.name] = place
                 offset, size = place
-                yield Member(archive.prefix + name, size, archive.store, archive.start + offset)
+                start = archive.start + offset
+                yield Member(archive.prefix + name, size, archive.store, start, _time=archive.time)
             end = opened.offset
     except tarfile.TarError as error:
         raise damaged(where, str(error)) from None

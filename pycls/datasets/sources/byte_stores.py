@@ -56,6 +56,8 @@ class Member:
     _packed: int = field(default=0, repr=False)
     _method: int = field(default=STORED, repr=False)
     _crc: int | None = field(default=None, repr=False)
+    # When the file on disk that holds it was changed, in ns since 1970.
+    _time: int = field(default=0, repr=False, compare=False)
 
     @property
     def file(self) -> str:
@@ -75,7 +77,7 @@ class Member:
     def __reduce__(self) -> tuple[Any, ...]:
         # Members are sent to workers by the million; the generated way is slower.
         state = (self.name, self.size, self._store, self._offset, self._packed, self._method)
-        return Member, (*state, self._crc)
+        return Member, (*state, self._crc, self._time)
 
 
 class DiskFile:

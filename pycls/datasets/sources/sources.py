@@ -80,7 +80,7 @@ class Source:
         if self._kind == "file":
             path = self._root / name
             inside = not Path(name).is_absolute() and ".." not in Path(name).parts
-            return Member(name, path.stat().st_size) if inside and path.is_file() else None
+            return _loose(name, path.stat()) if inside and path.is_file() else None
         if not self._by_name:
             self._by_name = {member.name: member for member in self.members}
         return self._by_name.get(name)
@@ -93,7 +93,7 @@ class Source:
 
     def _list(self, stores: list[Store]) -> Iterator[Member]:
         if self._kind == "file":
-            yield Member(self.path.name, self.path.stat().st_size)
+            yield _loose(self.path.name, self.path.stat())
         elif self._kind == "folder":
             yield from _list_folder(self.path, stores)
         else:
@@ -143,20 +143,29 @@ def _sniff(path: Path) -> str:
 
 def _list_file(path: Path, kind: str, stores: list[Store], prefix: str = "") -> Iterator[Member]:
     stores.append(DiskFile(path))
-    size = path.stat().st_size
-    return list_archive(stores, Location(len(stores) - 1, 0, size, kind, prefix, str(path)))
+    found = path.stat()
+    location = Location(
+        len(stores) - 1, 0, found.st_size, kind, prefix, str(path), time=found.st_mtime_ns
+    )
+    return list_archive(stores, location)
 
 
 def _list_folder(root: Path, stores: list[Store]) -> Iterator[Member]:
-    for name, size in _walk(root, "", (os.path.realpath(root),)):
+    for name, found in _walk(root, "", (os.path.realpath(root),)):
         if kind := kind_of(name):
             yield from _list_file(root / name, kind, stores, f"{name}/")
         else:
-            yield Member(name, size)
+            yield _loose(name, found)
 
 
-def _walk(folder: Path, prefix: str, above: tuple[str, ...]) -> Iterator[tuple[str, int]]:
-    """Yield path and size of all files, links followed."""
+def _loose(name: str, found: os.stat_result) -> Member:
+    return Member(name, found.st_size, _time=found.st_mtime_ns)
+
+
+def _walk(
+    folder: Path, prefix: str, above: tuple[str, ...]
+) -> Iterator[tuple[str, os.stat_result]]:
+    """Yield path and status of all files, links followed."""
     with os.scandir(folder) as entries:
         for entry in entries:
             name = prefix + entry.name
@@ -169,7 +178,7 @@ def _walk(folder: Path, prefix: str, above: tuple[str, ...]) -> Iterator[tuple[s
                 yield from _walk(Path(entry.path), f"{name}/", (*above, real))
             elif entry.is_file():
                 _check_encoding(name, folder)
-                yield name, entry.stat().st_size
+                yield name, entry.stat()
             elif entry.is_symlink():
                 raise DataError(f"{entry.path}: a link to a file that is not there; mend it")
 

@@ -4,12 +4,17 @@
 
 - `images.npy`  uint8, N x H x W x 3, RGB, opened as a memory map
 - `labels.npy`  int64, N, positions in `class_names`
-- `split.npy`   uint8, N, 0 for the train side and 1 for the test side
-- `meta.json`   what the set is, statistics, and size and SHA-256 of the arrays
+- `split.npy`   uint8, N, the side of each image, a position in the `sides` of `meta.json`
+- `digests.npy` uint8, N x 16, a hash of each image's pixels
+- `names.json`  the N names of the images, where they come from files
+- `source.json` names, sizes, times and hashes of the files the set was made of
+- `meta.json`   what the set is, statistics, and size and SHA-256 of the files but `source.json`
 
-:mod:`pycls.datasets.store.writer` writes it.
+The fingerprint is over images, labels, split and class names only. Sets of format 1 (before
+0.4.0) lack digests, names and files. :mod:`pycls.datasets.store.writer` writes it.
 """
 
+import functools
 import hashlib
 import json
 import os
@@ -23,10 +28,17 @@ import numpy.typing as npt
 
 from pycls.errors import DataError
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+_READABLE = (1, 2)
 META_FILE = "meta.json"
 ARRAY_FILES = ("images.npy", "labels.npy", "split.npy")
+NAMES_FILE = "names.json"
+DIGESTS_FILE = "digests.npy"
+SOURCE_FILE = "source.json"
+# A set may have a third side, which `meta.json` names; training and testing use these.
 SIDES = ("train", "test")
+_MOST_SIDES = 3
+DIGEST_BYTES = 16
 _PREPARE_AGAIN = "delete the folder and prepare the set again (tools/prepare_data.py prepare)"
 
 ImageArray = npt.NDArray[np.uint8]
@@ -52,6 +64,29 @@ class Store:
     def class_names(self) -> tuple[str, ...]:
         """Class names in label order."""
         return tuple(self.meta["class_names"])
+
+    @property
+    def sides(self) -> tuple[str, ...]:
+        """What the values of `split` mean: train, test and, in some sets, a third side."""
+        return tuple(self.meta.get("sides", SIDES))
+
+    @functools.cached_property
+    def names(self) -> tuple[str, ...] | None:
+        """What each of the N images is called; None where the set was made without names.
+
+        Raises:
+            DataError: the file of names is missing or damaged.
+        """
+        if NAMES_FILE not in self.meta.get("records", {}):
+            return None
+        path = self.path / NAMES_FILE
+        try:
+            names = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise DataError(f"{path}: cannot be read ({error}); {_PREPARE_AGAIN}") from None
+        if not isinstance(names, list) or len(names) != len(self.labels):
+            raise DataError(f"{path}: expected {len(self.labels)} names; {_PREPARE_AGAIN}")
+        return tuple(map(str, names))
 
     @property
     def fingerprint(self) -> str:
@@ -82,9 +117,13 @@ def open_store(path: str | os.PathLike[str]) -> Store:
             f"{path / ARRAY_FILES[1]}: labels from {labels.min()} to {labels.max()}, expected "
             f"0 to {meta['num_classes'] - 1}; {_PREPARE_AGAIN}"
         )
-    if split.max() > 1:
-        raise DataError(f"{path / ARRAY_FILES[2]}: values other than 0 and 1; {_PREPARE_AGAIN}")
-    return Store(path, meta, images, labels, split)
+    store = Store(path, meta, images, labels, split)
+    if split.max() >= len(store.sides):
+        raise DataError(
+            f"{path / ARRAY_FILES[2]}: values other than 0 to {len(store.sides) - 1}; "
+            f"{_PREPARE_AGAIN}"
+        )
+    return store
 
 
 def verify_store(path: str | os.PathLike[str]) -> Store:
@@ -94,10 +133,13 @@ def verify_store(path: str | os.PathLike[str]) -> Store:
         DataError: as :func:`open_store`, or a file's contents are not what was written.
     """
     store = open_store(path)
-    for name in ARRAY_FILES:
-        with (store.path / name).open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-        expected = store.meta["arrays"][name]["sha256"]
+    for name, record in {**store.meta["arrays"], **store.meta.get("records", {})}.items():
+        try:
+            with (store.path / name).open("rb") as file:
+                found = hashlib.file_digest(file, "sha256").hexdigest()
+        except FileNotFoundError:
+            raise DataError(f"{store.path / name}: missing; {_PREPARE_AGAIN}") from None
+        expected = record["sha256"]
         if found != expected:
             raise DataError(
                 f"{store.path / name}: damaged (SHA-256 {found[:12]}..., expected "
@@ -114,6 +156,14 @@ def verify_store(path: str | os.PathLike[str]) -> Store:
 def is_store(path: str | os.PathLike[str]) -> bool:
     """Say whether a folder looks like a prepared set (it may still be damaged)."""
     return (Path(path) / META_FILE).is_file()
+
+
+def compute_digest(data: Any) -> bytes:
+    """Return the hash of an image's pixels or a file's bytes, 16 bytes.
+
+    SHA-256 cut short: processors compute it two to three times as fast as other good hashes.
+    """
+    return hashlib.sha256(data).digest()[:DIGEST_BYTES]
 
 
 def compute_fingerprint(arrays: Mapping[str, Any], class_names: Sequence[str]) -> str:
@@ -146,16 +196,19 @@ def _read_meta(path: Path) -> dict[str, Any]:
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise DataError(f"{meta_path}: damaged ({error}); {_PREPARE_AGAIN}") from None
     version = meta.get("format") if isinstance(meta, dict) else None
-    if version != FORMAT_VERSION:
+    if version not in _READABLE:
         raise DataError(
-            f"{meta_path}: format version {version}, this program reads {FORMAT_VERSION}; "
-            f"{_PREPARE_AGAIN}"
+            f"{meta_path}: format version {version}, this program reads "
+            f"{' and '.join(map(str, _READABLE))}; {_PREPARE_AGAIN}"
         )
     for key, kind in _META_TYPES.items():
         if not isinstance(meta.get(key), kind):
             raise DataError(f"{meta_path}: '{key}' is missing or damaged; {_PREPARE_AGAIN}")
     if meta["num_classes"] != len(meta["class_names"]) or len(meta["im_size"]) != 2:
         raise DataError(f"{meta_path}: class names or image size damaged; {_PREPARE_AGAIN}")
+    sides = meta.get("sides", list(SIDES))
+    if not isinstance(sides, list) or tuple(sides[:2]) != SIDES or len(sides) > _MOST_SIDES:
+        raise DataError(f"{meta_path}: 'sides' is {sides}, not train and test; {_PREPARE_AGAIN}")
     return meta
 
 

@@ -7,6 +7,7 @@ after the other; :func:`finish_store` completes a folder whose images are writte
 
 import hashlib
 import io
+import json
 import os
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -21,11 +22,14 @@ from pycls import files
 from pycls.datasets.store.channel_sums import ChannelSums, sum_histogram
 from pycls.datasets.store.store import (
     ARRAY_FILES,
+    DIGESTS_FILE,
     FORMAT_VERSION,
     META_FILE,
+    NAMES_FILE,
     SIDES,
     ImageArray,
     IntArray,
+    compute_digest,
     compute_fingerprint,
 )
 from pycls.errors import DataError
@@ -87,8 +91,9 @@ def write_store(
     try:
         with files.naming(path):
             temporary.mkdir()
-            im_size, sums = _write_images(temporary / ARRAY_FILES[0], images, split, facts.name)
-            finish_store(temporary, path, im_size, sums, labels, split, class_names, facts)
+            path_of_images = temporary / ARRAY_FILES[0]
+            im_size, sums, digests = _write_images(path_of_images, images, split, facts.name)
+            finish_store(temporary, path, im_size, sums, labels, split, class_names, facts, digests)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return path
@@ -126,6 +131,8 @@ def finish_store(
     split: npt.ArrayLike,
     class_names: Sequence[str],
     facts: SetFacts,
+    digests: npt.NDArray[np.uint8],
+    names: Sequence[str] | None = None,
     extra: Mapping[str, Any] | None = None,
     advance: Callable[[int], None] | None = None,
 ) -> None:
@@ -142,6 +149,8 @@ def finish_store(
         split: N values, 0 for train and 1 for test.
         class_names: distinct names in label order.
         facts: what the set says about itself.
+        digests: uint8, N x 16, a hash of each image's pixels.
+        names: what the N images are called, if they have names.
         extra: more of that, entered into `meta.json` beside the facts.
         advance: called with the number of bytes read, as the images are read for their checksum.
 
@@ -155,12 +164,19 @@ def finish_store(
         ARRAY_FILES[1]: _write_array(folder / ARRAY_FILES[1], labels),
         ARRAY_FILES[2]: _write_array(folder / ARRAY_FILES[2], split),
     }
+    records = {DIGESTS_FILE: _write_array(folder / DIGESTS_FILE, np.ascontiguousarray(digests))}
+    if names is not None:
+        text = json.dumps(list(names), ensure_ascii=False, indent=0)
+        files.write_text(folder / NAMES_FILE, text + "\n")
+        records[NAMES_FILE] = _hash_file(folder / NAMES_FILE)
     mean, std = sums.compute_statistics()
     meta = {
         **asdict(facts),
         **(extra or {}),
         "format": FORMAT_VERSION,
         "arrays": arrays,
+        "records": records,
+        "sides": list(SIDES),
         "class_names": list(class_names),
         "num_classes": len(class_names),
         "counts": count_images(labels, split, class_names),
@@ -227,8 +243,9 @@ def count_images(
 
 def _write_images(
     path: Path, images: Iterable[ImageArray], split: npt.NDArray[np.uint8], name: str
-) -> tuple[tuple[int, ...], ChannelSums]:
-    """Write the images one by one; return their size and the sums over the train side."""
+) -> tuple[tuple[int, ...], ChannelSums, npt.NDArray[np.uint8]]:
+    """Write the images one by one; return their size, sums over the train side, and hashes."""
+    digests = []
     histogram = np.zeros((3, 256), dtype=np.int64)
     shape: tuple[int, ...] = ()
     count = 0
@@ -238,14 +255,17 @@ def _write_images(
                 shape = image.shape
                 _write_header(file, (len(split), *shape), image.dtype)
             _check_image(name, count - 1, image, shape, len(split))
-            file.write(np.ascontiguousarray(image).data)
+            data = np.ascontiguousarray(image).data
+            file.write(data)
+            digests.append(compute_digest(data))
             if split[count - 1] == 0:
                 for channel in range(3):
                     histogram[channel] += np.bincount(image[..., channel].ravel(), minlength=256)
         _flush(file)
     if count != len(split):
         raise DataError(f"{name}: {count} images for {len(split)} labels")
-    return shape[:2], sum_histogram(histogram)
+    hashes = np.frombuffer(b"".join(digests), np.uint8).reshape(count, -1)
+    return shape[:2], sum_histogram(histogram), hashes
 
 
 def _check_image(

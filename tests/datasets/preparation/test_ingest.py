@@ -11,11 +11,12 @@ import pytest
 from archives import encode, make_image, pack, picture, write_tree
 
 from pycls.datasets.preparation.decode_work import DecodeFiles
+from pycls.datasets.preparation.decoded import Decoded
 from pycls.datasets.preparation.prepare import prepare
 from pycls.datasets.readers.base import Item
 from pycls.datasets.sources.decode import decode_image, fit_image
 from pycls.datasets.sources.sources import open_source
-from pycls.datasets.store.store import open_store, verify_store
+from pycls.datasets.store.store import compute_digest, open_store, verify_store
 from pycls.datasets.store.writer import SetFacts, write_store
 from pycls.errors import ConfigError, DataError
 from pycls.progress import Progress
@@ -63,7 +64,8 @@ def prepare_tree(folder, tree, key="folder", **options):
 
 
 def contents(path):
-    return {file.name: file.read_bytes() for file in path.iterdir()}
+    """What a set holds, but for the record of its files, which has their times."""
+    return {file.name: file.read_bytes() for file in path.iterdir() if file.name != "source.json"}
 
 
 @pytest.fixture(scope="module")
@@ -81,8 +83,10 @@ def test_images_are_decoded_fitted_and_labelled_in_the_order_of_their_names(prep
         assert CLASSES[store.labels[row]] == name.split("/")[0]
     assert store.meta["counts"]["test"] == dict.fromkeys(CLASSES, 2)
     assert sorted(file.name for file in prepared.iterdir()) == [
-        "images.npy", "labels.npy", "meta.json", "report.txt", "split.npy",
+        "digests.npy", "images.npy", "labels.npy", "meta.json", "names.json", "report.txt",
+        "source.json", "split.npy",
     ]  # fmt: skip
+    assert store.names == tuple(sorted(TREE))
     assert sorted(file.name for file in prepared.parent.iterdir()) == [".mine.lock", "mine"]
 
 
@@ -127,9 +131,8 @@ def test_no_group_and_no_copy_is_on_both_sides(tmp_path):
     write_tree(tmp_path, {"table.csv": "\n".join(rows).encode(), **tree})
     path = prepare("csv", tmp_path, raw=tmp_path / "table.csv", name="mine", size=12, seed=3)
     store = open_store(path)
-    names = sorted(tree)
     by_group = {}
-    for name, side in zip(names, store.split, strict=True):
+    for name, side in zip(store.names, store.split, strict=True):
         at = int(name.split("/")[1].removesuffix(".jpg"))
         by_group.setdefault(at // 4, set()).add(side)
         by_group.setdefault(tree[name], set()).add(side)
@@ -208,6 +211,47 @@ def test_mended_images_are_taken_up(prepared, tmp_path):
     assert contents(path) == contents(prepared)
 
 
+@pytest.mark.parametrize("sided", [False, True])
+def test_equal_pixels_in_other_files_never_lie_on_both_sides(tmp_path, sided):
+    tree = {}
+    for label, name in enumerate(CLASSES):
+        for at in range(12):
+            jpeg = make_image(100 * label + at)
+            kind, again = [
+                ("png", encode(decode_image(jpeg, ""), "png")),
+                ("bmp", encode(decode_image(jpeg, ""), "bmp")),
+                ("jpeg", jpeg[:2] + b"\xff\xfe\x00\x06note" + jpeg[2:]),
+            ][at % 3]
+            sides = ("train/", "test/") if sided else ("", "")
+            tree[f"{sides[0]}{name}/{at}.jpg"] = jpeg
+            tree[f"{sides[1]}{name}/{at}.{kind}"] = again
+            tree[f"{sides[0]}{name}/other {at}.jpg"] = make_image(5000 + 100 * label + at)
+    store = open_store(prepare_tree(tmp_path, tree, test_share=0.4))
+    sides = [{image.tobytes() for image in store.images[store.split == side]} for side in (0, 1)]
+    assert not sides[0] & sides[1]
+    assert len(store.labels) == (72 if sided else 108)
+
+
+def test_a_class_whose_only_test_image_cannot_be_read_is_divided_without_it(tmp_path):
+    tree = {
+        f"{name}/{at}.jpg": make_image(10 * ord(name) + at) for name in "abc" for at in range(3)
+    }
+    store = open_store(prepare_tree(tmp_path / "whole", tree))
+    tested = [name for name, side in zip(store.names, store.split, strict=True) if side]
+    broken = break_some(tree, [name for name in tested if name.startswith("a")])
+    store = open_store(prepare_tree(tmp_path, broken, drop_unreadable=True))
+    assert store.meta["counts"]["test"] == dict.fromkeys("abc", 1)
+    sided = {f"{side}/{name}": tree[name] for side in ("train", "test") for name in tree}
+    sided = {**sided, **{name: data + b"x" for name, data in sided.items()}}
+    official = {
+        name: data for name, data in sided.items() if name.endswith("0.jpg") == ("test" in name)
+    }
+    with pytest.raises(DataError, match="class a: of its images on the test side"):
+        prepare_tree(
+            tmp_path / "sided", break_some(official, ["test/a/0.jpg"]), drop_unreadable=True
+        )
+
+
 def test_copy_that_could_not_be_read_at_first_is_found_when_it_is_mended(tmp_path):
     tree = {
         **make_tree(),
@@ -275,7 +319,7 @@ def test_a_set_with_images_left_out_is_made_again_when_they_are_mended(prepared,
     raw = break_some(TREE, ["cat/000.jpeg"])
     path = prepare_tree(tmp_path, raw, drop_unreadable=True)
     write_tree(tmp_path / "raw", TREE)
-    with pytest.raises(DataError, match="was prepared otherwise: source was"):
+    with pytest.raises(DataError, match=r"others than when .*: 1 changed \(cat/000.jpeg\)"):
         prepare_tree(tmp_path, {})
     prepare_tree(tmp_path, {}, replace=True)
     assert contents(path) == contents(prepared)
@@ -314,13 +358,15 @@ def test_parts_of_a_picture_are_cut_and_those_outside_it_refused(tmp_path):
     items = [Item(source.members[0], str(n), 0, box=box) for n, box in enumerate(boxes)]
     path = tmp_path / "images"
     path.write_bytes(bytes(4 * 8 * 8 * 3))
-    result = DecodeFiles(source, path, 0, 8, "crop")((0, items, np.ones(4, dtype=bool)))
+    result = DecodeFiles(source, path, 0, 8, "crop")((0, items))
+    found = Decoded.unpack(result)
     images = np.frombuffer(path.read_bytes(), np.uint8).reshape(4, 8, 8, 3)
     np.testing.assert_array_equal(images[0], pixels[3:11, 2:10])
     np.testing.assert_array_equal(images[1], pixels[12:, 22:])
-    assert [position for position, _ in result["unreadable"]] == [2, 3]
-    assert "is not within the picture of 30 x 20 pixels" in result["unreadable"][0][1]
-    assert result["sums"][0] == 2 * 64
+    assert list(found.unreadable) == [2, 3]
+    assert "is not within the picture of 30 x 20 pixels" in found.unreadable[2]
+    np.testing.assert_array_equal(found.sums[0, :3], images[0].sum(axis=(0, 1)))
+    assert found.digests[0].tobytes() == compute_digest(images[0].tobytes())
 
 
 @pytest.mark.parametrize(
@@ -363,9 +409,75 @@ def test_a_complete_set_needs_no_source_and_another_source_is_noticed(tmp_path):
     shutil.move(tmp_path / "raw", tmp_path / "moved")
     assert prepare("folder", tmp_path / "out", name="mine", size=16) == path
     other = write_tree(tmp_path / "other", {**TREE, "cat/new.jpg": make_image(1234)})
-    with pytest.raises(DataError, match="was prepared otherwise: source was"):
+    with pytest.raises(DataError, match=r"are others than .*: 1 new \(cat/new.jpg\); use --rep"):
         prepare("folder", tmp_path / "out", name="mine", size=16, raw=other)
     assert contents(path) == before
+
+
+def test_the_same_files_elsewhere_or_touched_are_the_same_and_changed_bytes_are_not(tmp_path):
+    tree = {
+        f"{name}/{at}.bmp": make_image(10 * ord(name) + at, "bmp") for name in "ab" for at in (0, 1)
+    }
+    path = prepare_tree(tmp_path, tree)
+    os.utime(tmp_path / "raw" / "a" / "0.bmp", ns=(0, 0))
+    assert prepare_tree(tmp_path, {}) == path
+    other = write_tree(tmp_path / "packed", {"all.zip": pack("zip", tree)})
+    assert prepare("folder", tmp_path / "out", raw=other, name="mine", size=16) == path
+    # Of equal size, as BMPs of one shape always are.
+    write_tree(tmp_path / "raw", {"a/0.bmp": make_image(999, "bmp")})
+    with pytest.raises(DataError, match=r"1 changed \(a/0.bmp\)"):
+        prepare_tree(tmp_path, {})
+
+
+def test_an_interrupted_preparation_decodes_what_was_changed_meanwhile_anew(tmp_path):
+    tree = {
+        f"{name}/{at}.bmp": make_image(10 * ord(name) + at, "bmp") for name in "ab" for at in (0, 1)
+    }
+    changed = {**tree, "a/0.bmp": make_image(999, "bmp")}
+    expected = contents(prepare_tree(tmp_path / "undisturbed", changed))
+    for stop in (("decoding", 1), ("computing the checksum", 0)):
+        folder = tmp_path / stop[0]
+        with pytest.raises(KeyboardInterrupt):
+            prepare_tree(folder, tree, progress=Stopper("computing the checksum"))
+        if stop[1]:
+            (folder / "out" / ".mine.preparing" / "finish.json").unlink()
+        write_tree(folder / "raw", {"a/0.bmp": changed["a/0.bmp"]})
+        assert contents(prepare_tree(folder, {})) == expected
+
+
+def test_replace_makes_the_set_anew_and_keeps_the_old_one_until_then(tmp_path):
+    some = {name: data for name, data in TREE.items() if name[4:7] < "006"}
+    path = prepare_tree(tmp_path, some)
+    before = contents(path)
+    with pytest.raises(DataError, match="no such file or folder"):
+        prepare("folder", tmp_path / "out", raw=tmp_path / "no", name="mine", replace=True)
+    with pytest.raises(ConfigError, match="--raw PATH"):
+        prepare("folder", tmp_path / "out", name="mine", replace=True)
+    with pytest.raises(KeyboardInterrupt):
+        prepare_tree(tmp_path, TREE, replace=True, progress=Stopper("computing the checksum"))
+    assert contents(path) == before
+    assert len(open_store(prepare_tree(tmp_path, {}, replace=True)).labels) == len(TREE)
+
+
+def test_replace_takes_the_complete_download_of_a_published_set(tmp_path):
+    def scenes(count):
+        classes = ("buildings", "forest", "glacier", "mountain", "sea", "street")
+        return {
+            f"{side}/{name}/{side[-5:]}{name}{at}.jpg": make_image(
+                1000 * (side == "seg_test") + 100 * label + at
+            )
+            for label, name in enumerate(classes)
+            for side, last in (("seg_train", count), ("seg_test", 1))
+            for at in range(last)
+        }
+
+    raw = write_tree(tmp_path / "raw", scenes(1))
+    assert len(open_store(prepare("natural", tmp_path, raw=raw, size=8)).labels) == 12
+    write_tree(raw, scenes(3))
+    with pytest.raises(DataError, match="others than when it was prepared: "):
+        prepare("natural", tmp_path, raw=raw, size=8)
+    path = prepare("natural", tmp_path, raw=raw, size=8, replace=True)
+    assert sum(open_store(path).meta["counts"]["train"].values()) == 18
 
 
 def test_leftovers_of_a_process_killed_at_the_very_end_are_removed(tmp_path):

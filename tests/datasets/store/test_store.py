@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pycls.datasets.opening.dataset import open_dataset
 from pycls.datasets.store.store import ARRAY_FILES, is_store, open_store, verify_store
 from pycls.datasets.store.writer import SetFacts, write_store
 from pycls.errors import DataError
@@ -222,3 +223,24 @@ def test_array_of_objects_is_not_unpickled(make_store):
     edit_meta(path, arrays=meta["arrays"])
     with pytest.raises(DataError, match="damaged"):
         open_store(path)
+
+
+def test_a_set_of_format_1_opens_and_a_third_side_has_its_place(make_store):
+    path = make_store()
+    fingerprint = open_store(path).fingerprint
+    meta = json.loads((path / "meta.json").read_text())
+    old = {key: value for key, value in meta.items() if key not in ("records", "sides")}
+    (path / "digests.npy").unlink()
+    (path / "meta.json").write_text(json.dumps({**old, "format": 1}))
+    store = verify_store(path)
+    assert (store.fingerprint, store.sides, store.names) == (fingerprint, ("train", "test"), None)
+
+    split = np.load(path / "split.npy")
+    split[0] = 2
+    np.save(path / "split.npy", split)
+    with pytest.raises(DataError, match="values other than 0 to 1"):
+        open_store(path)
+    (path / "meta.json").write_text(json.dumps({**meta, "sides": ["train", "test", "choice"]}))
+    store = open_store(path)
+    assert store.sides[store.split[0]] == "choice"
+    assert len(open_dataset(path, "train")) + len(open_dataset(path, "test")) == len(split) - 1
