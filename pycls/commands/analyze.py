@@ -3,7 +3,8 @@
 Example: python tools/analyze.py leaderboard.csv --reference imagenet --out analysis
 
 The table has a row per architecture and a column per data set, or a row per architecture
-and data set; a leaderboard, say. Writes correlations.csv, matrix.csv, figures and a report.
+and data set; a leaderboard, say. Several tables are joined by the architectures' names. Writes
+correlations.csv, matrix.csv, figures and a report.
 """
 
 import argparse
@@ -19,8 +20,10 @@ from pycls.core.cli import CommandParser
 def main() -> int:
     """Read the table, write the report, and say what was found."""
     args = _parse_args()
-    known = {name: value for name, value in vars(args).items() if name not in ("table", "out")}
-    table = read_table(args.table, Request(**{**known, "targets": tuple(args.targets)}))
+    known = {name: value for name, value in vars(args).items() if name not in ("tables", "out")}
+    known |= {name: tuple(value) for name, value in known.items() if isinstance(value, list)}
+    first, *more = args.tables
+    table = read_table(first, Request(**known), *more)
     for note in table.notes:
         print(note)
     for warning in write_table_report(table, args.out):
@@ -31,8 +34,14 @@ def main() -> int:
 
 def _parse_args() -> argparse.Namespace:
     parser = CommandParser("analyze", __doc__)
-    parser.add_argument("table", metavar="TABLE.csv", help="comma, semicolon, tab or bar separated")
-    parser.add_argument("--reference", metavar="COL", required=True, help="column, or data set")
+    parser.add_argument(
+        "tables", metavar="TABLE.csv", nargs="+",
+        help="comma, semicolon, tab or bar separated; several: a data set each, named by the "
+        "files, or columns of the same architectures",
+    )  # fmt: skip
+    parser.add_argument(
+        "--reference", metavar="COL", required=True, help="column, data set, or file of several"
+    )
     parser.add_argument(
         "--targets", metavar="COL", nargs="+", default=[], help="default: all that hold errors"
     )
@@ -50,12 +59,21 @@ def _parse_args() -> argparse.Namespace:
             help=f"the table is {layout} (default: found)",
         )  # fmt: skip
     parser.add_argument(
-        "--arch", "--id", dest="id_column", metavar="COL",
-        help="column of the architectures' names (default: found)",
+        "--arch", "--id", dest="id_columns", metavar="COL", nargs="+", default=[],
+        help="columns that name the architectures, together (default: found)",
     )  # fmt: skip
-    for what, held in (("dataset", "data sets"), ("error", "numbers")):
+    parser.add_argument(
+        "--average-repeats", action="store_true",
+        help="average the rows of one architecture, such as of several seeds",
+    )  # fmt: skip
+    for what, better in (("scores", "higher"), ("costs", "lower")):
+        parser.add_argument(
+            f"--{what}", metavar="COL", nargs="+", default=[],
+            help=f"columns that are no percentages and of which {better} is better",
+        )  # fmt: skip
+    for what, held, more in (("dataset", "data sets", ""), ("error", "numbers", ", several files")):
         parser.add_argument(
             f"--{what}", dest=f"{what}_column", metavar="COL",
-            help=f"column of the {held} (long table)",
+            help=f"column of the {held} (long table{more})",
         )  # fmt: skip
     return parser.parse_args()

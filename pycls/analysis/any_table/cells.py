@@ -25,6 +25,22 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$", re.IGNORECASE)
 _COMMA_NUMBER = re.compile(r"[+-]?\d+,\d+$")
 _THOUSANDS = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d+)?$")
 _INFINITE = re.compile(r"[+-]?(inf|infinity)$", re.IGNORECASE)
+# "45.48±0.3", "45.48 +/- 0.3", "45.48 (0.3)": a mean, and what follows it.
+_MEAN = re.compile(r"(?P<mean>\S+?)\s*(?:(?:±|\+/-|\+-)\s*\S+|\(\s*(?:±\s*)?[\d.,]+\s*%?\s*\))$")
+# First bytes of kinds of files that are no text -> what to do about them.
+_OTHER_FILES = {
+    b"\x1f\x8b": "compressed by gzip; unpack it",
+    b"BZh": "compressed by bzip2; unpack it",
+    b"\xfd7zXZ": "compressed by xz; unpack it",
+    b"\x28\xb5\x2f\xfd": "compressed by zstd; unpack it",
+    b"PK\x03\x04": "a ZIP archive or a workbook; unpack it, or save the sheet as CSV",
+    b"\xd0\xcf\x11\xe0": "a workbook; save the sheet as CSV",
+    b"PAR1": "a Parquet table; save it as CSV",
+    b"\x89HDF": "an HDF5 file; save the table as CSV",
+    b"\x93NUMPY": "a NumPy array; save it as CSV with a header line",
+    b"SQLite format 3": "an SQLite database; save the table as CSV",
+    b"%PDF": "a PDF; save its table as CSV",
+}
 
 
 @dataclass(frozen=True)
@@ -53,12 +69,14 @@ class Numbers:
         wrong: (line, text) of cells that are no numbers.
         infinite: how many cells are infinite; their values are NaN.
         comma: "" or what commas were taken for: "decimal" or "thousands".
+        means: whether cells hold a mean and its deviation, of which the mean was read.
     """
 
     values: NDArray[np.float64]
     wrong: tuple[tuple[int, str], ...]
     infinite: int
     comma: str
+    means: bool = False
 
 
 def read_cells(path: str | os.PathLike[str]) -> Cells:
@@ -101,10 +119,18 @@ def parse_numbers(texts: pd.Series, delimiter: str) -> Numbers:
     """Read a column of :func:`read_cells` as numbers.
 
     A cell may end in "%". Commas are thousands separators where all cells with one look
-    so and the delimiter is a comma too; else decimal commas, where no cell has a point.
+    so and the delimiter is a comma too; else decimal commas, where no cell has a point. Where
+    half of the cells or more are a mean with its deviation, such as "45.48±0.3" or "45.48 (0.3)",
+    the means are read.
     """
     cells = [str(text) for text in texts]
-    plain = [cell.removesuffix("%").rstrip() for cell in cells]
+    matches = [_MEAN.match(cell) for cell in cells]
+    means = 2 * sum(map(bool, matches)) >= max(1, sum(not is_missing(cell) for cell in cells))
+    kept = [
+        found["mean"] if means and found else cell
+        for found, cell in zip(matches, cells, strict=True)
+    ]
+    plain = [cell.removesuffix("%").rstrip() for cell in kept]
     with_comma = [cell for cell in plain if _COMMA_NUMBER.match(cell) or _THOUSANDS.match(cell)]
     comma = ""
     if with_comma:
@@ -131,12 +157,12 @@ def parse_numbers(texts: pd.Series, delimiter: str) -> Numbers:
             wrong.append((int(line), cells[place]))
     overflown = np.isinf(values)  # such as 1e999
     values[overflown] = math.nan
-    return Numbers(values, tuple(wrong), infinite + int(overflown.sum()), comma)
+    return Numbers(values, tuple(wrong), infinite + int(overflown.sum()), comma, means)
 
 
 def has_percent_signs(texts: pd.Series) -> bool:
-    """Say whether cells of a column end in "%"."""
-    return any(str(text).endswith("%") for text in texts)
+    """Say whether cells of a column have a percent sign."""
+    return any("%" in str(text) for text in texts)
 
 
 def is_missing(text: str) -> bool:
@@ -153,6 +179,9 @@ def _read_text(path: Path) -> str:
         raise ConfigError(
             f"{path}: is a folder; expected a table such as CSV (of a study, its results.csv)"
         ) from None
+    for start, what in _OTHER_FILES.items():
+        if data.startswith(start):
+            raise ConfigError(f"{path}: {what}; expected a table such as CSV")
     utf16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     try:
         text = data.decode("utf-16" if utf16 else "utf-8-sig")
@@ -164,7 +193,20 @@ def _read_text(path: Path) -> str:
         raise ConfigError(f"{path}: not a text; save the table as CSV in UTF-8")
     if not text.strip():
         raise ConfigError(f"{path}: the file is empty; expected a header line and rows")
+    _refuse_markup(text, path)
     return text
+
+
+def _refuse_markup(text: str, path: Path) -> None:
+    """Refuse texts that are no delimited table though they may hold one."""
+    start = text.lstrip()
+    kinds = {"JSON": ("{", "["), "HTML or XML": ("<",), "LaTeX": ("\\begin", "\\documentclass")}
+    for kind, starts in kinds.items():
+        if start.startswith(starts):
+            raise ConfigError(
+                f"{path}: {kind} is not read; expected a table such as CSV, with a header line "
+                "and a row per architecture"
+            )
 
 
 def _find_delimiter(text: str, path: Path) -> str:

@@ -20,7 +20,7 @@ FEW = 30
 MAX_TIED = 0.02  # share of pairs of architectures with the same error
 MAX_SHIFT = 0.3  # of rho within groups against rho of all
 _OPPOSITE = -0.5
-_MIN_SHARE = 0.9  # of the smaller side that both sides have
+_MIN_SHARE = 0.5  # of the smaller side that both sides have
 
 
 def correlation_table(table: AnyTable, chosen: Sequence[int] = CHOSEN) -> pd.DataFrame:
@@ -37,7 +37,8 @@ def correlation_table(table: AnyTable, chosen: Sequence[int] = CHOSEN) -> pd.Dat
         only_target (architectures without the other error), and for each k of `chosen` regret_k
         with its interval (points of error on the target; see
         :class:`pycls.analysis.statistics.selection.Regret`), regret_k_random (of k drawn at
-        random) and best (the lowest error).
+        random) and best (the lowest error). The last ones are NaN where the target is a score
+        or a cost.
     """
     x = table.errors[table.reference]
     rows = []
@@ -59,6 +60,8 @@ def correlation_table(table: AnyTable, chosen: Sequence[int] = CHOSEN) -> pd.Dat
                 f"regret_{k}_high": lost.ci_high,
                 f"regret_{k}_random": lost.random_best - lost.best,
             }
+        if key not in table.percent:  # a score or a cost has no error to lose
+            row |= {name: math.nan for name in row if name.startswith(("best", "regret_"))}
         rows.append(row)
     return _adjusted(pd.DataFrame(rows), "holm")
 
@@ -111,13 +114,17 @@ def _size(table: AnyTable, correlations: pd.DataFrame) -> list[str]:
 
 def _missing(table: AnyTable, correlations: pd.DataFrame) -> list[str]:
     sentences = []
+    absent: dict[tuple[str, ...], list[str]] = {}  # sets that miss the same ones, together
     for key in table.errors:
-        absent = table.errors.index[table.errors[key].isna()]
-        if len(absent):
-            named = [str(name) for name in absent[:5]]
-            more = f" and {len(absent) - 5} more" if len(absent) > 5 else ""
-            names = listing(named) if not more else f"{', '.join(named)}{more}"
-            sentences.append(f"{key}: no value of {count(len(absent), 'architecture')} ({names}).")
+        without = tuple(map(str, table.errors.index[table.errors[key].isna()]))
+        if without:
+            absent.setdefault(without, []).append(str(key))
+    for without, keys in absent.items():
+        more = f" and {len(without) - 5} more" if len(without) > 5 else ""
+        names = listing(without) if not more else f"{', '.join(without[:5])}{more}"
+        sentences.append(
+            f"{listing(keys)}: no value of {count(len(without), 'architecture')} ({names})."
+        )
     for row in correlations.to_dict("records"):
         smaller = min(row["n"] + row["only_reference"], row["n"] + row["only_target"])
         if row["n"] < _MIN_SHARE * smaller:

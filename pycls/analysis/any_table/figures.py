@@ -28,11 +28,8 @@ def scatter_figures(table: AnyTable) -> list[Figure]:
 
 
 def _scatter_figure(table: AnyTable, keys: Sequence[str]) -> Figure:
-    errors, x = table.errors, table.reference
-    panels = [
-        make_panel(y, (x, y), errors[x], errors[y], (f"error on {x} (%)", f"error on {y} (%)"))
-        for y in keys
-    ]
+    errors, x, labels = table.errors, table.reference, table.labels
+    panels = [make_panel(y, (x, y), errors[x], errors[y], (labels[x], labels[y])) for y in keys]
     return draw_panels(panels, population=len(errors))
 
 

@@ -36,7 +36,11 @@ class Converted:
 
 
 def words_of(name: str) -> set[str]:
-    """Return the words in a column's name, in lower case: "top1Err_val" has "err"."""
+    """Return the words in a column's name, in lower case: "top1Err_val" has "err".
+
+    "ImageNet" is one word.
+    """
+    name = re.sub(r"image[-_ ]?net", "imagenet", name, flags=re.IGNORECASE)
     spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name)
     return set(re.findall(r"[a-z]+", spaced.lower()))
 
@@ -74,7 +78,7 @@ def to_errors(
     if signed and unit == "fraction":
         raise ConfigError(f"numbers of {listing(sorted(signed))} end in '%'; leave --unit out")
     unsigned = values.drop(columns=list(signed))
-    units, unit_note, unit_warning = _find_units(unsigned, unit)
+    units, unit_note, unit_warning = _find_units(unsigned, unit, _accuracies(values, names, kind))
     units |= dict.fromkeys(signed, "percent")
     if signed:
         notes.append(f"Numbers of {listing(sorted(signed))} are percent, as their signs say.")
@@ -92,22 +96,46 @@ def to_errors(
     return Converted(errors, tuple(notes), tuple(warnings))
 
 
-def _find_units(values: pd.DataFrame, unit: str | None) -> tuple[dict[str, str], str, str]:
+def _accuracies(values: pd.DataFrame, names: Mapping[str, str], kind: str | None) -> Set[str]:
+    """Return which columns hold accuracies, whatever their unit."""
+    if kind is not None:
+        return frozenset(map(str, values)) if kind == "accuracies" else frozenset()
+    by_name = {str(key): kind_by_name(names[str(key)]) for key in values}
+    if any(by_name.values()):
+        return frozenset(key for key, found in by_name.items() if found == "accuracies")
+    large = [key for key in values if values[key].max() > 1]
+    if large and all(values[key].median() > _MIDDLE for key in large):
+        return frozenset(by_name)
+    return frozenset()
+
+
+def _find_units(
+    values: pd.DataFrame, unit: str | None, accuracies: Set[str]
+) -> tuple[dict[str, str], str, str]:
     if unit is not None:
         return dict.fromkeys(map(str, values), unit), f"Numbers are read as {unit}, as asked.", ""
     small = [str(key) for key in values if values[key].max() <= 1]
     if small and len(small) == len([key for key in values if values[key].notna().any()]):
         note = "Numbers are read as fractions of 1, because none is above 1."
         return dict.fromkeys(map(str, values), "fraction"), note, ""
+    # No set's accuracies are all below 1 %.
+    fractions = [key for key in small if key in accuracies]
+    doubtful = [key for key in small if key not in accuracies]
+    units = dict.fromkeys(map(str, values), "percent") | dict.fromkeys(fractions, "fraction")
     warning = ""
-    if small:
+    if doubtful:
         warning = (
-            f"No number of {listing(small)} is above 1, while others are. All are read as percent; "
-            "write all columns in one unit if some are fractions. (Rho does not depend on it, "
-            "regret does.)"
+            f"No number of {listing(doubtful)} is above 1, while others are. All are read as "
+            "percent; write all columns in one unit if some are fractions. (Rho does not depend "
+            "on it, regret does.)"
         )
     note = "Numbers are read as percent, because some are above 1."
-    return dict.fromkeys(map(str, values), "percent"), note, warning
+    if fractions:
+        note = (
+            f"Accuracies of {listing(fractions)} are read as fractions of 1, because none is above "
+            "1, and those of the others as percent."
+        )
+    return units, note, warning
 
 
 def _find_kinds(

@@ -13,6 +13,7 @@ from pycls.analysis.any_table.correlations import (
     scale_note,
     table_warnings,
 )
+from pycls.analysis.any_table.explorer import best_architectures, explorer_data
 from pycls.analysis.any_table.figures import matrix_figure, scatter_figures
 from pycls.analysis.any_table.read import AnyTable
 from pycls.analysis.figures.style import save_figure
@@ -66,7 +67,8 @@ def write_table_report(table: AnyTable, out_dir: str | os.PathLike[str]) -> list
     paths = save_figure(figure, out / "figures" / "matrix", FORMATS)
     caption = f"Spearman's {RHO} of each pair of data sets. {scale_note()}"
     pairs = picture(paths[0], "All pairs", caption, figure)
-    page = _page(table, correlations, warnings, scatters, pairs)
+    data = explorer_data(table, matrix)
+    page = _page(table, correlations, warnings, scatters, pairs, data)
     write_table(correlations, out / "correlations.csv")
     write_table(matrix, out / "matrix.csv")
     write_text(out / "index.html", page)
@@ -80,6 +82,7 @@ def _page(
     warnings: list[str],
     scatters: list[Picture],
     matrix: Picture,
+    data: str,
 ) -> str:
     rows = correlations.to_dict("records")
     found = [correlation_of(row) for row in rows]
@@ -98,6 +101,8 @@ def _page(
         "notes": table.notes,
         "scatters": scatters,
         "matrix": matrix,
+        "best": best_architectures(table),
+        "data": data,
     }
     return render_page("table_report.html", context)
 

@@ -8,11 +8,20 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pycls.analysis.any_table.cells import Cells, parse_numbers
+from pycls.analysis.any_table.cells import Cells, is_missing, parse_numbers
 from pycls.analysis.wording import count, listing
 from pycls.errors import ConfigError, DataError
 
 ARCH_NAMES = ("arch", "architecture", "model", "network", "name", "id", "arch_id", "model_name")
+# Columns that tell apart several rows of one architecture, where its name does not.
+_MORE_NAMES = (
+    *("pretrained", "weights", "checkpoint", "pretrained_tag", "tag", "variant", "version"),
+    *("img_size", "image_size", "input_size", "resolution"),
+)
+ERROR_NAMES = (
+    *("error", "err", "test_error", "top1_err", "error_rate", "accuracy", "acc", "top1_acc"),
+    *("test_accuracy", "value", "score", "result", "top1"),
+)
 DATASET_NAMES = ("dataset", "data_set", "data set", "test_set", "testset", "benchmark", "task")
 _MAX_GROUPS = 10
 _MIN_GROUP = 8  # architectures of a group for its own rho to say anything
@@ -28,9 +37,12 @@ class Request:
         kind: "errors" or "accuracies".
         unit: "percent" or "fraction".
         layout: "wide" or "long".
-        id_column: of the architectures' names.
+        id_columns: those that name the architectures, together.
         dataset_column: of the data sets, in a long table.
-        error_column: of the numbers, in a long table.
+        error_column: of the numbers, in a long table or in files of a data set each.
+        scores: columns or data sets of which higher is better and which are no percentages.
+        costs: those of which lower is better and which are no percentages.
+        average_repeats: whether rows of one architecture are averaged; else they are refused.
     """
 
     reference: str
@@ -38,9 +50,12 @@ class Request:
     kind: str | None = None
     unit: str | None = None
     layout: str | None = None
-    id_column: str | None = None
+    id_columns: tuple[str, ...] = ()
     dataset_column: str | None = None
     error_column: str | None = None
+    scores: tuple[str, ...] = ()
+    costs: tuple[str, ...] = ()
+    average_repeats: bool = False
 
 
 @dataclass(frozen=True)
@@ -86,10 +101,65 @@ def number_column(
             f"{name}: {count(numbers.infinite, 'infinite value')} taken as missing, such as of "
             "training that diverged."
         )
+    if numbers.means:
+        said.append(f"{name}: of cells such as '{_first(texts)}' the mean is read.")
     if numbers.comma:
         separators = "separators of thousands" if numbers.comma == "thousands" else "decimal commas"
         said.append(f"{name}: commas in numbers are read as {separators}.")
     return numbers.values, said
+
+
+def _first(texts: pd.Series) -> str:
+    return next(str(text) for text in texts if not is_missing(str(text)))
+
+
+def more_id_columns(frame: pd.DataFrame, column: str, apart: Sequence[str] = ()) -> list[str]:
+    """Return the columns that name the architectures together, beginning with one.
+
+    Args:
+        frame: texts.
+        column: that names them, perhaps several rows alike.
+        apart: columns that tell rows apart anyway, such as the data set of a long table.
+
+    Returns:
+        The column alone where it does, or where no columns known for it do together.
+    """
+    frame = frame.drop_duplicates()
+    by_name = {str(name).lower(): str(name) for name in frame}
+    columns = [column]
+    for name in _MORE_NAMES:
+        if not frame.duplicated([*columns, *apart]).any():
+            break
+        extra = by_name.get(name)
+        if extra and extra != column and frame[extra].nunique() > 1:
+            columns.append(extra)
+    return [column] if frame.duplicated([*columns, *apart]).any() else columns
+
+
+def key_of(frame: pd.DataFrame, columns: Sequence[str], path: Path) -> pd.Series:
+    """Return the architectures' names: the texts of columns, joined by ", ".
+
+    Raises:
+        ConfigError: a row has none.
+    """
+    unnamed = [line for line, text in frame[columns[0]].items() if is_missing(str(text))]
+    if unnamed:
+        raise ConfigError(
+            f"{path}, line {unnamed[0]}: no name in the column '{columns[0]}'; every "
+            "architecture needs one (or name another column with --id)"
+        )
+    return frame[list(columns)].agg(", ".join, axis=1)
+
+
+def named_by(columns: Sequence[str]) -> str:
+    """Return in words which columns name the architectures."""
+    if len(columns) == 1:
+        return f"Architectures are named by the column '{columns[0]}'."
+    names = listing([f"'{name}'" for name in columns])
+    return (
+        f"Architectures are named by the columns {names} together, because '{columns[0]}' alone "
+        "has several rows alike."
+    )
 
 
 def repeated_rows(dropped: pd.DataFrame, id_column: str) -> str:
@@ -116,7 +186,20 @@ def refuse_two_rows(frame: pd.DataFrame, columns: list[str], path: Path, expecte
     lines = listing([str(line) for line in rows.index])
     raise DataError(
         f"{path}: {what} has {len(rows)} different rows, lines {lines}, which differ in "
-        f"{listing(differing)}; expected {expected}, or results of one population only"
+        f"{listing(differing)}; expected {expected}. Name the columns that tell them apart with "
+        "--id, or average them with --average-repeats"
+    )
+
+
+def average_rows(table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """Return the mean of the rows of each index, in order of the first, and what was done."""
+    times = table.index.value_counts()
+    means = table.groupby(level=list(range(table.index.nlevels)), sort=False).mean()
+    if not (times > 1).any():
+        return means, "There are no repeated rows to average."
+    return means, (
+        f"Repeated rows are averaged, as asked: {count(len(table), 'row')} give "
+        f"{count(len(means), 'mean')}, of up to {times.max()} each."
     )
 
 

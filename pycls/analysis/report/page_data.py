@@ -52,7 +52,7 @@ def page_data(
         "archs": [str(arch) for arch in errors.index],
         "about": describe(stages),
         "columns": columns,
-        "rho": _correlation_texts(tables),
+        "rho": correlation_texts(tables),
         "reference": study.reference,
         "closest": {
             key: closest_member(study.num_classes(key), members) for key in study.targets if members
@@ -94,7 +94,7 @@ def _error_column(key: str, errors: pd.DataFrame, study: Study) -> dict[str, Any
         "metric": study.metric(key),
         "error": True,
         "log": is_skewed(values.dropna().to_numpy()),
-        "values": _numbers(values, 4),
+        "values": numbers(values, 4),
     }
 
 
@@ -108,22 +108,22 @@ def _parameter_column(name: str, values: pd.Series) -> dict[str, Any]:
         "label": title,
         "error": False,
         "log": wide,
-        "values": _numbers(values, 4),
+        "values": numbers(values, 4),
     }
 
 
-def _numbers(values: pd.Series, decimals: int) -> list[float | int | None]:
+def numbers(values: pd.Series, decimals: int) -> list[float | int | None]:
     """Return finite numbers, whole ones as integers, and None for what there is none of."""
-    numbers: list[float | int | None] = []
+    found: list[float | int | None] = []
     for value in np.asarray(values, dtype=float):
         if not math.isfinite(value):
-            numbers.append(None)
+            found.append(None)
         else:
-            numbers.append(int(value) if value == int(value) else round(float(value), decimals))
-    return numbers
+            found.append(int(value) if value == int(value) else round(float(value), decimals))
+    return found
 
 
-def _correlation_texts(tables: Mapping[str, pd.DataFrame]) -> dict[str, list[str]]:
+def correlation_texts(tables: Mapping[str, pd.DataFrame]) -> dict[str, list[str]]:
     """Return the lines above a plot, by the keys of its two columns, joined by a tab."""
     texts = {}
     for name, one, other, prefix in (

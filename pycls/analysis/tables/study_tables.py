@@ -201,15 +201,16 @@ def noise_table(errors: pd.DataFrame, repeats: pd.DataFrame, study: Study) -> pd
 def table_text(table: pd.DataFrame) -> str:
     """Return a table as CSV with fixed formats, so that equal tables are equal bytes.
 
-    Percentages and rhos have four decimals, p-values four significant digits; what is
-    missing is empty.
+    Numbers have 12 significant digits, which hides the rounding of sums but nothing that was
+    measured, and below 1e-12 they are 0; p-values are never. What is missing is empty.
     """
     columns = []
     for name, values in table.items():
         template = "{}"
         if pd.api.types.is_float_dtype(values):
-            template = "{:.3e}" if name == "p" or str(name).startswith("p_") else "{:.4f}"
-            values = values + 0.0  # no minus zero
+            template = "{:.12g}"
+            if name != "p" and not str(name).startswith("p_"):
+                values = values.round(12) + 0.0  # no minus zero
         columns.append(["" if pd.isna(value) else template.format(value) for value in values])
     return csv_text([list(table), *zip(*columns, strict=True)])
 

@@ -150,7 +150,7 @@ def test_accuracies_given_as_errors_are_doubted_by_value(read):
 def test_accuracies_beside_their_own_errors_are_refused(read):
     text = "model,top1,top1e\nn1,90.1,9.9\nn2,80,20\nn3,70,30\n"
     with pytest.raises(ConfigError, match="add up to 100 in every row"):
-        read(text, "top1", kind="accuracies")
+        read(text, "top1", "top1e", kind="accuracies")
 
 
 def test_accuracies_among_errors_are_doubted(read):
@@ -189,7 +189,7 @@ def test_long_table(read):
     assert table.targets == ("y",)
     assert "data sets in the column 'dataset'" in said(table)
     renamed = text.replace("arch,dataset,error", "who,where,how")
-    known = {"id_column": "who", "dataset_column": "where", "error_column": "how"}
+    known = {"id_columns": ("who",), "dataset_column": "where", "error_column": "how"}
     pd.testing.assert_frame_equal(read(renamed, "x", **known).errors, table.errors)
 
 
@@ -230,7 +230,7 @@ def test_repeated_rows_count_once_and_are_named(read):
         (WIDE.replace("b_err", "a_err"), {}, ConfigError, "'a_err' more than once"),
         (WIDE.replace("n4", ""), {}, ConfigError, "line 5: no name in the column 'model'"),
         (WIDE, {"targets": ("c",)}, ConfigError, "no column 'c'; the columns are model, a_err"),
-        (WIDE, {"id_column": "c"}, ConfigError, r"no column 'c' \(--id\)"),
+        (WIDE, {"id_columns": ("c",)}, ConfigError, r"no column 'c' \(--id\)"),
         (WIDE, {"targets": ("a_err",)}, ConfigError, "is the reference"),
         (WIDE, {"targets": ("b_err", "b_err")}, ConfigError, "named twice"),
         (WIDE, {"layout": "long"}, ConfigError, "which column names the data set"),
@@ -339,3 +339,159 @@ def test_matrix_has_every_pair_once(read):
             expected.loc[row["dataset_a"], row["dataset_b"]], abs=1e-12
         )
     assert (matrix["p_adjusted"] >= matrix["p"]).all()
+
+
+def test_imagenet_and_its_variants_are_data_sets(read):
+    names = ("ImageNet", "ImageNet-100", "ImageNet-V2", "Image_Net R", "CLEVR Count", "NYU depth")
+    rows = [f"n{i}," + ",".join(str(10 + i + i * j % 5) for j in range(7)) for i in range(6)]
+    table = read("\n".join([f"model,cifar,{','.join(names)}", *rows]), "cifar", kind="errors")
+    assert table.targets == names
+
+
+def test_averages_and_columns_the_other_way_round_are_no_targets(read):
+    rows = []
+    for i in range(8):
+        numbers = (70 + i, 60 + i * i / 2, 40 - 3 * i, 55 + (i % 3))
+        rows.append(
+            f"n{i},{','.join(map(str, numbers))},{sum(numbers) / 4:.2f},{100 - numbers[0]},1.5"
+        )
+    text = "\n".join(["model,a,b,c,d,all,a left,Average perf. on 4 datasets", *rows])
+    table = read(text, "a", kind="accuracies")
+    assert table.targets == ("b", "c", "d")
+    assert "all (the average of the other columns)" in said(table)
+    assert "a left (a the other way round)" in said(table)
+    assert "Average perf. on 4 datasets (an average, by its name)" in said(table)
+
+
+SIZES = "model,img_size,top1_err,top5_err\n" + "".join(
+    f"n{i},{size},{20 + i + size / 100},{5 + i}\n" for i in range(5) for size in (224, 288)
+)
+
+
+@pytest.mark.parametrize("known", [{}, {"id_columns": ("model", "img_size")}])
+def test_several_columns_name_an_architecture(read, known):
+    table = read(SIZES, "top1_err", **known)
+    assert table.errors.index[:2].tolist() == ["n0, 224", "n0, 288"]
+    assert len(table.errors) == 10
+
+
+def test_repeats_are_averaged_as_asked(read):
+    table = read(SIZES, "top1_err", id_columns=("model",), average_repeats=True)
+    assert table.errors.loc["n1"].tolist() == pytest.approx([21 + 2.56, 6])
+    assert "10 rows give 5 means, of up to 2 each" in said(table)
+    long = "arch,dataset,err\nn1,x,1\nn1,x,2\nn1,y,5\nn2,x,7\nn2,y,8\nn2,y,\n"
+    table = read(long, "x", average_repeats=True)
+    assert table.errors.to_numpy().tolist() == [[1.5, 5], [7, 8]]
+    with pytest.raises(DataError, match="--id, or average them with --average-repeats"):
+        read(long, "x")
+
+
+def test_scores_and_costs_are_ranked_as_they_are(read):
+    text = "arch,synflow,acc,params\na,1e5,90,5\nb,3e6,92,7\nc,2e7,94,9\nd,4e4,80,3\n"
+    table = read(text, "synflow", "acc", "params")
+    found = correlation_table(table).set_index("target")
+    assert found.loc["acc", "rho"] == pytest.approx(1)
+    assert found.loc["params", "rho"] == pytest.approx(-1)
+    assert math.isnan(found.loc["params", "best"])
+    assert found.loc["acc", "best"] == 6
+    assert "synflow: no percentages, ranked as scores" in said(table)
+    assert "params: no percentages, ranked as costs" in said(table)
+    turned = read(text, "synflow", "acc", costs=("synflow",))
+    assert correlation_table(turned)["rho"][0] == pytest.approx(-1)
+
+
+def test_accuracies_of_one_column_may_be_fractions(read):
+    text = "arch,imagenet,cifar\nn1,0.761,93.2\nn2,0.775,94\nn3,0.789,94.9\n"
+    for kind in (None, "accuracies"):
+        table = read(text, "imagenet", kind=kind)
+        assert table.errors.loc["n1"].tolist() == pytest.approx([23.9, 6.8])
+    assert "Accuracies of imagenet are read as fractions" in said(table)
+
+
+@pytest.mark.parametrize("form", ["{}±0.3", "{} +/- 0.3", "{} (0.3)", "{}% ± 0.3%"])
+def test_means_with_deviations_are_read(read, form):
+    text = "\n".join(
+        [
+            "arch,a_err,b_err",
+            *(f"n{i},{form.format(20.5 + i)},{form.format(30 - i)}" for i in range(4)),
+        ]
+    )
+    table = read(text, "a_err")
+    assert table.errors.loc["n3"].tolist() == [23.5, 27]
+    assert "the mean is read" in said(table)
+
+
+def test_table_with_a_row_per_data_set_is_turned_round(read):
+    text = "dataset,n0,n1,n2,n3\nimagenet,10,20,30,40\ncifar,5,7,6,8\n"
+    table = read(text, "imagenet")
+    assert table.errors.loc["n1"].tolist() == [20, 7]
+    assert "read transposed" in said(table)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("t.json", b'[{"arch": "a", "imagenet": 1}]', "JSON is not read"),
+        ("t.csv.gz", b"\x1f\x8b\x08\x00", "compressed by gzip; unpack it"),
+        ("t.xlsx", b"PK\x03\x04\x14", "a ZIP archive or a workbook"),
+        ("t.parquet", b"PAR1\x15\x04", "a Parquet table"),
+    ],
+)
+def test_files_of_other_kinds_are_named(tmp_path, name, content, message):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ConfigError, match=message):
+        read_table(tmp_path / name, Request("imagenet"))
+
+
+def write_files(folder, **texts):
+    paths = []
+    for name, text in texts.items():
+        paths.append(folder / f"{name.replace('__', '-')}.csv")
+        paths[-1].write_text(text)
+    return paths
+
+
+def test_files_of_a_data_set_each_are_joined(tmp_path):
+    rng = np.random.default_rng(0)
+    accuracies = np.round(rng.uniform(40, 90, (2, 12)), 3)
+
+    def text(values, order, extra):
+        lines = [f"model,img_size,top1,top1_err,param_count{extra}"]
+        for i in order:
+            size = 288 if i % 2 else 224  # each model at two sizes
+            row = f'n{i // 2}.in1k,{size},{values[i]},{100 - values[i]:.3f},"1,0{i:02}.5"'
+            lines.append(row + (f",-{i}.5,+{i}" if extra else ""))
+        return "\n".join(lines)
+
+    paths = write_files(
+        tmp_path,
+        results__imagenet=text(accuracies[0], range(12), ""),
+        results__imagenet__a=text(accuracies[1], range(10, -1, -1), ",top1_diff,rank_diff"),
+    )
+    for column, reference in (("top1", "imagenet"), (None, "results-imagenet")):
+        table = read_table(paths[0], Request(reference, error_column=column), *paths[1:])
+        assert (table.reference, table.targets) == ("imagenet", ("imagenet-a",))
+        assert table.errors.loc["n1.in1k, 288"].tolist() == pytest.approx(100 - accuracies[:, 3])
+        assert math.isnan(table.errors.loc["n5.in1k, 288", "imagenet-a"])
+        expected = pd.Series(accuracies[0][:11]).corr(pd.Series(accuracies[1][:11]), "spearman")
+        assert correlation_table(table)["rho"][0] == pytest.approx(expected)
+
+
+def test_columns_of_several_files_are_joined(tmp_path):
+    one = "model,a_err,params\nn1,1,5\nn2,2,6\nn3,3,7\n"
+    paths = write_files(tmp_path, one=one, two="model,b_err,c_err\nn3,7,1\nn1,9,\n")
+    table = read_table(paths[0], Request("b_err"), *paths[1:])
+    assert table.targets == ("a_err", "c_err")
+    assert table.errors.loc["n3"].tolist() == [7, 3, 1]
+    again = write_files(tmp_path, three="model,a_err\nn1,4\n")
+    with pytest.raises(DataError, match="n1 has another 'a_err' there"):
+        read_table(paths[0], Request("a_err"), paths[1], *again)
+    with pytest.raises(ConfigError, match="no file has a column 'z'"):
+        read_table(paths[0], Request("z"), paths[1])
+
+
+def test_some_missing_values_are_no_different_population(read):
+    rows = [f"n{i},{i if i % 7 else ''},{i * i % 40 if i % 5 else ''}" for i in range(40)]
+    found = " ".join(warnings_of(read("\n".join(["model,a_err,b_err", *rows]), "a_err")))
+    assert "no value of" in found
+    assert "different architectures" not in found

@@ -115,7 +115,8 @@ def test_names_are_escaped(tmp_path):
     names = ['<script>alert("x")</script>', "b & <b>bold", "ünï → ç"]
     write_table_report(wide_table(tmp_path / "<t>.csv", names), tmp_path / "out")
     html = (tmp_path / "out" / "index.html").read_text()
-    assert "<script" not in html
+    assert "<script>alert" not in html
+    assert html.count("<script") == 2  # the page's data and its own code
     assert "<b>bold" not in html
     page = Page(tmp_path / "out" / "index.html")
     assert names[1] in page.text

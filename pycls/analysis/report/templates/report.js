@@ -355,7 +355,7 @@
     if (tip.hidden) return;
     const lines = panel.axes().map((key) => columns.get(key)).map((column) =>
       make("div", {}, `${column.title}: ${format(column.values[arch])}` + (column.error ?
-        ` %, rank ${column.ranks.of[arch]} of ${column.ranks.n}` : "")));
+        `${column.unit ?? " %"}, rank ${column.ranks.of[arch]} of ${column.ranks.n}` : "")));
     tip.replaceChildren(make("strong", {}, data.archs[arch]),
       make("div", { class: "soft" }, data.about[arch]), ...lines.reverse());
     const box = panel.top.getBoundingClientRect();
