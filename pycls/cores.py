@@ -1,7 +1,10 @@
-"""The number of CPU cores this process may use, by its affinity, its container and Slurm."""
+"""How much of a machine this process may use: CPU cores, and its part of a GPU."""
 
 import os
 from pathlib import Path
+
+# Set for the processes of a pool several of whose runs share a GPU.
+RUNS_ON_GPU_VARIABLE = "PYCLS_RUNS_ON_GPU"
 
 
 def usable_cores() -> int:
@@ -22,6 +25,12 @@ def container_cores() -> int | None:
     except (OSError, ValueError):
         return None
     return None if quota == "max" else max(1, round(int(quota) / int(period)))
+
+
+def runs_on_gpu() -> int:
+    """Return how many runs share this process's GPU, by what its pool says; 1 without one."""
+    text = os.environ.get(RUNS_ON_GPU_VARIABLE, "")
+    return max(1, int(text)) if text.isdecimal() else 1
 
 
 def _slurm_cores() -> int | None:

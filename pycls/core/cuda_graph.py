@@ -54,7 +54,8 @@ class GraphedStep:
         torch.cuda.current_stream().wait_stream(stream)
         graph = torch.cuda.CUDAGraph()
         optimizer.zero_grad(set_to_none=True)
-        with torch.cuda.graph(graph):
+        # Threads of the loader pin memory meanwhile, which is none of the capture's business.
+        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
             self._result = self._update()
         self._graph = graph
         with torch.no_grad():

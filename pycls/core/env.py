@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from yacs.config import CfgNode
 
+from pycls.core.gpu import arithmetic, check_supported, describe_arithmetic
 from pycls.core.processes.group import cpu_threads, local_device, process_group
 from pycls.core.processes.world import ONE_PROCESS, World
 from pycls.core.runs.code_version import code_version, package_versions
@@ -28,10 +29,10 @@ def select_device(name: str) -> torch.device:
         name: "auto" (a GPU where PyTorch sees one, else the CPU), "cpu", "cuda", "cuda:N".
 
     Raises:
-        ConfigError: a GPU was asked for that is not there.
+        ConfigError: a GPU was asked for that is not there, or PyTorch is not built for it.
     """
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        name = "cuda" if torch.cuda.is_available() else "cpu"
     device = torch.device(name)
     if device.type == "cuda" and not torch.cuda.is_available():
         raise ConfigError(f"DEVICE is {name!r}, but PyTorch sees no GPU here; use 'cpu' or 'auto'")
@@ -39,6 +40,8 @@ def select_device(name: str) -> torch.device:
         raise ConfigError(
             f"DEVICE is {name!r}, but there are {torch.cuda.device_count()} GPUs (0 is the first)"
         )
+    if device.type == "cuda":
+        check_supported(device)
     return device
 
 
@@ -55,22 +58,23 @@ def run_settings(cfg: CfgNode, world: World = ONE_PROCESS) -> Iterator[torch.dev
         ConfigError: DEVICE asks for what is not there.
     """
     device = local_device(world, select_device(cfg.DEVICE))
-    threads, benchmark = torch.get_num_threads(), torch.backends.cudnn.benchmark
-    flushed = _flushes_denormals()
+    threads, flushed = torch.get_num_threads(), _flushes_denormals()
     try:
         torch.set_num_threads(cfg.NUM_THREADS or cpu_threads(world))
         # Values that decay to denormal numbers would make CPU arithmetic many times slower.
         torch.set_flush_denormal(True)
-        torch.backends.cudnn.benchmark = cfg.CUDNN.BENCHMARK
         with (
+            arithmetic(cfg),
             torch.random.fork_rng([device] if device.type == "cuda" else []),
             process_group(world, device, cfg.DIST_BACKEND),
         ):
+            if device.type == "cuda":
+                # A process may train several runs in turn: each has a peak of its own.
+                torch.cuda.reset_peak_memory_stats(device)
             yield device
     finally:
         torch.set_num_threads(threads)
         torch.set_flush_denormal(flushed)
-        torch.backends.cudnn.benchmark = benchmark
 
 
 def _flushes_denormals() -> bool:
@@ -104,7 +108,13 @@ def describe_environment(device: torch.device) -> dict[str, Any]:
         "dirty": dirty,
         "host": socket.gethostname(),
         "platform": f"{sys.platform}-{platform.machine()}",
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        **_describe_device(device),
         "instruction_set": torch.backends.cpu.get_cpu_capability().lower(),
         "threads": torch.get_num_threads(),
     }
+
+
+def _describe_device(device: torch.device) -> dict[str, Any]:
+    if device.type != "cuda":
+        return {"device": "cpu"}
+    return {"device": torch.cuda.get_device_name(device), **describe_arithmetic()}

@@ -71,6 +71,25 @@ def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
             group["lr"] = lr
 
 
+def load_optimizer_state(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+    """Take up a checkpoint's state; a learning rate that is a tensor stays the same tensor.
+
+    A captured graph reads the rate from it: one read from a file lies on the CPU, and would be
+    captured as the number it then was.
+
+    Raises:
+        KeyError, ValueError: the state is of another optimizer.
+    """
+    own = [group["lr"] for group in optimizer.param_groups]
+    optimizer.load_state_dict(state)
+    for group, lr in zip(optimizer.param_groups, own, strict=True):
+        loaded = float(group["lr"])
+        if isinstance(lr, torch.Tensor):
+            group["lr"] = lr.fill_(loaded)
+        else:
+            group["lr"] = loaded
+
+
 # Each updates all weights in one fused kernel, on the CPU and on a GPU.
 def sgd(groups: Groups, cfg: CfgNode, shared: dict[str, Any]) -> torch.optim.Optimizer:
     """Return SGD with momentum.

@@ -6,15 +6,37 @@ from typing import Any
 import torch
 from yacs.config import CfgNode
 
+from pycls.core.gpu import has_bfloat16
 from pycls.errors import ConfigError
 
-_DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16}
+_DTYPES = {"float32": None, "float16": torch.float16, "bfloat16": torch.bfloat16}
+
+
+def choose_format(cfg: CfgNode, device: torch.device) -> str:
+    """Return "float32", "bfloat16" or "float16", by the configuration and the device.
+
+    Raises:
+        ConfigError: float16 on the CPU.
+    """
+    if not cfg.TRAIN.MIXED_PRECISION:
+        return "float32"
+    name: str = cfg.TRAIN.MIXED_DTYPE
+    if name == "auto":
+        old_gpu = device.type == "cuda" and not has_bfloat16(device)
+        return "float16" if old_gpu else "bfloat16"
+    if name == "float16" and device.type != "cuda":
+        raise ConfigError(
+            "TRAIN.MIXED_DTYPE is 'float16', which the CPU computes no faster; use 'bfloat16' "
+            "or 'auto', or TRAIN.MIXED_PRECISION False"
+        )
+    return name
 
 
 class Precision:
     """The number formats of a run.
 
     Attributes:
+        name: of the format, as a run's record has it: "float32", "bfloat16" or "float16".
         dtype: what convolutions and matrix products compute in; None: float32 throughout.
         scaler: scales the loss so that small gradients survive in float16; None: not needed.
     """
@@ -26,19 +48,9 @@ class Precision:
             ConfigError: float16 on the CPU.
         """
         self._device_type = device.type
-        self.dtype: torch.dtype | None = None
+        self.name = choose_format(cfg, device)
+        self.dtype = _DTYPES[self.name]
         self.scaler: torch.amp.GradScaler | None = None
-        if not cfg.TRAIN.MIXED_PRECISION:
-            return
-        name = cfg.TRAIN.MIXED_DTYPE
-        if name == "auto":
-            name = "float16" if device.type == "cuda" else "bfloat16"
-        if name == "float16" and device.type != "cuda":
-            raise ConfigError(
-                "TRAIN.MIXED_DTYPE is 'float16', which the CPU computes no faster; use 'bfloat16' "
-                "or 'auto', or TRAIN.MIXED_PRECISION False"
-            )
-        self.dtype = _DTYPES[name]
         if self.dtype is torch.float16:
             self.scaler = torch.amp.GradScaler(device.type)
 
@@ -65,9 +77,12 @@ class Precision:
             torch.nn.utils.clip_grad_norm_(parameters, max_norm)
         if self.scaler is None:
             optimizer.step()
-        else:
-            self.scaler.step(optimizer)
-            self.scaler.update()
+            return
+        is_first = not optimizer.state
+        self.scaler.step(optimizer)
+        self.scaler.update()
+        if is_first:
+            _forget_overflow(optimizer)
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a checkpoint has to hold of it."""
@@ -77,3 +92,15 @@ class Precision:
         """Take up a checkpoint's state."""
         if self.scaler is not None and state:
             self.scaler.load_state_dict(state)
+
+
+def _forget_overflow(optimizer: torch.optim.Optimizer) -> None:
+    """Let the next step be the first, where the first one's gradients were not finite.
+
+    PyTorch's fused SGD takes memory for its momentum in the first step, and where that step is
+    left out, never writes to it.
+    """
+    gradients = [p.grad for group in optimizer.param_groups for p in group["params"]]
+    finite = [gradient.isfinite().all() for gradient in gradients if gradient is not None]
+    if finite and not torch.stack(finite).all():
+        optimizer.state.clear()

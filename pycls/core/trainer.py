@@ -22,7 +22,8 @@ from pycls.core.env import describe_environment, run_settings
 from pycls.core.loaders import build_loader
 from pycls.core.meters import Meter, Spent
 from pycls.core.precise_bn import update_bn_stats
-from pycls.core.processes.group import any_over, buffers_from_main, is_peer_lost, wait_for_all
+from pycls.core.processes.faults import Fault, find_fault
+from pycls.core.processes.group import any_over, buffers_from_main, wait_for_all
 from pycls.core.processes.world import ONE_PROCESS, World
 from pycls.core.runs.events import open_events
 from pycls.core.runs.interruption import StopRequest, stop_requests
@@ -320,6 +321,7 @@ def _new_record(run: TrainingRun, before: dict[str, Any] | None) -> dict[str, An
         "seed": run.cfg.RNG_SEED,
         "data": run.data_fingerprints(),
         "environment": describe_environment(run.device),
+        "precision": run.precision.name,
         "processes": run.world.size,
         "pid": os.getpid(),
         "started": utc_now(),
@@ -338,7 +340,7 @@ def _end_record(record: dict[str, Any], run: TrainingRun, status: str) -> None:
 def _describe_error(error: BaseException) -> str:
     if isinstance(error, PyclsError):
         return str(error)
-    if is_peer_lost(error):
+    if find_fault(error) is Fault.PEER_LOST:
         return "another process of this training ended"
     return f"{type(error).__name__}: {error}".strip().splitlines()[0]
 

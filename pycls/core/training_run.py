@@ -15,7 +15,7 @@ from pycls.core.ema import Ema, ema_alpha
 from pycls.core.env import move_model
 from pycls.core.loaders import build_loader
 from pycls.core.meters import Meter
-from pycls.core.optimizer import build_optimizer
+from pycls.core.optimizer import build_optimizer, load_optimizer_state
 from pycls.core.precision import Precision
 from pycls.core.processes.group import wrap
 from pycls.core.processes.world import ONE_PROCESS, World
@@ -273,6 +273,7 @@ class TrainingRun:
             "scaler_state": self.precision.state_dict(),
             "data": self.data_fingerprints(),
             "forms": self.forms,
+            "precision": self.precision.name,
             "channels": "rgb",  # pycls's checkpoints have no such entry, and BGR on ImageNet
             "cfg": dump_cfg(self.cfg),
         }
@@ -288,7 +289,7 @@ class TrainingRun:
             if self.ema is not None:
                 load_weights(self.ema.model, state["ema_state"], str(path))
                 self.min_ema_errors.update(state["min_ema_errors"])
-            self.optimizer.load_state_dict(state["optimizer_state"])
+            load_optimizer_state(self.optimizer, state["optimizer_state"])
             self.precision.load_state_dict(state["scaler_state"])
             self.min_errors.update(state["min_errors"])
             self.last_errors = dict(state["last_errors"])
@@ -327,6 +328,12 @@ class TrainingRun:
             raise ConfigError(
                 f"{path} was trained with {key} {saved[key]!r}, now it is {value!r}; choose "
                 "another OUT_DIR, or delete the folder of checkpoints to start again here"
+            )
+        if state.get("precision", self.precision.name) != self.precision.name:
+            raise ConfigError(
+                f"{path} was trained in {state['precision']}, and here TRAIN.MIXED_DTYPE "
+                f"{self.cfg.TRAIN.MIXED_DTYPE!r} means {self.precision.name}; go on on such a GPU "
+                "as before, or choose another OUT_DIR"
             )
         if state.get("data", self.data_fingerprints()) != self.data_fingerprints():
             raise ConfigError(

@@ -133,7 +133,9 @@ def _srun_command(options: LaunchOptions) -> list[str]:
     return [
         "srun", f"--nodes={options.nodes}", f"--ntasks={options.num_gpus}",
         f"--ntasks-per-node={options.gpus_of_node}", f"--cpus-per-task={options.cpus_per_gpu}",
-        "--kill-on-bad-exit=0",
+        # Who is told to stop first must not end those that still save; but one that waits on its
+        # GPU for a task that is gone would wait for NCCL's ten minutes.
+        "--kill-on-bad-exit=0", "--wait=30",
     ]  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 import errno
 
+from pycls.core.processes.faults import OUT_OF_MEMORY_WORDS, Fault, find_fault
 from pycls.errors import PyclsError, chain_of
 
 _OUT_OF_MEMORY = (
@@ -9,10 +10,8 @@ _OUT_OF_MEMORY = (
     "fewer at once (LAUNCH.RUNS_PER_GPU) or set a smaller TRAIN.BATCH_SIZE, which changes the "
     "result"
 )
-# PyTorch has an error of its own for GPUs only; its others, and those of C++, are in words.
-_WORDS_OF_MEMORY = ("out of memory", "allocate memory", "std::bad_alloc")
 # What else says it in the words of a process: its last line, or Slurm's.
-_WORDS_IN_OUTPUT = (*_WORDS_OF_MEMORY, "memoryerror", "oom_kill", "oom-kill")
+_WORDS_IN_OUTPUT = (*OUT_OF_MEMORY_WORDS, "memoryerror", "oom_kill", "oom-kill")
 
 
 def describe_failure(error: BaseException) -> str:
@@ -31,15 +30,9 @@ def explain_output(text: str) -> str:
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
-    for cause in chain_of(error):
-        if isinstance(cause, MemoryError) or type(cause).__name__ == "OutOfMemoryError":
-            return True
-        if isinstance(cause, OSError) and cause.errno == errno.ENOMEM:
-            return True
-        text = str(cause).lower()
-        if isinstance(cause, RuntimeError) and any(word in text for word in _WORDS_OF_MEMORY):
-            return True
-    return False
+    return find_fault(error) is Fault.OUT_OF_MEMORY or any(
+        isinstance(cause, OSError) and cause.errno == errno.ENOMEM for cause in chain_of(error)
+    )
 
 
 def _on_one_line(error: BaseException) -> str:

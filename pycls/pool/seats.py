@@ -21,11 +21,13 @@ class Seat:
         threads: CPU threads of a run.
         cores: the CPU cores it is bound to; None: not bound.
         gpus: the GPUs it sees, as CUDA_VISIBLE_DEVICES names them; None: as its parent does.
+        runs_on_gpu: how many of the workers see the same GPUs.
     """
 
     threads: int
     cores: tuple[int, ...] | None = None
     gpus: str | None = None
+    runs_on_gpu: int = 1
 
 
 def make_seats(workers: int, threads: int | None = None, gpus_each: int = 1) -> list[Seat]:
@@ -52,7 +54,10 @@ def make_seats(workers: int, threads: int | None = None, gpus_each: int = 1) -> 
         bounds = [i * num_cores // workers for i in range(workers + 1)]
         shares = [tuple(own[bounds[i] : bounds[i + 1]]) for i in range(workers)]
     gpus = _deal_gpus(visible_gpus(), workers, gpus_each)
-    return [Seat(threads, shares[i], gpus[i]) for i in range(workers)]
+    return [
+        Seat(threads, shares[i], gpus[i], gpus.count(gpus[i]) if gpus[i] else 1)
+        for i in range(workers)
+    ]
 
 
 def _deal_gpus(gpus: Sequence[str], workers: int, each: int) -> list[str | None]:

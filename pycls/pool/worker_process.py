@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pycls.core.runs.interruption import STOP_SIGNALS
+from pycls.cores import RUNS_ON_GPU_VARIABLE
 from pycls.pool.seats import Seat
 
 CORES_VARIABLE = "PYCLS_WORKER_CORES"
@@ -174,4 +175,5 @@ def _worker_environment(seat: Seat, environment: Mapping[str, str]) -> dict[str,
         made[CORES_VARIABLE] = ",".join(map(str, seat.cores))
     if seat.gpus is not None:
         made["CUDA_VISIBLE_DEVICES"] = seat.gpus
+        made[RUNS_ON_GPU_VARIABLE] = str(seat.runs_on_gpu)
     return made

@@ -1,12 +1,18 @@
 """Schedules and parameter groups, against pycls's values."""
 
+import copy
 from pathlib import Path
 
 import pytest
 import torch
 
 from pycls.core.config import load_cfg
-from pycls.core.optimizer import build_optimizer, parameter_groups, set_lr
+from pycls.core.optimizer import (
+    build_optimizer,
+    load_optimizer_state,
+    parameter_groups,
+    set_lr,
+)
 from pycls.core.schedules import lr_at
 from pycls.models.builders import build_meta_model, build_model
 
@@ -95,3 +101,17 @@ def test_one_step_is_sgd_with_nesterov_momentum():
     optimizer.step()
     gradient = 1 + 0.1 * before
     assert torch.allclose(weight, before - 0.5 * (gradient + 0.9 * gradient), atol=1e-6)
+
+
+def test_a_learning_rate_in_a_tensor_stays_that_tensor_after_loading():
+    cfg = load_cfg(None, [*SE_NET, "TRAIN.CUDA_GRAPH", True])
+    before, after = (build_optimizer(build_model(cfg), cfg) for _ in range(2))
+    set_lr(before, 0.25)
+    rates = [group["lr"] for group in after.param_groups]
+    load_optimizer_state(after, copy.deepcopy(before.state_dict()))
+    assert all(group["lr"] is rate for group, rate in zip(after.param_groups, rates, strict=True))
+    assert all(rate.item() == 0.25 for rate in rates)
+    plain = load_cfg(None, SE_NET)
+    without = build_optimizer(build_model(plain), plain)
+    load_optimizer_state(without, copy.deepcopy(before.state_dict()))
+    assert all(isinstance(group["lr"], float) for group in without.param_groups)

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 from pycls.core.runs.record import write_record
+from pycls.cores import runs_on_gpu
 from pycls.errors import LeaseHeldError, PyclsError
 
 
@@ -22,6 +23,7 @@ def note(cfg):
         "cores": cores,
         "threads": os.environ["OMP_NUM_THREADS"],
         "gpus": os.environ.get("CUDA_VISIBLE_DEVICES"),
+        "runs_on_gpu": runs_on_gpu(),
         "torch": "torch" in sys.modules,
         "seed": cfg.RNG_SEED,
         "at": time.monotonic(),

@@ -87,13 +87,14 @@ def own_handlers():
 def test_two_workers_do_many_jobs_each_on_cores_of_its_own(make_jobs, capsys):
     jobs = make_jobs(60)
     cores = sorted(os.sched_getaffinity(0))
-    seats = [Seat(1, (cores[0],), "0"), Seat(3, (cores[-1],), "1")]
+    seats = [Seat(1, (cores[0],), "0"), Seat(3, (cores[-1],), "1", 4)]
     outcome = run_jobs(jobs, seats, task="pool_tasks:note", environment=HERE, done_before=5)
     assert outcome.done == [job.id for job in jobs]
     assert outcome == Outcome(outcome.done, [], [], [], [])
     facts = [fact for job in jobs for fact in notes(job)]
     assert [fact["seed"] for fact in facts] == list(range(60))  # overrides, each once
     seen = {(fact["pid"], *fact["cores"], fact["threads"], fact["gpus"]) for fact in facts}
+    assert {(fact["gpus"], fact["runs_on_gpu"]) for fact in facts} == {("0", 1), ("1", 4)}
     assert {place[1:] for place in seen} == {(cores[0], "1", "0"), (cores[-1], "3", "1")}
     assert len(seen) == 2
     assert not any(fact["torch"] for fact in facts)

@@ -65,6 +65,8 @@ def test_gpus_are_dealt_out(pretend):
     assert [seat.gpus for seat in make_seats(2, gpus_each=2)] == ["3,1", "GPU-7,5"]
     assert [seat.gpus for seat in make_seats(2, gpus_each=3)] == ["3,1,GPU-7"] * 2
     assert [seat.gpus for seat in make_seats(2, gpus_each=0)] == ["", ""]
+    assert [seat.runs_on_gpu for seat in make_seats(6)] == [2, 2, 1, 1, 2, 2]
+    assert [seat.runs_on_gpu for seat in make_seats(2, gpus_each=0)] == [1, 1]
     with pytest.raises(ConfigError, match="NUM_GPUS is 5, but there are 4 GPUs here"):
         make_seats(1, gpus_each=5)
 

@@ -203,13 +203,13 @@ def default_cfg() -> Node:
     cfg.DATA.ASPECT = [0.75, 1.3333333333333333]  # its width / height
     cfg.DATA.FLIP = True  # mirror training images at random
 
-    cfg.DATA.GPU_SHARE = 0.4  # share of the GPU's memory that a side may be held in
+    cfg.DATA.GPU_SHARE = 0.4  # share of the run's part of a GPU's memory that a side may be held in
     cfg.DATA.LIGHTING = False  # add TRAIN.PCA_STD times ImageNet's colour axes to images
 
     # More of OPTIM and TRAIN.
     cfg.OPTIM.CLIP_GRAD_NORM = 0.0  # largest norm of all gradients together; 0: no limit
     cfg.TRAIN.ACCUMULATE = 1  # parts that a mini-batch is computed in, to save memory
-    cfg.TRAIN.MIXED_DTYPE = "auto"  # float16 or bfloat16; auto: float16 on a GPU, as pycls
+    cfg.TRAIN.MIXED_DTYPE = "auto"  # float16 or bfloat16; auto: float16 on GPUs without bfloat16
     cfg.TRAIN.FULL_ERRORS = False  # at the end, errors on all training images as in testing
     cfg.TRAIN.COMPILE = False  # torch.compile: pays only in long runs, see the log
     cfg.TRAIN.CUDA_GRAPH = False  # replay each step as one captured graph (GPU)
@@ -221,6 +221,9 @@ def default_cfg() -> Node:
     # How layers are computed: auto, in the form that is fastest for their shape (see
     # docs/training.md); library, as PyTorch does.
     cfg.LAYER_FORMS = "auto"
+    # Of GPUs, beside pycls's CUDNN.BENCHMARK (kernels by timing: not the same bits again).
+    cfg.CUDNN.TF32 = True  # float32 products and convolutions in TF32, where a GPU has it
+    cfg.CUDNN.DETERMINISTIC = False  # kernels that give the same bits again; slower
     cfg.MEMORY_FORMAT = "channels_last"  # or contiguous; of images and weights
     cfg.DEVICE = "auto"  # auto: a GPU where there is one; cpu; cuda; cuda:N
     cfg.NUM_THREADS = 0  # CPU threads of a run; 0: as PyTorch chooses

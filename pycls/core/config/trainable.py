@@ -3,6 +3,7 @@
 import torch
 from yacs.config import CfgNode
 
+from pycls.core.precision import choose_format
 from pycls.errors import ConfigError
 
 
@@ -38,8 +39,8 @@ def _check_graph(cfg: CfgNode, device: torch.device) -> None:
         "OPTIM.DAMPENING": cfg.OPTIM.DAMPENING != 0,
         "EN.DC_RATIO": cfg.MODEL.TYPE == "effnet" and cfg.EN.DC_RATIO > 0,
         "EN.DROPOUT_RATIO": cfg.MODEL.TYPE == "effnet" and cfg.EN.DROPOUT_RATIO > 0,
-        "TRAIN.MIXED_DTYPE (float16; bfloat16 can)": cfg.TRAIN.MIXED_PRECISION
-        and cfg.TRAIN.MIXED_DTYPE != "bfloat16",
+        # Whether a step of float16 updates the weights is decided after its gradients.
+        "TRAIN.MIXED_DTYPE (float16; bfloat16 can)": choose_format(cfg, device) == "float16",
     }
     for key, is_set in conflicts.items():
         if is_set:

@@ -17,6 +17,7 @@ import torch.distributed as dist
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+from pycls.core.processes.faults import Fault, find_fault
 from pycls.core.processes.world import LOOPBACK, Meeting, PeerLostError, World
 from pycls.cores import usable_cores
 from pycls.errors import ConfigError, RunError
@@ -25,14 +26,6 @@ TIMEOUT_S = 600.0
 
 # For gloo's threads to let go of tensors, before an interpreter that ends is in their way.
 _DRAIN_S = 0.02
-_PEER_LOST = (
-    "connection closed by peer",
-    "connection reset by peer",
-    "broken pipe",
-    "timed out waiting",
-    "gloo",
-    "nccl",
-)
 # Renamed in PyTorch 2.13 or before.
 _SYNC_BUFFERS = (
     "forward_sync_buffers"
@@ -94,6 +87,7 @@ def process_group(
 
     Raises:
         PeerLostError: another process ended, or did not come.
+        ConfigError: two processes have one GPU.
         RunError: no port to meet on is free.
     """
     if device.type == "cuda" and device.index is not None:
@@ -279,22 +273,21 @@ def _ask_at(host: str, port: int, name: str) -> int | None:
 
 @contextmanager
 def _peers_explained(world: World) -> Iterator[None]:
-    """Make one PeerLostError of what PyTorch raises when another process is gone."""
+    """Say in words what PyTorch raises when another process is gone, or has the same GPU."""
     try:
         yield
     except RuntimeError as error:
-        if not is_peer_lost(error):
-            raise
+        fault = find_fault(error)
         first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
+        if fault is Fault.DUPLICATE_GPU:
+            raise ConfigError(
+                f"process {world.rank} of {world.size} has the GPU of another one, which NCCL does "
+                "not allow; give each process its own (NUM_GPUS at most the number of GPUs; under "
+                "srun --gpus-per-task=1), or set DIST_BACKEND gloo"
+            ) from error
+        if fault is not Fault.PEER_LOST:
+            raise
         raise PeerLostError(
             f"process {world.rank} of {world.size} lost the connection to another one, whose own "
             f"message says why ({first_line})"
         ) from error
-
-
-def is_peer_lost(error: BaseException) -> bool:
-    """Say whether an error means that another process of the training is gone."""
-    if isinstance(error, PeerLostError | dist.DistError):
-        return True
-    text = str(error).lower()
-    return isinstance(error, RuntimeError) and any(mark in text for mark in _PEER_LOST)

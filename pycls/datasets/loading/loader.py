@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from pycls.cores import runs_on_gpu
 from pycls.datasets import randomness
 from pycls.datasets.loading import transforms
 from pycls.datasets.loading.augment import Augment, apply_draws
@@ -69,9 +70,10 @@ class Loader:
         test_im_size: shorter side after resizing (testing); None leaves the stored size, and
             means `im_size` for images of a tree.
         max_resident_bytes: largest side to hold on the device, in bytes of pixels. None:
-            `gpu_share` of a GPU's memory; on the CPU 512 MiB. On the CPU images that are resized
-            are never held. A GPU resizes the crops of images that it holds with other rounding:
-            one step of 255 at most.
+            `gpu_share` of the run's part of a GPU's memory (all of it, or where several runs
+            share it an equal part); on the CPU 512 MiB. On the CPU images that are resized
+            are never held. A GPU resizes crops with other rounding than the CPU: one step of 255
+            at most.
         gpu_share: see there.
         rank: number of this process, from 0.
         world_size: number of processes.
@@ -148,7 +150,7 @@ class Loader:
             max_resident_bytes = MAX_HELD_BYTES
             if self.device.type != "cpu":
                 memory = torch.cuda.get_device_properties(self.device).total_memory
-                max_resident_bytes = int(gpu_share * memory)
+                max_resident_bytes = int(gpu_share * memory / runs_on_gpu())
         self._images = self._open_images(threads, workers, max_resident_bytes)
 
     def _check_arguments(self) -> None:

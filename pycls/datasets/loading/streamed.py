@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 
 class StreamedImages:
-    """Reads images in threads, which also cut and resize the crops that are resized.
+    """Reads images in threads, which on the CPU also cut and resize the crops that are resized.
 
     Args:
         reader: reads the prepared set.
@@ -57,7 +57,10 @@ class StreamedImages:
         """Yield the plan's batches, cut and mirrored: uint8, N x S x S x 3."""
         parts = [plan.positions[plan.part(number)] for number in range(len(plan))]
         if plan.boxes is not None:
-            return self._resized_batches(plan, plan.boxes, parts, transform.im_size)
+            resized = (
+                self._resized_batches if self._device.type == "cpu" else self._resized_on_device
+            )
+            return resized(plan, plan.boxes, parts, transform.im_size)
         return self._padded_batches(plan, parts, transform.im_size)
 
     def _resized_batches(
@@ -72,6 +75,16 @@ class StreamedImages:
 
         for squares in prefetch(cut, len(parts), self._threads):
             yield self._to_device(squares)
+
+    def _resized_on_device(
+        self, plan: EpochPlan, boxes: IntArray, parts: Sequence[IntArray], size: int
+    ) -> Iterator[Tensor]:
+        """Cut as images that are held are cut: which it is must not change a pixel."""
+        places, flips = (transforms.to_device(a, self._device) for a in (boxes, plan.flips))
+        rows = torch.arange(plan.share, device=self._device)
+        for number, images in enumerate(self._whole_batches(parts)):
+            part = plan.part(number)
+            yield crops.cut_boxes_on_device(images, rows, places[part], flips[part], size)
 
     def _padded_batches(
         self, plan: EpochPlan, parts: Sequence[IntArray], size: int

@@ -20,10 +20,12 @@ from pycls.datasets.loading import crops, streamed
 from pycls.datasets.loading.held import HeldImages
 from pycls.datasets.loading.loader import Loader
 from pycls.datasets.loading.records import RecordReader
+from pycls.datasets.loading.streamed import StreamedImages
 from pycls.datasets.opening.dataset import open_dataset
 from pycls.datasets.store.writer import SetFacts, write_store
 from pycls.errors import ConfigError, DataError
 
+CPU = torch.device("cpu")
 OPTIONS = {"batch_size": 6, "im_size": 40, "seed": 3}
 
 
@@ -176,7 +178,7 @@ def test_a_view_keeps_the_boxes_of_the_whole_set(tmp_path):
 def test_testing_gives_every_image_once_as_if_held(path, test_im_size, world_size):
     dataset = open_dataset(path, "train")
     options = {**OPTIONS, "train": False, "test_im_size": test_im_size}
-    held = HeldImages(RecordReader(dataset.images), dataset.indices, torch.device("cpu"))
+    held = HeldImages(RecordReader(dataset.images), dataset.indices, CPU)
     centre = Loader(dataset, **options)._centre
     expected = torch.cat(list(held.test_batches([slice(0, 30), slice(30, 50)], centre)))
     loaders = [
@@ -204,13 +206,19 @@ def test_images_held_as_on_a_gpu_are_cut_alike_but_for_rounding(path):
     # The CPU itself never does it this way.
     dataset = open_dataset(path, "train")
     loader = Loader(dataset, train=True, **OPTIONS)
-    held = HeldImages(RecordReader(dataset.images), dataset.indices, torch.device("cpu"))
+    held = HeldImages(RecordReader(dataset.images), dataset.indices, CPU)
     plan = loader._plan_epoch(1, 2)
     found = torch.cat(list(held.train_batches(plan, loader.transform)))
     expected = torch.cat([images for images, _ in pixels(loader, 1, 2)])
     difference = (found.int() - expected.int()).abs()
     assert difference.max() <= 1
     assert difference.float().mean() < 0.2
+    # Whether a GPU holds the set depends on its memory: no pixel may.
+    images = StreamedImages(RecordReader(dataset.images), dataset.indices, CPU, threads=2)
+    parts = [plan.positions[plan.part(number)] for number in range(len(plan))]
+    size = loader.transform.im_size
+    on_device = torch.cat(list(images._resized_on_device(plan, plan.boxes, parts, size)))
+    assert torch.equal(on_device, found)
 
 
 def test_what_is_tested_is_a_copy(path):

@@ -1,0 +1,195 @@
+"""What is for GPUs only, as far as it can be seen without one."""
+
+import contextlib
+
+import pytest
+import torch
+
+from pycls.core import gpu
+from pycls.core.config import load_cfg
+from pycls.core.cuda_graph import GraphedStep
+from pycls.core.env import run_settings
+from pycls.core.precision import Precision
+from pycls.core.processes.faults import Fault, find_fault
+from pycls.core.processes.group import _peers_explained
+from pycls.core.processes.world import PeerLostError, World
+from pycls.core.runs.paths import checkpoint_path
+from pycls.core.trainer import train_model
+from pycls.core.weights import checkpoint
+from pycls.errors import ConfigError
+
+GPU = torch.device("cuda", 0)
+BUILT_FOR = ["sm_75", "sm_80", "sm_86", "sm_90", "sm_100", "sm_120", "compute_120"]
+
+
+@pytest.fixture
+def gpu_of(monkeypatch):
+    """Have PyTorch say that it is built for some GPUs and sees one of a compute capability."""
+
+    def stand_in(capability, built_for=BUILT_FOR):
+        monkeypatch.setattr(torch.cuda, "get_arch_list", lambda: list(built_for))
+        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+        monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Tesla V100")
+
+    return stand_in
+
+
+@pytest.mark.parametrize("capability", [(7, 5), (8, 0), (8, 9), (9, 0), (12, 0), (12, 1), (13, 0)])
+def test_gpus_that_the_wheel_has_code_for_are_used(gpu_of, capability):
+    gpu_of(capability)
+    gpu.check_supported(GPU)
+
+
+@pytest.mark.parametrize(
+    ("capability", "remedy"),
+    [((7, 0), r"\+cu126"), ((6, 1), r"\+cu126"), ((11, 0), "newer wheel")],
+)
+def test_gpus_that_the_wheel_has_no_code_for_are_refused(gpu_of, capability, remedy):
+    gpu_of(capability)
+    text = f"Tesla V100 .*{capability[0]}.{capability[1]}.*sm_75, sm_80.*{remedy}.*DEVICE cpu"
+    with pytest.raises(ConfigError, match=text):
+        gpu.check_supported(GPU)
+
+
+def test_code_for_one_gpu_alone_runs_on_no_later_one(gpu_of):
+    gpu_of((9, 0), ["sm_90a"])
+    gpu.check_supported(GPU)
+    gpu_of((9, 1), ["sm_90a"])
+    with pytest.raises(ConfigError):
+        gpu.check_supported(GPU)
+
+
+@pytest.mark.filterwarnings("ignore:.*GradScaler is enabled")
+@pytest.mark.parametrize(
+    ("capability", "name"), [((7, 5), "float16"), ((8, 0), "bfloat16"), ((9, 0), "bfloat16")]
+)
+def test_auto_is_bfloat16_where_the_gpu_has_it(gpu_of, capability, name):
+    gpu_of(capability)
+    precision = Precision(load_cfg(None, ["TRAIN.MIXED_PRECISION", True]), GPU)
+    assert precision.name == name
+    assert (precision.scaler is not None) == (name == "float16")
+
+
+def test_a_run_goes_on_in_no_other_precision(digits_cfg):
+    cfg = digits_cfg("OPTIM.MAX_EPOCH", 1)
+    assert train_model(cfg)["precision"] == "float32"
+    path = checkpoint_path(cfg.OUT_DIR, 0)
+    state = checkpoint.load_checkpoint(path)
+    torch.save({**state, "precision": "bfloat16"}, path)
+    with pytest.raises(ConfigError, match=r"was trained in bfloat16, and here .* means float32"):
+        train_model(digits_cfg("OPTIM.MAX_EPOCH", 2))
+
+
+@pytest.mark.parametrize("dampening", [0.0, 0.5])
+def test_a_first_step_that_overflows_leaves_no_momentum(dampening):
+    def train(gradients):
+        weight = torch.nn.Parameter(torch.linspace(0, 1, 4096))
+        options = {"momentum": 0.9, "dampening": dampening, "fused": True}
+        optimizer = torch.optim.SGD([weight], lr=0.1, **options)
+        precision = Precision(load_cfg(None), torch.device("cpu"))
+        precision.scaler = torch.amp.GradScaler("cpu", init_scale=4.0)
+        for gradient in gradients:
+            optimizer.zero_grad()
+            precision.backward((weight * gradient).sum())
+            precision.step(optimizer, [weight], 0.0)
+        return weight.detach()
+
+    good = [torch.linspace(-1, 1, 4096), torch.linspace(2, 3, 4096)]
+    overflows = torch.full((4096,), float("inf"))
+    # Memory that SGD may take for its momentum.
+    trash = [torch.full((4096,), float("nan")) for _ in range(64)]
+    del trash
+    assert torch.equal(train([overflows, overflows, *good]), train(good))
+
+
+def test_the_capture_bears_with_threads_that_pin_memory(monkeypatch):
+    class CapturedError(Exception):
+        pass
+
+    def capture(graph, **options):
+        raise CapturedError(options)
+
+    class Stream:
+        def wait_stream(self, other):
+            pass
+
+    class Step:
+        model = torch.nn.Linear(1, 1)
+        optimizer = torch.optim.SGD(model.parameters(), lr=torch.tensor(0.1))
+
+        def mix(self, images, labels, epoch, iteration, part):
+            return images, labels
+
+        def forward_backward(self, images, targets):
+            self.model(images).sum().backward()
+
+        def update(self):
+            self.optimizer.step()
+
+    monkeypatch.setattr(torch.cuda, "Stream", Stream)
+    monkeypatch.setattr(torch.cuda, "current_stream", Stream)
+    monkeypatch.setattr(torch.cuda, "stream", lambda stream: contextlib.nullcontext())
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", lambda: None)
+    monkeypatch.setattr(torch.cuda, "graph", capture)
+    with pytest.raises(CapturedError) as caught:
+        GraphedStep(Step())(torch.ones(2, 1), torch.ones(2), 0.1, 0, 0)
+    assert caught.value.args[0]["capture_error_mode"] == "thread_local"
+
+
+def _arithmetic():
+    cudnn = torch.backends.cudnn
+    return (
+        cudnn.benchmark,
+        cudnn.allow_tf32,
+        torch.backends.cuda.matmul.allow_tf32,
+        torch.are_deterministic_algorithms_enabled(),
+        torch.utils.deterministic.fill_uninitialized_memory,
+    )
+
+
+@pytest.mark.parametrize("deterministic", [True, False])
+def test_arithmetic_is_set_for_the_run_alone(deterministic):
+    before = _arithmetic()
+    keys = {"BENCHMARK": False, "TF32": False, "DETERMINISTIC": deterministic}
+    words = [word for key, value in keys.items() for word in (f"CUDNN.{key}", value)]
+    with run_settings(load_cfg(None, ["DEVICE", "cpu", *words])):
+        assert _arithmetic()[:4] == (False, False, False, deterministic)
+        described = {"cudnn_benchmark": False, "tf32": False, "deterministic": deterministic}
+        assert gpu.describe_arithmetic() == described
+    assert _arithmetic() == before
+
+
+@pytest.mark.parametrize(
+    ("error", "fault"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to get 2 GiB"), Fault.OUT_OF_MEMORY),
+        (RuntimeError("NCCL error: unhandled cuda error, out of memory"), Fault.OUT_OF_MEMORY),
+        (MemoryError(), Fault.OUT_OF_MEMORY),
+        (
+            torch.distributed.DistBackendError(
+                "NCCL error in: ProcessGroupNCCL.cpp, invalid usage\nDuplicate GPU detected : rank "
+                "0 and rank 1 both on CUDA device 1b000"
+            ),
+            Fault.DUPLICATE_GPU,
+        ),
+        (
+            RuntimeError("CUDA error: no kernel image is available for execution on the device"),
+            Fault.NO_KERNEL,
+        ),
+        (torch.distributed.DistBackendError("NCCL communicator was aborted"), Fault.PEER_LOST),
+        (RuntimeError("Connection closed by peer [127.0.0.1]:34"), Fault.PEER_LOST),
+        (PeerLostError("gone"), Fault.PEER_LOST),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), None),
+        (ValueError("nccl"), None),
+    ],
+)
+def test_faults_are_told_apart(error, fault):
+    assert find_fault(error) is fault
+
+
+def test_two_processes_on_one_gpu_are_told_what_to_do():
+    world = World(rank=1, size=2)
+    with pytest.raises(ConfigError, match=r"process 1 of 2 .*NUM_GPUS"), _peers_explained(world):
+        raise torch.distributed.DistBackendError("Duplicate GPU detected : rank 0 and rank 1")
+    with pytest.raises(torch.OutOfMemoryError), _peers_explained(world):
+        raise torch.OutOfMemoryError("CUDA out of memory")
