@@ -13,7 +13,7 @@ from torch.autograd.function import once_differentiable
 from pycls.kernels import convolution_code as code
 from pycls.kernels.layout import channels_last
 from pycls.kernels.machine import CompiledKernel, scratch
-from pycls.kernels.taps import PairList, Window, list_pairs
+from pycls.kernels.taps import Window, list_pairs
 
 
 def direct(x: torch.Tensor, weight: torch.Tensor, groups: int, window: Window) -> torch.Tensor:
@@ -60,7 +60,7 @@ class _Direct(torch.autograd.Function):
         x, weight = channels_last(x), _dense(weight)
         ctx.save_for_backward(x, weight)
         ctx.groups, ctx.window = groups, window
-        return _forward(x, weight, groups, window)
+        return _sum_over_taps(x, weight, groups, window)
 
     @staticmethod
     @once_differentiable
@@ -69,53 +69,33 @@ class _Direct(torch.autograd.Function):
         gradient = channels_last(gradient)
         by_x = by_weight = None
         if ctx.needs_input_grad[0]:
-            by_x = _input_gradient(gradient, weight, ctx.groups, ctx.window)
+            by_x = _sum_over_taps(gradient, weight, ctx.groups, ctx.window, back=True)
         if ctx.needs_input_grad[1]:
             by_weight = _weight_gradient(x, gradient, weight, ctx.groups, ctx.window)
         return by_x, by_weight, None, None
 
 
-def _forward(x: torch.Tensor, weight: torch.Tensor, groups: int, window: Window) -> torch.Tensor:
-    w_out, w_in = weight.shape[0] // groups, weight.shape[1]
-    y = _empty(x, weight.shape[0], window.out_size)
-    kernel = _kernel("forward", w_in, w_out, x.dtype)
-    pixels = window.pixels, window.out_pixels
-    _sum_over_taps(kernel, x, weight, y, groups, window, pixels, list_pairs(window).forward)
-    return y
-
-
-def _input_gradient(
-    gradient: torch.Tensor, weight: torch.Tensor, groups: int, window: Window
-) -> torch.Tensor:
-    w_out, w_in = weight.shape[0] // groups, weight.shape[1]
-    by_x = _empty(gradient, groups * w_in, window.size)
-    kernel = _kernel("backward", w_in, w_out, gradient.dtype)
-    pixels = window.out_pixels, window.pixels
-    _sum_over_taps(
-        kernel, gradient, weight, by_x, groups, window, pixels, list_pairs(window).backward
-    )
-    return by_x
-
-
 def _sum_over_taps(
-    kernel: CompiledKernel,
-    source: torch.Tensor,
-    weight: torch.Tensor,
-    result: torch.Tensor,
-    groups: int,
-    window: Window,
-    pixels: tuple[int, int],
-    pairs: PairList,
-) -> None:
-    widths = source.shape[1] // groups, result.shape[1] // groups
-    size = code.scratch_length(groups, *widths, *pixels, window.taps)
-    kernel(
+    source: torch.Tensor, weight: torch.Tensor, groups: int, window: Window, *, back: bool = False
+) -> torch.Tensor:
+    """Return the convolution of a source, or of a gradient, what goes back to the source."""
+    w_out, w_in = weight.shape[0] // groups, weight.shape[1]
+    pixels, pairs = (window.pixels, window.out_pixels), list_pairs(window).forward
+    size, widths, part = window.out_size, (w_in, w_out), "forward"
+    if back:
+        pixels, pairs = pixels[::-1], list_pairs(window).backward
+        size, widths, part = window.size, widths[::-1], "backward"
+    shape = (len(source), groups * widths[1], *size)
+    result = torch.empty(shape, dtype=source.dtype, memory_format=torch.channels_last)
+    length = code.scratch_length(groups, *widths, *pixels, window.taps)
+    _kernel(part, w_in, w_out, source.dtype)(
         (
             len(source), groups, *widths, window.taps, *pixels, source.data_ptr(),
             weight.data_ptr(), *_strides(weight), *pairs.addresses, result.data_ptr(),
-            scratch.reserve(torch.get_num_threads() * size), size,
+            scratch.reserve(torch.get_num_threads() * length), length,
         ),
     )  # fmt: skip
+    return result
 
 
 def _weight_gradient(
@@ -153,11 +133,6 @@ def _compiled(part: str, widths: code.Widths, dtype: torch.dtype) -> CompiledKer
     if turned and widths is not None:
         widths = widths[::-1]  # of the source, here the result's gradient, and of its own result
     return CompiledKernel(name, code.sum_over_taps(name, widths, real, turned))
-
-
-def _empty(like: torch.Tensor, channels: int, size: tuple[int, int]) -> torch.Tensor:
-    shape = (len(like), channels, *size)
-    return torch.empty(shape, dtype=like.dtype, memory_format=torch.channels_last)
 
 
 def _dense(weight: torch.Tensor) -> torch.Tensor:
