@@ -9,6 +9,7 @@ import pytest
 import pycls
 import pycls_studies
 from pycls.command_names import TOOLS, as_typed, command_name
+from pycls.core.cli import CommandParser, add_cfg_arguments
 from pycls.errors import ConfigError
 from pycls.shipped import or_shipped
 
@@ -57,6 +58,17 @@ def test_messages_name_the_command_that_was_used(monkeypatch):
     assert command_name("study") == "pycls-study"
     expected = "prepare it: 'pycls-data prepare digits', then pycls-study run"
     assert as_typed(text) == str(ConfigError(text)) == expected
+
+
+def test_options_and_keys_come_in_any_order():
+    parser = CommandParser("train_net", "Train.")
+    add_cfg_arguments(parser)
+    keys = ["OPTIM.BASE_LR", "-1e-5", "ANYNET.DEPTHS", "[1, 2]", "DATA.MEAN", "-.5"]
+    for words in (["--cfg", "a.yaml", *keys], [*keys, "--cfg", "a.yaml"]):
+        args = parser.parse_with_keys(words)
+        assert (args.cfg, args.overrides) == ("a.yaml", keys)
+    with pytest.raises(SystemExit):
+        parser.parse_with_keys(["--cfg", "a.yaml", "OPTIM.BASE_LR", "1", "--bogus"])
 
 
 def test_files_that_came_along_are_found_from_everywhere(tmp_path, monkeypatch):

@@ -164,6 +164,12 @@ def test_no_folder_holds_too_many_modules():
         ("import pycls.study.study, pycls.results.collect_study, pycls.pool.pool", {"torch"}),
         ("import pycls.analysis.report.report", {"torch"}),
         ("import pycls.analysis.figures.spaces", {"torch", "pandas"}),
+        (
+            "import pycls.commands.study, pycls.commands.sweep_setup, pycls.commands.sweep_launch, "
+            "pycls.commands.sample_population, pycls.commands.prepare_data",
+            {"torch", "sklearn", "skimage", "pandas"},
+        ),
+        ("import pycls.core.cli, pycls.command_names, pycls_studies", {"yacs", "numpy"}),
         ("import pycls.core.trainer", {"matplotlib", "pandas", "submitit", "sklearn"}),
     ],
 )

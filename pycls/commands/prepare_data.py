@@ -18,7 +18,11 @@ from typing import Any
 from pycls.core.cli import CommandParser
 from pycls.datasets.opening.dataset import open_dataset
 from pycls.datasets.opening.locate import find_store, resolve_data_dir
-from pycls.datasets.preparation.describe import describe_catalog, describe_set
+from pycls.datasets.preparation.describe import (
+    describe_catalog,
+    describe_options,
+    describe_set,
+)
 from pycls.datasets.preparation.prepare import prepare
 from pycls.datasets.store.store import SIDES, open_store, verify_store
 from pycls.errors import ConfigError, DataError
@@ -39,7 +43,12 @@ def _parse_args() -> argparse.Namespace:
     listing = commands.add_parser("list", help="known data sets and what is prepared")
     listing.set_defaults(run=_list)
 
-    making = commands.add_parser("prepare", help="prepare data sets; complete ones are left")
+    making = commands.add_parser(
+        "prepare",
+        help="prepare data sets; complete ones are left",
+        epilog=describe_options(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     making.add_argument("keys", nargs="+", metavar="KEY", help="data sets, see 'list'")
     making.add_argument(
         "--raw",
@@ -53,7 +62,7 @@ def _parse_args() -> argparse.Namespace:
         action="append",
         default=[],
         metavar="OPTION=VALUE",
-        help="an option of the set that differs from its default (with one KEY)",
+        help="an option of the set that differs from its default, see below (with one KEY)",
     )
     making.add_argument(
         "--size", type=int, metavar="N", help="side of the images in pixels, as --set size=N"
@@ -88,6 +97,7 @@ def _parse_args() -> argparse.Namespace:
     for command in (listing, making, verifying, describing):
         command.add_argument(
             "--out",
+            "--data-dir",
             dest="data_dir",
             metavar="DIR",
             help="folder of the prepared sets (default: $PYCLS_DATA, or else data)",

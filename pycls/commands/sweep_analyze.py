@@ -16,7 +16,7 @@ from pycls.core.cli import CommandParser
 from pycls.errors import ConfigError
 from pycls.schema import SWEEP_JSON
 from pycls.strict_yaml import dump_yaml
-from pycls.sweep.file import SweepCfg, add_overrides, add_root_dir, load_sweep_cfg
+from pycls.sweep.file import SweepCfg, add_overrides, add_sweep, load_named_sweep
 from pycls.sweep.folder import SweepFolder, run_name
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code.
     """
     args = _parse_arguments(arguments)
-    sweep = load_sweep_cfg(args.sweep_cfg, args.overrides, args.root_dir)
+    sweep = load_named_sweep(args)
     out = args.out or sweep.folder / PAGE
     if out.is_dir() or (args.out is not None and not out.parent.is_dir()):
         raise ConfigError(f"--out {out}: expected a file in a folder that is there")
@@ -63,8 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = CommandParser("sweep_analyze", __doc__)
-    parser.add_argument("--sweep-cfg", required=True, type=Path, metavar="FILE", help="sweep file")
-    add_root_dir(parser)
+    add_sweep(parser)
     parser.add_argument(
         "--error",
         choices=ERRORS,

@@ -8,13 +8,12 @@ Example: python tools/sweep_launch.py --sweep-cfg configs/sweeps/cifar/cifar_reg
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from pycls.core.cli import CommandParser
 from pycls.errors import ConfigError
 from pycls.launch.commands import LAUNCH_COMMANDS, add_launch_arguments, carry_out
 from pycls.launch.work import sweep_work
-from pycls.sweep.file import add_overrides, add_root_dir, load_sweep_cfg
+from pycls.sweep.file import add_overrides, add_sweep, load_named_sweep
 from pycls.yaml_sections import near_miss
 
 
@@ -32,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             f"there is no command '{command}'; {hint}commands: {', '.join(LAUNCH_COMMANDS)}"
         )
     args = _parse_arguments(command, words)
-    sweep = load_sweep_cfg(args.sweep_cfg, args.overrides, args.root_dir)
+    sweep = load_named_sweep(args)
     return carry_out(command, sweep_work(sweep), args)
 
 
@@ -43,8 +42,7 @@ def _parse_arguments(command: str, words: Sequence[str]) -> argparse.Namespace:
         f"{__doc__}\ncommands:\n{commands}\n\n'{command}' takes these options:",
         usage=argparse.SUPPRESS,
     )
-    parser.add_argument("--sweep-cfg", required=True, type=Path, metavar="FILE", help="sweep file")
-    add_root_dir(parser)
+    add_sweep(parser)
     add_launch_arguments(parser, command)
     add_overrides(parser, "LAUNCH.PARTITION gpu LAUNCH.TIME_LIMIT 600")
     return parser.parse_with_keys(words)

@@ -25,12 +25,12 @@ from pycls.core.precise_bn import update_bn_stats
 from pycls.core.processes.faults import Fault, find_fault
 from pycls.core.processes.group import any_over, buffers_from_main, wait_for_all
 from pycls.core.processes.world import ONE_PROCESS, World
-from pycls.core.runs.events import open_events
 from pycls.core.runs.interruption import StopRequest, stop_requests
 from pycls.core.runs.lease import run_lease
 from pycls.core.runs.log import RunLog
 from pycls.core.runs.paths import checkpoint_dir
 from pycls.core.runs.record import failures_of, read_record, utc_now, write_record
+from pycls.core.runs.watchers import is_watched, open_watchers
 from pycls.core.schedules import lr_at
 from pycls.core.tester import evaluate
 from pycls.core.training_run import TrainingRun
@@ -112,8 +112,10 @@ def _train_in_folder(run: TrainingRun, stop: StopRequest) -> dict[str, Any]:
         write_text_if_changed(out_dir / cfg.CFG_DEST, dump_cfg(cfg))
         record = _new_record(run, before)
         _write_record(run, record)
-        log_path = out_dir / LOG_FILE if cfg.LOG_DEST == "file" else None
-        with RunLog(log_path, open_events(cfg), lease.check) as log:
+        # At a terminal a readable line an epoch takes the place of the log.
+        to_file = cfg.LOG_DEST == "file" or is_watched()
+        log_path = out_dir / LOG_FILE if to_file else None
+        with RunLog(log_path, open_watchers(cfg), lease.check) as log:
             try:
                 _train(run, stop, log, origin, record)
             except BaseException as error:

@@ -121,6 +121,13 @@ class Population:
         if len(set(self.ids)) != n:
             raise ValueError(f"{len(set(self.ids))} different ids for {n} architectures")
 
+    def __repr__(self) -> str:
+        low, high = (f"{x / 1e6:,.4g}" for x in (self.flops.min(), self.flops.max()))
+        return (
+            f"Population({len(self)} architectures of {self.frame.num_stages} stages, "
+            f"{low} to {high} MF at {self.frame.resolution} x {self.frame.resolution})"
+        )
+
     def __len__(self) -> int:
         return len(self.flops)
 

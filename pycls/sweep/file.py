@@ -19,6 +19,7 @@ from pycls.errors import ConfigError
 from pycls.files import read_text
 from pycls.shipped import or_shipped
 from pycls.strict_yaml import parse_yaml
+from pycls.sweep.folder import SweepFolder
 from pycls.sweep.keys import FREE_SECTIONS, KEYS, defaults
 from pycls.yaml_sections import Place
 
@@ -161,6 +162,40 @@ def _check_sources(sweep: SweepCfg) -> None:
 def add_root_dir(parser: argparse.ArgumentParser) -> None:
     """Add --root-dir."""
     parser.add_argument("--root-dir", metavar="DIR", help="folder of sweeps, instead of ROOT_DIR")
+
+
+def add_sweep(parser: argparse.ArgumentParser) -> None:
+    """Add what names a sweep that is set up: its file, with --root-dir, or its folder."""
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--sweep-cfg", type=Path, metavar="FILE", help="sweep file")
+    source.add_argument(
+        "--folder", type=Path, metavar="DIR", help="the sweep's folder, instead of its file"
+    )
+    add_root_dir(parser)
+
+
+def load_named_sweep(args: argparse.Namespace) -> SweepCfg:
+    """Return the sweep that the arguments of :func:`add_sweep` and `add_overrides` name.
+
+    Raises:
+        ConfigError: its file cannot be used, or the folder is no sweep's.
+    """
+    if args.folder is None:
+        return load_sweep_cfg(args.sweep_cfg, args.overrides, args.root_dir)
+    if args.root_dir is not None:
+        raise ConfigError("--folder: takes no --root-dir, which is for --sweep-cfg")
+    path = SweepFolder(args.folder).sweep_cfg
+    if not path.is_file():
+        raise ConfigError(f"{args.folder}: no sweep is set up there (it has no {path.name})")
+    sweep = load_sweep_cfg(path, args.overrides)
+    # The folder may have been moved, or made on another machine.
+    parts = args.folder.absolute().parts
+    name = tuple(sweep.name.split("/"))
+    if parts[-len(name) :] != name:
+        raise ConfigError(
+            f"{args.folder}: is the folder of the sweep {sweep.name}; it must end in that name"
+        )
+    return load_sweep_cfg(path, args.overrides, Path(*parts[: -len(name)]))
 
 
 def add_overrides(parser: argparse.ArgumentParser, example: str) -> None:

@@ -1,11 +1,13 @@
 """Sweep files: pycls's as they are, every mistake with its line."""
 
+import argparse
+
 import pytest
 from sweep_files import NETS, OURS, PYCLS, RATES, write
 
 from pycls.errors import ConfigError
 from pycls.strict_yaml import dump_yaml
-from pycls.sweep.file import load_sweep_cfg
+from pycls.sweep.file import add_overrides, add_sweep, load_named_sweep, load_sweep_cfg
 
 SETUP = ("SETUP",)
 CX = (*SETUP, "CONSTRAINTS", "CX")
@@ -28,6 +30,34 @@ def test_our_files_set_up_the_same_as_pycls():
         values = [dict(load_sweep_cfg(path).values) for path in (theirs, ours)]
         assert values[0].pop("DESC") != values[1].pop("DESC")
         assert values[0] == values[1]
+
+
+def named(*words):
+    parser = argparse.ArgumentParser()
+    add_sweep(parser)
+    add_overrides(parser, "")
+    return load_named_sweep(parser.parse_intermixed_args(list(map(str, words))))
+
+
+def test_a_sweep_is_named_by_its_file_or_its_folder(tmp_path):
+    folder = tmp_path / "moved" / "group" / "rates"
+    folder.mkdir(parents=True)
+    write(folder / "sweep_cfg.yaml", RATES)
+    for words in (
+        ("--folder", folder, "SETUP.NUM_CONFIGS", 8),
+        ("SETUP.NUM_CONFIGS", 8, "--folder", folder),
+        ("--sweep-cfg", folder / "sweep_cfg.yaml", "--root-dir", tmp_path / "moved",
+         "SETUP.NUM_CONFIGS", 8),
+    ):  # fmt: skip
+        sweep = named(*words)
+        assert (sweep.folder, sweep.setup["NUM_CONFIGS"]) == (folder, 8)
+    with pytest.raises(ConfigError, match="no sweep is set up there"):
+        named("--folder", tmp_path)
+    with pytest.raises(ConfigError, match="takes no --root-dir"):
+        named("--folder", folder, "--root-dir", tmp_path)
+    folder.rename(tmp_path / "renamed")
+    with pytest.raises(ConfigError, match="the sweep group/rates; it must end in that name"):
+        named("--folder", tmp_path / "renamed")
 
 
 def test_what_is_written_reads_back_the_same(tmp_path):

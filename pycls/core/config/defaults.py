@@ -214,6 +214,7 @@ def default_cfg() -> Node:
     cfg.TRAIN.COMPILE = False  # torch.compile: pays only in long runs, see the log
     cfg.TRAIN.CUDA_GRAPH = False  # replay each step as one captured graph (GPU)
     cfg.TENSORBOARD = False  # event files in OUT_DIR/tensorboard
+    cfg.LOG_HOOK = ""  # module:function, called with each record of the log
 
     cfg.CHECKPOINT = Node()
     cfg.CHECKPOINT.KEEP = "all"  # all epochs, the last one, or none once the run is done

@@ -4,17 +4,15 @@ import math
 from pathlib import Path
 from typing import Any
 
-from yacs.config import CfgNode
-
 from pycls.errors import ConfigError
 
-_NOT_CURVES = ("epoch", "iter", "eta")
+_NOT_CURVES = ("_type", "epoch", "iter", "eta")
 
 
 class Events:
     """Writes the numbers of epoch records as curves over the epochs."""
 
-    def __init__(self, folder: Path, max_epoch: int) -> None:
+    def __init__(self, folder: Path) -> None:
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError:
@@ -23,10 +21,10 @@ class Events:
                 "(pip install tensorboard) or set TENSORBOARD False"
             ) from None
         self._writer = SummaryWriter(str(folder))
-        self._max_epoch = max_epoch
 
-    def add(self, record: dict[str, Any], kind: str) -> None:
+    def __call__(self, record: dict[str, Any]) -> None:
         """Add a record of the log; iteration records are passed over."""
+        kind = record["_type"]
         if not kind.endswith("_epoch"):
             return
         epoch = int(str(record["epoch"]).partition("/")[0])
@@ -37,14 +35,3 @@ class Events:
     def close(self) -> None:
         """Write what is left and close the file."""
         self._writer.close()
-
-
-def open_events(cfg: CfgNode) -> Events | None:
-    """Return where a run's event records go; None where they are not asked for.
-
-    Raises:
-        ConfigError: TensorBoard's package is not installed.
-    """
-    if not cfg.TENSORBOARD:
-        return None
-    return Events(Path(cfg.OUT_DIR) / "tensorboard", cfg.OPTIM.MAX_EPOCH)

@@ -4,6 +4,7 @@ This is the only place that knows what an entry looks like: ``[file.py: 123]: te
 record, ``[file.py: 123]: json_stats: {"_type": "test_epoch", "epoch": "3/10", ...}``.
 """
 
+import copy
 import decimal
 import errno
 import functools
@@ -12,13 +13,12 @@ import math
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import simplejson
-
-from pycls.core.runs.events import Events
 
 STATS_TAG = "json_stats: "
 Record = dict[str, Any]
@@ -37,18 +37,19 @@ class RunLog:
     def __init__(
         self,
         path: str | os.PathLike[str] | None = None,
-        events: Events | None = None,
+        watchers: Sequence[Callable[[Record], object]] = (),
         before_write: Callable[[], None] | None = None,
     ) -> None:
         """Open the log file `path`, or standard output where it is None.
 
         Args:
             path: the file.
-            events: what gets the records too, for TensorBoard.
+            watchers: functions that get each record, too. One that fails is left out from
+                then on, with a line about it: who watches a run never stops it.
             before_write: called before each entry; what it raises, the entry's writer gets.
         """
         self._path = path
-        self._events = events
+        self._watchers = list(watchers)
         self._before_write = before_write
         self._descriptor: int | None = None
         if path is not None:
@@ -68,17 +69,18 @@ class RunLog:
         """
         record = {key: _rounded(value) for key, value in stats.items()}
         self._write_stats(record, kind)
-        if self._events is not None:
-            self._events.add(stats, kind)
+        self._tell({"_type": kind, **stats})
 
     def config(self, values: dict[str, Any]) -> None:
         """Write the whole configuration as a ``cfg`` record, its numbers unrounded."""
         self._write_stats(values, "cfg")
+        self._tell({"_type": "cfg", **values})
 
     def close(self) -> None:
-        """Close the log file."""
-        if self._events is not None:
-            self._events.close()
+        """Close the log file, and what watches in a way that has an end."""
+        for watcher in self._watchers:
+            if hasattr(watcher, "close"):
+                self._call(watcher, watcher.close)
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
@@ -88,6 +90,20 @@ class RunLog:
 
     def __exit__(self, *error: object) -> None:
         self.close()
+
+    def _tell(self, record: Record) -> None:
+        for watcher in tuple(self._watchers):
+            self._call(watcher, functools.partial(watcher, copy.deepcopy(record)))
+
+    def _call(self, watcher: Callable[[Record], object], call: Callable[[], object]) -> None:
+        try:
+            call()
+        except (Exception, SystemExit) as error:
+            self._watchers = [each for each in self._watchers if each is not watcher]
+            name = getattr(watcher, "__qualname__", type(watcher).__name__)
+            text = f"{name} failed and is told no more: {type(error).__name__}: {error}"
+            self.line(text)
+            warnings.warn(text, stacklevel=2)
 
     def _write_stats(self, record: dict[str, Any], kind: str) -> None:
         text = simplejson.dumps(

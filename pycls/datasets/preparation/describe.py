@@ -1,5 +1,7 @@
 """Descriptions in words of the known data sets, of a data folder, and of a prepared set."""
 
+import json
+import textwrap
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from pycls.datasets.store.store import ARRAY_FILES, SIDES
 _MOST_ROWS = 40
 _FEW = 5
 _LABEL_WIDTH = 46
+_COLUMNS = 100
 
 
 def describe_catalog(folder: Path) -> str:
@@ -47,7 +50,28 @@ def describe_catalog(folder: Path) -> str:
             f"not finished: {name}, {_format_bytes(size)} in {folder / f'.{name}.preparing'}; the "
             "same prepare command goes on"
         )
-    return "\n".join(lines)
+    return "\n".join(_wrap(line, " " * (width + 4)) for line in lines)
+
+
+def describe_options() -> str:
+    """Return which options each known set has, with their defaults."""
+    width = max(map(len, CATALOG))
+    lines = ["options of the sets, for --set OPTION=VALUE, with their defaults:"]
+    for key, entry in CATALOG.items():
+        texts = ", ".join(f"{option}={_as_yaml(value)}" for option, value in entry.options.items())
+        lines.append(f"  {key:{width}}  {texts or 'none'}")
+    return "\n".join(_wrap(line, " " * (width + 4)) for line in lines)
+
+
+def _as_yaml(value: Any) -> str:
+    return json.dumps(value) if not isinstance(value, str) else value
+
+
+def _wrap(line: str, indent: str) -> str:
+    """Break a line to _COLUMNS; words and paths stay whole."""
+    return textwrap.fill(
+        line, _COLUMNS, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
 
 
 def _classes(entry: CatalogEntry) -> str:

@@ -45,6 +45,7 @@ def folder(tmp_path_factory):
 
 def test_list_marks_what_is_prepared_and_says_what_is_needed(folder):
     lines = run(folder, "list").stdout.splitlines()
+    assert all(len(line) <= 100 for line in lines)
     assert any(line.startswith("* digits ") for line in lines)
     assert any(line.startswith("  textures ") for line in lines)
     assert any("needs --raw: 'cifar-10-python.tar.gz'" in line for line in lines)
