@@ -5,13 +5,15 @@
 #   make bench   the benchmarks   make soak    long versions of some tests
 #   make appendix   the control experiments in small, after make study
 #   make notebooks  execute the notebooks on the results of both
+#   make docs    the documentation's site, to site/index.html
+#   make test-python PYTHON=python3.12   the wheel in small on another Python
 
 VENV := .venv
 PY := $(VENV)/bin/python
 # A process for each core; the tests of one file stay together and share what they build.
 SPREAD := -n auto --maxprocesses=8 --dist=loadfile --no-loadscope-reorder
 
-.PHONY: study appendix notebooks test test-quick lint bench soak clean
+.PHONY: study appendix notebooks docs test test-quick test-python lint bench soak clean
 
 study: $(VENV)/.ready
 	$(PY) tools/study.py run sweeps/embedded.yaml --stop-with-parent
@@ -36,6 +38,13 @@ test: $(VENV)/.ready-dev
 
 test-quick: $(VENV)/.ready-dev
 	$(PY) -m pytest $(SPREAD) -m "not slow"
+
+# Needs nothing of a Python but its venv module: all packages are installed anew.
+test-python:
+	$(or $(PYTHON),python3) dev/smoke_test.py
+
+docs: $(VENV)/.ready-docs
+	$(PY) dev/make_docs.py
 
 lint: $(VENV)/.ready-dev
 	$(PY) -m ruff check .
@@ -64,7 +73,7 @@ soak: $(VENV)/.ready-dev
 	PYCLS_SOAK_EXAMPLES=1000 $(PY) -m pytest $(SPREAD) -m hypothesis
 
 clean:
-	rm -rf $(VENV) report
+	rm -rf $(VENV) report site
 
 # The first of these interpreters that is Python 3.11 or newer.
 $(PY):
@@ -86,4 +95,8 @@ $(VENV)/.ready-dev: requirements-dev.txt $(VENV)/.ready
 	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@# Once, and not by several tests at a time, of which each would say on stderr that it does.
 	@$(PY) -c "import matplotlib.font_manager" 2>/dev/null
+	@touch $@
+
+$(VENV)/.ready-docs: requirements-docs.txt $(VENV)/.ready-dev
+	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements-docs.txt
 	@touch $@

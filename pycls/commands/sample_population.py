@@ -148,7 +148,8 @@ def _parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
 def _add_space_options(parser: argparse.ArgumentParser) -> None:
     """Add an option for each argument of the spaces; those not given are left to the space."""
     for name, (default, meaning) in _space_arguments().items():
-        shown, options = str(default), {}
+        options: dict[str, Any] = {}
+        shown = str(default)
         if isinstance(default, tuple):
             shown = " ".join(map(str, default))
             options = {"nargs": 2, "metavar": ("LOW", "HIGH")}

@@ -86,7 +86,8 @@ def _parse_args() -> argparse.Namespace:
         if name in LAUNCH_COMMANDS:
             add_launch_arguments(command, name)
     # A study file, options and keys in any order: argparse alone would end at the first option.
-    args, args.overrides = parser.parse_known_args()
+    args, overrides = parser.parse_known_args()
+    args.overrides = overrides
     if args.overrides and (args.command not in LAUNCH_COMMANDS or args.overrides[0][:1] == "-"):
         parser.error(f"unrecognized arguments: {' '.join(args.overrides)}")
     return args

@@ -79,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
     _check_cases(cases)
     print(f"{memory_note}.", file=sys.stderr)
-    rows = []
+    rows: list[dict[str, Any]] = []
     for case in cases:
         row = _measure(case, args)
         if not rows:
