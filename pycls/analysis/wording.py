@@ -11,6 +11,8 @@ RHO = "\N{GREEK SMALL LETTER RHO}"
 MINUS = "\N{MINUS SIGN}"
 DASH = "\N{EN DASH}"  # stands for a number there is none of
 _UNDEFINED = "undefined"
+_NEAR_ONE = 0.985  # |rho| that two decimals would call 0.99 or 1.00
+MAX_TIED = 0.02  # share of pairs of architectures with the same error, from which it is said
 
 
 def number(value: float, decimals: int | None = None) -> str:
@@ -60,6 +62,32 @@ def p_cell(p_value: float) -> str:
     return p_text(p_value).removeprefix("p ").removeprefix("= ")
 
 
+def rho_number(value: float) -> str:
+    """Return a rho with two decimals, near 1 with three."""
+    return number(value, 3 if abs(value) >= _NEAR_ONE else 2)
+
+
+def rho_interval(low: float, high: float) -> str:
+    """Return the interval of a rho, or of a difference of two, near 1 with three decimals."""
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return DASH
+    return f"[{rho_number(low)}, {rho_number(high)}]"
+
+
+def rho_estimate(value: float, low: float, high: float) -> str:
+    """Return a rho with its interval, or without it where there is none."""
+    interval = rho_interval(low, high)
+    return rho_number(value) + (f" {interval}" if interval != DASH else "")
+
+
+def ties_text(shares: Sequence[str]) -> str:
+    """Return in a sentence how many pairs are tied; `shares` such as "12 % on Digits"."""
+    return (
+        f"Pairs of architectures with the same error: {listing(shares)}. Ties make each {RHO} with "
+        "these sets coarser."
+    )
+
+
 def estimate_text(value: float, low: float, high: float, decimals: int = 2) -> str:
     """Return a number with its interval, or without it where there is none."""
     interval = interval_text(low, high)
@@ -70,9 +98,9 @@ def correlation_lines(correlation: Correlation) -> list[str]:
     """Return rho with interval, and n with p, as the two lines above a panel."""
     if math.isnan(correlation.rho):
         return [f"{RHO} {_UNDEFINED}", f"n = {correlation.n}"]
-    interval = interval_text(correlation.ci_low, correlation.ci_high)
+    interval = rho_interval(correlation.ci_low, correlation.ci_high)
     return [
-        f"{RHO} = {number(correlation.rho, 2)} {interval}",
+        f"{RHO} = {rho_number(correlation.rho)} {interval}",
         f"n = {correlation.n}, {p_text(correlation.p_value)}",
     ]
 
@@ -82,8 +110,8 @@ def correlation_text(correlation: Correlation) -> str:
     if math.isnan(correlation.rho):
         return f"{RHO} is {_UNDEFINED} (n = {correlation.n}: {why_undefined(correlation.n)})"
     return (
-        f"{RHO} = {number(correlation.rho, 2)} (95 % interval "
-        f"{interval_text(correlation.ci_low, correlation.ci_high)}, n = {correlation.n}, "
+        f"{RHO} = {rho_number(correlation.rho)} (95 % interval "
+        f"{rho_interval(correlation.ci_low, correlation.ci_high)}, n = {correlation.n}, "
         f"{p_text(correlation.p_value)})"
     )
 
@@ -175,12 +203,12 @@ def average_text(
     if not targets or math.isnan(with_reference):
         return ""
     text = (
-        f"On average over {count(targets, 'target')}, {RHO} is {number(with_reference, 2)} with "
+        f"On average over {count(targets, 'target')}, {RHO} is {rho_number(with_reference)} with "
         f"{reference_title}"
     )
     if math.isnan(with_member):
         return f"{text}."
-    return f"{text} and {number(with_member, 2)} with the closest family member."
+    return f"{text} and {rho_number(with_member)} with the closest family member."
 
 
 def _signs(estimates: Sequence[tuple[float, float, float]]) -> tuple[int, int, int, int]:

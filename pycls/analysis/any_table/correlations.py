@@ -8,16 +8,25 @@ import pandas as pd
 
 from pycls.analysis.any_table.read import AnyTable
 from pycls.analysis.statistics.correlation import spearman
+from pycls.analysis.statistics.distribution import tied_share
 from pycls.analysis.statistics.multiple import adjust_p_values
 from pycls.analysis.statistics.pair_statistics import pair_columns
 from pycls.analysis.statistics.pairs import MIN_PAIRS
 from pycls.analysis.statistics.selection import regret
 from pycls.analysis.tables.study_tables import pairs_of
-from pycls.analysis.wording import MINUS, RHO, count, interval_text, listing, number
+from pycls.analysis.wording import (
+    MAX_TIED,
+    MINUS,
+    RHO,
+    count,
+    interval_text,
+    listing,
+    number,
+    ties_text,
+)
 
 CHOSEN = (1, 10)  # how many of the reference's best are taken, for the regret
 FEW = 30
-MAX_TIED = 0.02  # share of pairs of architectures with the same error
 MAX_SHIFT = 0.3  # of rho within groups against rho of all
 _OPPOSITE = -0.5
 _MIN_SHARE = 0.5  # of the smaller side that both sides have
@@ -137,28 +146,18 @@ def _missing(table: AnyTable, correlations: pd.DataFrame) -> list[str]:
 
 
 def _flat(table: AnyTable) -> list[str]:
-    sentences = []
+    sentences, ties = [], []
     for key in table.errors:
         values = table.errors[key].dropna()
-        tied = _tied_pairs(values)
+        tied = tied_share(values)
         if len(values) > 1 and values.nunique() == 1:
             sentences.append(
                 f"{key} is constant: all {len(values)} errors are {number(values.iloc[0])} %, so "
                 f"its {RHO} is undefined."
             )
         elif tied > MAX_TIED:
-            sentences.append(
-                f"{key}: {number(100 * tied, 0)} % of all pairs of architectures have the same "
-                f"error; ties make its {RHO} coarser."
-            )
-    return sentences
-
-
-def _tied_pairs(values: pd.Series) -> float:
-    """Return the share of pairs with equal values."""
-    times = values.value_counts().to_numpy(dtype=float)
-    n = len(values)
-    return float(np.sum(times * (times - 1))) / (n * (n - 1)) if n > 1 else 0.0
+            ties.append(f"{number(100 * tied, 0)} % on {key}")
+    return sentences + ([ties_text(ties)] if ties else [])
 
 
 def _opposite(correlations: pd.DataFrame) -> list[str]:

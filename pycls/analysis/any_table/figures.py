@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from pycls.analysis.any_table.read import AnyTable
 from pycls.analysis.figures import style
 from pycls.analysis.figures.panels import draw_panels, make_panel
-from pycls.analysis.wording import RHO, number
+from pycls.analysis.wording import RHO, rho_number
 
 PANELS = 12  # of one figure; more targets make more figures
 _LABEL = 1.3  # inches beside the matrix for names, at most
@@ -76,5 +76,5 @@ def _write_numbers(axes: mpl.axes.Axes, values: np.ndarray, size: float) -> None
     for (row, column), value in np.ndenumerate(values):
         if math.isfinite(value):
             colour = "white" if abs(value) > 0.65 else style.INK
-            text = number(value, 2)
+            text = rho_number(value)
             axes.text(column, row, text, ha="center", va="center", fontsize=size, color=colour)

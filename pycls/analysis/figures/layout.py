@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from pycls.analysis.figures import style
 from pycls.analysis.statistics.correlation import Correlation
-from pycls.analysis.wording import RHO, correlation_lines, number
+from pycls.analysis.wording import RHO, correlation_lines, rho_number
 
 _MM = 1 / 25.4
 COLUMN_WIDTH = 85 * _MM  # in inches, of a journal
@@ -132,7 +132,7 @@ class Layout(Enum):
         if self is Layout.PAGE:
             return lines
         known = not pd.isna(correlation.rho)
-        rho = f"{RHO} = {number(correlation.rho, 2)}" if known else lines[0]
+        rho = f"{RHO} = {rho_number(correlation.rho)}" if known else lines[0]
         return [f"{rho}, n = {correlation.n}"]
 
     def error_label(self, title: str, metric: str = "", is_own: bool = False) -> str:

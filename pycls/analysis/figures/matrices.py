@@ -26,7 +26,7 @@ from pycls.analysis.figures.panels import Panel, panel_tables
 from pycls.analysis.figures.population import pair_panel
 from pycls.analysis.inputs.collection import Collection, MissingRuns
 from pycls.analysis.inputs.results_csv import population_runs
-from pycls.analysis.wording import number
+from pycls.analysis.wording import rho_number
 
 TOP = 15  # architectures behind the means of Figure A7, of 100 or more
 MAX_SETS = 9  # columns of Figure A7 in one row
@@ -238,7 +238,7 @@ def _draw_rho(axes: Axes, panel: Panel) -> None:
     axes.grid(False)
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(NullLocator())
-    text = number(rho, 2)
+    text = rho_number(rho)
     axes.text(
         0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", color=style.INK,
         fontsize=style.TEXT_SIZE + 1,

@@ -150,8 +150,13 @@ def architecture_table(results: pd.DataFrame, study: Study) -> pd.DataFrame:
 
 
 def repeat_runs(results: pd.DataFrame, study: Study) -> pd.DataFrame:
-    """Return the finished runs of the repeats: one architecture under several seeds."""
-    return finished_runs(results[results["sweep"].isin(study.sweeps_of_role("repeats"))])
+    """Return the finished runs of the repeats: architectures under several seeds.
+
+    Those of the study itself and those of its control experiments, on the population's data sets.
+    """
+    sweeps = [*study.sweeps_of_role("repeats"), *study.control_sweeps("repeats")]
+    keys = study.dataset_keys()
+    return finished_runs(results[results["sweep"].isin(sweeps) & results["dataset"].isin(keys)])
 
 
 def finished_runs(runs: pd.DataFrame) -> pd.DataFrame:

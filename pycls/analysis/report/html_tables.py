@@ -13,7 +13,16 @@ from pycls.analysis.statistics.dependent import difference_of
 from pycls.analysis.statistics.pair_statistics import PAIR_STATISTICS
 from pycls.analysis.tables.best import MOST, SHOWN, STAGED
 from pycls.analysis.tables.study_tables import AVERAGE
-from pycls.analysis.wording import DASH, RHO, count, estimate_text, number, p_cell
+from pycls.analysis.wording import (
+    DASH,
+    RHO,
+    count,
+    estimate_text,
+    number,
+    p_cell,
+    rho_estimate,
+    rho_number,
+)
 
 
 @dataclass(frozen=True)
@@ -133,13 +142,13 @@ def errors_html(table: pd.DataFrame, study: Study) -> HtmlTable:
             *(row["title"], row["error_metric"].replace("top", "top-")),
             f"{row['done']} of {row['planned']}",
             *(number(row[name], 2) for name in ("median", "best", "worst", "spread")),
-            f"{row['tied']}",
+            number(100 * row["tied_pairs"], 1),
         ]
         for row in table.to_dict("records")
     ]
     return HtmlTable(
         caption="Test errors of the population, in percent. Spread is the 90th less the 10th "
-        "percentile; tied counts architectures that share their error with another one.",
+        "percentile; tied is the share of pairs of architectures with the same error, in percent.",
         headers=["data set", "error", "runs done", "median", "best", "worst", "spread", "tied"],
         rows=rows,
         csv="tables/datasets.csv",
@@ -344,20 +353,20 @@ def rho_cells(row: Mapping[Any, Any], suffix: str = "") -> list[str]:
     found = correlation_of(row, suffix)
     if math.isnan(found.rho):
         return ["undefined", str(found.n), DASH]
-    value = estimate_text(found.rho, found.ci_low, found.ci_high)
+    value = rho_estimate(found.rho, found.ci_low, found.ci_high)
     return [value, str(found.n), p_cell(found.p_value)]
 
 
 def statistic_cells(row: Mapping[Any, Any]) -> list[str]:
     """Return the cells of a row's further statistics under `STATISTIC_HEADERS`."""
-    return [number(row[name], 2) for name in PAIR_STATISTICS]
+    return [rho_number(row[name]) for name in PAIR_STATISTICS]
 
 
 def _average_cells(row: Mapping[Any, Any], with_members: bool) -> list[str]:
     label = f"Average over {count(int(row['num_averaged']), 'target')}"
-    cells = [label, "", number(row["rho_reference"], 2), "", ""]
+    cells = [label, "", rho_number(row["rho_reference"]), "", ""]
     if with_members:
-        cells += ["", number(row["rho_member"], 2), "", ""]
+        cells += ["", rho_number(row["rho_member"]), "", ""]
         cells += [number(row["difference"], 2), ""]
     return cells
 

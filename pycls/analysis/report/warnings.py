@@ -11,11 +11,19 @@ from pycls.analysis.inputs.study_json import Study
 from pycls.analysis.statistics.intervals import fisher_interval
 from pycls.analysis.statistics.pairs import MIN_PAIRS
 from pycls.analysis.tables.study_tables import AVERAGE
-from pycls.analysis.wording import MINUS, RHO, count, interval_text, listing, number
+from pycls.analysis.wording import (
+    MAX_TIED,
+    MINUS,
+    RHO,
+    count,
+    interval_text,
+    listing,
+    number,
+    ties_text,
+)
 
 FEW_ARCHITECTURES = 30
 MAX_SATURATED = 0.1  # fraction of errors at zero from which a set is reported
-MAX_TIED = 1 / 3  # fraction of architectures that share an error from which a set is reported
 MIN_NOISE_RATIO = 2.0
 MAX_NAMES = 40  # of architectures in a row; the others are counted
 GUESSING_MARGIN = 1.0  # points of error above guessing from which a set is reported
@@ -86,19 +94,22 @@ def _undone(results: pd.DataFrame) -> list[str]:
 
 
 def _incomplete(results: pd.DataFrame, datasets: pd.DataFrame) -> list[str]:
-    warnings = _undone(results)
+    unplanned, lost, undone = [], [], []
     for row in datasets.to_dict("records"):
+        title = row["title"]
         if row["planned"] == 0:
-            warnings.append(f"{row['title']}: no run of the population is planned.")
+            unplanned.append(title)
         elif row["n"] < row["done"]:
-            lost = row["done"] - row["n"]
-            warnings.append(
-                f"{row['title']}: {count(lost, 'finished run')} without a finite error left out."
-            )
+            lost.append(f"{row['done'] - row['n']} of {title}")
         if row["done"] < row["planned"]:
-            warnings.append(
-                f"{row['title']}: {row['done']} of {count(row['planned'], 'architecture')} done."
-            )
+            undone.append(f"{row['done']} of {row['planned']} on {title}")
+    warnings = _undone(results)
+    if undone:
+        warnings.append(f"Architectures done: {listing(undone)}.")
+    if lost:
+        warnings.append(f"Finished runs without a finite error are left out: {listing(lost)}.")
+    if unplanned:
+        warnings.append(f"No run of the population is planned on {listing(unplanned)}.")
     return warnings
 
 
@@ -115,32 +126,39 @@ def _few(datasets: pd.DataFrame) -> list[str]:
 
 
 def _unequal_epochs(population: pd.DataFrame, study: Study) -> list[str]:
-    warnings = []
+    mixed = []
     done = population[population["status"] == "done"]
     for key, runs in done.groupby("dataset", sort=False):
-        epochs, title = runs["epochs"].dropna(), study.dataset_title(str(key))
+        epochs = runs["epochs"].dropna()
         if epochs.nunique() > 1:
-            warnings.append(
-                f"{title}: its architectures were trained for {epochs.min()} to {epochs.max()} "
-                "epochs; their errors differ by that too."
-            )
+            mixed.append(f"{epochs.min()} to {epochs.max()} on {study.dataset_title(str(key))}")
+    if mixed:
+        return [
+            f"Architectures were trained for different numbers of epochs: {listing(mixed)}; their "
+            "errors differ by that too."
+        ]
     by_set = done.groupby("dataset")["epochs"].max().dropna()
-    if not warnings and by_set.nunique() > 1:
-        warnings.append(
+    if by_set.nunique() > 1:
+        return [
             f"Data sets were trained for different numbers of epochs ({by_set.min()} to "
             f"{by_set.max()}), so two of them differ in more than their images."
-        )
-    return warnings
+        ]
+    return []
 
 
 def _worse_than_guessing(datasets: pd.DataFrame) -> list[str]:
+    worse = []
+    for row in datasets[datasets["error_metric"] == "top1"].to_dict("records"):
+        guessing = 100 - 100 / row["num_classes"]
+        if row["median"] > guessing + GUESSING_MARGIN:
+            median, chance = number(row["median"], 2), number(guessing, 2)
+            worse.append(f"{median} % on {row['title']}, where guessing has {chance} %")
+    if not worse:
+        return []
     return [
-        f"{row['title']}: the median error of {number(row['median'], 2)} % is above the "
-        f"{number(100 - 100 / row['num_classes'], 2)} % of guessing among "
-        f"{count(row['num_classes'], 'class', 'classes')} of one size. Training failed there, one "
-        "class is far more frequent on one side, or the numbers are accuracies and not errors."
-        for row in datasets[datasets["error_metric"] == "top1"].to_dict("records")
-        if row["median"] > 100 - 100 / row["num_classes"] + GUESSING_MARGIN
+        f"Median errors above those of guessing among classes of one size: {listing(worse)}. "
+        "Training failed there, one class is far more frequent on one side, or the numbers are "
+        "accuracies and not errors."
     ]
 
 
@@ -156,30 +174,32 @@ def _degenerate(rho: pd.DataFrame) -> list[str]:
 
 
 def _saturated(datasets: pd.DataFrame) -> list[str]:
-    warnings, tied = [], []
+    constant, saturated, tied = [], [], []
     for row in datasets[datasets["n"] > 0].to_dict("records"):
+        title = row["title"]
         if row["n"] > 1 and row["best"] == row["worst"]:
-            warnings.append(
-                f"{row['title']}: all {row['n']} errors are {number(row['best'], 2)} %, so "
-                f"architectures cannot be ranked, and every {RHO} with it is undefined."
-            )
+            constant.append(f"all {row['n']} are {number(row['best'], 2)} % on {title}")
         elif row["zero"] > MAX_SATURATED * row["n"]:
-            warnings.append(
-                f"{row['title']} is saturated: {row['zero']} of {count(row['n'], 'error')} are 0, "
-                "and the architectures behind them cannot be ranked."
-            )
-        elif row["tied"] > MAX_TIED * row["n"]:
+            saturated.append(f"{row['zero']} of {row['n']} are 0 on {title}")
+        elif row["tied_pairs"] > MAX_TIED:
             tied.append(row)
+    warnings = []
+    if constant:
+        warnings.append(
+            f"Errors that do not differ: {listing(constant)}. Architectures cannot be ranked by "
+            f"them, and every {RHO} with them is undefined."
+        )
+    if saturated:
+        warnings.append(
+            f"Saturated errors: {listing(saturated)}; the architectures behind them cannot be "
+            "ranked."
+        )
     return [*warnings, *([_ties(tied)] if tied else [])]
 
 
 def _ties(rows: list[dict[Hashable, Any]]) -> str:
     """Return which sets have many equal errors, and how coarse the coarsest errors are."""
-    shares = [f"{row['tied']} of {row['n']} on {row['title']}" for row in rows]
-    text = (
-        f"Architectures that share their error with another one: {listing(shares)}. Ties make "
-        f"each {RHO} with these sets coarser."
-    )
+    text = ties_text([f"{number(100 * row['tied_pairs'], 0)} % on {row['title']}" for row in rows])
     known = [row for row in rows if row["test_images"] and not pd.isna(row["test_images"])]
     if not known:
         return text
@@ -191,10 +211,14 @@ def _ties(rows: list[dict[Hashable, Any]]) -> str:
 
 
 def _near_noise(noise: pd.DataFrame) -> list[str]:
-    return [
-        f"{row['title']}: the population's spread is only {number(row['ratio'], 2)} times that of "
-        f"one architecture retrained under {row['n_seeds']} seeds; training noise lowers every "
-        f"{RHO} with this set."
+    near = [
+        f"{number(row['ratio'], 2)} times on {row['title']} ({row['n_seeds']} seeds)"
         for row in noise.to_dict("records")
         if math.isfinite(row["ratio"]) and row["ratio"] < MIN_NOISE_RATIO
+    ]
+    if not near:
+        return []
+    return [
+        f"The population's spread is close to that of one architecture retrained: {listing(near)}. "
+        f"Training noise lowers every {RHO} with these sets."
     ]

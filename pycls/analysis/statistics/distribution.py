@@ -34,6 +34,14 @@ def spread(values: ArrayLike) -> float:
     return float(high - low)
 
 
+def tied_share(values: ArrayLike) -> float:
+    """Return the share of pairs of `values` that are equal, NaN left out; 0 for fewer than two."""
+    kept = np.asarray(values, dtype=float)
+    _, times = np.unique(kept[~np.isnan(kept)], return_counts=True)
+    n = int(times.sum())
+    return float(np.sum(times * (times - 1))) / (n * (n - 1)) if n > 1 else 0.0
+
+
 @dataclass(frozen=True)
 class EdfBand:
     """A distribution function with a band that holds the true one as a whole.

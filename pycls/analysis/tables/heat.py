@@ -15,7 +15,7 @@ from pycls.analysis.statistics.correlation import (
     correlation_of,
     spearman,
 )
-from pycls.analysis.wording import RHO, correlation_lines, number
+from pycls.analysis.wording import RHO, correlation_lines, rho_number
 
 # Blue and orange differ for every colour vision, and in lightness from white alike.
 _POSITIVE, _NEGATIVE = (0, 96, 170), (214, 96, 0)
@@ -181,7 +181,7 @@ def shade(rho: float) -> str:
 def _cell(row: Mapping[Any, Any], names: str, x: str, y: str) -> HeatCell:
     correlation = correlation_of(row)
     return HeatCell(
-        text=number(correlation.rho, 2),
+        text=rho_number(correlation.rho),
         title=f"{names}: {', '.join(correlation_lines(correlation))}",
         shade=shade(correlation.rho),
         clear=correlation.ci_low > 0 or correlation.ci_high < 0,

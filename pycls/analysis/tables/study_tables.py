@@ -23,7 +23,7 @@ from pycls.analysis.statistics.correlation import (
     spearman,
 )
 from pycls.analysis.statistics.dependent import Difference, difference_columns, rho_difference
-from pycls.analysis.statistics.distribution import edf, spread
+from pycls.analysis.statistics.distribution import edf, spread, tied_share
 from pycls.analysis.statistics.pair_statistics import PAIR_STATISTICS, pair_columns
 from pycls.analysis.statistics.proxies import closest_member
 from pycls.files import csv_text, write_text
@@ -134,7 +134,7 @@ def dataset_table(results: pd.DataFrame, study: Study) -> pd.DataFrame:
         A row per data set: dataset, title, num_classes, train_images, test_images,
         im_size, epochs, regime, error_metric, planned and done (runs of the population),
         then of the n finite errors median, best, worst and spread (90th less 10th
-        percentile), zero (how many are 0) and tied (how many architectures share theirs).
+        percentile), zero (how many are 0) and tied_pairs (share of pairs with the same error).
     """
     population = population_runs(results, study)
     rows = []
@@ -160,7 +160,7 @@ def dataset_table(results: pd.DataFrame, study: Study) -> pd.DataFrame:
                 "worst": values.max(initial=-math.inf) if len(values) else math.nan,
                 "spread": spread(values),
                 "zero": int((values == 0).sum()),
-                "tied": _tied(values),
+                "tied_pairs": tied_share(values),
             }
         )
     counts = ("train_images", "test_images", "im_size", "epochs")
@@ -239,9 +239,3 @@ def _with_average(rows: Sequence[dict[str, Any]], with_members: bool) -> pd.Data
     table = pd.DataFrame([*rows, average])
     counts = ("num_classes", "n_reference", "n_member", "n_difference", "num_averaged")
     return table.astype({name: "Int64" for name in counts if name in table})
-
-
-def _tied(values: np.ndarray) -> int:
-    """Return how many values occur more than once (each occurrence counted)."""
-    _, counts = np.unique(values, return_counts=True)
-    return int(counts[counts > 1].sum())

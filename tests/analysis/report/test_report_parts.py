@@ -302,7 +302,7 @@ def test_constant_errors_are_named(parts):
     results = parts.results.copy()
     results.loc[results["sweep"] == "faces", "error"] = 12.5
     warnings = parts.warnings(results)
-    assert any("Faces: all 32 errors are 12.50 %" in text for text in warnings)
+    assert any("all 32 are 12.50 % on Faces" in text for text in warnings)
 
 
 def test_unequal_epochs_are_named(parts):
@@ -311,7 +311,7 @@ def test_unequal_epochs_are_named(parts):
     results.loc[results["sweep"] == "faces", "epochs"] = 40
     assert any("different numbers of epochs (20 to 40)" in t for t in parts.warnings(results))
     results.loc[results["run"] == "digits/000003", "epochs"] = 10
-    assert any("Digits: its architectures were trained for 10 to 20" in t
+    assert any("numbers of epochs: 10 to 20 on Digits; their" in t
                for t in parts.warnings(results))  # fmt: skip
 
 
@@ -320,7 +320,7 @@ def test_accuracies_in_the_place_of_errors_are_named(parts):
     digits = results["sweep"] == "digits"
     results.loc[digits, "error"] = 100 - results.loc[digits, "error"]
     warnings = parts.warnings(results)
-    assert any("Digits: the median error of 9" in t and "accuracies" in t for t in warnings)
+    assert any("guessing among classes of one size: 9" in t and "accuracies" in t for t in warnings)
     assert not any("guessing" in text for text in parts.warnings())
 
 
@@ -361,8 +361,8 @@ def test_errors_that_are_constant_or_not_finite(tmp_path, monkeypatch):
 
     rewrite(folder, spoil)
     page = Page(write_report(folder))
-    assert "Faces: all 8 errors are 7.00 %" in page.text
-    assert "Textures: 1 finished run without a finite error left out." in page.text
+    assert "all 8 are 7.00 % on Faces" in page.text
+    assert "without a finite error are left out: 1 of Textures." in page.text
     row = next(row for row in page.rows if row[0] == "Faces" and len(row) == 12)
     assert row[2] == "undefined"
     data = re.search(r'id="report-data">(.*?)</script>', (folder / "report" / "index.html")

@@ -1,3 +1,4 @@
+import dataclasses
 import io
 import math
 
@@ -24,6 +25,7 @@ from pycls.analysis.tables.study_tables import (
     table_text,
     write_table,
 )
+from pycls.analysis.wording import DASH, MINUS, rho_interval, rho_number
 
 
 class Loaded:
@@ -141,7 +143,7 @@ def test_csv_has_fixed_formats_and_reads_back(loaded, tmp_path):
 def test_warnings_name_what_is_incomplete(loaded):
     warnings = loaded.warnings()
     assert any("1 run of 197 has failed or is missing" in text for text in warnings)
-    assert "Textures: 31 of 32 architectures done." in warnings
+    assert "Architectures done: 31 of 32 on Textures." in warnings
     assert not any("Few architectures" in text for text in warnings)
 
 
@@ -150,6 +152,31 @@ def test_warnings_of_few_architectures(tmp_path):
     assert any("only 24 errors" in text and "n = 24" in text for text in few.warnings())
     fewer = Loaded(write_study(tmp_path / "fewer", Plan(archs=3, failed=())))
     assert any("needs at least 4" in text for text in fewer.warnings())
+
+
+def test_repeats_of_control_experiments_are_repeats(loaded):
+    sweeps = dict(loaded.study.sweeps)
+    name = loaded.study.sweeps_of_role("repeats")[0]
+    sweeps[name] = {**sweeps[name], "role": "control", "control": "repeats"}
+    study = dataclasses.replace(loaded.study, sweeps=sweeps)
+    repeats = repeat_runs(loaded.results, study)
+    assert len(repeats) > 1
+    pd.testing.assert_frame_equal(repeats, loaded.repeats)
+
+
+def test_rhos_near_one_have_three_decimals():
+    assert [rho_number(rho) for rho in (0.98, 0.9987, -0.6)] == ["0.98", "0.999", f"{MINUS}0.60"]
+    assert rho_interval(0.97, 0.9987) == "[0.97, 0.999]"
+    assert rho_interval(math.nan, 1.0) == DASH
+
+
+def test_ties_are_counted_in_pairs(loaded):
+    results = loaded.results.copy()
+    faces = results.index[results["sweep"] == "faces"]
+    results.loc[faces[:3], "error"] = 50.0
+    table = dataset_table(results, loaded.study).set_index("dataset")
+    n = table.loc["faces", "n"]
+    assert table.loc["faces", "tied_pairs"] == pytest.approx(3 / (n * (n - 1) / 2))
 
 
 def test_warnings_of_saturated_and_noisy_sets(loaded):
@@ -164,9 +191,9 @@ def test_warnings_of_saturated_and_noisy_sets(loaded):
     saturated.errors = error_table(results, loaded.study)
     saturated.repeats = loaded.repeats.assign(error=loaded.repeats["error"] * [1, 2, 3, 4, 5])
     warnings = saturated.warnings()
-    assert any(text.startswith("Faces is saturated") for text in warnings)
-    assert any("of 32 on Photograph patches. Ties make" in text for text in warnings)
-    assert any("training noise lowers" in text for text in warnings)
+    assert any(text.startswith("Saturated errors: ") and "on Faces" in text for text in warnings)
+    assert any("% on Photograph patches. Ties make" in text for text in warnings)
+    assert any("Training noise lowers" in text for text in warnings)
 
 
 def test_warning_when_nothing_has_finished(tmp_path):
