@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from pycls.core.cli import CommandParser
+from pycls.datasets.catalog.catalog import find_entry
 from pycls.datasets.opening.dataset import open_dataset
 from pycls.datasets.opening.locate import find_store, resolve_data_dir
 from pycls.datasets.preparation.describe import (
@@ -111,7 +112,7 @@ def _list(args: argparse.Namespace) -> int:
 
 
 def _prepare(args: argparse.Namespace) -> int:
-    options = dict(_parse_option(text) for text in args.set)
+    options = dict(_parse_option(text, args.keys[0]) for text in args.set)
     if args.size is not None:
         options["size"] = args.size
     if len(args.keys) > 1 and (args.name or options or args.raw):
@@ -138,11 +139,14 @@ def _prepare(args: argparse.Namespace) -> int:
     return 0
 
 
-def _parse_option(text: str) -> tuple[str, Any]:
+def _parse_option(text: str, key: str) -> tuple[str, Any]:
     option, equals, value = text.partition("=")
     if not equals or not option:
         raise ConfigError(f"--set {text}: expected OPTION=VALUE")
-    return option, parse_yaml(value, f"--set {text}")
+    parsed = parse_yaml(value, f"--set {text}")
+    is_text = isinstance(find_entry(key).options.get(option), str)
+    # A text may look like something else: the column `0`, the value `yes`.
+    return option, value if is_text and not isinstance(parsed, str) else parsed
 
 
 def _verify(args: argparse.Namespace) -> int:

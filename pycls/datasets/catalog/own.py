@@ -19,9 +19,18 @@ LAYOUTS: dict[str, Mapping[str, Any]] = {
         "title": "Table of images",
         "description": "images of your own, listed in a table (give it a --name)",
         "reader": "csv_table:read_csv",
-        "options": {"table": ""},
-        "download": "a table with the columns path and label, and group and split where you have "
-        "them, beside the images",
+        "options": {
+            "table": "",
+            "path_column": "",
+            "label_column": "",
+            "group_column": "",
+            "split_column": "",
+            "test_values": "",
+            "image_folder": "",
+        },
+        "download": "a table (comma-separated or the like, or JSON lines) with the columns path "
+        "and label, and group and split where you have them, beside the images; options name "
+        "other columns",
     },
 }
 

@@ -3,6 +3,7 @@
 import hashlib
 import inspect
 import json
+import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -162,7 +163,7 @@ def make_plan(
     Raises:
         DataError: a class cannot be on both sides.
     """
-    report = SetReport(list(listing.notes))
+    report = SetReport([*listing.notes, *_note_spellings(listing.class_names)])
     report.add_remarks(decoded, [item.name for item in listing.items], options)
     keys = [digest.tobytes() for digest in decoded.digests]
     readable = [at for at in range(len(listing.items)) if at not in decoded.unreadable]
@@ -223,6 +224,25 @@ def _check_both_sides(labels: IntArray, split: npt.NDArray[np.uint8], listing: L
                 "official split none is left: they cannot be read or are copies of images of the "
                 "other side; mend them, or leave the class out (--exclude)"
             )
+
+
+def _note_spellings(class_names: Sequence[str]) -> list[str]:
+    """Return a note on classes that may be one in several spellings."""
+    spellings: dict[str, list[str]] = {}
+    for name in class_names:
+        folded = unicodedata.normalize("NFKC", name).casefold()
+        spellings.setdefault(" ".join(folded.split()), []).append(name)
+    alike = [
+        " and ".join(f"'{name}'" for name in names)
+        for names in spellings.values()
+        if len(names) > 1
+    ]
+    if not alike:
+        return []
+    return [
+        f"classes whose names differ in the case of letters, blanks or accents' encoding only: "
+        f"{'; '.join(alike)}; if they are meant to be one, write them alike"
+    ]
 
 
 def _note_shared_groups(items: Sequence[Item], report: SetReport) -> None:

@@ -1,163 +1,310 @@
-"""Reader of a set of one's own: a table that names each image's file and label."""
+"""Reader of a set of one's own: tables that name each image's file and label."""
 
 import posixpath
-from collections.abc import Iterable
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 
-from pycls.datasets.readers import layout
+from pycls.datasets.readers import layout, tables
 from pycls.datasets.readers.base import Item, Listing
+from pycls.datasets.readers.table_images import TableImages
 from pycls.datasets.sources.byte_stores import Member
 from pycls.datasets.sources.sources import Source
 from pycls.errors import ConfigError, DataError
 
-_TABLE_SUFFIXES = frozenset({".csv", ".tsv", ".tab"})
+ONE_HOT = "one-hot"
+_SUFFIXES = tables.TEXT_SUFFIXES | tables.JSON_SUFFIXES
+# The second is that of Hugging Face's folders of images, which also call the table "metadata".
+_PATH_COLUMNS = ("path", "file_name")
+_METADATA = "metadata"
+# What pandas and its like write where a value is missing.
+_MISSING = frozenset({"nan", "<na>"})
+_YES, _NO = frozenset({"1", "1.0", "true", "yes"}), frozenset({"0", "0.0", "false", "no"})
+_SIDE_COLUMN = re.compile(r"(?:is_?)?(train|test|val)\w*")
 
 
-def read_csv(source: Source, table: str = "") -> Listing:
+@dataclass(frozen=True)
+class _Columns:
+    """Names of the columns to use, in lower case; "" for those there are not."""
+
+    path: str
+    labels: tuple[str, ...]
+    group: str
+    split: str
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """A row: where it is, for messages; the folder of its table; what it says."""
+
+    place: str
+    folder: str
+    path: str
+    label: str
+    group: str | None
+    split: str
+
+
+def read_csv(
+    source: Source,
+    table: str = "",
+    path_column: str = "",
+    label_column: str = "",
+    group_column: str = "",
+    split_column: str = "",
+    test_values: str = "",
+    image_folder: str = "",
+) -> Listing:
     """List the images that a table names.
 
-    Its first line names the columns: `path`, relative to the table's folder or to the source,
-    `label`, and, if wanted, `group` (images of one group go to one side) and `split` (train;
-    test or val). Commas, tabs, semicolons or bars separate them. Labels follow the alphabetical
-    order of the classes' names.
+    Its first line names the columns, or each line is a JSON object (`.jsonl`). An image is
+    looked for from the table's folder, then from the top, then, if just one file has its name,
+    anywhere; a suffix may be missing. Labels follow the alphabetical order of the classes' names.
 
     Args:
         source: the table itself, or a folder or archive with one and the images.
-        table: path of the table in the source; "" where there is just one.
+        table: path of the table in the source; "" where there is just one, or one called
+            "metadata" in the folder of each side.
+        path_column: column of the images' paths; "" for `path` or `file_name`.
+        label_column: column of the labels, or several with commas between them, of which just
+            one is 1 in each row; "one-hot" for all that are left; "" for `label`.
+        group_column: images of one group go to one side; "" for `group`, if it is there.
+        split_column: column of the sides, in words (train; test or val), or such as
+            `is_train` with 0 and 1; "" for `split`, if it is there.
+        test_values: values of that column, with commas between them, that mean the test side;
+            all others mean the train side. "" where they are words.
+        image_folder: folder below which the images lie; "" for all.
 
     Raises:
-        ConfigError: it is not clear which file is the table.
+        ConfigError: it is not clear which file is the table, or a named column is not there.
         DataError: a column or an image is missing, a cell is empty or unknown, an image is
             named twice, a group or a class is on the wrong sides; names the line.
     """
-    member = _find_table(source, table)
-    where = source.where(member)
-    rows = layout.read_table(source, member, ("path", "label"))
-    rows, notes, words = _choose_rows(rows, where)
-    names = sorted({row["label"] for row in rows})
+    asked = (path_column, label_column, group_column, split_column)
+    entries: list[_Entry] = []
+    notes: list[str] = []
+    used = ""
+    members = _find_tables(source, table)
+    for member in members:
+        found, used, unused = _read_entries(source, member, asked)
+        entries += found
+        notes += unused
+    sides, words, left_out = _choose_sides(entries, used, test_values, str(source.path))
+    notes += left_out
+    chosen = [
+        (entry, side) for entry, side in zip(entries, sides, strict=True) if side != _LEFT_OUT
+    ]
+    names = sorted({entry.label for entry, _ in chosen})
     labels = {name: label for label, name in enumerate(names)}
     if len(names) < 2:
-        raise DataError(f"{where}: a single class, '{names[0]}'; expected at least 2")
-    images = _Images(source, posixpath.dirname(member.name))
+        raise DataError(f"{source.path}: a single class, '{names[0]}'; expected at least 2")
+    images = TableImages(source, image_folder)
     items: list[Item] = []
-    lines: dict[str, int] = {}
-    for row in rows:
-        name, image = images.find(row["path"], f"{where}, line {row.line}")
-        if image.name in lines:
-            raise DataError(
-                f"{where}, line {row.line}: '{name}' was already named in line {lines[image.name]}"
-            )
-        lines[image.name] = row.line
-        group, side = row.cells.get("group") or None, _side_of(row)
-        items.append(Item(image, name, labels[row["label"]], group, side))
+    places: dict[str, str] = {}
+    for entry, side in chosen:
+        name, image = images.find(entry.path, entry.folder, entry.place)
+        # Paths of several tables may be equal.
+        name = f"{posixpath.basename(entry.folder)}/{name}" if len(members) > 1 else name
+        if image.name in places:
+            raise DataError(f"{entry.place}: '{name}' was already named in {places[image.name]}")
+        places[image.name] = entry.place.rpartition(", ")[2]
+        items.append(Item(image, name, labels[entry.label], entry.group, side))
     if words:
-        layout.require_both_sides(items, names, where)
-        _check_groups(items, lines, where)
+        layout.require_both_sides(items, names, str(source.path))
+        _check_groups(items, places, str(source.path))
     items.sort(key=lambda item: item.name)
-    return Listing(items, tuple(names), tuple(notes), official_split=words)
+    return Listing(items, tuple(names), (*notes, *images.notes()), official_split=words)
 
 
-def _find_table(source: Source, table: str) -> Member:
+def _find_tables(source: Source, table: str) -> list[Member]:
     if table:
         member = source.at(table)
         if member is None:
             raise ConfigError(f"table '{table}': there is no such file in {source.path}")
-        return member
-    tables = [member for member in source.members if member.suffix in _TABLE_SUFFIXES]
+        return [member]
     if len(source.members) == 1:
-        return source.members[0]
-    if not tables:
+        return [source.members[0]]
+    found = [member for member in source.members if member.suffix in _SUFFIXES]
+    if not found:
         raise DataError(
-            f"{source.path}: no table (.csv, .tsv, .tab) found; expected one with the columns "
-            "path and label"
+            f"{source.path}: no table (.csv, .tsv, .tab, .jsonl) found; expected one with the "
+            "columns path and label"
         )
-    if len(tables) > 1:
+    described = [member for member in found if member.stem.lower() == _METADATA]
+    if described and all(_folder_side(member) for member in described):
+        return described
+    if len(found) > 1:
         raise ConfigError(
             f"{source.path}: several tables: "
-            f"{layout.name_some([member.name for member in tables])}; say which with the option "
+            f"{layout.name_some([member.name for member in found])}; say which with the option "
             "table"
         )
-    return tables[0]
+    return found
 
 
-def _choose_rows(rows: list[layout.Row], where: str) -> tuple[list[layout.Row], list[str], str]:
-    """Check labels and split words; return the rows to use, notes, and words on the split."""
+def _folder_side(member: Member) -> str:
+    """Return the side that the folder of a table is named for, or ""."""
+    folder = layout.path_parts(member.name)[-2:-1]
+    words = (*layout.TRAIN_WORDS, *layout.TEST_WORDS)
+    return folder[0].lower() if folder and folder[0].lower() in words else ""
+
+
+def _read_entries(
+    source: Source, member: Member, asked: tuple[str, str, str, str]
+) -> tuple[list[_Entry], str, list[str]]:
+    """Return a table's rows, the name of the column that gave the sides, and notes."""
+    where = source.where(member)
+    rows = tables.read_table(source, member)
+    present = list(rows[0].cells)
+    columns = _choose_columns(present, asked, where)
+    side = _folder_side(member) if member.stem.lower() == _METADATA and not columns.split else ""
+    label_of = _make_labeller(columns.labels)
+    entries = []
     for row in rows:
-        for column in ("path", "label"):
-            if not row[column]:
-                raise DataError(f"{where}, line {row.line}: the column '{column}' is empty")
-    if not any(row.cells.get("split") for row in rows):
-        return rows, [], ""
-    known = (*layout.TRAIN_WORDS, *layout.TEST_WORDS)
-    for row in rows:
-        if row["split"].lower() not in known:
-            raise DataError(
-                f"{where}, line {row.line}: split '{row['split']}'; expected one of "
-                f"{', '.join(known)}, in every row or in none"
+        place = f"{where}, line {row.line}"
+        if not row[columns.path]:
+            raise DataError(f"{place}: the column '{columns.path}' is empty")
+        group = row[columns.group] if columns.group else ""
+        split = row[columns.split] if columns.split else side
+        entries.append(
+            _Entry(
+                place,
+                posixpath.dirname(member.name),
+                row[columns.path],
+                label_of(row, place),
+                None if not group or group.lower() in _MISSING else group,
+                split,
             )
-    present = {row["split"].lower() for row in rows}
+        )
+    used = {columns.path, *columns.labels, columns.group, columns.split}
+    unused = [name for name in present if name and name not in used]
+    note = (
+        f"{where}: columns that are not used: {layout.name_some(unused)}; the options "
+        "group_column and split_column say which one holds groups (patients, films), which one "
+        "the sides"
+    )
+    return entries, columns.split or ("split" if side else ""), [note] if unused else []
+
+
+def _choose_columns(
+    present: Sequence[str], asked: tuple[str, str, str, str], where: str
+) -> _Columns:
+    path, label, group, split = (name.strip().lower() for name in asked)
+    labels = tuple(part.strip() for part in (label or "label").split(","))
+    wanted = [name for name in (path, group, split, *(labels if label else ())) if name]
+    if missing := [name for name in wanted if name not in present and name != ONE_HOT]:
+        raise ConfigError(str(tables.no_column(missing, present, where)))
+    path = path or next((name for name in _PATH_COLUMNS if name in present), "")
+    lacking = [] if path else ["path"]
+    lacking += [] if label or "label" in present else ["label"]
+    if lacking:
+        remedy = "".join(f"; --set {name}_column=NAME says which it is" for name in lacking)
+        raise tables.no_column(lacking, present, where, remedy)
+    group = group or ("group" if "group" in present else "")
+    split = split or ("split" if "split" in present else "")
+    if labels == (ONE_HOT,):
+        labels = tuple(name for name in present if name and name not in (path, group, split))
+    return _Columns(path, labels, group, split)
+
+
+def _make_labeller(columns: tuple[str, ...]) -> Callable[[tables.Row, str], str]:
+    """Return a function (row, place) -> label."""
+
+    def read_label(row: tables.Row, place: str) -> str:
+        label = row[columns[0]]
+        if not label:
+            raise DataError(f"{place}: the column '{columns[0]}' is empty")
+        if label.lower() in _MISSING:
+            raise DataError(
+                f"{place}: the column '{columns[0]}' holds '{label}', which means that it is "
+                "missing; fill it in or remove the row"
+            )
+        return label
+
+    def read_one_hot(row: tables.Row, place: str) -> str:
+        for column in columns:
+            if row[column].lower() not in _YES | _NO:
+                raise DataError(
+                    f"{place}: '{row[column]}' in the column '{column}'; expected 0 or 1, one "
+                    f"column a class; label_column names the columns of the classes"
+                )
+        named = [column for column in columns if row[column].lower() in _YES]
+        if len(named) != 1:
+            raise DataError(
+                f"{place}: {len(named)} of the columns {layout.name_some(columns)} are 1; expected "
+                "one label for each image (sets of several labels an image cannot be used)"
+            )
+        return named[0]
+
+    return read_label if len(columns) == 1 else read_one_hot
+
+
+# The side of rows that neither side takes.
+_LEFT_OUT = -1
+
+
+def _choose_sides(
+    entries: Sequence[_Entry], column: str, test_values: str, where: str
+) -> tuple[list[int | None], str, list[str]]:
+    """Return the side of each row, words on the split, and notes."""
+    values = [entry.split.lower() for entry in entries]
+    if test_values:
+        return *_sides_of_values(values, column, test_values, where), []
+    if not any(values):
+        return [None] * len(entries), "", []
+    match = _SIDE_COLUMN.fullmatch(column)
+    if match and set(values) <= _YES | _NO:
+        meaning = _NO if match[1] == "train" else _YES
+        sides: list[int | None] = [int(value in meaning) for value in values]
+        return sides, f"the set's own: its column '{column}'", []
+    known = (*layout.TRAIN_WORDS, *layout.TEST_WORDS)
+    for entry, value in zip(entries, values, strict=True):
+        if value not in known:
+            raise DataError(
+                f"{entry.place}: split '{entry.split}'; expected one of {', '.join(known)}, in "
+                "every row or in none; test_values says which other values are the test side"
+            )
+    present = set(values)
     test = next((word for word in layout.TEST_WORDS if word in present), "")
     if not test:
         raise DataError(
-            f"{where}: the column 'split' has no image for the test side; write "
+            f"{where}: the column '{column}' has no image for the test side; write "
             f"{' or '.join(layout.TEST_WORDS[:3:2])} for some, or leave the column out"
         )
     others = [word for word in layout.TEST_WORDS if word in present and word != test]
-    used = [row for row in rows if row["split"].lower() not in others]
+    meant = {**dict.fromkeys(layout.TRAIN_WORDS, 0), test: 1}
+    sides = [meant.get(value, _LEFT_OUT) for value in values]
     notes = []
     if others:
         notes.append(
-            f"{len(rows) - len(used):,} images of split {', '.join(others)} are left out: the "
+            f"{sides.count(_LEFT_OUT):,} images of split {', '.join(others)} are left out: the "
             f"test side is '{test}'"
         )
-    return used, notes, f"the set's own: split '{test}' is the test side"
+    return sides, f"the set's own: split '{test}' is the test side", notes
 
 
-def _side_of(row: layout.Row) -> int | None:
-    word = row.cells.get("split", "").lower()
-    return None if not word else int(word in layout.TEST_WORDS)
-
-
-class _Images:
-    """Finds files by the paths a table gives."""
-
-    def __init__(self, source: Source, folder: str):
-        self._source = source
-        self._folders = (folder, "") if folder else ("",)
-        self._unpacked: dict[str, Member] | None = None
-
-    def find(self, path: str, where: str) -> tuple[str, Member]:
-        """Return what an image is called, its path, and its file."""
-        name = posixpath.normpath(path.replace("\\", "/"))
-        places = [posixpath.normpath(posixpath.join(folder, name)) for folder in self._folders]
-        places = [place for place in places if not place.startswith(("/", ".."))]
-        if not places:
-            raise DataError(
-                f"{where}: '{path}' leads outside of {self._source.path}; expected a path "
-                "relative to the table's folder: move the table beside the images"
-            )
-        for place in places:
-            member = self._source.at(place) or self._find_unpacked(place)
-            if member:
-                return name, member
-        raise DataError(
-            f"{where}: there is no file '{path}' in the table's folder or in {self._source.path}"
+def _sides_of_values(
+    values: Sequence[str], column: str, test_values: str, where: str
+) -> tuple[list[int | None], str]:
+    """Return sides and words where the user says which values are the test side."""
+    wanted = {value.strip().lower() for value in test_values.split(",")}
+    if not column:
+        raise ConfigError("test_values: say with split_column in which column they are")
+    if absent := sorted(wanted - set(values)):
+        raise ConfigError(
+            f"test_values: {layout.join_quoted(absent)} is nowhere in the column '{column}' of "
+            f"{where}; it has {layout.name_some(sorted(set(values)))}"
         )
-
-    def _find_unpacked(self, name: str) -> Member | None:
-        """Find a file that lies in an archive, by the path it would have unpacked."""
-        if self._unpacked is None:
-            self._unpacked = {
-                "/".join(layout.path_parts(member.name)): member for member in self._source.members
-            }
-        return self._unpacked.get("/".join(layout.path_parts(name)))
+    words = f"the set's own: {test_values} in its column '{column}' is the test side"
+    return [int(value in wanted) for value in values], words
 
 
-def _check_groups(items: Iterable[Item], lines: dict[str, int], where: str) -> None:
+def _check_groups(items: Iterable[Item], places: dict[str, str], where: str) -> None:
     first: dict[str, Item] = {}
     for item in items:
         other = item if item.group is None else first.setdefault(item.group, item)
         if other.side != item.side and item.member and other.member:
             raise DataError(
-                f"{where}, line {lines[item.member.name]}: group '{item.group}' is on both sides; "
-                f"line {lines[other.member.name]} puts it on the other"
+                f"{where}, {places[item.member.name]}: group '{item.group}' is on both sides; "
+                f"{places[other.member.name]} puts it on the other"
             )

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from pycls.datasets.catalog.catalog import find_entry
-from pycls.datasets.readers import layout
+from pycls.datasets.readers import layout, tables
 from pycls.datasets.readers.base import Item, Listing
 from pycls.datasets.sources.byte_stores import Member
 from pycls.datasets.sources.sources import Source
@@ -45,7 +45,7 @@ def read_ham10000(source: Source) -> Listing:
     images = layout.find_images(source, _EXPECTED)
     table = _find_table(source)
     where = source.where(table)
-    rows, notes = _index_rows(layout.read_table(source, table, _COLUMNS), where)
+    rows, notes = _index_rows(tables.read_table(source, table, _COLUMNS), where)
     pictures, left_out = _index_pictures(images, rows, source)
     missing = [image_id for image_id in rows if image_id.casefold() not in pictures]
     if missing:
@@ -88,9 +88,9 @@ def _find_table(source: Source) -> Member:
     return tables[0]
 
 
-def _index_rows(rows: Iterable[layout.Row], where: str) -> tuple[dict[str, layout.Row], list[str]]:
+def _index_rows(rows: Iterable[tables.Row], where: str) -> tuple[dict[str, tables.Row], list[str]]:
     """Return the rows by image id, checked; a repeated id counts once."""
-    found: dict[str, layout.Row] = {}
+    found: dict[str, tables.Row] = {}
     doubled = []
     for row in rows:
         for column in _COLUMNS:
@@ -116,7 +116,7 @@ def _index_rows(rows: Iterable[layout.Row], where: str) -> tuple[dict[str, layou
 
 
 def _index_pictures(
-    images: Iterable[Member], rows: Mapping[str, layout.Row], source: Source
+    images: Iterable[Member], rows: Mapping[str, tables.Row], source: Source
 ) -> tuple[dict[str, list[Member]], list[str]]:
     """Return the pictures by image id in lower case, and notes on what is left out."""
     ids = {image_id.casefold() for image_id in rows}

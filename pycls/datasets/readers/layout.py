@@ -1,10 +1,8 @@
 """The finding of images, classes and tables that the readers of published layouts share."""
 
-import csv
-import io
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import PurePosixPath
 
 from pycls.datasets.catalog.catalog import find_entry
@@ -18,7 +16,6 @@ IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".png", ".bmp"})
 # Words for the sides of a split that users' sets have; of several test sides the first counts.
 TRAIN_WORDS = ("train", "training")
 TEST_WORDS = ("test", "testing", "val", "valid", "validation")
-_DELIMITERS = ",\t;|"
 _MOST_NAMED = 5
 
 
@@ -79,70 +76,6 @@ def read_text(source: Source, member: Member, what: str = "it") -> str:
         raise DataError(
             f"{source.where(member)}: not UTF-8 text ({error}); save {what} as UTF-8"
         ) from None
-
-
-@dataclass(frozen=True)
-class Row:
-    """A row of a table: the number of its line, and its cells by column."""
-
-    line: int
-    cells: Mapping[str, str]
-
-    def __getitem__(self, column: str) -> str:
-        return self.cells[column]
-
-
-def read_table(source: Source, member: Member, columns: Sequence[str]) -> list[Row]:
-    """Read a table of text with a line of column names, whatever separates its columns.
-
-    Args:
-        source: the files.
-        member: the table.
-        columns: columns that must be there, in lower case.
-
-    Returns:
-        The rows with something in them; column names in lower case, cells without blanks
-        around them, "" where a row is short.
-
-    Raises:
-        DataError: it is not UTF-8 text, lacks a column, has a row of more cells than
-            columns or no row.
-    """
-    where, text = source.where(member), read_text(source, member, "the table")
-    header = text.lstrip().partition("\n")[0]
-    delimiter = max(_DELIMITERS, key=header.count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    names: list[str] = []
-    rows = []
-    try:
-        for cells in reader:
-            cells = [cell.strip() for cell in cells]
-            if not any(cells):
-                continue
-            if not names:
-                names = [cell.lower() for cell in cells]
-                _check_columns(names, columns, where)
-                continue
-            if len(cells) > len(names):
-                raise DataError(
-                    f"{where}, line {reader.line_num}: {len(cells)} cells for {len(names)} columns"
-                )
-            cells += [""] * (len(names) - len(cells))
-            rows.append(Row(reader.line_num, dict(zip(names, cells, strict=True))))
-    except csv.Error as error:
-        raise DataError(f"{where}, line {reader.line_num}: {error}") from None
-    if not rows:
-        raise DataError(f"{where}: the table has no row")
-    return rows
-
-
-def _check_columns(found: Sequence[str], wanted: Sequence[str], where: str) -> None:
-    missing = [name for name in wanted if name not in found]
-    if missing:
-        raise DataError(f"{where}: no column {_join(missing)}; its first line names {_join(found)}")
-    repeated = sorted({name for name in found if found.count(name) > 1 and name})
-    if repeated:
-        raise DataError(f"{where}: the column {_join(repeated)} is there twice")
 
 
 def group_by_class(
@@ -228,7 +161,9 @@ def require_classes(found: Collection[str], expected: Collection[str], where: st
             f"{len(expected)} classes"
         )
     if unknown:
-        raise DataError(f"{where}: unknown class {name_some(unknown)}; expected {_join(expected)}")
+        raise DataError(
+            f"{where}: unknown class {name_some(unknown)}; expected {join_quoted(expected)}"
+        )
 
 
 def finish_items(items: Iterable[Item], source: Source) -> tuple[list[Item], list[str]]:
@@ -310,8 +245,9 @@ def compare_sides(items: Iterable[Item], key: str, train: str, test: str) -> lis
 def name_some(names: Sequence[str]) -> str:
     """Return the first few names in quotes, and how many more there are."""
     more = f" and {len(names) - _MOST_NAMED:,} more" if len(names) > _MOST_NAMED else ""
-    return _join(names[:_MOST_NAMED]) + more
+    return join_quoted(names[:_MOST_NAMED]) + more
 
 
-def _join(names: Iterable[str]) -> str:
+def join_quoted(names: Iterable[str]) -> str:
+    """Return names in quotes, separated by commas."""
     return ", ".join(f"'{name}'" for name in names)

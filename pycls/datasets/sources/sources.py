@@ -48,6 +48,22 @@ class Source:
             self._stores = stores
         return self._members
 
+    @property
+    def root(self) -> Path:
+        """The folder or archive that the members' names begin from."""
+        return self._root
+
+    def files(self) -> tuple[Member, ...]:
+        """Return all files that `at` finds: the members, beside which one file has its folder's."""
+        if self._kind != "file":
+            return self.members
+        return tuple(
+            sorted(
+                (Member(name, size) for name, size in _walk(self._root, "", ())),
+                key=lambda member: member.name,
+            )
+        )
+
     def read(self, member: Member) -> bytes:
         """Return the bytes of a member.
 

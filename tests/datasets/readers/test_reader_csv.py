@@ -112,13 +112,14 @@ def test_of_test_and_val_rows_the_test_rows_count(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("file,class\na,b\n", r"no column 'path', 'label'; its first line names 'file', 'class'"),
+        ("file,class\na,b\n", r"no column 'path', 'label'; it has 'file', 'class'; --set path"),
         (HEADER, "the table has no row"),
         (
             HEADER + "images/1.jpg,cat\nimages/9.jpg,dog\n",
             r"line 3: there is no file 'images/9\.jpg'",
         ),
         (HEADER + "images/1.jpg,cat\nimages/2.jpg,\n", "line 3: the column 'label' is empty"),
+        (HEADER + "images/1.jpg,cat\nimages/2.jpg,NaN\n", "line 3: .* 'NaN', which means that it"),
         (HEADER + ",cat\n", "line 2: the column 'path' is empty"),
         (HEADER + "images/1.jpg,cat,more\n", "line 2: 3 cells for 2 columns"),
         (HEADER + "images/1.jpg,cat\nimages/2.jpg,cat\n", "a single class, 'cat'"),
@@ -159,6 +160,144 @@ def test_it_must_be_clear_which_table(tmp_path):
         read_csv(open_source(tmp_path), table="other.csv")
     with pytest.raises(DataError, match="no table"):
         read_csv(open_source(tmp_path / "images"))
+
+
+def test_absolute_paths_below_the_tables_folder(tmp_path):
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path / "set", target_is_directory=True)
+    rows = "".join(f"{link}/{name},{label}\n" for name, label in EXPECTED.items())
+    write_tree(tmp_path / "set", {**IMAGES, "labels.csv": (HEADER + rows).encode()})
+    for raw in ("", "labels.csv"):
+        source = open_source(link / raw)
+        listing = read_csv(source)
+        assert labels(listing) == EXPECTED
+        assert all(source.read(item.member) for item in listing.items)
+    rows = rows.replace(str(link), str(tmp_path / "set"))
+    assert labels(read(tmp_path / "set", HEADER + rows)[1]) == EXPECTED
+
+
+KAGGLE = "Id,Breed,Patient,is_train,note\n1,cat,p,1,x\n2,dog,q,1,\n3,cat,r,0,\n4,dog,s,0,\n"
+
+
+def test_a_kaggle_table_whose_columns_are_named_by_option(tmp_path):
+    options = {"path_column": "Id", "label_column": "breed", "group_column": "Patient"}
+    others = {"test_images/1.jpg": make_image(50), "masks/1.txt": b"no image"}
+    for split in ({"split_column": "is_train"}, {"split_column": "Is_Train", "test_values": "0"}):
+        listing = read(
+            tmp_path,
+            KAGGLE,
+            images={**IMAGES, **others},
+            image_folder="images",
+            **options,
+            **split,
+        )[1]
+        assert [item.name for item in listing.items] == ["1.jpg", "2.jpg", "3.jpg", "4.jpg"]
+        assert [item.member.name for item in listing.items] == sorted(IMAGES)
+        assert [listing.class_names[item.label] for item in listing.items] == ["cat", "dog"] * 2
+        assert [item.side for item in listing.items] == [0, 0, 1, 1]
+        assert [item.group for item in listing.items] == ["p", "q", "r", "s"]
+        assert "is_train" in listing.official_split.lower()
+        assert ["'note'" in note for note in listing.notes] == [True]
+
+
+def test_columns_that_are_not_used_are_named(tmp_path):
+    text = "path,label,is_train,patient_id\n" + ROWS.replace("\n", ",1,p\n")
+    listing = read(tmp_path, text)[1]
+    assert {item.side for item in listing.items} == {None}
+    [note] = listing.notes
+    assert "columns that are not used: 'is_train', 'patient_id'" in note
+    assert "split_column" in note
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "sides"),
+    [
+        ("is_training_image", "1 0 1 0", [0, 1, 0, 1]),
+        ("is_valid", "False True False True", [0, 1, 0, 1]),
+        ("test", "0 1 1 0", [0, 1, 1, 0]),
+    ],
+)
+def test_a_column_of_yes_and_no_is_the_split(tmp_path, column, values, sides):
+    cells = values.split()
+    # Of the two images of each side, one of each class.
+    text = f"path,label,{column}\n" + "".join(
+        f"images/{n}.jpg,{'ab'[cells[: n - 1].count(cell)]},{cell}\n"
+        for n, cell in enumerate(cells, start=1)
+    )
+    listing = read(tmp_path, text, split_column=column)[1]
+    assert [item.side for item in listing.items] == sides
+
+
+@pytest.mark.parametrize("asked", ["one-hot", "cat,DOG"])
+def test_labels_as_one_column_a_class(tmp_path, asked):
+    rows = "".join(f"{n},{float(n % 2)},{1 - n % 2}\n" for n in range(1, 5))
+    listing = read(tmp_path, "image,Cat,Dog\n" + rows, path_column="image", label_column=asked)[1]
+    names = {f"images/{name}": label for name, label in labels(listing).items()}
+    assert names == EXPECTED
+    assert listing.notes[0].startswith("4 images do not lie where their paths say")
+    for cells, message in {
+        "1,1": r"line 6: 2 of the columns",
+        "0,0": "line 6: 0 of",
+        "x,1": "line 6: 'x' in",
+    }.items():
+        with pytest.raises(DataError, match=message):
+            read(
+                tmp_path, f"image,Cat,Dog\n{rows}5,{cells}\n", path_column="image",
+                label_column=asked,
+            )  # fmt: skip
+
+
+def test_json_lines(tmp_path):
+    lines = '{"file_name": "images/%d.jpg", "label": %s, "extra": null}\n'
+    text = "".join(lines % (n, '"cat"' if n % 2 else "7") for n in range(1, 5))
+    listing = read(tmp_path, text, table="labels.jsonl")[1]
+    assert labels(listing) == {name: label.replace("dog", "7") for name, label in EXPECTED.items()}
+    for line, message in {"{": "line 5: not JSON", "[1]": "line 5: expected a JSON object"}.items():
+        with pytest.raises(DataError, match=message):
+            read(tmp_path, text + line, table="labels.jsonl")
+
+
+def test_metadata_of_hugging_face_in_the_folder_of_each_side(tmp_path):
+    table = "file_name,label\n1.jpg,cat\n2.jpg,dog\n"
+    tree = {
+        f"{side}/{name}": data
+        for number, side in enumerate(("train", "validation"))
+        for name, data in {
+            "1.jpg": make_image(10 * number),
+            "2.jpg": make_image(10 * number + 1),
+            "metadata.csv": table.encode(),
+        }.items()
+    }
+    listing = read_csv(open_source(write_tree(tmp_path, pack_as("zip", tree))))
+    assert [item.side for item in listing.items] == [0, 0, 1, 1]
+    assert [item.name for item in listing.items] == [
+        "train/1.jpg", "train/2.jpg", "validation/1.jpg", "validation/2.jpg",
+    ]  # fmt: skip
+
+
+def test_what_a_path_may_mean_is_asked(tmp_path):
+    images = {"one/a.jpg": make_image(1), "two/a.jpg": make_image(2), "two/b.jpg": make_image(3)}
+    text = "path,label\na.jpg,x\nb.jpg,y\n"
+    with pytest.raises(DataError, match=r"'a\.jpg' may be any of 'one/a\.jpg', 'two/a\.jpg'"):
+        read(tmp_path, text, images=images)
+    listing = read(tmp_path, text, images=images, image_folder="two")[1]
+    assert [item.member.name for item in listing.items] == ["two/a.jpg", "two/b.jpg"]
+    with pytest.raises(ConfigError, match="image_folder 'three'"):
+        read(tmp_path, text, images=images, image_folder="three")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"path_column": "file"}, "no column 'file'; it has 'path', 'label'"),
+        ({"group_column": "film"}, "no column 'film'"),
+        ({"test_values": "1"}, "say with split_column"),
+        ({"test_values": "1", "split_column": "label"}, "'1' is nowhere in the column 'label'"),
+    ],
+)
+def test_options_that_name_nothing(tmp_path, options, message):
+    with pytest.raises(ConfigError, match=message):
+        read(tmp_path, HEADER + ROWS, **options)
 
 
 @settings(max_examples=40)
