@@ -83,5 +83,5 @@ def pipeline(size: int, **own: Any) -> dict[str, Any]:
 
 
 def split_pipeline(size: int, **own: Any) -> dict[str, Any]:
-    """Return the options of a set whose test side is drawn."""
-    return pipeline(size, test_share=0.1, **own)
+    """Return the options of a set whose test side is drawn, or given by a list."""
+    return pipeline(size, test_share=0.1, split="groups", test_files="", **own)

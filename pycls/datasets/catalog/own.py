@@ -32,6 +32,37 @@ LAYOUTS: dict[str, Mapping[str, Any]] = {
         "and label, and group and split where you have them, beside the images; options name "
         "other columns",
     },
+    "arrays": {
+        "title": "Arrays",
+        "description": "images of your own in NumPy's files (give it a --name)",
+        "reader": "containers.arrays:read_arrays",
+        "options": {"class_names": "", "test_split": ""},
+        "download": "a .npz file, or .npy files, with arrays such as train_images, train_labels, "
+        "test_images, test_labels (or X_train, y_train, ...; or X, y)",
+    },
+    "parquet": {
+        "title": "Parquet files",
+        "description": "encoded images with labels in Parquet files, such as Hugging Face's (give "
+        "it a --name; needs pyarrow)",
+        "reader": "containers.parquet:read_parquet",
+        "options": {
+            "image_column": "",
+            "label_column": "",
+            "group_column": "",
+            "class_names": "",
+            "test_split": "",
+        },
+        "download": "a Parquet file, or a folder with those of one set "
+        "('data/train-00000-of-00001.parquet')",
+    },
+    "webdataset": {
+        "title": "WebDataset",
+        "description": "tar files of images and labels of equal names (give it a --name)",
+        "reader": "containers.webdataset:read_webdataset",
+        "options": {"label_key": "", "class_names": "", "test_split": ""},
+        "download": "a tar file, or a folder with those of one set ('train-0000.tar'), with "
+        "images and labels ('0001.jpg' and '0001.cls')",
+    },
 }
 
 

@@ -18,8 +18,8 @@ from pycls.datasets.store.channel_sums import sum_image
 from pycls.datasets.store.store import ImageArray, compute_digest
 from pycls.errors import DataError
 
-# Position of the first, and the images.
-Task = tuple[int, Sequence[Item]]
+# Positions, and the images there.
+Task = tuple[Sequence[int], Sequence[Item]]
 _MOST_REASON = 400
 
 
@@ -54,19 +54,19 @@ class _WriteImages:
 
     def __call__(self, task: Task) -> dict[str, Any]:
         """Do a task; return a packed :class:`~pycls.datasets.preparation.decoded.Decoded`."""
-        first, items = task
+        positions, items = task
         found = Decoded(len(items))
         with files.naming(self._path), self._path.open("r+b", buffering=0) as file:
-            for number, item in enumerate(items):
+            for number, (position, item) in enumerate(zip(positions, items, strict=True)):
                 if item.member is not None:
                     found.times[number] = item.member._time
                 try:
-                    image = self._load(first + number, item)
+                    image = self._load(position, item)
                     image = np.ascontiguousarray(fit_image(image, self._size, self._aspect))
                 except DataError as error:
                     found.unreadable[number] = _shorten(f"{item.name}: {error}")
                     continue
-                self._write(file.fileno(), first + number, image)
+                self._write(file.fileno(), position, image)
                 found.digests[number] = np.frombuffer(compute_digest(image.data), np.uint8)
                 if self._digest:
                     found.files[number] = np.frombuffer(self._digest, np.uint8)

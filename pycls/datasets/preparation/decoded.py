@@ -36,14 +36,14 @@ class Decoded:
         self.unreadable: dict[int, str] = {}
         self.remarks: defaultdict[str, list[int]] = defaultdict(list)
 
-    def add(self, first: int, part: "Decoded") -> None:
-        """Enter what was found of the images from `first` on."""
-        rows = slice(first, first + len(part.times))
+    def add(self, positions: Sequence[int], part: "Decoded") -> None:
+        """Enter what was found of the images at some positions."""
+        rows = np.asarray(positions)
         for name in ("digests", "files", "times", "sums"):
             getattr(self, name)[rows] = getattr(part, name)
-        self.unreadable.update({first + at: why for at, why in part.unreadable.items()})
-        for word, positions in part.remarks.items():
-            self.remarks[word] += [first + at for at in positions]
+        self.unreadable.update({positions[at]: why for at, why in part.unreadable.items()})
+        for word, inside in part.remarks.items():
+            self.remarks[word] += [positions[at] for at in inside]
 
     def find_changed(self, items: Sequence[Item]) -> list[int]:
         """Return the images whose files bear another time than when they were decoded."""

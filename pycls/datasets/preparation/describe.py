@@ -134,7 +134,7 @@ def describe_set(train: Dataset, test: Dataset, every_class: bool = False) -> st
 
 def _format_options(recipe: Any) -> str:
     options = recipe.get("options") if isinstance(recipe, Mapping) else None
-    return ", ".join(f"{key} {value}" for key, value in (options or {}).items())
+    return ", ".join(f"{key} {value}" for key, value in (options or {}).items() if value != "")
 
 
 def _describe_statistics(meta: Mapping[str, Any]) -> Iterator[str]:

@@ -8,7 +8,7 @@ those that do not are filled from the end.
 
 import contextlib
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -151,9 +151,9 @@ def _decode(
 ) -> Decoded:
     """Decode all images that are not decoded yet; return what they turned out to be."""
     listing = images.listing
-    bounds = dict(enumerate(images.make_tasks()))
-    done = _take_up(work, source, listing, bounds, execution)
-    if work.read_finish() is not None and len(done) < len(bounds):
+    places = dict(enumerate(images.make_tasks(source)))
+    done = _take_up(work, source, listing, places, execution)
+    if work.read_finish() is not None and len(done) < len(places):
         # The images are in their final places, into which no other can be decoded.
         work.reset()
         done = {}
@@ -170,13 +170,13 @@ def _decode(
     if listing.pixels is not None:
         # An array lies in this process's memory, and there is little to do for it.
         work_on, execution = CopyArrays(listing.pixels, *fit), replace(execution, workers=1)
-    tasks = {n: (start, listing.items[start:stop]) for n, (start, stop) in bounds.items()}
+    tasks = {n: (inside, [listing.items[at] for at in inside]) for n, inside in places.items()}
     journal = Journal(work.images_path, images.path)
     stage = ("decoding", "images")
     _do_tasks(work_on, tasks, lambda task: len(task[1]), done, journal, stage, execution)
     decoded = Decoded(len(listing.items))
     for number in sorted(done):
-        decoded.add(bounds[number][0], Decoded.unpack(done[number]))
+        decoded.add(places[number], Decoded.unpack(done[number]))
     return decoded
 
 
@@ -184,7 +184,7 @@ def _take_up(
     work: WorkFolder,
     source: Source,
     listing: Listing,
-    bounds: Mapping[int, tuple[int, int]],
+    places: Mapping[int, Sequence[int]],
     execution: Execution,
 ) -> dict[int, Any]:
     """Return the records of the tasks that are done and whose files are still the same.
@@ -196,13 +196,13 @@ def _take_up(
         number: record
         for number, record in read_journal(work.images_path).items()
         # A file that could not be read may have been mended: its task is done again.
-        if number in bounds and (finish is not None or not record["unreadable"])
+        if number in places and (finish is not None or not record["unreadable"])
     }
     doubtful: dict[int, Any] = {}
     expected: dict[int, list[bytes]] = {}
     for number, record in done.items():
         found = Decoded.unpack(record)
-        items = listing.items[slice(*bounds[number])]
+        items = [listing.items[at] for at in places[number]]
         changed = [at for at in found.find_changed(items) if at not in found.unreadable]
         if changed:
             doubtful[number] = [items[at].member for at in changed]
@@ -305,21 +305,22 @@ class _Images:
             done.clear()
         self.offset = start_images(self.path, self._total, (self._size, self._size))
 
-    def make_tasks(self) -> list[tuple[int, int]]:
-        """Divide the images into ranges; parts of one picture are kept together."""
+    def make_tasks(self, source: Source) -> list[Sequence[int]]:
+        """Divide the images' positions; what is read at once is kept together."""
         target = min(max(_TASK_BYTES // self._row_bytes, 1), _MOST_TASK_IMAGES)
-        items = self.listing.items
-        tasks = []
+        members = [item.member for item in self.listing.items if item.member is not None]
+        order = source.reading_order(members) if members else range(self._total)
+        units: Sequence[object] = source.reading_units(members) or range(self._total)
+        tasks: list[Sequence[int]] = []
         start = 0
-        while start < len(items):
-            stop = min(start + target, len(items))
+        while start < self._total:
+            stop = min(start + target, self._total)
             while (
-                stop < min(start + target * _STRETCH, len(items))
-                and items[stop].member is not None
-                and items[stop].member is items[stop - 1].member
+                stop < min(start + target * _STRETCH, self._total)
+                and units[order[stop]] == units[order[stop - 1]]
             ):
                 stop += 1
-            tasks.append((start, stop))
+            tasks.append(order[start:stop])
             start = stop
         return tasks
 

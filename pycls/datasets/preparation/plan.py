@@ -16,19 +16,25 @@ import numpy.typing as npt
 from pycls.datasets.catalog.entry import CatalogEntry
 from pycls.datasets.preparation.decoded import Decoded
 from pycls.datasets.preparation.duplicates import resolve_copies
+from pycls.datasets.preparation.given_split import (
+    BY_GROUP,
+    BY_IMAGE,
+    describe_shared_groups,
+    without_groups,
+)
 from pycls.datasets.preparation.group_split import split_groups
 from pycls.datasets.preparation.set_report import SetReport, describe_count
 from pycls.datasets.readers.base import Item, Listing
 from pycls.datasets.sources.decode import ASPECTS
 from pycls.datasets.sources.sources import Source
-from pycls.datasets.store.store import SIDES, IntArray
+from pycls.datasets.store.store import SIDES, ImageArray, IntArray
 from pycls.errors import ConfigError, DataError
 
 # What the pipeline itself does with the options; a reader that names one gets it too.
-PIPELINE_OPTIONS = ("size", "aspect", "test_share", "seed")
+PIPELINE_OPTIONS = ("size", "aspect", "test_share", "seed", "split", "test_files")
 # Further ones that every downloaded set has, with their defaults; recorded where they differ.
 RARE_OPTIONS = {"orientation": "ignore", "white": 0.0}
-_CHOICES = {"aspect": ASPECTS, "orientation": ("ignore", "apply")}
+_CHOICES = {"aspect": ASPECTS, "orientation": ("ignore", "apply"), "split": (BY_GROUP, BY_IMAGE)}
 # Counts of an image's pixels are exact up to here (see channel_sums.sum_image).
 _MOST_SIZE = 4096
 # Another version of the pipeline does not take up what this one began.
@@ -72,6 +78,8 @@ def check_pipeline_options(options: Mapping[str, Any]) -> None:
     share = options.get("test_share", 0.5)
     if not 0 < share < 1:
         raise ConfigError(f"test_share {share}: expected a number between 0 and 1")
+    if options.get("split") == BY_IMAGE and options["test_files"]:
+        raise ConfigError("split and test_files: give one of the two")
 
 
 def read_listing(entry: CatalogEntry, source: Source, options: Mapping[str, Any]) -> Listing:
@@ -93,8 +101,15 @@ def read_listing(entry: CatalogEntry, source: Source, options: Mapping[str, Any]
     return replace(
         listing,
         items=[listing.items[position] for position in order],
-        pixels=None if listing.pixels is None else listing.pixels[order],
+        pixels=None if listing.pixels is None else _take(listing.pixels, order),
     )
+
+
+def _take(pixels: ImageArray, order: Sequence[int]) -> ImageArray:
+    """Return images of an array in an order; channels that are one in memory stay so."""
+    if pixels.strides[-1]:
+        return pixels[order]
+    return np.broadcast_to(pixels[..., 0][order][..., None], (len(order), *pixels.shape[1:]))
 
 
 def _check_listing(key: str, source: Source, listing: Listing) -> None:
@@ -141,8 +156,8 @@ def compute_listing_digest(listing: Listing) -> str:
         size = item.member.size if item.member is not None else 0
         parts = (item.name, size, item.label, item.group, item.side, item.stratum, item.box)
         digest.update(repr(parts).encode("utf-8", "surrogateescape"))
-    if listing.pixels is not None:
-        digest.update(np.ascontiguousarray(listing.pixels).data)
+    for image in [] if listing.pixels is None else listing.pixels:
+        digest.update(np.ascontiguousarray(image).data)
     return digest.hexdigest()
 
 
@@ -163,6 +178,10 @@ def make_plan(
     Raises:
         DataError: a class cannot be on both sides.
     """
+    groups = {item.name: item.group for item in listing.items}
+    by_image = options.get("split") == BY_IMAGE
+    if by_image:
+        listing = without_groups(listing)
     report = SetReport([*listing.notes, *_note_spellings(listing.class_names)])
     report.add_remarks(decoded, [item.name for item in listing.items], options)
     keys = [digest.tobytes() for digest in decoded.digests]
@@ -188,7 +207,17 @@ def make_plan(
         strata = [item.stratum for item in items]
         split = split_groups(labels, copies.groups, share, seed, strata, listing.class_names)
         rule = _describe_split(share, seed, num_groups, len(set(strata)) > 1)
+        if by_image:
+            rule += (
+                "; by image, as in the published study's code, whose draw had no working seed and "
+                "so put other images there"
+            )
         report.add_shares(labels, split, share, listing.class_names)
+    shared = describe_shared_groups(
+        [groups[item.name] for item in items], split.tolist(), listing.group_word
+    )
+    if shared:
+        rule, num_groups = f"{rule}; {shared}", 0
     if decoded.unreadable:
         report.add(
             f"{describe_count(len(decoded.unreadable))} left out, because unreadable",

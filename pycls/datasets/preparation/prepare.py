@@ -4,13 +4,18 @@ import functools
 import math
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pycls.datasets.catalog.catalog import find_entry
 from pycls.datasets.catalog.entry import CatalogEntry
 from pycls.datasets.opening.locate import resolve_data_dir
+from pycls.datasets.preparation.given_split import (
+    apply_test_files,
+    describe_test_files,
+    read_test_files,
+)
 from pycls.datasets.preparation.ingest import Execution, ingest
 from pycls.datasets.preparation.plan import (
     RARE_OPTIONS,
@@ -82,6 +87,11 @@ def prepare(
         "options": _complete_options(entry, options),
     }
     _check_arguments(entry, raw, name, workers)
+    test_files = read_test_files(recipe["options"])
+    if test_files:
+        recipe["options"]["test_files"] = describe_test_files(
+            recipe["options"]["test_files"], test_files
+        )
     name = name or key
     if not _NAME.fullmatch(name):
         raise ConfigError(
@@ -98,7 +108,7 @@ def prepare(
                 _write(path, name, entry, recipe)
             return path
         execution = Execution(workers, progress or Progress(), drop_unreadable, lock, max_pixels)
-        _prepare_raw(path, name, entry, recipe, raw, replace, execution)
+        _prepare_raw(path, name, entry, recipe, raw, test_files, replace, execution)
     return path
 
 
@@ -124,6 +134,7 @@ def _prepare_raw(
     entry: CatalogEntry,
     recipe: dict[str, Any],
     raw: str | os.PathLike[str] | None,
+    test_files: Sequence[str],
     replace: bool,
     execution: Execution,
 ) -> None:
@@ -142,6 +153,8 @@ def _prepare_raw(
     execution.progress.say(f"listing {raw}")
     source = open_source(raw)
     listing = read_listing(entry, source, recipe["options"])
+    if test_files:
+        listing = apply_test_files(listing, test_files, recipe["options"]["test_files"])
     if not entry.num_classes:
         # Anything may be behind this key, so what it was made of is part of the recipe.
         recipe["source"] = compute_listing_digest(listing)

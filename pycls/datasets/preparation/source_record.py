@@ -37,12 +37,14 @@ def describe_changes(folder: Path, source: Source, listing: Listing) -> str:
     if not before or not now:
         return ""
     hashes = _Hashes(source)
+    common = sorted(now.keys() & before.keys())
+    order = source.reading_order([now[name] for name in common])
     named = {
         "new": now.keys() - before.keys(),
         "gone": before.keys() - now.keys(),
         "changed": {
             name
-            for name in now.keys() & before.keys()
+            for name in (common[at] for at in order)
             if _is_changed(now[name], before[name], hashes)
         },
     }

@@ -65,6 +65,7 @@ class Listing:
         pixels: uint8, N x H x W x 3, of the items in their order, where the set comes as arrays.
         class_titles: words for class names that are codes.
         official_split: words about the official split, where the items have sides.
+        group_word: what a group is.
     """
 
     items: Sequence[Item]
@@ -73,3 +74,4 @@ class Listing:
     pixels: ImageArray | None = None
     class_titles: Mapping[str, str] = field(default_factory=dict)
     official_split: str = ""
+    group_word: str = "group"

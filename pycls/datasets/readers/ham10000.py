@@ -68,6 +68,7 @@ def read_ham10000(source: Source) -> Listing:
         class_names=names,
         notes=(*notes, *left_out, *doubled, *_compare(items, names)),
         class_titles=_TITLES,
+        group_word="lesion",
     )
 
 

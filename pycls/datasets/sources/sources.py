@@ -8,12 +8,13 @@ through a temporary file that vanishes with the process.
 
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from pycls.datasets.sources.archives import UNPACKERS, Location, is_junk, kind_of, list_archive
 from pycls.datasets.sources.byte_stores import DiskFile, Member, Store, iter_member
+from pycls.datasets.sources.parquet_images import ParquetImages
 from pycls.errors import DataError
 
 
@@ -31,7 +32,7 @@ class Source:
         self.path = path
         self._kind = kind
         self._root = path.parent if kind == "file" else path
-        self._stores: list[Store] = []
+        self._stores: list[Store | ParquetImages] = []
         self._members: tuple[Member, ...] | None = None
         self._by_name: dict[str, Member] = {}
 
@@ -45,7 +46,7 @@ class Source:
             # Built aside, so that members handed out before go on pointing where they did.
             stores: list[Store] = []
             self._members = tuple(sorted(self._list(stores), key=lambda member: member.name))
-            self._stores = stores
+            self._stores = [*stores]
         return self._members
 
     @property
@@ -57,12 +58,8 @@ class Source:
         """Return all files that `at` finds: the members, beside which one file has its folder's."""
         if self._kind != "file":
             return self.members
-        return tuple(
-            sorted(
-                (Member(name, size) for name, size in _walk(self._root, "", ())),
-                key=lambda member: member.name,
-            )
-        )
+        found = (_loose(name, status) for name, status in _walk(self._root, "", ()))
+        return tuple(sorted(found, key=lambda member: member.name))
 
     def read(self, member: Member) -> bytes:
         """Return the bytes of a member.
@@ -73,7 +70,10 @@ class Source:
         where = self.where(member)
         try:
             if member._store >= 0:
-                return b"".join(iter_member(self._stores[member._store], member, where))
+                store = self._stores[member._store]
+                if isinstance(store, ParquetImages):
+                    return store.read(member._offset, member._packed, where)
+                return b"".join(iter_member(store, member, where))
             data = (self._root / member.name).read_bytes()
         except OSError as error:
             raise _unreadable(where, error) from None
@@ -83,6 +83,37 @@ class Source:
                 "alone while they are read"
             )
         return data
+
+    def add_images(self, images: ParquetImages, file: Member) -> list[Member]:
+        """Take up the images of a Parquet file of this source; return a member for each.
+
+        Their sizes are not known, and given as 0.
+        """
+        self._stores.append(images)
+        number = len(self._stores) - 1
+        return [
+            Member(f"{file.name}/{first + row}", 0, number, group, row, _time=file._time)
+            for group, (first, count) in enumerate(images.groups)
+            for row in range(count)
+        ]
+
+    def reading_units(self, members: Sequence[Member]) -> list[Hashable]:
+        """Return for each member a value that those share which are read at once."""
+        return [
+            (member._store, member._offset) if self._is_row(member) else member.name
+            for member in members
+        ]
+
+    def reading_order(self, members: Sequence[Member]) -> Sequence[int]:
+        """Return positions of members in an order that reads what is read at once only once."""
+        if not any(map(self._is_row, members)):
+            return range(len(members))
+        return sorted(
+            range(len(members)), key=lambda at: (members[at]._store, members[at]._offset, at)
+        )
+
+    def _is_row(self, member: Member) -> bool:
+        return member._store >= 0 and isinstance(self._stores[member._store], ParquetImages)
 
     def where(self, member: Member) -> str:
         """Return what to call a member in messages."""

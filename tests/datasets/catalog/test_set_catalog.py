@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from pycls.datasets.catalog.catalog import CATALOG, find_entry
+from pycls.datasets.catalog.own import OWN
 from pycls.datasets.catalog.views import VIEWS, ViewSpec, list_views
 from pycls.datasets.opening.expected import expected_facts, expected_view_facts
 from pycls.errors import ConfigError
@@ -56,7 +57,7 @@ def test_the_studys_sets_are_those_of_its_tables(key):
 
 def test_every_set_of_the_study_and_nothing_else_has_epochs():
     assert {key for key, entry in CATALOG.items() if entry.epochs} == set(TABLES)
-    assert set(RAW) == {*TABLES, "folder", "csv"}
+    assert set(RAW) == {*TABLES, *(entry.key for entry in OWN)}
 
 
 @pytest.mark.parametrize("key", RAW)

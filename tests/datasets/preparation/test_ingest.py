@@ -358,7 +358,7 @@ def test_parts_of_a_picture_are_cut_and_those_outside_it_refused(tmp_path):
     items = [Item(source.members[0], str(n), 0, box=box) for n, box in enumerate(boxes)]
     path = tmp_path / "images"
     path.write_bytes(bytes(4 * 8 * 8 * 3))
-    result = DecodeFiles(source, path, 0, 8, "crop")((0, items))
+    result = DecodeFiles(source, path, 0, 8, "crop")((range(4), items))
     found = Decoded.unpack(result)
     images = np.frombuffer(path.read_bytes(), np.uint8).reshape(4, 8, 8, 3)
     np.testing.assert_array_equal(images[0], pixels[3:11, 2:10])
