@@ -86,7 +86,7 @@ PUBLISHED: tuple[CatalogEntry, ...] = (
         "International Journal of Computer Vision 115, 2015",
         download="'ILSVRC2012_img_train.tar', 'ILSVRC2012_img_val.tar' and "
         "'ILSVRC2012_devkit_t12.tar.gz' in one folder (they need not be unpacked), or the "
-        "folder with 'train/<wnid>/' and 'val/<wnid>/'",
+        "folder with 'train/<wnid>/' and 'val/<wnid>/', or the copy of Kaggle or Hugging Face",
         mean=(0.485, 0.456, 0.406),
         std=(0.229, 0.224, 0.225),
     ),

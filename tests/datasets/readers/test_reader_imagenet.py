@@ -2,8 +2,11 @@
 
 import functools
 import io
+import json
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from archives import JUNK, encode, make_image, pack, picture, wrap, write_tree
 from scipy.io import savemat
@@ -103,6 +106,73 @@ def class_folders():
     return {**unpacked_train(), **files}
 
 
+TEST_IMAGE = {"ILSVRC2012_test_00000001.JPEG": make_image(200)}
+
+
+@functools.cache
+def kaggle():
+    """Return Kaggle's copy: validation images in one folder, their classes in a table."""
+    root = "ILSVRC/Data/CLS-LOC"
+    lines = [
+        f"{val_name(n)[:-5]},{wnid} 85 1 499 272 {wnid} 3 4 5 6 " for n, wnid in enumerate(TRUTH)
+    ]
+    return {
+        **wrap(root, {**unpacked_train(), **wrap("val", val_files()), **wrap("test", TEST_IMAGE)}),
+        f"ILSVRC/Annotations/CLS-LOC/val/{val_name(0)[:-5]}.xml": b"<annotation/>",
+        "LOC_val_solution.csv": "\n".join(["ImageId,PredictionString", *lines[::-1]]).encode(),
+        "LOC_synset_mapping.txt": "\n".join(f"{w} {WORDS[w]}" for w in WNIDS).encode(),
+        "LOC_sample_submission.csv": b"ImageId,PredictionString\n",
+    }
+
+
+@functools.cache
+def hugging_face_archives():
+    """Return Hugging Face's archives: flat, the class at the end of every name."""
+    train = {
+        f"{name[:-5]}_{wnid}.JPEG": data
+        for wnid, files in train_files().items()
+        for name, data in files.items()
+    }
+    val = {f"{n[:-5]}_{w}.JPEG": d for (n, d), w in zip(val_files().items(), TRUTH, strict=True)}
+    names = sorted(train, key=lambda name: name[::-1])
+    return {
+        "data/train_images_0.tar.gz": pack("tar.gz", {name: train[name] for name in names[::2]}),
+        "data/train_images_1.tar.gz": pack("tar.gz", {name: train[name] for name in names[1::2]}),
+        "data/val_images.tar.gz": pack("tar.gz", val),
+        "data/test_images.tar.gz": pack("tar.gz", TEST_IMAGE),
+    }
+
+
+@functools.cache
+def hugging_face_parquet():
+    train = [
+        (name, data, label)
+        for label, files in enumerate(train_files().values())
+        for name, data in files.items()
+    ]
+    train.sort(key=lambda row: row[0][::-1])
+    val = [(n, d, WNIDS.index(w)) for (n, d), w in zip(val_files().items(), TRUTH, strict=True)]
+    test = [(name, data, -1) for name, data in TEST_IMAGE.items()]
+    return {
+        "data/train-00000-of-00002.parquet": parquet(train[::2]),
+        "data/train-00001-of-00002.parquet": parquet(train[1::2]),
+        "data/validation-00000-of-00001.parquet": parquet(val),
+        "data/test-00000-of-00001.parquet": parquet(test),
+    }
+
+
+def parquet(rows):
+    images = [{"bytes": data, "path": name} for name, data, _ in rows]
+    table = pa.table({"image": images, "label": [label for _, _, label in rows]})
+    feature = {"label": {"names": [WORDS[wnid] for wnid in WNIDS], "_type": "ClassLabel"}}
+    table = table.replace_schema_metadata(
+        {"huggingface": json.dumps({"info": {"features": feature}})}
+    )
+    file = io.BytesIO()
+    pq.write_table(table, file, row_group_size=2)
+    return file.getvalue()
+
+
 @functools.cache
 def layouts():
     train_tars = {f"{wnid}.tar": pack("tar", files) for wnid, files in train_files().items()}
@@ -116,6 +186,10 @@ def layouts():
         "all unpacked, val flat": {**unpacked_train(), **wrap("val", val_files()), **devkit()},
         "class folders": class_folders(),
         "class folders in a tar": {"imagenet.tar": pack("tar", wrap("ILSVRC", class_folders()))},
+        "kaggle": kaggle(),
+        "kaggle in a zip": {"imagenet-object-localization-challenge.zip": pack("zip", kaggle())},
+        "archives of Hugging Face": hugging_face_archives(),
+        "parquet of Hugging Face": hugging_face_parquet(),
         "archives and folders": {**published(), **class_folders()},
     }
 
@@ -141,9 +215,14 @@ def test_every_layout_gives_the_same_set(tmp_path, layout):
         item = found[f"val/{val_name(number)}"]
         assert (item.label, item.side) == (WNIDS.index(wnid), 1)
         assert source.read(item.member) == val_files()[val_name(number)]
-    has_words = "class folders" not in layout
+    has_words = not layout.startswith(("class folders", "archives of"))
     assert dict(listing.class_titles) == (WORDS if has_words else {})
-    assert bool(listing.notes) == (layout == "archives and folders")
+    if layout == "archives and folders":
+        assert listing.notes == ("20 images are there twice; one of each is used",)
+    elif layout.startswith("kaggle") or "Hugging Face" in layout:
+        assert listing.notes == ("1 images of neither side (such as the test images)",)
+    else:
+        assert listing.notes == ()
 
 
 def test_images_of_every_kind_decode_to_what_went_in(tmp_path):
@@ -204,6 +283,21 @@ def test_a_subset_of_the_classes_beside_all_validation_images(tmp_path):
                 if "train/n02105855" not in n
             },
             "training side: no image of class 'n02105855'",
+        ),
+        (
+            {**kaggle(), "LOC_val_solution.csv": b"ImageId,PredictionString\nx,n0 1 2 3 4\n"},
+            r"LOC_val_solution\.csv, line 2: 'n0 1 2 3 4'; expected one class",
+        ),
+        (
+            {**kaggle(), "LOC_val_solution.csv": b"ImageId,PredictionString\nx,n01440764 1 2 3 4"},
+            r"no row of 'ILSVRC2012_val_00000001'",
+        ),
+        (
+            {
+                **hugging_face_parquet(),
+                "data/train-00002-of-00003.parquet": parquet([("n02105855_7.JPEG", b"x", 0)]),
+            },
+            r"'n02105855_7\.JPEG' has the label 0, which is that of 'n01440764'",
         ),
         ({"readme.txt": b"nothing"}, r"expected ILSVRC2012_img_train\.tar.*found 'readme\.txt'"),
     ],
