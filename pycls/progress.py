@@ -1,5 +1,6 @@
 """Progress of long work: one line kept up to date on a terminal, elsewhere a line at times."""
 
+import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import TextIO
@@ -33,6 +34,23 @@ def align(rows: Sequence[Sequence[str]], text_columns: int) -> list[str]:
         ).rstrip()
         for row in rows
     ]
+
+
+def draw_progress(wanted: int, what: str, every_s: float = 2.0) -> Callable[[int, int], None]:
+    """Return a function of (found, drawn) that says, at times, how far a search by draws is."""
+    progress = Progress(sys.stderr)
+    began = last = time.monotonic()
+
+    def show(found: int, drawn: int) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last > every_s:
+            last = now
+            progress.show(f"{found:,} of {wanted:,} {what} found in {drawn:,} draws")
+        if found >= wanted and last > began:
+            progress.clear()
+
+    return show
 
 
 class Progress:

@@ -9,14 +9,23 @@ LOG_FILE = "stdout.log"
 ERR_FILE = "stderr.log"
 RECORD_FILE = "run.json"
 
+# The log's record of the last test on two halves of the test images.
+HALVES_KIND = "test_halves"
+
 # Files in a study's folder.
 STUDY_JSON = "study.json"
 STATUS_JSON = "status.json"
 RESULTS_CSV = "results.csv"
 CURVES_CSV = "curves.csv"
 TIMINGS_CSV = "timings.csv"
-# File in a sweep's folder, as pycls has it.
+# Files in a sweep's folder: as pycls has it, and the page of its analysis.
 SWEEP_JSON = "sweep.json"
+ANALYSIS_HTML = "analysis.html"
+# What a launch writes there, or into a study's folder: its ledger, and the threads of a run.
+LAUNCH_FOLDER = "launch"
+LAUNCH_JSON = "launch.json"
+# Both of what a collection keeps for the next one begin so.
+COLLECT_PREFIX = ".collect."
 
 # Entries that a reader of study.json cannot do without: its own, and those of each data set.
 STUDY_ENTRIES = ("name", "title", "reference", "family", "targets", "sweeps", "datasets")
@@ -50,9 +59,9 @@ class Column:
         value: what stands in it, from a row's source; None leaves the cell empty. Of results.csv
             the source has `run`, `arch`, `status`, `num_classes`, `epochs`, `error_metric`, `topk`
             and, as its log has them, `complexity` and the errors after the last epoch, which are
-            empty unless the run is done: `test`, `train` (the mean while training) and `full`
-            (of the whole training side). Of curves.csv it has `run`, `arch`, `epoch`, `test` and
-            `train`.
+            empty unless the run is done: `test`, `train` (the mean while training), `full` (of
+            the whole training side) and `halves` (on two halves of the test side). Of curves.csv
+            it has `run`, `arch`, `epoch`, `test` and `train`.
         required: whether a table without it is refused.
     """
 
@@ -65,6 +74,11 @@ class Column:
 def _logged(record: str, name: str) -> Callable[[Any], Any]:
     """Return a function from a row's source to a value of one of its log's records."""
     return lambda row: getattr(row, record).get(name)
+
+
+def _of_half(row: Any, half: int) -> Any:
+    """Return the error of a row on half of its test images; None where it is not known."""
+    return row.halves.get(f"half_{half}_{row.error_metric}_err")
 
 
 def _structure(name: str) -> Callable[[Any], Any]:
@@ -90,6 +104,9 @@ RESULTS = (
     Column("min_top1_err", "percent", _logged("test", "min_top1_err")),
     Column("final_topk_err", "percent", _logged("test", "top5_err")),
     Column("min_topk_err", "percent", _logged("test", "min_top5_err")),
+    # On every other test image each, by the metric of `error`.
+    Column("half_1_err", "percent", lambda row: _of_half(row, 1), required=False),
+    Column("half_2_err", "percent", lambda row: _of_half(row, 2), required=False),
     Column("final_train_top1_err", "percent", _logged("train", "top1_err")),
     Column("final_train_topk_err", "percent", _logged("train", "top5_err")),
     Column("full_train_top1_err", "percent", _logged("full", "top1_err"), required=False),

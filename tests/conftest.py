@@ -55,6 +55,18 @@ def _loaded_is_not_garbage():
 
 
 @pytest.fixture(scope="session")
+def cifar_dir(tmp_path_factory):
+    """Return a folder of prepared sets that holds a CIFAR-10 of 60 images."""
+    from cifar_files import write_cifar10
+
+    from pycls.datasets.preparation.prepare import prepare
+
+    folder = tmp_path_factory.mktemp("cifar")
+    prepare("cifar10", folder / "data", raw=write_cifar10(folder / "raw"))
+    return folder / "data"
+
+
+@pytest.fixture(scope="session")
 def digits_dir(tmp_path_factory):
     """Return a folder of prepared sets that holds the digits."""
     from pycls.datasets.preparation.prepare import prepare

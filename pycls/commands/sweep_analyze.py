@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 from pycls.analysis.sweep.sweep_json import DEFAULT_ERROR, ERRORS, SweepRuns, load_sweep
 from pycls.core.cli import CommandParser
 from pycls.errors import ConfigError
-from pycls.schema import SWEEP_JSON
+from pycls.schema import ANALYSIS_HTML, SWEEP_JSON
 from pycls.strict_yaml import dump_yaml
 from pycls.sweep.file import SweepCfg, add_overrides, add_sweep, load_named_sweep
 from pycls.sweep.folder import SweepFolder, run_name
 
 if TYPE_CHECKING:
     from pycls.analysis.sweep.networks import SweepNetwork
-PAGE = "analysis.html"
+PAGE = ANALYSIS_HTML
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

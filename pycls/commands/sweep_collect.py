@@ -77,8 +77,11 @@ def _report(folder: Path, collected: Collected, seconds: float) -> None:
     if not collected.paths:
         print("  no run has begun; nothing was written")
         return
-    done, epochs = (sum(counts) for counts in zip(*collected.epochs.values(), strict=True))
-    print(f"  {done:,} of {epochs:,} epochs of the runs that have a log")
+    if collected.epochs:
+        done, epochs = (sum(counts) for counts in zip(*collected.epochs.values(), strict=True))
+        print(f"  {done:,} of {epochs:,} epochs of the runs that have a log")
+    else:
+        print("  no results: no run has a log with an epoch in it")
     for state in ("failed", "stopped"):
         _list_runs(collected, state)
     reading = collected.reading

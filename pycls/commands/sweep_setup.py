@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pycls.core.cli import CommandParser
 from pycls.errors import ConfigError
+from pycls.launch.commands import require_no_jobs
 from pycls.sweep.file import add_overrides, add_root_dir, load_sweep_cfg
 from pycls.sweep.folder import FIGURE
 from pycls.sweep.setup import SweepSetup, check_target, plan_sweep, write_sweep
@@ -27,7 +28,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = _parse_arguments(arguments)
     _check_out(args.population_out)
     sweep = load_sweep_cfg(args.sweep_cfg, args.overrides, args.root_dir)
-    check_target(sweep)
+    if args.replace:
+        require_no_jobs(sweep.folder)
+    check_target(sweep, may_replace=args.replace)
     plan = plan_sweep(sweep, _make_progress(sweep.setup["NUM_CONFIGS"]))
     population = None
     if args.population_out is not None:
@@ -53,7 +56,7 @@ def _parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--replace",
         action="store_true",
-        help="replace a set-up with other settings of which no run has begun",
+        help="replace a set-up with other settings of which no run has finished an epoch",
     )
     add_overrides(parser, "SETUP.NUM_CONFIGS 8 SETUP.BASE_CFG.OPTIM.MAX_EPOCH 10")
     return parser.parse_with_keys(arguments)

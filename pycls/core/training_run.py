@@ -116,6 +116,13 @@ class TrainingRun:
                 (f"Starts from the weights of {self.cfg.TRAIN.WEIGHTS}", *self.weights_notes)
             )
         path, state = newest
+        if "min_errors" not in state:
+            raise ConfigError(
+                f"{path} was written by pycls: its checkpoints do not hold what a run needs to go "
+                "on to the same result here (which images it was trained on, its errors so far); "
+                "finish it with pycls, or start from its weights with TRAIN.WEIGHTS and another "
+                "OUT_DIR"
+            )
         self._require_same_run(state, path)
         self._take_state(state, path)
         done = f"{self.epoch} of {self.cfg.OPTIM.MAX_EPOCH} epochs"

@@ -10,12 +10,13 @@ from pycls.core.cli import positive_int
 from pycls.errors import ConfigError, PyclsError
 from pycls.launch.here import train_here
 from pycls.launch.ledger import Ledger
+from pycls.launch.live_jobs import find_live_jobs, find_states
 from pycls.launch.status_table import show
 from pycls.launch.submit import Launcher, cancel, last_launch
 from pycls.launch.work import Work
 from pycls.pool.seats import default_workers
 from pycls.progress import count
-from pycls.slurm.client import Slurm
+from pycls.slurm.client import AbsentSlurm, Slurm
 from pycls.slurm.options import LaunchOptions, override
 
 LAUNCH_COMMANDS = {
@@ -35,7 +36,8 @@ def add_launch_arguments(parser: argparse.ArgumentParser, command: str) -> None:
     if command in ("launch", "resume", "retry"):
         parser.add_argument(
             "--dry-run", action="store_true",
-            help="print the batch scripts that would be submitted; change nothing",
+            help="print the batch scripts that would be submitted, and what is missing for it; "
+            "change nothing (needs no Slurm)",
         )  # fmt: skip
         parser.add_argument(
             "--workers", type=positive_int, metavar="N",
@@ -75,18 +77,49 @@ def find_slurm(work: Work) -> Slurm | None:
     return Slurm(patience_s=5.0, connect=False)
 
 
+def require_no_jobs(folder: Path) -> None:
+    """Refuse to go on while Slurm has jobs that were launched from a folder.
+
+    Raises:
+        PyclsError: it has, or cannot be asked.
+    """
+    ledger = Ledger(folder)
+    if all(submission.void for submission in ledger.submissions()):
+        return
+    jobs = len(find_live_jobs(ledger, Slurm().jobs()))
+    if jobs:
+        raise PyclsError(
+            f"{folder}: {count(jobs, 'job')} of this sweep in Slurm; take them out of the queue "
+            "first ('tools/sweep_launch.py cancel')"
+        )
+
+
 def _launch_on_slurm(command: str, work: Work, args: argparse.Namespace) -> int:
-    slurm = Slurm()
+    is_here = shutil.which("sbatch") is not None
+    slurm = AbsentSlurm() if args.dry_run and not is_here else Slurm()
     launcher = _resuming(work, slurm) if command == "resume" else Launcher(work, slurm)
     work.check()
     again = args.runs if command == "retry" else None
     if args.dry_run:
         print(launcher.dry_run(again=again))
+        if not is_here:
+            print("# there is no Slurm on this machine: what the cluster allows was not looked at")
+        _print_missing(work)
         return 0
+    work.require_inputs()
     for line in work.prepare():
         print(f"  {line}", flush=True)
     launcher.launch(_asker(args.yes), again=again)
     return 0
+
+
+def _print_missing(work: Work) -> None:
+    """Print what has to be there before anything is launched."""
+    missing = work.missing()
+    if missing:
+        print("missing, and to be there before the launch:")
+    for text in missing:
+        print(f"  {text}")
 
 
 def _resuming(work: Work, slurm: Slurm) -> Launcher:
@@ -106,13 +139,17 @@ def _resuming(work: Work, slurm: Slurm) -> Launcher:
 
 
 def _launch_here(command: str, work: Work, args: argparse.Namespace) -> int:
-    if args.dry_run:
-        raise ConfigError("--dry-run prints batch scripts; LAUNCH.MODE local has none")
     if command == "retry" and args.runs:
         raise ConfigError("--runs: with LAUNCH.MODE local all failed runs are tried again")
     work.check()
     gpus = work.options.num_gpus
     workers = args.workers or default_workers(gpus)
+    if args.dry_run:
+        states = find_states(work.runs(), {}, work.options.max_retry)
+        left = count(sum(state.state != "done" for state in states), "run")
+        print(f"{work.title}: {left} to train here, {workers} at a time")
+        _print_missing(work)
+        return 0
     failed = train_here(work, workers=workers, gpus_each=gpus)
     if failed:
         print(f"failed: {', '.join(failed)}; '{work.command('status')}' says why")

@@ -11,6 +11,7 @@ from pycls.launch.work import Work, WorkRun
 from pycls.pool.pool import Outcome, run_jobs
 from pycls.pool.seats import choose_threads, make_seats
 from pycls.pool.worker_process import Job, environment_with
+from pycls.results.run_states import find_state
 
 
 def train_here(
@@ -38,6 +39,7 @@ def train_here(
     Raises:
         PyclsError: it was stopped, or something that concerns all runs came up.
     """
+    work.require_inputs()
     for line in work.prepare():
         say(f"  {line}")
     failed: list[str] = []
@@ -103,7 +105,7 @@ def waves(pending: Sequence[WorkRun]) -> list[list[WorkRun]]:
 
 
 def _is_done(run: WorkRun) -> bool:
-    return (read_record(run.out_dir) or {}).get("status") == "done"
+    return find_state(run.out_dir, read_record(run.out_dir)).state == "done"
 
 
 def _require_weights(work: Work, runs: Sequence[WorkRun], pending: Sequence[WorkRun]) -> None:

@@ -30,8 +30,8 @@ from typing import Any
 
 from pycls import files
 from pycls.core.runs.record import utc_now
+from pycls.schema import LAUNCH_FOLDER
 
-LAUNCH = "launch"
 GAVE_UP = "GAVE_UP"
 _PLAN = "plan.json"
 _SUBMITTED = "submitted.json"
@@ -184,7 +184,7 @@ class Ledger:
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = Path(folder)
-        self.root = self.folder / LAUNCH
+        self.root = self.folder / LAUNCH_FOLDER
 
     def lock(self, wait_s: float = 0.0) -> AbstractContextManager[int]:
         """Hold the ledger: who submits or cancels must.

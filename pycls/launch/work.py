@@ -12,8 +12,9 @@ from typing import Any
 
 from pycls.command_names import command_name
 from pycls.core.runs.record import read_record
-from pycls.errors import ConfigError, PyclsError
+from pycls.errors import ConfigError, DataError, PyclsError
 from pycls.files import exclusive_lock
+from pycls.launch.preflight import find_missing_inputs
 from pycls.results.collect_study import collect
 from pycls.results.collect_sweep import collect_sweep
 from pycls.results.run_progress import seconds_of_epochs
@@ -67,6 +68,8 @@ class Work:
         reference: what :func:`load_work` needs to find it again.
         words: its command line, in which "{}" stands for the command.
         check: checks all that can be checked before anything is prepared or written.
+        missing: returns what its user has to provide before any of it can be launched (data,
+            weights), a sentence each.
         write: writes what runs need, unless it is there; for the process that holds the folder.
         runs: returns the runs that are known, in order.
         expected_seconds: returns a function from a run to the seconds that it will take; None
@@ -89,6 +92,7 @@ class Work:
     runs: Callable[[], list[WorkRun]]
     expected_seconds: Callable[[], Callable[[WorkRun], float | None]]
     collect: Callable[[], object]
+    missing: Callable[[], list[str]] = list
     prepare: Callable[[], Iterable[str]] = tuple
     look_again: Callable[[], bool] = bool
     waiting: Callable[[], Mapping[str, str]] = dict
@@ -103,6 +107,17 @@ class Work:
         self.folder.mkdir(parents=True, exist_ok=True)
         purpose = f"running the {self.kind} in {self.folder}"
         return exclusive_lock(self.folder / ".lock", purpose, _LONGEST_WRITING_S)
+
+    def require_inputs(self) -> None:
+        """Refuse to begin where something is missing that its user has to provide.
+
+        Raises:
+            DataError: names all of it.
+            ConfigError: a run could never begin.
+        """
+        missing = self.missing()
+        if missing:
+            raise DataError(f"{self.title}: nothing was begun: {'; '.join(missing)}")
 
     def command(self, name: str) -> str:
         """Return the command line that does something with this work, for messages."""
@@ -135,6 +150,7 @@ def study_work(study: StudyFolder, overrides: Sequence[str] = ()) -> Work:
         runs=partial(_study_runs, study),
         expected_seconds=partial(_study_seconds, study),
         collect=partial(collect, study),
+        missing=study.find_missing,
         prepare=study.data.prepare,
         look_again=study.look_again,
         waiting=lambda: study.waiting,
@@ -175,6 +191,11 @@ def sweep_work(sweep: SweepCfg) -> Work:
                 f"'tools/sweep_setup.py --sweep-cfg {sweep.path}'"
             )
 
+    options = read_options(sweep.values["LAUNCH"], sweep.where)
+
+    def missing() -> list[str]:
+        return find_missing_inputs(map(files.cfg, files.runs()), options.run_overrides)
+
     words = [command_name("sweep_launch"), "{}", "--sweep-cfg", str(sweep.path)]
     if sweep.root_dir is not None:
         words += ["--root-dir", sweep.root_dir]
@@ -182,7 +203,7 @@ def sweep_work(sweep: SweepCfg) -> Work:
         kind="sweep",
         folder=sweep.folder,
         title=sweep.name,
-        options=read_options(sweep.values["LAUNCH"], sweep.where),
+        options=options,
         reference={
             "kind": "sweep",
             "file": str(sweep.path.resolve()),
@@ -197,6 +218,7 @@ def sweep_work(sweep: SweepCfg) -> Work:
         ],
         expected_seconds=partial(_sweep_seconds, files),
         collect=partial(collect_sweep, sweep.folder),
+        missing=missing,
     )
 
 

@@ -83,7 +83,8 @@ def run_jobs(
         jobs: what to do, in this order; their ids differ.
         seats: the workers' shares of the machine, one or more.
         max_retry: how many failures in its record a run may have and be tried again. A run that
-            has more when its turn comes has failed.
+            has more when its turn comes has failed; so has one with a mistake in its configuration,
+            which is never tried again.
         retry_here: whether failed runs are tried again here, after the others.
         task: "module:function", called with each job's configuration; what it does not raise is
             done. Anything but training leaves run folders alone (but for failures in the record).
@@ -149,7 +150,7 @@ class _Pool:
         self._waiting = deque(self.jobs)
         self._busy: deque[tuple[float, Job]] = deque()  # with the time to try again
         self._seen_busy: set[str] = set()
-        self._failures: dict[str, list[dict[str, str]]] = {}  # seen here, of jobs by id
+        self._failures: dict[str, list[dict[str, Any]]] = {}  # seen here, of jobs by id
         self._ends: dict[str, str] = {}  # {id: which list of the outcome}
         self._fatal = ""
         self._deadline: float | None = None  # of workers that were told to stop
@@ -301,7 +302,7 @@ class _Pool:
                 self.progress.say(f"{job.id}: {reason}; it is tried again after the others")
             self._put_off(job)
         elif self._deadline is None:
-            self._fail(job, reason, seconds)
+            self._fail(job, reason, seconds, final=bool(answer.get("final")))
         # Else it failed while, and perhaps because, it was told to stop: it is left.
 
     def _settle_dead(self, job: Job, worker: WorkerProcess, code: int) -> None:
@@ -316,8 +317,8 @@ class _Pool:
         else:
             self._fail(job, describe_exit(code), time.monotonic() - worker.since)
 
-    def _fail(self, job: Job, reason: str, seconds: float) -> None:
-        record = add_failure(job.out_dir, reason, this_process().job)
+    def _fail(self, job: Job, reason: str, seconds: float, final: bool = False) -> None:
+        record = add_failure(job.out_dir, reason, this_process().job, final=final)
         # Those seen here count too, should the folder not have taken them.
         seen = self._failures.setdefault(job.id, [])
         seen.append(failures_of(record)[-1])

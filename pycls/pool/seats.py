@@ -9,8 +9,7 @@ from pathlib import Path
 from pycls.cores import bound_cores, usable_cores
 from pycls.errors import ConfigError
 from pycls.files import write_json
-
-_FILE = "launch.json"
+from pycls.schema import LAUNCH_JSON
 
 
 @dataclass(frozen=True)
@@ -103,7 +102,7 @@ def choose_threads(
         asked: what the user asks for; None: nothing.
         say: where a warning goes.
     """
-    path = folder / _FILE
+    path = folder / LAUNCH_JSON
     before = json.loads(path.read_text())["threads"] if path.is_file() else None
     threads = asked or before or max(1, share)
     if before is not None and threads != before:

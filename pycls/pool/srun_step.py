@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 from pycls.core.runs.lease import find_owner
 from pycls.core.runs.process_identity import this_process
 from pycls.core.runs.record import read_record
-from pycls.errors import LeaseHeldError, RunError, RunInterruptedError
+from pycls.errors import ConfigError, LeaseHeldError, RunError, RunInterruptedError
 from pycls.pool.failure_reason import explain_output
 from pycls.pool.signals import EarlySignals
 from pycls.schema import ERR_FILE
@@ -40,6 +40,7 @@ class SrunStep:
 
         Raises:
             LeaseHeldError: a process of another job has the run.
+            ConfigError: its configuration cannot be trained.
             RunError: it failed, with the reason that its record has, or else its own words.
             RunInterruptedError: it was asked to stop and is saved.
         """
@@ -98,7 +99,8 @@ def _raise_for(out_dir: Path, code: int, record: Mapping[str, Any], said: list[s
         reason = "; ".join([str(record.get("reason")), *killed[:1]])
     else:
         reason = f"srun ended with exit code {code}: {_last_words(said)}"
-    raise RunError(explain_output(reason))
+    is_mistake = code == ConfigError.exit_code and any(line.startswith("error: ") for line in said)
+    raise (ConfigError if is_mistake else RunError)(explain_output(reason))
 
 
 def _size(path: Path) -> int:

@@ -2,11 +2,11 @@
 
 Started by :mod:`pycls.pool.worker_process` as ``python -m pycls.pool.worker``.
 Each line on standard input is a JSON object, one job. Standard output has {"state": "ready"}
-once, and then one line a job: "done", "failed" (with "reason", and "fresh" where the process
-should not be used again), "busy" (another process has the run) or "fatal" (all runs would fail
-of it). A signal to stop ends the process with exit code 75, what it was at being saved. So does
-the end of standard input, with exit code 0, wherever it is: the driver is gone then (what is
-being written is written atomically, so nothing is lost).
+once, and then one line a job: "done", "failed" (with "reason", "fresh" where the process should
+not be used again, and "final" where another try would fail of the same), "busy" (another process
+has the run) or "fatal" (all runs would fail of it). A signal to stop ends the process with exit
+code 75, what it was at being saved. So does the end of standard input, with exit code 0, wherever
+it is: the driver is gone then (what is being written is written atomically, so nothing is lost).
 """
 
 import contextlib
@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from pycls.errors import (
+    ConfigError,
     LeaseHeldError,
     LeaseLostError,
     PyclsError,
@@ -122,7 +123,9 @@ def _judge(error: BaseException, early: EarlySignals) -> dict[str, Any]:
         leave()
     reason = f"it left with exit code {code}" if code is not None else describe_failure(error)
     # Other errors than ours may leave PyTorch, or a GPU, unusable.
-    return {"state": "failed", "reason": reason, "fresh": not isinstance(error, PyclsError)}
+    fresh = not isinstance(error, PyclsError)
+    final = isinstance(error, ConfigError)  # it would fail of the same wherever it is tried
+    return {"state": "failed", "reason": reason, "fresh": fresh, "final": final}
 
 
 @contextlib.contextmanager

@@ -27,13 +27,21 @@ from pycls.results.sweep_rows import (
     result_columns,
     result_row,
 )
-from pycls.schema import CURVES_CSV, ERR_FILE, LOG_FILE, RECORD_FILE, RESULTS_CSV, SWEEP_JSON
+from pycls.schema import (
+    COLLECT_PREFIX,
+    CURVES_CSV,
+    ERR_FILE,
+    LOG_FILE,
+    RECORD_FILE,
+    RESULTS_CSV,
+    SWEEP_JSON,
+)
 from pycls.spaces.bounds import METRICS
 from pycls.strict_yaml import load_yaml
 from pycls.sweep.folder import CFGS, LOGS, Drawn, SweepFolder, read_summary
 
 OUTPUTS = (SWEEP_JSON, RESULTS_CSV, CURVES_CSV)
-LOCK = ".collect.lock"
+LOCK = f"{COLLECT_PREFIX}lock"
 _LONGEST_WAIT_S = 60.0
 _INPUTS = (LOG_FILE, ERR_FILE, RECORD_FILE)
 

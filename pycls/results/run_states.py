@@ -7,13 +7,19 @@ from pathlib import Path
 from typing import Any
 
 from pycls.core.runs.lease import Owner, find_owner
+from pycls.core.runs.log import find_records, read_pair
 from pycls.core.runs.record import has_failed_for_good
 from pycls.results.log_cache import signature_of
-from pycls.schema import ERR_FILE
+from pycls.schema import ERR_FILE, LOG_FILE
 
 STATES = ("done", "running", "stopped", "failed", "missing")
 _MOST_ERR_BYTES = 64 << 10
+_TESTS = frozenset(["test_epoch"])
 _LONGEST_REASON = 300
+_NO_LOG = (
+    f"it ended, but there is no {LOG_FILE} in its folder, from which results are read: it was "
+    "trained by hand with LOG_DEST stdout; remove its folder and launch the sweep again"
+)
 _TELLS_OF_ERROR = re.compile(r"Traceback|Error|Exception|error:|Killed|Segmentation|CANCELLED")
 
 
@@ -50,9 +56,11 @@ def find_state(
         record: its record, or "status", "reason" and "started" of it; None: it has none.
         max_retry: see :func:`pycls.core.runs.record.has_failed_for_good`.
         log: "epochs", "epochs_done" and "mixed" of its log; empty: it has none; None: the log was
-            not looked at, and the record is believed.
+            not looked at, and the record is believed, or, without one, the log's end.
         errors: of :func:`read_errors`.
     """
+    if not record and log is None:
+        log = _read_end(out_dir)  # pycls keeps no record of its runs
     done, epochs = (log.get("epochs_done"), log.get("epochs")) if log else (0, None)
     is_whole = bool(done) and done == epochs
     state, reason, owner = "stopped", "", None
@@ -69,7 +77,8 @@ def find_state(
             reason = f"the log ends {far}, and no run.json says why"
     elif record.get("status") == "done":
         state = "done" if is_whole or log is None else "failed"
-        reason = "" if state == "done" else "its log has no record of the last epoch"
+        if state == "failed":
+            reason = "its log has no record of the last epoch" if log else _NO_LOG
     elif (owner := find_owner(out_dir)) is not None:
         state = "running"
     else:
@@ -81,6 +90,20 @@ def find_state(
     if state == "done" and log and log["mixed"]:
         reason = "its log holds starts of different networks; the last one counts"
     return RunState(state, reason, record or {}, owner)
+
+
+def _read_end(out_dir: str | Path) -> dict[str, Any]:
+    """Return how far a log says at its end that its run is; empty without an epoch there."""
+    path = f"{out_dir}/{LOG_FILE}"
+    signature = signature_of(path)
+    if signature is None:
+        return {}
+    with Path(path).open("rb") as file:
+        file.seek(max(0, signature[0] - _MOST_ERR_BYTES))
+        tail = file.read(_MOST_ERR_BYTES)
+    ends = [read_pair(record.get("epoch")) for _, record in find_records(tail, _TESTS)]
+    known = [end for end in ends if end is not None]
+    return {"epochs_done": known[-1][0], "epochs": known[-1][1], "mixed": False} if known else {}
 
 
 def read_errors(out_dir: str) -> str:

@@ -35,14 +35,17 @@ class Slurm:
     Args:
         patience_s: how long a command is tried again while the controller does not answer.
         connect: whether to ask at once if the controller answers.
+        required: whether its commands have to be on this machine.
 
     Raises:
         SlurmError: there is no Slurm here, or the controller does not answer.
     """
 
-    def __init__(self, patience_s: float = 20.0, connect: bool = True) -> None:
+    def __init__(
+        self, patience_s: float = 20.0, connect: bool = True, required: bool = True
+    ) -> None:
         self._patience_s = patience_s
-        if shutil.which("sbatch") is None:
+        if required and shutil.which("sbatch") is None:
             raise SlurmError(
                 "no Slurm on this machine (sbatch is not on the PATH); set LAUNCH.MODE local to "
                 "train here, or log in to the cluster"
@@ -217,6 +220,29 @@ class Slurm:
                 return found  # nothing may depend on accounting
             found |= read_accounted(text)
         return found
+
+
+class AbsentSlurm(Slurm):
+    """A cluster of the usual size that has no jobs, to look at a launch where there is no Slurm."""
+
+    def __init__(self) -> None:
+        """Take what Slurm's own defaults are."""
+        super().__init__(connect=False, required=False)
+
+    def limits(self) -> Limits:
+        """Return Slurm's defaults."""
+        return Limits(max_array_size=1001, max_jobs=10_000, accounting=False)
+
+    def check_request(self, options: LaunchOptions) -> None:
+        """Check nothing: which partitions there are is for the cluster to say."""
+
+    def jobs(self) -> list[QueuedJob]:
+        """Return no jobs."""
+        return []
+
+    def end_states(self, jobs: Iterable[int | str]) -> dict[str, str]:
+        """Return nothing."""
+        return {}
 
 
 def _check_time(options: LaunchOptions, partitions: Sequence[Partition]) -> None:

@@ -179,8 +179,13 @@ class LaunchOptions:
 
     @property
     def run_overrides(self) -> list[str]:
-        """Keys and values that a run's configuration gets beside its file."""
-        return ["NUM_GPUS", str(self.num_gpus)] if self.num_gpus > 1 else []
+        """Keys and values that a run's configuration gets beside its file.
+
+        What is launched has no terminal, and its results are read from its log: that is in the
+        run's folder, whatever LOG_DEST says.
+        """
+        gpus = ["NUM_GPUS", str(self.num_gpus)] if self.num_gpus > 1 else []
+        return ["LOG_DEST", "file", *gpus]
 
     @property
     def given_to_sbatch(self) -> dict[str, Any]:

@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pycls.errors import ConfigError
-from pycls.spaces.anynet_count import check_countable, make_compatible
+from pycls.spaces.anynet_count import bottleneck_widths, check_countable, make_compatible
 from pycls.spaces.anynet_ranges import SPACES, AnyNetRanges
 from pycls.spaces.bounds import STAGE_COLUMNS
 from pycls.spaces.design_space import DesignSpace, make_from
 from pycls.spaces.distributions import power2_uniform
+from pycls.spaces.extremes import Extremes, complexity_extremes
 from pycls.spaces.marginal import Marginal
 from pycls.spaces.population import Population
 
@@ -105,6 +106,15 @@ class AnyNetX(DesignSpace):
     def size(self) -> int:
         """Return the number of parameter combinations, before groups are made to fit."""
         return self.ranges.size()
+
+    def extremes(self, num_stages: int) -> Extremes:
+        """Return bounds of the members' complexity; those of the space without an order."""
+        values = (self.marginals[name].values for name in ("width", "bot_mul", "group_w"))
+        w, b, g = (array.ravel() for array in np.meshgrid(*values))
+        if self.ranges.has_groups:
+            w, g = make_compatible(w, b, g)
+        inner = bottleneck_widths(w, b)
+        return complexity_extremes(self.frame(num_stages), self.depth, w, inner, g)
 
     def described_marginals(self) -> dict[str, Marginal]:
         """Return the distributions; one for each stage (`width 2`) where they do not decrease."""

@@ -164,25 +164,25 @@ def count_stages(
     if depths.size:
         largest = max(int(widths.max()), int(inner.max()))
         check_countable(int(depths.sum(axis=0).max()), largest, frame)
-    stem, side = _count_stem(frame)
+    stem, side = count_stem(frame)
     flops, params, acts = (np.full(depths.shape[1], count, dtype=np.int64) for count in stem)
     w_in: IntArray | int = frame.stem_w
     area: IntArray | int = side**2
     is_ragged = not depths[-1].all()
     for d, w, v, g, stride in zip(depths, widths, inner, group_ws, frame.strides, strict=True):
         side_in, side = side, (side - 1) // stride + 1
-        counts = _count_stage(w_in, w, d, (side_in, side), stride, v, g, frame, se_r)
+        counts = count_stage(w_in, w, d, (side_in, side), stride, v, g, frame, se_r)
         flops += counts[0]
         params += counts[1]
         acts += counts[2]
         w_in = np.where(d > 0, w, w_in) if is_ragged else w
         area = np.where(d > 0, side**2, area) if is_ragged else side**2
-    for total, part in zip((flops, params, acts), _count_head(w_in, area, frame), strict=True):
+    for total, part in zip((flops, params, acts), count_head(w_in, area, frame), strict=True):
         total += part
     return flops, params, acts
 
 
-def _count_stem(frame: AnyNetFrame) -> tuple[tuple[int, int, int], int]:
+def count_stem(frame: AnyNetFrame) -> tuple[tuple[int, int, int], int]:
     """Return the stem's counts and the side of its output, in pixels."""
     kernel, stride, pool_stride = STEMS[frame.stem_type]
     w = frame.stem_w
@@ -195,7 +195,7 @@ def _count_stem(frame: AnyNetFrame) -> tuple[tuple[int, int, int], int]:
     return (flops, weights + 2 * w, acts), side
 
 
-def _count_stage(
+def count_stage(
     w_in: IntArray | int,
     w: IntArray,
     d: IntArray,
@@ -277,7 +277,7 @@ def _count_other_stage(
     return flops, params, acts
 
 
-def _count_head(
+def count_head(
     w: IntArray | int, area: IntArray | int, frame: AnyNetFrame
 ) -> tuple[IntArray | int, IntArray | int, IntArray | int]:
     """Return the counts of the optional 1x1 convolution and of the linear layer."""

@@ -15,6 +15,7 @@ from pycls.spaces.arguments import check_int
 from pycls.spaces.bounds import METRICS, STAGE_ARRAYS, Bounds
 from pycls.spaces.distributions import Distribution
 from pycls.spaces.drawing import Accepted, Progress, Provenance, find_different
+from pycls.spaces.extremes import Extremes
 from pycls.spaces.marginal import random_words
 from pycls.spaces.population import Population
 
@@ -104,6 +105,13 @@ class DesignSpace(ABC):
         """Return a population's values of those described parameters that its stages tell."""
         return {}
 
+    def extremes(self, num_stages: int) -> Extremes:
+        """Return {metric: (low, high)} outside of which no member with so many stages lies.
+
+        Empty where that is not known before networks are drawn.
+        """
+        return {}
+
     def draw(self, seed: int, start: int, count: int) -> dict[str, NDArray]:
         """Draw architectures number `start` to `start + count` of a seed's stream.
 
@@ -160,11 +168,13 @@ class DesignSpace(ABC):
                 are :data:`pycls.spaces.bounds.ROW_NAMES`.
 
         Raises:
-            ConfigError: an argument cannot be used, or too few architectures were found.
+            ConfigError: an argument cannot be used, no member of the space lies within the
+                bounds, or too few architectures were found.
         """
         limits = {"flops": flops, "params": params, "acts": acts, "num_stages": num_stages}
         bounds = Bounds(limits, where)
         stages = self._check_stages(num_stages)
+        self._check_reachable(bounds, stages)
         n = check_int("n", n, 1)
         seed = check_int("seed", seed, 0)
         limit = max(20_000_000, 20_000 * n) if max_draws is None else max_draws
@@ -192,6 +202,19 @@ class DesignSpace(ABC):
         counts = (found.drawn, found.accepted, found.duplicates)
         provenance = Provenance(self, seed, bounds.limits, *counts, bounds.where)
         return Population(**arrays, frame=self.frame(stages), provenance=provenance)
+
+    def _check_reachable(self, bounds: Bounds, stages: int) -> None:
+        """Refuse bounds that no member of the space can meet, before any is drawn."""
+        for name, (least, most) in self.extremes(stages).items():
+            low, high = bounds.limits.get(name, (least, most))
+            if low > most or high < least:
+                side = f"more than {least:,}" if high < least else f"less than {most:,}"
+                raise ConfigError(
+                    f"{name} [{low:,g}, {high:,g}]: no network of this space has so "
+                    f"{'few' if high < least else 'many'}; all have {side} (at {self.resolution} x "
+                    f"{self.resolution} pixels and {self.num_classes} classes); change the bounds, "
+                    "or the space (stem, strides, resolution, ranges)"
+                )
 
     def _check_stages(self, num_stages: Sequence[int] | None) -> int:
         """Return the number of stages that all members of a population have."""

@@ -84,7 +84,7 @@ class Architecture:
         return [item for pair in settings.items() for item in pair]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Population:
     """Architectures of one frame, in the order drawn.
 
@@ -122,10 +122,12 @@ class Population:
             raise ValueError(f"{len(set(self.ids))} different ids for {n} architectures")
 
     def __repr__(self) -> str:
-        low, high = (f"{x / 1e6:,.4g}" for x in (self.flops.min(), self.flops.max()))
+        """Return it in a line: how many architectures, of what kind and cost."""
+        kind = type(self.provenance.space).__name__ if self.provenance else "from a file"
+        flops = f"{self.flops.min():,} to {self.flops.max():,} flops, " if len(self) else ""
         return (
-            f"Population({len(self)} architectures of {self.frame.num_stages} stages, "
-            f"{low} to {high} MF at {self.frame.resolution} x {self.frame.resolution})"
+            f"Population({len(self):,} architectures, {kind}, {self.num_stages} stages, {flops}"
+            f"{self.frame.resolution} x {self.frame.resolution} pixels)"
         )
 
     def __len__(self) -> int:

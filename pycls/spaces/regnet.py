@@ -10,9 +10,12 @@ from numpy.typing import NDArray
 from pycls.spaces.arguments import check_int, check_pair
 from pycls.spaces.design_space import DesignSpace
 from pycls.spaces.distributions import Distribution
+from pycls.spaces.extremes import Extremes, complexity_extremes
 from pycls.spaces.population import Population
 from pycls.spaces.regnet_ranges import REGNET_PARAMETERS, RegNetRanges
 from pycls.spaces.regnet_stages import fit_stages, regnet_stages
+
+_WIDEST = 1 << 18  # counts of wider networks might not fit 64-bit integers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +72,19 @@ class RegNetX(DesignSpace):
     def strides_of(self, num_stages: int) -> tuple[int, ...]:
         """Return the stride of each stage of the members with so many stages."""
         return (check_int("stride", self.stride, 1),) * num_stages
+
+    def extremes(self, num_stages: int) -> Extremes:
+        """Return bounds of the members' complexity, wide ones: any stage may be any block's."""
+        depth, w_m = int(self.depth[1]) - num_stages + 1, float(self.w_m[1])
+        widest = (self.w_0[1] + self.w_a[1] * (self.depth[1] - 1)) * w_m**0.5 + 8
+        if depth < 1 or self.bot_mul[1] > 1 or widest > _WIDEST:
+            return {}
+        # Fitting groups makes a bottleneck narrower by a fifth or wider by a third, at most.
+        low, high = max(8, self.w_0[0] - 8) * 2 / 3 - 1, widest * 4 / 3 + 1
+        w = (max(1, int(low)), int(high) + 1)
+        inner = (max(1, int(low * self.bot_mul[0])), int(high * self.bot_mul[1]) + 1)
+        g = (min(self.group_w[0], inner[0]), self.group_w[1])
+        return complexity_extremes(self.frame(num_stages), (1, depth), w, inner, g)
 
     def drawn_parameters(self, population: Population) -> dict[str, NDArray]:
         """Return depth and bot_mul, which can be told from the stages."""

@@ -66,6 +66,16 @@ class StudyData:
         """Say whether a data set has to be prepared by its user before it can be trained on."""
         return not _is_embedded(dataset.prepared) and not self.facts(dataset).prepared
 
+    def why_missing(self, dataset: DatasetSpec) -> list[str]:
+        """Return why a data set that its user has to prepare cannot be read; [] if it can be."""
+        if self.is_missing(dataset):
+            try:
+                for split in ("train", "test"):
+                    self.open(dataset, split)
+            except DataError as error:
+                return [str(error)]
+        return []
+
     def open(self, dataset: DatasetSpec, split: str) -> Dataset:
         """Open one side of a data set.
 

@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from pycls.core.config.load import layer_cfg
+from pycls.core.inputs import check_batch, find_missing_weights
 from pycls.core.runs.paths import checkpoint_path
 from pycls.errors import ConfigError
+from pycls.progress import draw_progress
 from pycls.spaces.by_name import make_space
 from pycls.spaces.population import Population
 from pycls.spaces.population_csv import read_population
@@ -90,8 +92,9 @@ class StudyFolder:
         try:
             space = make_space(kind, **{k: v for k, v in arguments.items() if k != "type"})
             return space.sample(
-                spec.size, spec.seed, **dict[str, Any](spec.bounds), where=spec.conditions
-            )
+                spec.size, spec.seed, **dict[str, Any](spec.bounds), where=spec.conditions,
+                progress=draw_progress(spec.size, "architectures"),
+            )  # fmt: skip
         except ConfigError as error:
             raise ConfigError(f"{where}: {error}") from None
 
@@ -221,8 +224,30 @@ class StudyFolder:
         for dataset in self.spec.datasets.values():
             layer_cfg([*self.spec.config, *self.spec.regimes[dataset.regime], *dataset.config])
             self.data.check(dataset)
+            self._check_batch(dataset)
             self._check_source(dataset)
         self._check_family()
+
+    def find_missing(self) -> list[str]:
+        """Return what its user has to provide before anything is trained, a sentence each."""
+        missing = []
+        for dataset in self.spec.datasets.values():
+            missing += self.data.why_missing(dataset)
+            for network in self.networks.get(dataset.key, ())[:1]:
+                weights = base_cfg(self.spec, self.data, dataset, network).TRAIN.WEIGHTS
+                missing += find_missing_weights(weights)
+        return list(dict.fromkeys(missing))
+
+    def _check_batch(self, dataset: DatasetSpec) -> None:
+        """Check that a data set of known size holds a batch."""
+        facts = self.data.facts(dataset)
+        networks = self.networks.get(dataset.key, ())
+        if facts.exact and networks:
+            cfg = base_cfg(self.spec, self.data, dataset, networks[0])
+            try:
+                check_batch(cfg, facts.train_images)
+            except ConfigError as error:
+                raise ConfigError(f"{self.spec.where('datasets', dataset.key)}: {error}") from None
 
     def _check_family(self) -> None:
         if self.spec.reference is None:

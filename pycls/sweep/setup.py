@@ -12,7 +12,21 @@ from pathlib import Path
 from typing import Any
 
 from pycls import files
+from pycls.core.runs.lease import find_owner
+from pycls.core.runs.log import find_records
+from pycls.core.runs.paths import checkpoint_dir
+from pycls.core.runs.record import read_record
 from pycls.errors import ConfigError, PyclsError
+from pycls.schema import (
+    ANALYSIS_HTML,
+    COLLECT_PREFIX,
+    CURVES_CSV,
+    LAUNCH_FOLDER,
+    LAUNCH_JSON,
+    LOG_FILE,
+    RESULTS_CSV,
+    SWEEP_JSON,
+)
 from pycls.spaces.bounds import METRICS
 from pycls.strict_yaml import dump_yaml
 from pycls.sweep.base_cfg import BaseCfg
@@ -40,6 +54,10 @@ from pycls.sweep.rows import (
 from pycls.sweep.samplers import build_samplers
 
 _OWN_FILES = (SWEEP_CFG, SUMMARY, POPULATION, CFGS, LOGS, LOCK, f"{FIGURE}.svg", f"{FIGURE}.png")
+# What the other steps write there, which goes with a sweep that came to nothing.
+_OF_LATER_STEPS = (
+    LAUNCH_FOLDER, LAUNCH_JSON, SWEEP_JSON, RESULTS_CSV, CURVES_CSV, ANALYSIS_HTML,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -115,8 +133,12 @@ def _summary(draws: Draws, label_key: str) -> str:
     return dump_yaml(entries)
 
 
-def check_target(sweep: SweepCfg) -> None:
+def check_target(sweep: SweepCfg, *, may_replace: bool = False) -> None:
     """Refuse a folder that must not be written to, before anything is drawn.
+
+    Args:
+        sweep: the settings.
+        may_replace: whether a launched sweep of which nothing came may be replaced.
 
     Raises:
         ConfigError: it holds a launched sweep, or something else than a sweep.
@@ -134,21 +156,39 @@ def check_target(sweep: SweepCfg) -> None:
                 "choose another NAME"
             )
     launched = folder.launched()
-    if launched:
+    of_use = next((run for run in launched if _came_to_something(folder.logs / run)), "")
+    if launched and (of_use or not may_replace):
+        hint = f"and {of_use} has been trained"
+        if not of_use:
+            hint = "and none has finished an epoch: add --replace to set it up anew"
         raise ConfigError(
             f"{folder.path}: this sweep has been launched ({len(launched)} runs have written into "
-            f"{folder.logs}, the first is {launched[0]}), so it is left as it is; choose another "
-            "NAME for a new one"
+            f"{folder.logs}, {hint}), so it is left as it is; choose another NAME for a new one"
         )
     if folder.path.is_dir() and files.is_locked(folder.path / LOCK):
         raise PyclsError(f"{folder.path}: in use by another process; wait for it or stop it first")
     found = folder.path.iterdir() if folder.path.is_dir() else ()
-    others = sorted(entry.name for entry in found if entry.name not in _OWN_FILES)
+    own = (*_OWN_FILES, *(_OF_LATER_STEPS if may_replace else ()))
+    names = [entry.name for entry in found if entry.name not in own]
+    others = sorted(n for n in names if not (may_replace and n.startswith(COLLECT_PREFIX)))
     if others:
         raise ConfigError(
             f"{folder.path}: holds {', '.join(others[:3])}, which no set-up wrote; choose another "
             "NAME, or move it away"
         )
+
+
+def _came_to_something(out_dir: Path) -> bool:
+    """Say whether a run has finished an epoch, or a process is at it."""
+    if not out_dir.is_dir():
+        return True  # a file that no run of ours wrote
+    if (read_record(out_dir) or {}).get("status") == "done" or find_owner(out_dir) is not None:
+        return True
+    if checkpoint_dir(out_dir).is_dir() and any(checkpoint_dir(out_dir).iterdir()):
+        return True
+    log = out_dir / LOG_FILE
+    records = find_records(log.read_bytes(), frozenset(["test_epoch"])) if log.is_file() else ()
+    return any(True for _ in records)
 
 
 def write_sweep(
@@ -162,7 +202,8 @@ def write_sweep(
     Args:
         plan: what it will hold.
         draw_figure: writes figures, given a path without suffix.
-        may_replace: whether a set-up with other settings, not launched, may be replaced.
+        may_replace: whether a set-up with other settings may be replaced, of which no run has
+            finished an epoch.
 
     Returns:
         Whether anything was written: False where the folder holds just this already.
@@ -171,10 +212,10 @@ def write_sweep(
         ConfigError: the folder must not be written to; see :func:`check_target`.
         PyclsError: another process sets the same sweep up.
     """
-    check_target(plan.sweep)
+    check_target(plan.sweep, may_replace=may_replace)
     folder = plan.folder
     is_there = folder.path.is_dir() and any(folder.path.iterdir())
-    if is_there and _holds(folder.path, plan.texts):
+    if is_there and not folder.launched() and _holds(folder.path, plan.texts):
         return False
     if is_there and not may_replace:
         raise ConfigError(
@@ -186,7 +227,7 @@ def write_sweep(
         (partial / LOGS).mkdir()
         if draw_figure is not None:
             draw_figure(partial / FIGURE)
-        check_target(plan.sweep)
+        check_target(plan.sweep, may_replace=may_replace)
         _put(partial, folder.path)
     return True
 

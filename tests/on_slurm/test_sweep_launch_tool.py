@@ -79,7 +79,13 @@ def large_nodes(large_cluster, use):
 
 
 @pytest.fixture
-def rates(tmp_path):
+def _without_data(monkeypatch):
+    """Let runs without data be launched, of which only their launch is looked at."""
+    monkeypatch.setattr("pycls.launch.work.find_missing_inputs", lambda *_: [])
+
+
+@pytest.fixture
+def rates(tmp_path, _without_data):
     """Return the arguments that name a sweep of four runs that is set up, and its folder."""
     work = make_sweep(tmp_path, 4)
     words = ["--sweep-cfg", tmp_path / "rates.yaml", "--root-dir", tmp_path / "sweeps"]
@@ -104,11 +110,12 @@ def all_files(folder):
     [("cifar_optim", 32, 60), ("cifar_regnet", 32, 60), ("cifar_best", 12, 180)],
 )
 def test_the_launch_keys_of_a_sweep_file_of_pycls_are_what_sbatch_is_asked_for(
-    large_nodes, tool, tmp_path, name, parallel_jobs, minutes
+    large_nodes, tool, tmp_path, cifar_dir, monkeypatch, name, parallel_jobs, minutes
 ):
     """As the file says: partition devlab, 1 GPU, jobs at a time, minutes; the rest by default."""
+    monkeypatch.setenv("PYCLS_DATA", str(cifar_dir))
     where = ["--sweep-cfg", CIFAR / f"{name}.yaml", "--root-dir", tmp_path]
-    tool("sweep_setup", *where, "SETUP.NUM_CONFIGS", "3")
+    tool("sweep_setup", *where, "SETUP.NUM_CONFIGS", "3", "SETUP.BASE_CFG.TRAIN.BATCH_SIZE", "50")
     before = all_files(tmp_path)
     code, printed, error = tool("sweep_launch", *where, "--dry-run", "LAUNCH.RUNS_PER_JOB", "1")
     assert (code, error) == (0, "")
@@ -180,7 +187,13 @@ def test_no_slurm_on_this_machine(tool, rates, monkeypatch, tmp_path):
     words, folder = rates
     parts = ("no Slurm on this machine", "LAUNCH.MODE local")
     refused(tool, [*words, "--yes", *SMALL], folder, *parts, code=1)
-    refused(tool, [*words, "--dry-run", *SMALL], folder, *parts, code=1)
+    before = all_files(folder)
+    code, printed, error = tool("sweep_launch", *words, "--dry-run", *SMALL)
+    assert (code, error) == (0, "")
+    assert "4 runs in 4 jobs" in printed
+    assert options_of(printed)["mem"] == "103M"
+    assert "there is no Slurm on this machine" in printed
+    assert all_files(folder) == before
 
 
 def test_a_controller_that_does_not_answer(own_cluster, use, tool, rates, monkeypatch):
@@ -255,7 +268,7 @@ def mount(*words):
 
 
 @pytest.fixture
-def mounted(tmp_path):
+def mounted(tmp_path, _without_data):
     """Return a function (options of mount) -> a folder that is a file system of its own."""
     folder = tmp_path / "mounted"
     folder.mkdir()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pycls.core.runs.record import write_record
 from pycls.cores import runs_on_gpu
-from pycls.errors import LeaseHeldError, PyclsError
+from pycls.errors import ConfigError, LeaseHeldError, PyclsError
 
 
 def note(cfg):
@@ -42,6 +42,12 @@ def fail_once(cfg):
     """Fail the first time, with an error of ours."""
     if count(cfg) == 1:
         raise PyclsError("the first time never works")
+
+
+def fail_by_mistake(cfg):
+    """Fail every time, as of a mistake in the configuration."""
+    note(cfg)
+    raise ConfigError("TRAIN.DATASET is empty")
 
 
 def fail_always(cfg):

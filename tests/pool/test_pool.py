@@ -147,6 +147,17 @@ def test_tries_are_counted_over_pools(make_jobs, monkeypatch, capsys):
     assert len({fact["pid"] for fact in notes(job)}) == len(notes(job)) == 6
 
 
+def test_a_mistake_in_a_configuration_is_not_tried_again(make_jobs):
+    (job,) = make_jobs(1)
+    for retry_here in (False, True):  # as in a job of Slurm, and on this machine
+        outcome = run_task("fail_by_mistake", [job], max_retry=3, retry_here=retry_here)
+        assert (outcome.again, outcome.failed) == ([], ["a/0"])
+        assert len(notes(job)) == 1
+    forget_failures(job.out_dir)
+    assert run_task("fail_by_mistake", [job], max_retry=3).failed == ["a/0"]
+    assert len(notes(job)) == 2
+
+
 def test_tries_end_where_failures_cannot_be_recorded(make_jobs):
     (job,) = make_jobs(1)
     (job.out_dir / f".run.json.{os.getpid()}.partial").mkdir(parents=True)
@@ -170,7 +181,7 @@ def test_a_failed_run_is_recorded_with_its_newest_reason(tmp_path):
     record = read_record(tmp_path)
     assert record["status"] == "failed"
     assert "nowhere.yaml: no such file" in record["reason"]
-    assert len(record["failures"]) == 2
+    assert len(record["failures"]) == 1
 
 
 @pytest.mark.parametrize(

@@ -214,7 +214,7 @@ def test_plan_takes_the_speed_of_finished_runs(study):
         ({"population": {"space": {"deph": [1, 2]}, "size": 2}}, ["population.space", "'depth'"]),
         (
             {"population": {**BASE["population"], "flops": [1, 2]}},
-            ["population.space", "flops", "above"],
+            ["population.space", "flops", "so few"],
         ),
         ({"config": {"OPTIM": {"LR": 1}}}, ["config", "OPTIM.LR"]),
         ({"population": {**BASE["population"], "where": ["dept[0] > 1"]}}, ["dept[0]", "depth"]),

@@ -375,9 +375,43 @@ def test_a_launched_sweep_is_left_alone(plan):
     (made.folder.out_dir(3) / "stdout.log").write_text("x")
     before = contents(made.folder.path)
     for other in (made, plan(RATES, {(*SETUP, "NUM_CONFIGS"): 4})):
-        with pytest.raises(ConfigError, match=r"has been launched.*000003"):
+        with pytest.raises(ConfigError, match=r"has been launched.*add --replace"):
+            write_sweep(other)
+    record = made.folder.out_dir(3) / "run.json"
+    record.write_text('{"status": "done"}')
+    for other in (made, plan(RATES, {(*SETUP, "NUM_CONFIGS"): 4})):
+        with pytest.raises(ConfigError, match=r"has been launched.*000003 has been trained"):
             write_sweep(other, may_replace=True)
+    record.unlink()
     assert contents(made.folder.path) == before
+
+
+@pytest.mark.parametrize("name", ["checkpoints/model_epoch_0001.pyth", "stdout.log"])
+def test_a_run_that_has_finished_an_epoch_is_never_replaced(plan, name):
+    made = plan(RATES)
+    write_sweep(made)
+    path = made.folder.out_dir(1) / name
+    path.parent.mkdir(parents=True)
+    path.write_text('[x.py: 1]: json_stats: {"_type": "test_epoch", "epoch": "1/2"}\n')
+    with pytest.raises(ConfigError, match=r"000001 has been trained"):
+        write_sweep(made, may_replace=True)
+
+
+def test_a_launched_sweep_of_which_nothing_came_can_be_replaced(plan):
+    made = plan(RATES)
+    write_sweep(made)
+    folder = made.folder
+    for run in folder.runs():
+        folder.out_dir(run).mkdir()
+        (folder.out_dir(run) / "run.json").write_text('{"status": "failed", "reason": "no data"}')
+        (folder.out_dir(run) / "stderr.log").write_text("error: no data")
+    for name in ("launch.json", "results.csv", ".collect.cache"):
+        (folder.path / name).write_text("")
+    (folder.path / "launch").mkdir()
+    assert write_sweep(made, may_replace=True)
+    assert folder.launched() == []
+    assert not (folder.path / "launch").exists()
+    assert len(folder.runs()) == 6
 
 
 def test_folders_that_are_something_else(plan, tmp_path):

@@ -13,12 +13,6 @@ def check_trainable(cfg: CfgNode, device: torch.device) -> None:
     Raises:
         ConfigError: a key asks for what is not available, or not together with another.
     """
-    for side in ("TRAIN", "TEST"):
-        if not cfg[side].DATASET:
-            raise ConfigError(
-                f"{side}.DATASET is empty; name a prepared data set (tools/prepare_data.py list "
-                "shows them) or the path of one"
-            )
     if cfg.FSDP.ENABLED:
         raise ConfigError(
             "FSDP.ENABLED is True; weights are not split over GPUs here. Set it False: each GPU "

@@ -40,16 +40,19 @@ def utc_now() -> str:
 # ---------------------------------------------------------------- failures
 
 
-def failures_of(record: Mapping[str, Any] | None) -> list[dict[str, str]]:
+def failures_of(record: Mapping[str, Any] | None) -> list[dict[str, Any]]:
     """Return the times a run has failed since it was tried afresh, the oldest first.
 
-    Each holds "reason", "ended", "host" and "job" (the Slurm job, "" without one).
+    Each holds "reason", "ended", "host" and "job" (the Slurm job, "" without one), and "final"
+    where another try would fail of the same.
     """
     return list((record or {}).get("failures", []))
 
 
 def has_failed_for_good(record: Mapping[str, Any] | None, max_retry: int | None) -> bool:
-    """Say whether a run has failed as often as it may; one that is done has not.
+    """Say whether a run has failed as often as it may, or of what no other try would mend.
+
+    One that is done has not.
 
     Args:
         record: the run's record; None: it has not begun.
@@ -61,7 +64,8 @@ def has_failed_for_good(record: Mapping[str, Any] | None, max_retry: int | None)
         return False
     if max_retry is None:
         return status == "failed"
-    return len(failures_of(record)) > max_retry
+    failures = failures_of(record)
+    return len(failures) > max_retry or any(failure.get("final") for failure in failures)
 
 
 def is_unfinished(record: Mapping[str, Any] | None, max_retry: int | None) -> bool:
@@ -70,19 +74,25 @@ def is_unfinished(record: Mapping[str, Any] | None, max_retry: int | None) -> bo
     return not is_done and not has_failed_for_good(record, max_retry)
 
 
-def add_failure(out_dir: str | os.PathLike[str], reason: str, job: str = "") -> dict[str, Any]:
+def add_failure(
+    out_dir: str | os.PathLike[str], reason: str, job: str = "", *, final: bool = False
+) -> dict[str, Any]:
     """Record that a run failed; for any process that saw it, as the run may not have come to it.
 
     Args:
         out_dir: the run's folder; nothing is recorded where it cannot be written.
         reason: why it failed.
         job: the Slurm job, "" without one.
+        final: whether another try would fail of the same (a mistake in the configuration).
 
     Returns:
         The record as it is now, or would be.
     """
     record = read_record(out_dir) or {"started": utc_now()}
-    failure = {"reason": reason, "ended": utc_now(), "host": socket.gethostname(), "job": job}
+    failure: dict[str, Any] = {
+        "reason": reason, "ended": utc_now(), "host": socket.gethostname(), "job": job,
+        **({"final": True} if final else {}),
+    }  # fmt: skip
     failures = [*failures_of(record), failure]
     record.update(status="failed", reason=reason, ended=failure["ended"], failures=failures)
     with contextlib.suppress(OSError):

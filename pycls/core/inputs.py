@@ -1,0 +1,117 @@
+"""What a run reads, its two sides of data and its first weights: opened, or found wanting.
+
+No PyTorch: what is launched is checked with this on machines that train nothing.
+"""
+
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from yacs.config import CfgNode
+
+from pycls.datasets.catalog.views import list_views
+from pycls.datasets.loading.image_tree import ImageTree, is_image_tree, open_image_tree
+from pycls.datasets.opening.dataset import Dataset, open_dataset
+from pycls.datasets.opening.locate import list_prepared, resolve_data_dir
+from pycls.datasets.store.store import is_store
+from pycls.errors import ConfigError, DataError
+
+SIDES = ("TRAIN", "TEST")
+
+
+def open_side(cfg: CfgNode, side: str) -> Dataset | ImageTree:
+    """Open one side of a run's data: of a prepared set or view, or of a tree of files.
+
+    Args:
+        cfg: the configuration.
+        side: "TRAIN" or "TEST", the section that names data set and split.
+
+    Raises:
+        ConfigError: no data set is named, MODEL.NUM_CLASSES is not its number, or a part of it
+            cannot be chosen.
+        DataError: the data set is missing or damaged.
+    """
+    data, section = cfg.DATA, cfg[side]
+    if not section.DATASET:
+        raise ConfigError(
+            f"{side}.DATASET is empty; name a prepared data set (tools/prepare_data.py list "
+            "shows them) or the path of one"
+        )
+    dataset: Dataset | ImageTree
+    if not _means_tree(section.DATASET, resolve_data_dir(data.DIR)):
+        dataset = open_dataset(
+            section.DATASET,
+            section.SPLIT,
+            data.DIR,
+            classes=data.CLASSES,
+            per_class=data.PER_CLASS,
+            balance=data.BALANCE,
+            view_seed=data.VIEW_SEED,
+        )
+    elif data.PER_CLASS or data.BALANCE:
+        raise ConfigError(
+            f"{section.DATASET} is a tree of image files, of which DATA.PER_CLASS and DATA.BALANCE "
+            "cannot choose; prepare it first (tools/prepare_data.py prepare folder), or leave them "
+            "out"
+        )
+    else:
+        dataset = open_image_tree(section.DATASET, section.SPLIT, data.CLASSES)
+    if dataset.num_classes != cfg.MODEL.NUM_CLASSES:
+        raise ConfigError(
+            f"MODEL.NUM_CLASSES is {cfg.MODEL.NUM_CLASSES}, but {side}.DATASET {section.DATASET} "
+            f"has {dataset.num_classes} classes; set MODEL.NUM_CLASSES {dataset.num_classes}"
+        )
+    return dataset
+
+
+def _means_tree(name: str, data_dir: Path) -> bool:
+    """Say whether a name is the path of a tree, and not something prepared or a view."""
+    if not is_image_tree(name):
+        return False
+    prepared = is_store(name) or is_store(data_dir / name) or list_prepared(name)
+    return not prepared and name not in list_views(data_dir)
+
+
+def find_missing(cfg: CfgNode, where: str) -> list[str]:
+    """Return what has to be there before a run can begin, a sentence each.
+
+    Args:
+        cfg: the run's configuration.
+        where: the file that it stands in, for messages.
+
+    Raises:
+        ConfigError: the run could never begin: the data are of other classes, or fewer than a
+            batch.
+    """
+    missing = []
+    try:
+        images = {side: len(open_side(cfg, side)) for side in SIDES}
+        check_batch(cfg, images["TRAIN"])
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from None
+    except DataError as error:
+        folder = resolve_data_dir(cfg.DATA.DIR)
+        note = "" if folder.is_absolute() else f" (that is {folder.absolute()}"
+        note += ", which does not exist)" if note and not folder.is_dir() else ")" if note else ""
+        missing.append(f"{error}{note}")
+    return missing + find_missing_weights(cfg.TRAIN.WEIGHTS)
+
+
+def find_missing_weights(source: str) -> list[str]:
+    """Return, in a sentence, that a file of first weights is not there; those of the net may be."""
+    if not source or urlsplit(source).scheme in ("http", "https") or Path(source).is_file():
+        return []
+    return [f"TRAIN.WEIGHTS {source}: no such file"]
+
+
+def check_batch(cfg: CfgNode, train_images: int) -> None:
+    """Refuse a batch larger than the training side, of which not one would be whole.
+
+    Raises:
+        ConfigError: names key, value and size.
+    """
+    if train_images < cfg.TRAIN.BATCH_SIZE:
+        raise ConfigError(
+            f"TRAIN.BATCH_SIZE is {cfg.TRAIN.BATCH_SIZE}, but TRAIN.DATASET {cfg.TRAIN.DATASET} "
+            f"has {train_images:,} training images, fewer than one batch; set TRAIN.BATCH_SIZE to "
+            f"{train_images} or less"
+        )
