@@ -53,6 +53,21 @@ class Spent:
         return taken
 
 
+def topk_right(logits: torch.Tensor, labels: torch.Tensor, k: int) -> torch.Tensor:
+    """Say which predictions are right.
+
+    Args:
+        logits: N x C class scores.
+        labels: N class indices.
+        k: a prediction is right when its class is among the k best (k <= C).
+
+    Returns:
+        N x 2 truth values: right at 1, right at k.
+    """
+    right = logits.topk(k, dim=1).indices == labels[:, None]
+    return torch.stack([right[:, 0], right.any(dim=1)], dim=1)
+
+
 def topk_wrong(logits: torch.Tensor, labels: torch.Tensor, k: int) -> torch.Tensor:
     """Count wrong predictions.
 
@@ -64,9 +79,44 @@ def topk_wrong(logits: torch.Tensor, labels: torch.Tensor, k: int) -> torch.Tens
     Returns:
         An int64 tensor of two counts: wrong at 1, wrong at k.
     """
-    best = logits.topk(k, dim=1).indices
-    right = best == labels[:, None]
-    return len(labels) - torch.stack([right[:, 0].sum(), right.sum()])
+    return len(labels) - topk_right(logits, labels, k).sum(dim=0)
+
+
+class HalvesMeter:
+    """Counts errors on two halves of the test images apart: every other image, as they are stored.
+
+    How far rankings by the two agree says how far the ranking is one of the test images.
+
+    Args:
+        device: where the counts are kept.
+        world: the processes that share the images.
+    """
+
+    def __init__(self, device: torch.device, world: World = ONE_PROCESS) -> None:
+        self._world = world
+        self._wrong = torch.zeros(2, 2, dtype=torch.float64, device=device)  # half x (1, k)
+        self._images = [0, 0]
+
+    def update(self, right: torch.Tensor) -> None:
+        """Add a batch: of :func:`topk_right`."""
+        first = sum(self._images) % 2
+        for half in (0, 1):
+            part = right[(half + first) % 2 :: 2]
+            self._wrong[half] += len(part) - part.sum(dim=0)
+            self._images[half] += len(part)
+
+    def stats(self) -> dict[str, float]:
+        """Return the errors in percent of both halves; none where one is empty."""
+        images = torch.tensor(self._images, dtype=torch.float64, device=self._wrong.device)
+        totals = sum_over(self._world, torch.cat([self._wrong.flatten(), images])).cpu().tolist()
+        counts = totals[4:]
+        if not all(counts):
+            return {}
+        return {
+            f"half_{half + 1}_{name}": 100.0 * totals[2 * half + i] / counts[half]
+            for half in (0, 1)
+            for i, name in enumerate(("top1_err", "top5_err"))
+        }
 
 
 def format_eta(seconds: float) -> str:
@@ -110,6 +160,10 @@ class Meter:
         self._log_period = log_period
         self._device = device
         self.reset()
+
+    def halves(self) -> HalvesMeter:
+        """Return what counts on halves of the same images."""
+        return HalvesMeter(self._device, self._world)
 
     def reset(self) -> None:
         """Begin an epoch."""

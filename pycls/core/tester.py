@@ -9,13 +9,14 @@ from yacs.config import CfgNode
 
 from pycls.core.env import move_model, run_settings
 from pycls.core.loaders import build_loader
-from pycls.core.meters import Meter, topk_wrong
+from pycls.core.meters import Meter, topk_right
 from pycls.core.runs.interruption import StopRequest
 from pycls.core.runs.log import RunLog
 from pycls.core.weights.weights import load_weights_into, read_weights
 from pycls.datasets.loading.loader import Loader
 from pycls.errors import ConfigError
 from pycls.models.builders import build_model
+from pycls.schema import HALVES_KIND
 
 _TEST_FIELDS = (
     "epoch", "iter", "time_avg", "time_diff", "time_epoch", "top1_err", "top5_err", "mem",
@@ -62,6 +63,7 @@ def evaluate(
     min_errors: dict[str, float],
     *,
     kind: str = "test",
+    halves: bool = False,
     stop: StopRequest | None = None,
 ) -> dict[str, float]:
     """Test a network on every image of the loader, once.
@@ -75,6 +77,7 @@ def evaluate(
         topk: the k of the second error (called top5_err in the records, as in pycls).
         min_errors: lowest errors so far, updated; may be empty.
         kind: what the records are called: test, test_ema, train_full.
+        halves: whether the errors on two halves of the images go to the log, too.
         stop: looked at between batches.
 
     Returns:
@@ -85,8 +88,12 @@ def evaluate(
     """
     model.eval()
     meter.reset()
+    parts = meter.halves() if halves else None
     for images, labels in loader.epoch(epoch):
-        meter.update(topk_wrong(model(images), labels, topk), None, len(labels))
+        right = topk_right(model(images), labels, topk)
+        meter.update(len(labels) - right.sum(dim=0), None, len(labels))
+        if parts is not None:
+            parts.update(right)
         if meter.is_log_iter():
             # Processes have shares of unlike length: these records are of the first one's.
             log.stats(_test_fields(meter.iter_stats(epoch, add_up=False)), f"{kind}_iter")
@@ -96,6 +103,8 @@ def evaluate(
     for name in ("top1_err", "top5_err"):
         min_errors[f"min_{name}"] = min(min_errors.get(f"min_{name}", math.inf), stats[name])
     log.stats({**stats, **min_errors}, f"{kind}_epoch")
+    if parts is not None and (found := parts.stats()):
+        log.stats({"epoch": stats["epoch"], **found}, HALVES_KIND)
     return {name: stats[name] for name in ("top1_err", "top5_err")}
 
 

@@ -251,6 +251,7 @@ def _test(
                 run.topk,
                 lowest[kind],
                 kind=kind,
+                halves=kind == "test" and epoch + 1 == cfg.OPTIM.MAX_EPOCH,
                 # Several processes must go through a test together.
                 stop=stop if run.world.size == 1 else None,
             )

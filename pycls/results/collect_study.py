@@ -165,6 +165,7 @@ def _result_row(
         test=log.test[last] if done else {},
         train=log.train.get(last, {}) if done else {},
         full=log.full if done else {},
+        halves=log.halves if done else {},
         complexity=log.complexity,
         **facts,
     )

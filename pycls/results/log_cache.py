@@ -17,9 +17,10 @@ from typing import Any, BinaryIO
 
 from pycls import files
 from pycls.results.log_records import LogData, find_records, from_columns, to_columns
+from pycls.schema import COLLECT_PREFIX
 
-CACHE = ".collect.cache"
-VERSION = 1
+CACHE = f"{COLLECT_PREFIX}cache"
+VERSION = 2
 
 # Below this, starting processes takes longer than reading.
 _BYTES_WORTH_PROCESSES = 64 << 20

@@ -18,11 +18,14 @@ from typing import Any
 
 from pycls.core.runs import log
 from pycls.core.runs.log import Record
+from pycls.schema import HALVES_KIND
 
 ONCE = ("cfg", "complexity", "iter_times", "epoch_times")
 EPOCH_KINDS = ("train_epoch", "test_epoch", "test_ema_epoch")
 FULL = "train_full_epoch"
-_KINDS = frozenset((*ONCE, *EPOCH_KINDS, FULL))
+# Of the weights after an epoch, whichever start they are of.
+ALONE = (FULL, HALVES_KIND)
+_KINDS = frozenset((*ONCE, *EPOCH_KINDS, *ALONE))
 _NUMBERS = (int, float)
 _TEXTS = ("epoch", "eta")  # of an epoch's record; all else are numbers
 
@@ -65,13 +68,13 @@ class LogData:
         last: the same, the last of each.
         rows: {epoch (1-based): {kind: record}}, the kinds `train_epoch`, `test_epoch` and
             `test_ema_epoch`, all of one start.
-        full_by_epoch: {epoch: train_full_epoch record}; measured on the weights after it.
+        alone: {kind of ALONE: {epoch: record}}; measured on the weights after it.
     """
 
     first: dict[str, Record] = field(default_factory=dict)
     last: dict[str, Record] = field(default_factory=dict)
     rows: dict[int, dict[str, Record]] = field(default_factory=dict)
-    full_by_epoch: dict[int, Record] = field(default_factory=dict)
+    alone: dict[str, dict[int, Record]] = field(default_factory=dict)
     # The present start: its epochs that are in `rows`, those that an earlier start's tested row
     # still stands for, the last epoch of each kind, and the kinds of ONCE that it has.
     _own: set[int] = field(default_factory=set)
@@ -97,12 +100,21 @@ class LogData:
     @property
     def full(self) -> Record:
         """Return the train_full_epoch record of the highest epoch; empty where there is none."""
-        return self.full_by_epoch[max(self.full_by_epoch)] if self.full_by_epoch else {}
+        return self._highest(FULL)
+
+    @property
+    def halves(self) -> Record:
+        """Return the record of the last test on two halves; empty where there is none."""
+        return self._highest(HALVES_KIND)
+
+    def _highest(self, kind: str) -> Record:
+        by_epoch = self.alone.get(kind, {})
+        return by_epoch[max(by_epoch)] if by_epoch else {}
 
     def by_epoch(self, kind: str) -> dict[int, Record]:
         """Return {epoch: record} of one kind, in the order of epochs."""
-        if kind == FULL:
-            return dict(sorted(self.full_by_epoch.items()))
+        if kind in ALONE:
+            return dict(sorted(self.alone.get(kind, {}).items()))
         return {epoch: row[kind] for epoch, row in sorted(self.rows.items()) if kind in row}
 
     def add(self, kind: str, record: Record) -> None:
@@ -113,8 +125,8 @@ class LogData:
             self._opened.add(kind)
             self.first.setdefault(kind, record)
             self.last[kind] = record
-        elif kind == FULL:
-            self.full_by_epoch[epoch_of(record)[0]] = record
+        elif kind in ALONE:
+            self.alone.setdefault(kind, {})[epoch_of(record)[0]] = record
         else:
             self._add_to_row(kind, epoch_of(record)[0], record)
 
@@ -165,7 +177,7 @@ def to_columns(data: LogData) -> dict[str, Any]:
         `epoch_max`. A metric that some epochs lack is None there.
     """
     job: dict[str, Any] = dict(data.first)
-    for kind in (*EPOCH_KINDS, FULL):
+    for kind in (*EPOCH_KINDS, *ALONE):
         records = list(data.by_epoch(kind).values())
         if not records:
             continue
@@ -184,14 +196,14 @@ def from_columns(job: dict[str, Any]) -> LogData:
     for kind in ONCE:
         if kind in job:
             data.first[kind] = data.last[kind] = job[kind]
-    for kind in (*EPOCH_KINDS, FULL):
+    for kind in (*EPOCH_KINDS, *ALONE):
         columns = dict(job.get(kind, {}))
         epochs = columns.pop("epoch_ind", [])
         columns.pop("epoch_max", None)
         for i, epoch in enumerate(epochs):
             record = {name: values[i] for name, values in columns.items() if values[i] is not None}
-            if kind == FULL:
-                data.full_by_epoch[epoch] = record
+            if kind in ALONE:
+                data.alone.setdefault(kind, {})[epoch] = record
             else:
                 data.rows.setdefault(epoch, {})[kind] = record
     return data

@@ -8,7 +8,7 @@ from typing import Any
 from pycls.errors import ConfigError
 from pycls.files import csv_text
 from pycls.models.widths import stage_lists
-from pycls.results.log_records import EPOCH_KINDS, LogData, Record, epoch_of
+from pycls.results.log_records import EPOCH_KINDS, FULL, LogData, Record, epoch_of
 from pycls.spaces.bounds import METRICS, STAGE_COLUMNS
 
 # {kind of record: how its errors are called}
@@ -97,7 +97,7 @@ def _errors(log: LogData) -> Facts:
             errors[f"final_{side}{ours}"] = records.get(last, {}).get(theirs)
             # Not the log's own minimum: pycls begins it anew with every start.
             errors[f"min_{side}{ours}"] = _lowest(record.get(theirs) for record in records.values())
-    full = log.full_by_epoch.get(last, {})
+    full = log.by_epoch(FULL).get(last, {})
     return errors | {f"full_train_{ours}": full.get(theirs) for ours, theirs in _ERRORS.items()}
 
 

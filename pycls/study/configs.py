@@ -1,6 +1,6 @@
 """The configuration that the runs of a study share, layer by layer."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from yacs.config import CfgNode
@@ -8,8 +8,34 @@ from yacs.config import CfgNode
 from pycls.core.config.load import layer_cfg, nest_keys
 from pycls.errors import ConfigError
 from pycls.study.data import StudyData
+from pycls.study.recipe import KEEP_LAST, assumed_recipe
 from pycls.study.runs import HandWrittenNetwork, Network, keys_of
 from pycls.study.spec import DatasetSpec, StudySpec
+
+Layer = tuple[str, Mapping[str, Any]]
+
+
+def assumed_layers(
+    spec: StudySpec, data_sets: StudyData, regime: str, above: Sequence[Layer] = ()
+) -> list[Layer]:
+    """Return what lies below a study's own keys.
+
+    That is one checkpoint a run and, where nothing says how long to train, a recipe by the size
+    of the regime's first data set.
+
+    Args:
+        spec: the study.
+        data_sets: its data sets.
+        regime: the training recipe that is looked at.
+        above: further layers that may say it.
+    """
+    layers: list[Layer] = [("defaults of studies", KEEP_LAST)]
+    own = [*spec.config, *spec.regimes[regime], *above]
+    first = next((each for each in spec.datasets.values() if each.regime == regime), None)
+    if first is not None and not any("MAX_EPOCH" in (keys.get("OPTIM") or {}) for _, keys in own):
+        recipe = assumed_recipe(data_sets.facts(first).train_images)
+        layers.append((f"recipe assumed for {first.key}", recipe))
+    return layers
 
 
 def base_cfg(
@@ -17,8 +43,8 @@ def base_cfg(
 ) -> CfgNode:
     """Return the checked configuration of a sweep's runs, with one of its networks.
 
-    Later layers win: the study's `config`, a hand-written network's file, the regime, the
-    architecture, the data set's own `config`, and what says which data are read.
+    Later layers win: what is assumed, the study's `config`, a hand-written network's file, the
+    regime, the architecture, the data set's own `config`, and what says which data are read.
 
     Raises:
         ConfigError: a key or a value is wrong.
@@ -26,9 +52,15 @@ def base_cfg(
     facts = data_sets.facts(dataset)
     # The stored size, unless the study says otherwise.
     sizes = {"TRAIN": {"IM_SIZE": facts.im_size}, "TEST": {"IM_SIZE": facts.im_size}}
-    layers: list[tuple[str, Any]] = [("sizes", sizes), *spec.config]
+    by_hand: list[Layer] = []
     if isinstance(network, HandWrittenNetwork):
-        layers.append((str(network.path), network.keys))
+        by_hand.append((str(network.path), network.keys))
+    layers: list[tuple[str, Any]] = [
+        ("sizes", sizes),
+        *assumed_layers(spec, data_sets, dataset.regime, [*dataset.config, *by_hand]),
+        *spec.config,
+        *by_hand,
+    ]
     layers += spec.regimes[dataset.regime]
     layers.append(("population", nest_keys(keys_of(network))))
     layers += dataset.config

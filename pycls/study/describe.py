@@ -12,6 +12,7 @@ from pycls.core.runs.code_version import code_version, package_versions
 from pycls.datasets.opening.dataset import Dataset
 from pycls.schema import STUDY_JSON
 from pycls.spaces.bounds import STAGE_COLUMNS
+from pycls.study.configs import assumed_layers
 from pycls.study.spec import DatasetSpec
 from pycls.study.study import StudyFolder
 
@@ -92,7 +93,9 @@ def _count_classes(side: Dataset) -> dict[str, int]:
 
 
 def _describe_regime(study: StudyFolder, name: str) -> dict[str, Any]:
-    cfg = layer_cfg([*study.spec.config, *study.spec.regimes[name]])
+    spec = study.spec
+    assumed = assumed_layers(spec, study.data, name)
+    cfg = layer_cfg([*assumed, *spec.config, *spec.regimes[name]])
     return {
         "epochs": cfg.OPTIM.MAX_EPOCH,
         "batch_size": cfg.TRAIN.BATCH_SIZE,

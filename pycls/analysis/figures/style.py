@@ -199,7 +199,14 @@ def label_panel(
     x_label: str = "",
     y_label: str = "",
 ) -> None:
-    """Write a panel's name in bold, its numbers under it, and its axis labels, wrapped."""
+    """Write a panel's name in bold, its numbers under it, and its axis labels, wrapped.
+
+    The label of an axis that is logarithmic by then says so.
+    """
+    x_label, y_label = (
+        f"{label}, log" if label and scale == "log" else label
+        for label, scale in ((x_label, axes.get_xscale()), (y_label, axes.get_yscale()))
+    )
     with mpl.rc_context(RC):
         axes.set_title("\n".join(details), loc="left", fontsize=TEXT_SIZE, pad=4, linespacing=1.2)
         above = 4 + len(details) * TEXT_SIZE * 1.25

@@ -9,6 +9,7 @@ import pandas as pd
 from pycls.analysis import wording
 from pycls.analysis.inputs.study_json import Study
 from pycls.analysis.report.control_section import ControlSection, control_summary
+from pycls.analysis.report.own_section import OwnSection
 from pycls.analysis.report.space_section import SpaceSection
 from pycls.analysis.statistics.correlation import correlation_of
 from pycls.analysis.statistics.dependent import difference_of
@@ -17,12 +18,18 @@ from pycls.analysis.tables.pairs import dataset_noise
 from pycls.analysis.tables.study_tables import AVERAGE
 from pycls.analysis.wording import RHO, count, estimate_text
 
+_NO_REFERENCE = (
+    "The study names no reference, so it does not ask how well one data set predicts the ranking "
+    "of architectures on others."
+)
+
 
 def answer(
     study: Study,
     computed: Mapping[str, pd.DataFrame],
     spaces: SpaceSection | None,
     controls: ControlSection | None,
+    own: OwnSection | None = None,
 ) -> dict[str, Any]:
     """Return "summary", a few sentences, and "findings", (title, text) of each target.
 
@@ -31,9 +38,10 @@ def answer(
         computed: the report's tables; without "rho" the study ranks nothing.
         spaces: the section on design spaces, if any.
         controls: the section on control experiments, if any.
+        own: the section on data sets by themselves, if any.
     """
     if "rho" not in computed:
-        return {"summary": _unranked_summary(study, spaces, controls), "findings": []}
+        return {"summary": _unranked_summary(study, spaces, controls, own), "findings": []}
     reference = study.dataset_title(study.require_reference())
     with_members = bool(study.members())
     correlations, differences, findings = [], [], []
@@ -60,13 +68,13 @@ def answer(
 
 
 def _unranked_summary(
-    study: Study, spaces: SpaceSection | None, controls: ControlSection | None
+    study: Study,
+    spaces: SpaceSection | None,
+    controls: ControlSection | None,
+    own: OwnSection | None,
 ) -> str:
-    """Return what a study without a reference is."""
-    texts = [
-        "The study names no reference, so it does not ask how well one data set predicts the "
-        "ranking of architectures on others."
-    ]
+    """Return what a study without a reference answers."""
+    texts = [own.summary] if own and own.summary else [_NO_REFERENCE]
     if spaces:
         texts.append(spaces.summary)
     if controls:

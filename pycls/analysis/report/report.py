@@ -28,6 +28,7 @@ from pycls.analysis.report import html_tables as show
 from pycls.analysis.report.answer import answer, noise_sentences
 from pycls.analysis.report.control_section import ControlSection, control_section
 from pycls.analysis.report.figures import plan_population_figures
+from pycls.analysis.report.own_section import OwnSection, own_section
 from pycls.analysis.report.page import Picture, csv_links, picture, render_page
 from pycls.analysis.report.page_data import json_text, page_data
 from pycls.analysis.report.paper_section import paper_section
@@ -65,6 +66,7 @@ class _Analysis:
     tables: dict[str, pd.DataFrame]
     spaces: SpaceSection | None
     controls: ControlSection | None
+    own: OwnSection | None
 
     # What figures of the catalog need of a study.
     @property
@@ -106,7 +108,7 @@ def write_report(study_folder: str | os.PathLike[str]) -> Path:
     analysis = _analyse(folder, study)
     context = {
         **_facts(analysis, folder),
-        **answer(study, analysis.tables, analysis.spaces, analysis.controls),
+        **answer(study, analysis.tables, analysis.spaces, analysis.controls, analysis.own),
         "study": study,
         "warnings": study_warnings(analysis.results, study, analysis.tables),
         "failed": load_status(folder),
@@ -117,6 +119,7 @@ def write_report(study_folder: str | os.PathLike[str]) -> Path:
         "data": _embedded_data(analysis),
         "spaces": analysis.spaces,
         "controls": analysis.controls,
+        "own": analysis.own,
     }
     report = folder / "report"
     written = [
@@ -139,22 +142,24 @@ def write_report(study_folder: str | os.PathLike[str]) -> Path:
 def _analyse(folder: Path, study: Study) -> _Analysis:
     results = load_results(folder)
     errors = error_table(results, study)
+    repeats = repeat_runs(results, study)
     analysis = _Analysis(
         study=study,
         results=results,
         errors=errors,
         architectures=architecture_table(results, study),
-        repeats=repeat_runs(results, study),
+        repeats=repeats,
         stages=stage_parameters(results, study, errors.index),
         parameters=parameter_values(results, study, errors.index),
         curves=population_curves(load_curves(folder), study, errors.index),
         tables={},
         spaces=space_section(results, study),
         controls=control_section(folder, study),
+        own=own_section(folder, results, repeats, study),
     )
     if study.sweeps_of_role("main"):
         analysis.tables.update(_population_tables(analysis))
-    for section in (analysis.spaces, analysis.controls):
+    for section in (analysis.spaces, analysis.controls, analysis.own):
         analysis.tables.update(section.tables if section else {})
     return analysis
 

@@ -26,6 +26,11 @@ FEW_ARCHITECTURES = 30
 MAX_SATURATED = 0.1  # fraction of errors at zero from which a set is reported
 MIN_NOISE_RATIO = 2.0
 MAX_NAMES = 40  # of architectures in a row; the others are counted
+# A network is as good as untrained from this share of the error of guessing, and from this many
+# times the median error.
+UNTRAINED_SHARE = 0.75
+UNTRAINED_TIMES = 3.0
+FEW_NAMES = 5  # in a sentence
 GUESSING_MARGIN = 1.0  # points of error above guessing from which a set is reported
 
 
@@ -53,6 +58,7 @@ def study_warnings(
         *_few(datasets),
         *_unequal_epochs(population_runs(results, study), study),
         *_worse_than_guessing(datasets),
+        *_untrained(population_runs(results, study), datasets),
         *(_degenerate(tables["rho"]) if "rho" in tables else []),
         *_saturated(datasets),
         *_near_noise(tables["noise"]),
@@ -159,6 +165,31 @@ def _worse_than_guessing(datasets: pd.DataFrame) -> list[str]:
         f"Median errors above those of guessing among classes of one size: {listing(worse)}. "
         "Training failed there, one class is far more frequent on one side, or the numbers are "
         "accuracies and not errors."
+    ]
+
+
+def _untrained(population: pd.DataFrame, datasets: pd.DataFrame) -> list[str]:
+    """Return, in one sentence, the networks that came out as if they had hardly been trained."""
+    found = []
+    done = population[population["status"] == "done"]
+    for row in datasets.to_dict("records"):
+        k = 1 if row["error_metric"] == "top1" else min(5, row["num_classes"])
+        guessing = 100 - 100 * k / row["num_classes"]
+        least = max(UNTRAINED_SHARE * guessing, UNTRAINED_TIMES * row["median"])
+        runs = done[(done["dataset"] == row["dataset"]) & (done["error"] > least)]
+        if guessing > 0 and len(runs):
+            worst = [f"{run.arch} {number(run.error, 2)} %" for run in runs.itertuples()]
+            more = f" and {len(worst) - FEW_NAMES:,} more" if len(worst) > FEW_NAMES else ""
+            found.append(
+                f"{row['title']}: {listing(worst[:FEW_NAMES])}{more}, where the median is "
+                f"{number(row['median'], 2)} %"
+            )
+    if not found:
+        return []
+    return [
+        f"Networks that hardly learned anything: {'; '.join(found)}. Training failed there (a "
+        "learning rate too high for them, most often); they stretch every axis and weigh on the "
+        "rest."
     ]
 
 

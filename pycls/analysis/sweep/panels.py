@@ -153,6 +153,9 @@ def _share_axes(grid: style.PanelGrid) -> None:
     for axis in ("x", "y"):
         if any(getattr(axes, f"get_{axis}scale")() == "log" for axes in shown):
             for axes in shown:
+                label = getattr(axes, f"get_{axis}label")()
+                if label and getattr(axes, f"get_{axis}scale")() != "log":
+                    getattr(axes, f"set_{axis}label")(f"{label}, log")
                 style.use_log_scale(axes, axis)
         limits = [getattr(axes, f"get_{axis}lim")() for axes in shown]
         for axes in shown:

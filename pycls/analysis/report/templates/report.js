@@ -67,7 +67,7 @@
     const place = (value) => from + ((turn(value) - a) / (b - a)) * (to - from);
     const count = Math.max(2, Math.floor(Math.abs(to - from) / 55));
     const ticks = log ? logTicks(a, b, count) : linearTicks(a, b, count);
-    return { place, ticks };
+    return { place, ticks, log };
   }
 
   function linearTicks(a, b, count) {
@@ -142,14 +142,20 @@
     context.textAlign = "center";
     context.textBaseline = "bottom";
     const middle = (area.left + area.right) / 2;
-    context.fillText(shorten(context, xLabel, 2 * Math.min(middle, area.right - middle + 8)),
+    context.fillText(axisLabel(context, xLabel, x, 2 * Math.min(middle, area.right - middle + 8)),
       middle, area.bottom + 34);
     context.save();
     context.translate(2, (area.top + area.bottom) / 2);
     context.rotate(-Math.PI / 2);
     context.textBaseline = "top";
-    context.fillText(shorten(context, yLabel, area.bottom - area.top + 12), 0, 0);
+    context.fillText(axisLabel(context, yLabel, y, area.bottom - area.top + 12), 0, 0);
     context.restore();
+  }
+
+  // A label cut to a width; that the axis is logarithmic is never cut off.
+  function axisLabel(context, text, scale, width) {
+    const mark = scale.log ? ", log" : "";
+    return shorten(context, text, width - context.measureText(mark).width) + mark;
   }
 
   function line(context, x1, y1, x2, y2) {
