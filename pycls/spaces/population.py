@@ -122,12 +122,14 @@ class Population:
             raise ValueError(f"{len(set(self.ids))} different ids for {n} architectures")
 
     def __repr__(self) -> str:
-        """Return it in a line: how many architectures, of what kind and cost."""
-        kind = type(self.provenance.space).__name__ if self.provenance else "from a file"
-        flops = f"{self.flops.min():,} to {self.flops.max():,} flops, " if len(self) else ""
+        cost = ""
+        if len(self):
+            low, high = (f"{x / 1e6:,.4g}" for x in (self.flops.min(), self.flops.max()))
+            cost = f", {low} to {high} MF"
+        resolution = self.frame.resolution
         return (
-            f"Population({len(self):,} architectures, {kind}, {self.num_stages} stages, {flops}"
-            f"{self.frame.resolution} x {self.frame.resolution} pixels)"
+            f"Population({len(self)} architectures of {self.frame.num_stages} stages{cost} at "
+            f"{resolution} x {resolution})"
         )
 
     def __len__(self) -> int:
