@@ -152,9 +152,7 @@ def _make_cases(args: argparse.Namespace) -> Iterator[Case]:
     """Yield every network in every setting."""
     for network, layers in _networks(args):
         base = layer_cfg(layers, args.overrides)
-        own = "float32"
-        if base.TRAIN.MIXED_PRECISION:
-            own = _mixed_dtype(base)
+        own = _own_format(base)
         for im_size, batch_size, precision, layout in itertools.product(
             _numbers(args.im_size, "--im-size", base.TRAIN.IM_SIZE),
             _numbers(
@@ -239,13 +237,12 @@ def _words(text: str | None, flag: str, known: Sequence[str], default: str) -> l
     return list(dict.fromkeys(words))
 
 
-def _mixed_dtype(cfg: CfgNode) -> str:
-    """Return what TRAIN.MIXED_DTYPE means on the device of a configuration."""
-    if cfg.TRAIN.MIXED_DTYPE != "auto":
-        return str(cfg.TRAIN.MIXED_DTYPE)
+def _own_format(cfg: CfgNode) -> str:
+    """Return what TRAIN.MIXED_PRECISION means on the device of a configuration."""
     from pycls.core.env import select_device
+    from pycls.core.precision import choose_format
 
-    return "float16" if select_device(cfg.DEVICE).type == "cuda" else "bfloat16"
+    return choose_format(cfg, select_device(cfg.DEVICE))
 
 
 def _check_cases(cases: Sequence[Case]) -> None:

@@ -15,6 +15,7 @@ from torch import nn
 from yacs.config import CfgNode
 
 from pycls.core.allocator import kernel_bytes, release_freed_memory
+from pycls.core.config.trainable import captures_steps
 from pycls.core.cuda_graph import GraphedStep
 from pycls.core.env import MEMORY_FORMATS, move_model
 from pycls.core.mixing import Mixer
@@ -204,7 +205,7 @@ def measure_network(
         step.optimizer.zero_grad(set_to_none=True)
         step.forward_backward(images, labels)
 
-    train = GraphedStep(step) if cfg.TRAIN.CUDA_GRAPH else step
+    train = GraphedStep(step) if captures_steps(cfg, device) else step
 
     def whole_step() -> None:
         train(images, labels, _LR, 0, 0)

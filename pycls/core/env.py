@@ -12,6 +12,7 @@ from torch import nn
 from yacs.config import CfgNode
 
 from pycls.core.gpu import arithmetic, check_supported, describe_arithmetic
+from pycls.core.precision import choose_format
 from pycls.core.processes.group import cpu_threads, local_device, process_group
 from pycls.core.processes.world import ONE_PROCESS, World
 from pycls.core.runs.code_version import code_version, package_versions
@@ -92,7 +93,7 @@ def choose_forms(cfg: CfgNode, device: torch.device) -> FormTable | None:
 
     The forms there are beside PyTorch's compute float32, channels last, on the CPU.
     """
-    plain = cfg.MEMORY_FORMAT == "channels_last" and not cfg.TRAIN.MIXED_PRECISION
+    plain = cfg.MEMORY_FORMAT == "channels_last" and choose_format(cfg, device) == "float32"
     if cfg.LAYER_FORMS != "auto" or device.type != "cpu" or not plain or cfg.TRAIN.COMPILE:
         return None
     return own_table()

@@ -14,6 +14,7 @@ from torch import nn
 from yacs.config import CfgNode
 
 from pycls.core.config.rules import OPTIMIZERS
+from pycls.core.config.trainable import captures_steps
 
 Groups = list[dict[str, Any]]
 BuildOptimizer = Callable[[Groups, CfgNode, dict[str, Any]], torch.optim.Optimizer]
@@ -22,10 +23,10 @@ BuildOptimizer = Callable[[Groups, CfgNode, dict[str, Any]], torch.optim.Optimiz
 def build_optimizer(model: nn.Module, cfg: CfgNode) -> torch.optim.Optimizer:
     """Return the optimizer of OPTIM.OPTIMIZER over the network's parameter groups."""
     optim = cfg.OPTIM
-    lr = optim.BASE_LR
-    if cfg.TRAIN.CUDA_GRAPH:
+    lr, device = optim.BASE_LR, next(model.parameters()).device
+    if captures_steps(cfg, device):
         # A captured graph reads a changing rate from a tensor on the device.
-        lr = torch.tensor(lr, device=next(model.parameters()).device)
+        lr = torch.tensor(lr, device=device)
     build: BuildOptimizer = OPTIMIZERS.load(optim.OPTIMIZER)
     return build(parameter_groups(model, cfg), cfg, {"lr": lr, "weight_decay": optim.WEIGHT_DECAY})
 
@@ -113,17 +114,18 @@ def sgd(groups: Groups, cfg: CfgNode, shared: dict[str, Any]) -> torch.optim.Opt
 
 def adam(groups: Groups, cfg: CfgNode, shared: dict[str, Any]) -> torch.optim.Optimizer:
     """Return Adam; arguments as :func:`sgd`."""
-    return _without_compiler(torch.optim.Adam)(groups, **_adam_options(cfg), **shared)
+    return _without_compiler(torch.optim.Adam)(groups, **_adam_options(cfg, shared), **shared)
 
 
 def adamw(groups: Groups, cfg: CfgNode, shared: dict[str, Any]) -> torch.optim.Optimizer:
     """Return AdamW; arguments as :func:`sgd`."""
-    return _without_compiler(torch.optim.AdamW)(groups, **_adam_options(cfg), **shared)
+    return _without_compiler(torch.optim.AdamW)(groups, **_adam_options(cfg, shared), **shared)
 
 
-def _adam_options(cfg: CfgNode) -> dict[str, Any]:
+def _adam_options(cfg: CfgNode, shared: dict[str, Any]) -> dict[str, Any]:
     betas = (cfg.OPTIM.BETA1, cfg.OPTIM.BETA2)
-    return {"betas": betas, "capturable": cfg.TRAIN.CUDA_GRAPH, "fused": True}
+    is_captured = isinstance(shared["lr"], torch.Tensor)
+    return {"betas": betas, "capturable": is_captured, "fused": True}
 
 
 @functools.cache

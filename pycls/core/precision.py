@@ -18,7 +18,10 @@ def choose_format(cfg: CfgNode, device: torch.device) -> str:
     Raises:
         ConfigError: float16 on the CPU.
     """
-    if not cfg.TRAIN.MIXED_PRECISION:
+    is_mixed = cfg.TRAIN.MIXED_PRECISION
+    if is_mixed == "auto":
+        is_mixed = device.type == "cuda" and has_bfloat16(device)
+    if not is_mixed:
         return "float32"
     name: str = cfg.TRAIN.MIXED_DTYPE
     if name == "auto":

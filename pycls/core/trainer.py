@@ -325,6 +325,7 @@ def _new_record(run: TrainingRun, before: dict[str, Any] | None) -> dict[str, An
         "data": run.data_fingerprints(),
         "environment": describe_environment(run.device),
         "precision": run.precision.name,
+        "cuda_graph": run.is_captured,
         "processes": run.world.size,
         "pid": os.getpid(),
         "started": utc_now(),

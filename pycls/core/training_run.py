@@ -10,6 +10,8 @@ from torch import nn
 from yacs.config import CfgNode
 
 from pycls.core.config.load import cfg_hash, computing_keys, dump_cfg, parse_cfg
+from pycls.core.config.rules import get_value
+from pycls.core.config.trainable import captures_steps
 from pycls.core.cuda_graph import GraphedStep
 from pycls.core.ema import Ema, ema_alpha
 from pycls.core.env import move_model
@@ -46,6 +48,7 @@ class TrainingRun:
         model: the network.
         ema: its moving average; None where OPTIM.EMA_UPDATE_PERIOD is 0.
         optimizer, precision, step: what trains it.
+        is_captured: its steps are replayed as a graph.
         compiles: the next step compiles the network.
         weights_notes: what was done to the weights of TRAIN.WEIGHTS; None where none were read.
         train_meter, test_meter: errors and times of an epoch.
@@ -76,6 +79,7 @@ class TrainingRun:
         self.ema = Ema(self.model) if cfg.OPTIM.EMA_UPDATE_PERIOD else None
         self.optimizer = build_optimizer(self.model, cfg)
         self.precision = Precision(cfg, device)
+        self.is_captured = captures_steps(cfg, device)
         self.step = self._build_step()
         self.compiles = bool(cfg.TRAIN.COMPILE)
         iterations = len(self.train_loader)
@@ -270,7 +274,7 @@ class TrainingRun:
         step = TrainStep(
             wrapped, self.optimizer, self.precision, self.cfg, self.topk, self.world.rank
         )
-        return GraphedStep(step) if self.cfg.TRAIN.CUDA_GRAPH else step
+        return GraphedStep(step) if self.is_captured else step
 
     def _common_state(self) -> dict[str, Any]:
         state = {
@@ -281,6 +285,7 @@ class TrainingRun:
             "data": self.data_fingerprints(),
             "forms": self.forms,
             "precision": self.precision.name,
+            "cuda_graph": self.is_captured,
             "channels": "rgb",  # pycls's checkpoints have no such entry, and BGR on ImageNet
             "cfg": dump_cfg(self.cfg),
         }
@@ -336,12 +341,16 @@ class TrainingRun:
                 f"{path} was trained with {key} {saved[key]!r}, now it is {value!r}; choose "
                 "another OUT_DIR, or delete the folder of checkpoints to start again here"
             )
-        if state.get("precision", self.precision.name) != self.precision.name:
-            raise ConfigError(
-                f"{path} was trained in {state['precision']}, and here TRAIN.MIXED_DTYPE "
-                f"{self.cfg.TRAIN.MIXED_DTYPE!r} means {self.precision.name}; go on on such a GPU "
-                "as before, or choose another OUT_DIR"
-            )
+        for name, key, here in (
+            ("precision", "TRAIN.MIXED_PRECISION", self.precision.name),
+            ("cuda_graph", "TRAIN.CUDA_GRAPH", self.is_captured),
+        ):
+            if state.get(name, here) != here:
+                raise ConfigError(
+                    f"{path} was trained with {key} {get_value(self.cfg, key)!r} as {state[name]}, "
+                    f"and on this device it means {here}; go on on such a device as before, or "
+                    "choose another OUT_DIR"
+                )
         if state.get("data", self.data_fingerprints()) != self.data_fingerprints():
             raise ConfigError(
                 f"{path} was trained on other images or another split than "

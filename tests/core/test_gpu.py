@@ -7,9 +7,10 @@ import torch
 
 from pycls.core import gpu
 from pycls.core.config import load_cfg
+from pycls.core.config.trainable import captures_steps, check_trainable
 from pycls.core.cuda_graph import GraphedStep
 from pycls.core.env import run_settings
-from pycls.core.precision import Precision
+from pycls.core.precision import Precision, choose_format
 from pycls.core.processes.faults import Fault, find_fault
 from pycls.core.processes.group import _peers_explained
 from pycls.core.processes.world import PeerLostError, World
@@ -70,13 +71,31 @@ def test_auto_is_bfloat16_where_the_gpu_has_it(gpu_of, capability, name):
     assert (precision.scaler is not None) == (name == "float16")
 
 
+def test_auto_is_what_device_and_configuration_allow(gpu_of):
+    gpu_of((9, 0))
+    words = ["TRAIN.MIXED_PRECISION", "auto", "TRAIN.CUDA_GRAPH", "auto"]
+    cfg, cpu = load_cfg(None, words), torch.device("cpu")
+    assert choose_format(cfg, cpu) == "float32"
+    assert choose_format(cfg, GPU) == "bfloat16"
+    assert not captures_steps(cfg, cpu)
+    assert captures_steps(cfg, GPU)
+    check_trainable(cfg, cpu)
+    assert not captures_steps(load_cfg(None, [*words, "TRAIN.ACCUMULATE", 2]), GPU)
+    assert not captures_steps(load_cfg(None, [*words, "NUM_GPUS", 2]), GPU)
+    gpu_of((7, 5))
+    assert choose_format(cfg, GPU) == "float32"
+    for key in ("TRAIN.CUDA_GRAPH", "TRAIN.MIXED_PRECISION"):
+        with pytest.raises(ConfigError, match="expected True or False, or auto"):
+            load_cfg(None, [key, "often"])
+
+
 def test_a_run_goes_on_in_no_other_precision(digits_cfg):
     cfg = digits_cfg("OPTIM.MAX_EPOCH", 1)
     assert train_model(cfg)["precision"] == "float32"
     path = checkpoint_path(cfg.OUT_DIR, 0)
     state = checkpoint.load_checkpoint(path)
     torch.save({**state, "precision": "bfloat16"}, path)
-    with pytest.raises(ConfigError, match=r"was trained in bfloat16, and here .* means float32"):
+    with pytest.raises(ConfigError, match=r"MIXED_PRECISION False as bfloat16, and .* float32"):
         train_model(digits_cfg("OPTIM.MAX_EPOCH", 2))
 
 

@@ -212,7 +212,9 @@ def default_cfg() -> Node:
     cfg.TRAIN.MIXED_DTYPE = "auto"  # float16 or bfloat16; auto: float16 on GPUs without bfloat16
     cfg.TRAIN.FULL_ERRORS = False  # at the end, errors on all training images as in testing
     cfg.TRAIN.COMPILE = False  # torch.compile: pays only in long runs, see the log
-    cfg.TRAIN.CUDA_GRAPH = False  # replay each step as one captured graph (GPU)
+    # Replay each step as one captured graph (GPU); "auto", here as for TRAIN.MIXED_PRECISION: where
+    # the run's device and configuration allow it (of precision, bfloat16 on a GPU).
+    cfg.TRAIN.CUDA_GRAPH = False
     cfg.TENSORBOARD = False  # event files in OUT_DIR/tensorboard
     cfg.LOG_HOOK = ""  # module:function, called with each record of the log
 
@@ -239,6 +241,9 @@ DEPRECATED_KEYS = frozenset(
         "PORT", "TRAIN.EVAL_PERIOD", "TRAIN.CHECKPOINT_PERIOD", "LAUNCH.SCRIPT",
     )
 )  # fmt: skip
+
+# Keys of True or False that may be "auto" too: what it means depends on the device.
+AUTO_KEYS = ("TRAIN.MIXED_PRECISION", "TRAIN.CUDA_GRAPH")
 
 # What the elements of a list are: its default is often empty and does not say.
 LIST_ELEMENT_TYPES: dict[str, type] = {

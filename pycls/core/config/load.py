@@ -16,7 +16,7 @@ from typing import Any
 
 from yacs.config import CfgNode
 
-from pycls.core.config.defaults import DEPRECATED_KEYS, LIST_ELEMENT_TYPES, default_cfg
+from pycls.core.config.defaults import AUTO_KEYS, DEPRECATED_KEYS, LIST_ELEMENT_TYPES, default_cfg
 from pycls.core.config.rules import check_cfg
 from pycls.errors import ConfigError
 from pycls.shipped import or_shipped
@@ -217,7 +217,9 @@ def _typed_scalar(key: str, value: Any, kind: type, where: str, whole: Any) -> A
         return value
     if kind in (bool, str) and isinstance(value, kind):
         return value
-    expected = _TYPE_NAMES[kind]
+    if value == "auto" and key in AUTO_KEYS:
+        return value
+    expected = _TYPE_NAMES[kind] + (", or auto" if key in AUTO_KEYS else "")
     if isinstance(whole, list | tuple):
         raise ConfigError(
             f"{where}: {key} is {list(whole)!r}; expected a list, each element {expected}, but "

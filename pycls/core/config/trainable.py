@@ -18,14 +18,22 @@ def check_trainable(cfg: CfgNode, device: torch.device) -> None:
             "FSDP.ENABLED is True; weights are not split over GPUs here. Set it False: each GPU "
             "then holds the whole network"
         )
-    if cfg.TRAIN.CUDA_GRAPH:
-        _check_graph(cfg, device)
+    obstacle = _graph_obstacle(cfg, device) if cfg.TRAIN.CUDA_GRAPH is True else None
+    if obstacle:
+        raise ConfigError(f"TRAIN.CUDA_GRAPH is True, {obstacle}")
 
 
-def _check_graph(cfg: CfgNode, device: torch.device) -> None:
-    """A captured step is fixed: refuse what would change from step to step."""
+def captures_steps(cfg: CfgNode, device: torch.device) -> bool:
+    """Say whether a run's steps are captured and replayed as a graph (TRAIN.CUDA_GRAPH)."""
+    if cfg.TRAIN.CUDA_GRAPH == "auto":
+        return _graph_obstacle(cfg, device) is None
+    return bool(cfg.TRAIN.CUDA_GRAPH)
+
+
+def _graph_obstacle(cfg: CfgNode, device: torch.device) -> str | None:
+    """Return what is in the way of a graph: a captured step is fixed."""
     if device.type != "cuda":
-        raise ConfigError("TRAIN.CUDA_GRAPH is True, but the run is not on a GPU; set it False")
+        return "but the run is not on a GPU; set it False"
     conflicts = {
         "NUM_GPUS": cfg.NUM_GPUS > 1,
         "TRAIN.ACCUMULATE": cfg.TRAIN.ACCUMULATE > 1,
@@ -38,7 +46,5 @@ def _check_graph(cfg: CfgNode, device: torch.device) -> None:
     }
     for key, is_set in conflicts.items():
         if is_set:
-            raise ConfigError(
-                f"TRAIN.CUDA_GRAPH is True, which does not go together with {key}; set one of "
-                "them back to its default"
-            )
+            return f"which does not go together with {key}; set one of them back to its default"
+    return None
