@@ -8,6 +8,7 @@ Examples:
     python tools/prepare_data.py prepare folder --raw birds/ --name birds --size 128
     python tools/prepare_data.py verify digits
     python tools/prepare_data.py info textures --sheet textures.png
+    python tools/prepare_data.py info birds --files test
 """
 
 import argparse
@@ -16,16 +17,18 @@ from pathlib import Path
 from typing import Any
 
 from pycls.core.cli import CommandParser
-from pycls.datasets.catalog.catalog import find_entry
+from pycls.datasets.catalog.catalog import CATALOG, find_entry
 from pycls.datasets.opening.dataset import open_dataset
-from pycls.datasets.opening.locate import find_store, resolve_data_dir
+from pycls.datasets.opening.locate import locate, resolve_data_dir
 from pycls.datasets.preparation.describe import (
     describe_catalog,
+    describe_classes,
     describe_options,
     describe_set,
 )
 from pycls.datasets.preparation.prepare import prepare
-from pycls.datasets.store.store import SIDES, open_store, verify_store
+from pycls.datasets.sources.decode import MOST_PIXELS
+from pycls.datasets.store.store import SIDES, is_store, open_store, verify_store
 from pycls.errors import ConfigError, DataError
 from pycls.progress import Progress
 from pycls.strict_yaml import parse_yaml
@@ -75,6 +78,21 @@ def _parse_args() -> argparse.Namespace:
         "--replace", action="store_true", help="make it again if damaged or made otherwise"
     )
     making.add_argument(
+        "--exclude",
+        action="append",
+        default=[],
+        metavar="GLOB",
+        help="leave out files and folders of --raw by a pattern of their names, such as '*.txt' "
+        "(may be given again)",
+    )
+    making.add_argument(
+        "--max-pixels",
+        type=int,
+        default=MOST_PIXELS,
+        metavar="N",
+        help=f"refuse images of more pixels (default: {MOST_PIXELS:,})",
+    )
+    making.add_argument(
         "--drop-unreadable",
         action="store_true",
         help="leave out images that cannot be read, and list them in the set's report",
@@ -88,7 +106,13 @@ def _parse_args() -> argparse.Namespace:
     describing = commands.add_parser("info", help="counts, statistics and origin of a set")
     describing.add_argument("set", metavar="PATH|KEY|VIEW")
     describing.add_argument(
-        "--sheet", type=Path, metavar="PNG", help="write sample images of each class and side"
+        "--sheet",
+        type=Path,
+        metavar="FILE",
+        help="write sample images of each class and side, as .png or .jpg",
+    )
+    describing.add_argument(
+        "--files", choices=SIDES, metavar="SIDE", help="print the names of a side's images only"
     )
     describing.add_argument(
         "--all-classes", action="store_true", help="list every class of a set of many"
@@ -115,6 +139,7 @@ def _prepare(args: argparse.Namespace) -> int:
     options = dict(_parse_option(text, args.keys[0]) for text in args.set)
     if args.size is not None:
         options["size"] = args.size
+    _refuse_paths(args.keys)
     if len(args.keys) > 1 and (args.name or options or args.raw):
         raise ConfigError(
             "--name, --raw, --size and --set belong to one data set; give one KEY with them"
@@ -129,6 +154,8 @@ def _prepare(args: argparse.Namespace) -> int:
             workers=args.workers,
             progress=Progress(sys.stderr),
             drop_unreadable=args.drop_unreadable,
+            max_pixels=args.max_pixels,
+            exclude=args.exclude,
             **options,
         )
         store = open_store(path)
@@ -136,7 +163,21 @@ def _prepare(args: argparse.Namespace) -> int:
         print(f"{path}: {counts} images, fingerprint {store.fingerprint[:12]}", flush=True)
         for note in store.meta.get("notes", ()):
             print(f"  {note}", flush=True)
+        train, test = (open_dataset(path, side) for side in SIDES)
+        print("\n".join(f"  {line}" for line in describe_classes(train, test)), flush=True)
     return 0
+
+
+def _refuse_paths(keys: list[str]) -> None:
+    """Say where a path belongs that stands in the place of a key."""
+    known = next((key for key in keys if key in CATALOG), "folder")
+    for key in keys:
+        if key not in CATALOG and Path(key).exists():
+            name = "" if CATALOG[known].num_classes else " --name NAME"
+            raise ConfigError(
+                f"'{key}' is a {'folder' if Path(key).is_dir() else 'file'}, not a data set; "
+                f"to prepare what is in it: prepare {known} --raw {key}{name}"
+            )
 
 
 def _parse_option(text: str, key: str) -> tuple[str, Any]:
@@ -151,9 +192,10 @@ def _parse_option(text: str, key: str) -> tuple[str, Any]:
 
 def _verify(args: argparse.Namespace) -> int:
     damaged = 0
+    stores = {name: _find_whole(name, args.data_dir) for name in args.sets}
     for name in args.sets:
         try:
-            store = verify_store(find_store(name, args.data_dir))
+            store = verify_store(stores[name])
             print(f"{store.path}: ok, {store.meta['num_images']} images", flush=True)
         except DataError as error:
             print(f"DAMAGED {error}", flush=True)
@@ -161,12 +203,33 @@ def _verify(args: argparse.Namespace) -> int:
     return 1 if damaged else 0
 
 
+def _find_whole(name: str, data_dir: str | None) -> Path:
+    """Return the folder of a set, or of the set that a view is a part of, which is said."""
+    path, views = locate(name, data_dir)
+    if not is_store(path):
+        open_store(path)  # says what is missing
+    if views:
+        print(f"'{name}' is a view of '{path.name}', which is compared whole", flush=True)
+    return path
+
+
 def _info(args: argparse.Namespace) -> int:
     train, test = (open_dataset(args.set, side, args.data_dir) for side in SIDES)
+    if args.files is not None:
+        dataset = train if args.files == SIDES[0] else test
+        if dataset.names is None:
+            raise DataError(
+                f"{dataset.store.path}: keeps no names of images, being of arrays or of a version "
+                "before 0.4.0; --replace makes it again"
+            )
+        print("\n".join(dataset.names))
+        return 0
     print(describe_set(train, test, args.all_classes))
     if args.sheet is not None:
         from pycls.datasets.preparation.sheet import write_sheet
 
-        write_sheet(train, test, args.sheet)
+        numbered = write_sheet(train, test, args.sheet)
         print(f"sample images: {args.sheet}")
+        if numbered:
+            print("\n".join(("  by their numbers, for want of letters:", *numbered)))
     return 0

@@ -3,6 +3,7 @@
 No PyTorch: what is launched is checked with this on machines that train nothing.
 """
 
+import os
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -67,8 +68,11 @@ def _means_tree(name: str, data_dir: Path) -> bool:
     """Say whether a name is the path of a tree, and not something prepared or a view."""
     if not is_image_tree(name):
         return False
-    prepared = is_store(name) or is_store(data_dir / name) or list_prepared(name)
-    return not prepared and name not in list_views(data_dir)
+    if is_store(name) or list_prepared(name):
+        return False
+    # "./birds" and "birds/" are paths, whatever the data folder holds by the name of "birds".
+    is_name = os.sep not in name
+    return not (is_name and (is_store(data_dir / name) or name in list_views(data_dir)))
 
 
 def find_missing(cfg: CfgNode, where: str) -> list[str]:

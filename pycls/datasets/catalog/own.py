@@ -11,7 +11,7 @@ LAYOUTS: dict[str, Mapping[str, Any]] = {
         "title": "Class folders",
         "description": "images of your own, one folder a class (give it a --name)",
         "reader": "folder:read_folder",
-        "options": {"test_folder": ""},
+        "options": {"test_folder": "", "level": 0},
         "download": "a folder or archive with one folder a class, within 'train/' and 'test/' "
         "(or 'val/') folders where there is a split",
     },

@@ -3,22 +3,27 @@
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from pycls.datasets.catalog.catalog import find_entry
-from pycls.datasets.readers.layout import is_image
+from pycls.datasets.readers.layout import holds_image
+from pycls.datasets.readers.sides import SideFolders, find_side_folders
 from pycls.datasets.sources.decode import decode_image
+from pycls.datasets.sources.sieve import is_litter
+from pycls.datasets.sources.sources import open_source
 from pycls.datasets.store.store import ImageArray, IntArray
 from pycls.errors import ConfigError, DataError
 
 STATISTICS_FILE = "statistics.json"
 
-# Folders that may hold a split, the first one there is taken.
-_FOLDERS = {"train": ("train",), "val": ("val", "test"), "test": ("test", "val")}
+# The words for a side that are preferred where several are there begin so.
+_PREFERRED = {"train": "train", "val": "val", "test": "test"}
 _SHOWN = 5
 
 _Statistic = npt.NDArray[np.float64]
@@ -40,6 +45,7 @@ class ImageTree:
         fingerprint: identifies names and sizes of the files (not their contents) and classes.
         im_size: None: the images differ in size.
         mirror: True: a mirrored image is taken to show its class.
+        left_out: how many files of each kind are not used.
     """
 
     im_size = None
@@ -52,6 +58,7 @@ class ImageTree:
         split: str,
         files: Sequence[tuple[str, int, int]],
         class_names: Sequence[str],
+        left_out: Mapping[str, int],
     ) -> None:
         """Take the files as (path below the folder, label, bytes), sorted."""
         self.path = path
@@ -61,6 +68,7 @@ class ImageTree:
         self.files = tuple(file for file, _, _ in files)
         self.labels: IntArray = np.array([label for _, label, _ in files], dtype=np.int64)
         self.class_names = tuple(class_names)
+        self.left_out = dict(left_out)
         self.mean, self.std, self.statistics = _read_statistics(path)
         self.fingerprint = _fingerprint(files, self.class_names)
 
@@ -93,14 +101,17 @@ class ImageTree:
 
 
 def is_image_tree(path: str | os.PathLike[str]) -> bool:
-    """Say whether a folder looks like a tree of class folders: it has `train` with folders."""
-    return any(_class_folders(Path(path) / "train"))
+    """Say whether a folder looks like a tree of class folders: a train folder with folders."""
+    return any(_list_folders(Path(path) / name) for name in _find_sides(Path(path)).train)
 
 
 def open_image_tree(
     path: str | os.PathLike[str], split: str, classes: Sequence[str] = ()
 ) -> ImageTree:
     """List one side of a tree `<path>/train/<class>/...`, `<path>/val (or test)/<class>/...`.
+
+    The folders of the sides and the images in them are known as in the preparation of class
+    folders (`pycls.datasets.readers.sides` and `layout.holds_image`).
 
     Args:
         path: the tree.
@@ -113,30 +124,67 @@ def open_image_tree(
         DataError: a folder is missing or holds no image, or the sides differ in classes.
     """
     path = Path(path)
-    if split not in _FOLDERS:
-        raise ConfigError(f"split '{split}': expected one of {', '.join(_FOLDERS)}")
-    folder = next((path / n for n in _FOLDERS[split] if (path / n).is_dir()), None)
-    if folder is None:
+    if split not in _PREFERRED:
+        raise ConfigError(f"split '{split}': expected one of {', '.join(_PREFERRED)}")
+    sides = _find_sides(path)
+    tests = sorted(sides.tests, key=lambda word: not word.startswith(_PREFERRED[split]))
+    chosen = sides.train if split == "train" else sides.tests[tests[0]] if tests else ()
+    if not chosen:
         raise DataError(
-            f"{path}: no folder {' or '.join(_FOLDERS[split])}; expected class folders of images "
+            f"{path}: no folder {_PREFERRED[split]} or the like; expected class folders of images "
             f"in {path}/train and {path}/val (or test)"
         )
-    names = sorted(entry.name for entry in _class_folders(path / "train"))
-    _check_classes(path, folder, names, classes)
+    train = tuple(path / name for name in sides.train)
+    folder = path / chosen[0] if len(chosen) == 1 else path
+    found = [_list_side(path / name, "" if len(chosen) == 1 else f"{name}/") for name in chosen]
+    names = sorted({name for part in train for name in _list_folders(part)})
+    here = {name for chosen_name in chosen for name in _list_folders(path / chosen_name)}
+    _check_classes(path, folder, names, here, classes)
     kept = [name for name in names if name in classes] if classes else names
-    files = [
-        (f"{name}/{file}", label, size)
-        for label, name in enumerate(kept)
-        for file, size in sorted(_image_files(folder / name))
-    ]
-    empty = sorted(set(range(len(kept))) - {label for _, label, _ in files})
+    labels = {name: label for label, name in enumerate(kept)}
+    files = sorted(
+        (labels[name], file, size)
+        for side in found
+        for name, file, size in side.images
+        if name in labels
+    )
+    empty = sorted(set(range(len(kept))) - {label for label, _, _ in files})
     if empty:
         shown = ", ".join(kept[label] for label in empty[:_SHOWN])
         raise DataError(
             f"{folder}: no image in {len(empty)} of {len(kept)} class folders ({shown}); expected "
-            "files such as .jpg, .png or .bmp in each"
+            "files of images in each"
         )
-    return ImageTree(path, folder, "train" if split == "train" else "test", files, kept)
+    left_out = Counter[str]()
+    for side in found:
+        left_out.update(side.left_out)
+    listed = [(file, label, size) for label, file, size in files]
+    side_name = "train" if split == "train" else "test"
+    return ImageTree(path, folder, side_name, listed, kept, left_out)
+
+
+@dataclass
+class _Side:
+    """Class, path and bytes of the images of a folder of class folders; kinds of the others."""
+
+    images: list[tuple[str, str, int]]
+    left_out: Counter[str]
+
+
+def _list_side(folder: Path, prefix: str) -> _Side:
+    source = open_source(folder, archives=False)
+    side = _Side([], Counter())
+    for member in source.members:
+        name, slash, _ = member.name.partition("/")
+        if not slash:
+            side.left_out["in no class's folder"] += 1
+        elif holds_image(source, member):
+            side.images.append((name, prefix + member.name, member.size))
+        else:
+            side.left_out[member.suffix or "no suffix"] += 1
+    if source.sieve.litter:
+        side.left_out["hidden or left by systems"] += len(source.sieve.litter)
+    return side
 
 
 def read_image(path: Path) -> ImageArray:
@@ -152,27 +200,22 @@ def read_image(path: Path) -> ImageArray:
     return decode_image(data, str(path))
 
 
-def _class_folders(folder: Path) -> Iterator["os.DirEntry[str]"]:
+def _find_sides(path: Path) -> SideFolders:
+    return find_side_folders(_list_folders(path))
+
+
+def _list_folders(folder: Path) -> list[str]:
+    """Return the names of the folders in a folder, but for litter; [] where it is none."""
     try:
         with os.scandir(folder) as entries:
-            for entry in entries:
-                if entry.is_dir() and not entry.name.startswith((".", "__MACOSX")):
-                    yield entry
+            return [entry.name for entry in entries if entry.is_dir() and not is_litter(entry.name)]
     except (FileNotFoundError, NotADirectoryError):
-        return
+        return []
 
 
-def _image_files(folder: Path) -> Iterator[tuple[str, int]]:
-    """Yield the path below a class folder, and the bytes, of each image in it."""
-    for where, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith((".", "__MACOSX"))]
-        for name in names:
-            if is_image(name) and not name.startswith("."):
-                full = os.path.join(where, name)  # noqa: PTH118 (a million times)
-                yield os.path.relpath(full, folder), os.stat(full).st_size  # noqa: PTH116
-
-
-def _check_classes(path: Path, folder: Path, names: Sequence[str], classes: Sequence[str]) -> None:
+def _check_classes(
+    path: Path, folder: Path, names: Sequence[str], here: set[str], classes: Sequence[str]
+) -> None:
     if len(names) < 2:
         found = f"one class folder, '{names[0]}'" if names else "no class folder"
         raise DataError(f"{path / 'train'}: {found}; expected a folder a class, at least two")
@@ -184,7 +227,6 @@ def _check_classes(path: Path, folder: Path, names: Sequence[str], classes: Sequ
         )
     if len(set(classes)) == 1:
         raise ConfigError(f"classes {list(classes)}: expected at least 2")
-    here = {entry.name for entry in _class_folders(folder)}
     for wrong, what in ((set(names) - here, "lacks"), (here - set(names), "has besides")):
         if wrong:
             raise DataError(

@@ -226,6 +226,9 @@ class Loader:
         text = f"{dataset.split} side of {dataset.name}: {len(dataset):,} images, "
         if isinstance(dataset, ImageTree):
             text += f"decoded from files; mean and deviation are {dataset.statistics}"
+            if dataset.left_out:
+                kinds = ", ".join(f"{what} {n:,}" for what, n in dataset.left_out.items())
+                text += f"; files left out: {kinds}"
         elif isinstance(self._images, HeldImages):
             text += f"held in memory ({self.device})"
         else:

@@ -93,6 +93,12 @@ class Dataset:
         return dict(self.store.meta)
 
     @property
+    def names(self) -> tuple[str, ...] | None:
+        """What the N images are called; None where the prepared set keeps no names."""
+        found = self.store.names
+        return None if found is None else tuple(found[index] for index in self.indices)
+
+    @property
     def num_classes(self) -> int:
         """Number of classes, at least 2."""
         return len(self.class_names)

@@ -128,7 +128,7 @@ def describe_set(train: Dataset, test: Dataset, every_class: bool = False) -> st
     if notes:
         lines.append("  notes:")
         lines += [f"  - {note}" for note in notes]
-    lines += [f"  {line}" for line in _describe_classes(train, test, every_class)]
+    lines += [f"  {line}" for line in describe_classes(train, test, every_class)]
     return "\n".join(lines)
 
 
@@ -153,7 +153,8 @@ def _format_numbers(values: Any) -> str:
     return ", ".join(f"{value:.4f}" for value in values)
 
 
-def _describe_classes(train: Dataset, test: Dataset, every_class: bool) -> Iterator[str]:
+def describe_classes(train: Dataset, test: Dataset, every_class: bool = False) -> Iterator[str]:
+    """Yield the lines of a table of the images of each class on each side, of 40 rows at most."""
     counts = np.stack(
         [np.bincount(side.labels, minlength=train.num_classes) for side in (train, test)]
     )

@@ -95,6 +95,7 @@ def read_listing(entry: CatalogEntry, source: Source, options: Mapping[str, Any]
         names |= options.keys() - {*PIPELINE_OPTIONS, *RARE_OPTIONS}
     listing: Listing = reader(source, **{k: v for k, v in options.items() if k in names})
     _check_listing(entry.key, source, listing)
+    listing = replace(listing, left_out=_account(source, listing))
     order = sorted(range(len(listing.items)), key=lambda position: listing.items[position].name)
     if order == list(range(len(order))):
         return listing
@@ -134,6 +135,14 @@ def _check_listing(key: str, source: Source, listing: Listing) -> None:
             f"{where}: {sided} of {len(listing.items)} images say which side they are on; "
             "expected all or none"
         )
+
+
+def _account(source: Source, listing: Listing) -> dict[str, Sequence[str]]:
+    """Return the files that are not images of the set, by the reason."""
+    account = dict(listing.left_out)
+    account["as hidden or left behind by systems and programs"] = source.sieve.litter
+    account["as asked (--exclude)"] = source.sieve.excluded
+    return {reason: names for reason, names in account.items() if names}
 
 
 def describe_work(listing: Listing, recipe: Mapping[str, Any]) -> dict[str, Any]:
@@ -183,6 +192,8 @@ def make_plan(
     if by_image:
         listing = without_groups(listing)
     report = SetReport([*listing.notes, *_note_spellings(listing.class_names)])
+    report = SetReport(list(listing.notes))
+    report.add_left_out(listing.left_out)
     report.add_remarks(decoded, [item.name for item in listing.items], options)
     keys = [digest.tobytes() for digest in decoded.digests]
     readable = [at for at in range(len(listing.items)) if at not in decoded.unreadable]

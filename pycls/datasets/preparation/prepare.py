@@ -48,6 +48,7 @@ def prepare(
     progress: Progress | None = None,
     drop_unreadable: bool = False,
     max_pixels: int = MOST_PIXELS,
+    exclude: Sequence[str] = (),
     **options: Any,
 ) -> Path:
     """Make a prepared set, or leave it as it is where it is complete already.
@@ -68,6 +69,7 @@ def prepare(
         drop_unreadable: leave out images that cannot be read and list them in the set's
             report, instead of failing when the others are done.
         max_pixels: images of more pixels count as unreadable.
+        exclude: patterns of the names of files and folders in `raw` that are left out.
         **options: options of the set that differ from the catalogue's.
 
     Returns:
@@ -86,6 +88,8 @@ def prepare(
         "version": entry.version,
         "options": _complete_options(entry, options),
     }
+    if exclude:
+        recipe["exclude"] = sorted(exclude)
     _check_arguments(entry, raw, name, workers)
     test_files = read_test_files(recipe["options"])
     if test_files:
@@ -151,7 +155,7 @@ def _prepare_raw(
             f"{entry.download}"
         )
     execution.progress.say(f"listing {raw}")
-    source = open_source(raw)
+    source = open_source(raw, recipe.get("exclude", ()))
     listing = read_listing(entry, source, recipe["options"])
     if test_files:
         listing = apply_test_files(listing, test_files, recipe["options"]["test_files"])

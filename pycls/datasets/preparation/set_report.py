@@ -1,7 +1,9 @@
 """The report of what a preparation left out, merged or found to differ, for `meta.json` too."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,7 @@ from pycls.datasets.store.store import SIDES, IntArray
 REPORT_FILE = "report.txt"
 _MOST_NAMES = 1000
 _NAMES_IN_NOTE = 5
+_KINDS = 8
 
 
 def describe_count(count: int) -> str:
@@ -42,6 +45,18 @@ class SetReport:
             note += f": {shown}" + (f"; and {more} more (report.txt)" if more > 0 else "")
             self.lists[heading] = list(lines)
         self.notes.append(note)
+
+    def add_left_out(self, left_out: Mapping[str, Sequence[str]]) -> None:
+        """Add the files that are not used, by the reason, with how many of each kind there are."""
+        for reason, names in left_out.items():
+            kinds = Counter(PurePosixPath(name).suffix.lower() or "no suffix" for name in names)
+            counted = ", ".join(f"{kind} {count:,}" for kind, count in kinds.most_common(_KINDS))
+            files = f"{len(names):,} file{'s' * (len(names) != 1)}"
+            self.add(
+                f"{files} left out, {reason} ({counted}{', ...' * (len(kinds) > _KINDS)})",
+                f"Left out, {reason}",
+                list(names),
+            )
 
     def add_copies(self, copies: Resolution) -> None:
         """Add what became of identical images."""

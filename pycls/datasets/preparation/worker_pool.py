@@ -111,7 +111,7 @@ class _Pool:
 def _start_worker(inherit: Sequence[int]) -> tuple[Connection, "subprocess.Popen[bytes]"]:
     ours, theirs = Pipe()
     # The package may have been found through a path that only this process knows.
-    root = str(Path(__file__).parents[2])
+    root = str(Path(__file__).parents[3])
     path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
     process = subprocess.Popen(
         [sys.executable, "-m", "pycls.datasets.preparation.worker_pool", str(theirs.fileno())],

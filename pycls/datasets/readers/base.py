@@ -66,6 +66,7 @@ class Listing:
         class_titles: words for class names that are codes.
         official_split: words about the official split, where the items have sides.
         group_word: what a group is.
+        left_out: files that are not used, by the reason, which goes on from "left out, ".
     """
 
     items: Sequence[Item]
@@ -75,3 +76,4 @@ class Listing:
     class_titles: Mapping[str, str] = field(default_factory=dict)
     official_split: str = ""
     group_word: str = "group"
+    left_out: Mapping[str, Sequence[str]] = field(default_factory=dict)

@@ -113,7 +113,17 @@ def read_csv(
         layout.require_both_sides(items, names, str(source.path))
         _check_groups(items, places, str(source.path))
     items.sort(key=lambda item: item.name)
-    return Listing(items, tuple(names), (*notes, *images.notes()), official_split=words)
+    used = {item.member.name for item in items if item.member}
+    used |= {member.name for member in members}
+    others = [member.name for member in source.members if member.name not in used]
+    left_out = {"which the table does not name or gives to neither side": others}
+    return Listing(
+        items,
+        tuple(names),
+        (*notes, *images.notes()),
+        official_split=words,
+        left_out=left_out if others else {},
+    )
 
 
 def _find_tables(source: Source, table: str) -> list[Member]:

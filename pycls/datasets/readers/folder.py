@@ -1,10 +1,13 @@
 """Reader of a set of one's own: a folder of images a class, with or without one a side."""
 
-from collections import defaultdict
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 
-from pycls.datasets.readers import layout
+from pycls.datasets.readers import layout, sides
 from pycls.datasets.readers.base import Item, Listing
+from pycls.datasets.sources.archives import archive_suffix
 from pycls.datasets.sources.byte_stores import Member
 from pycls.datasets.sources.sources import Source
 from pycls.errors import ConfigError, DataError
@@ -13,100 +16,377 @@ _EXPECTED = (
     "images in a folder for each class: <class>/*.jpg, or train/<class>/*.jpg and "
     "test/<class>/*.jpg (or val)"
 )
+# Of more folders at the top, those in them are not compared; they are classes.
+_MOST_COMPARED = 100
+_FEW = 5
 
-# A file and its path below what lies around everything.
-_Placed = tuple[Member, tuple[str, ...]]
+
+@dataclass(frozen=True)
+class _Placed:
+    """An image and its path below what lies around everything; its class and side once known."""
+
+    member: Member
+    parts: tuple[str, ...]
+    name: str = ""
+    side: int | None = None
 
 
-def read_folder(source: Source, test_folder: str = "") -> Listing:
+@dataclass
+class _Found:
+    """What becomes of the images: those of the set, the depth of their classes, and the rest.
+
+    `class_depth` is the place in a path of the class's folder; None where lists name the classes.
+    """
+
+    images: list[_Placed]
+    class_depth: int = 0
+    words: str = ""
+    notes: list[str] = field(default_factory=list)
+    left_out: dict[str, list[str]] = field(default_factory=dict)
+
+
+def read_folder(source: Source, test_folder: str = "", level: int = 0) -> Listing:
     """List a set of class folders.
 
     The classes are the folders at the top, or, where folders named for the sides (train, and
-    test or val) are there, the folders in those. Labels follow the alphabetical order of the
-    names. Images deeper in a class's folder belong to it.
+    test or val, in the forms of :mod:`~pycls.datasets.readers.sides`) are there, the folders in
+    those. Sides may also lie within the classes, or be given by lists. Labels follow the
+    alphabetical order of the names. Images deeper in a class's folder belong to it.
 
     Args:
         source: where it is; what lies around everything is looked through.
         test_folder: the folder that is the test side; "" for test, or, if that is not there or
             has no classes, val.
+        level: which folder on an image's way names its class, counted from 1 below what lies
+            around everything; 0 finds out.
 
     Raises:
-        ConfigError: there is no such test folder.
-        DataError: images in no class's folder, a single class, or a class on one side only.
+        ConfigError: there is no such test folder or level.
+        DataError: images in no class's folder, a class without images, a single class, or a
+            class on one side only.
     """
-    found = layout.find_images(source, _EXPECTED)
-    images = _strip_wrapping([(member, layout.path_parts(member.name)) for member in found])
-    sides, depth, notes = _choose_sides(images, test_folder, source)
-    placed = sides[0] + sides[1]
-    lost = [member.name for member, parts in placed if len(parts) < depth + 2]
-    if lost:
+    images = layout.find_images(source, _EXPECTED)
+    known = {member.name for member in images}
+    others = [member.name for member in source.members if member.name not in known]
+    images, left_out = _leave_packed(source, images)
+    packed = [name for names in left_out.values() for name in names]
+    placed = [_Placed(member, layout.path_parts(member.name)) for member in images]
+    depth = _count_wrapping(placed)
+    wrapping = placed[0].parts[:depth]
+    placed = [_Placed(one.member, one.parts[depth:]) for one in placed]
+    found = _divide(source, placed, test_folder, level)
+    listed = {name for names in found.left_out.values() for name in names}
+    found.left_out = {
+        **left_out,
+        **found.left_out,
+        "not images": [name for name in others if name not in listed],
+    }
+    if lost := [one.member.name for one in found.images if not one.name]:
         raise DataError(
             f"{source.path}: in no class's folder: {layout.name_some(lost)}; expected {_EXPECTED}"
         )
-    names = sorted({parts[depth] for _, parts in placed})
+    names = sorted({one.name for one in found.images})
+    _refuse_empty(source, found, placed, wrapping, packed)
     if len(names) < 2:
         raise DataError(f"{source.path}: a single class, '{names[0]}'; expected {_EXPECTED}")
     items = [
-        Item(member, "/".join(parts), names.index(parts[depth]), side=side if sides[1] else None)
-        for side, members in enumerate(sides)
-        for member, parts in members
+        Item(one.member, "/".join(one.parts), names.index(one.name), side=one.side)
+        for one in found.images
     ]
     kept, repeated = layout.finish_items(items, source)
-    words = ""
-    if sides[1]:
+    kept_names = {item.member.name for item in kept if item.member}
+    if again := [one.member.name for one in found.images if one.member.name not in kept_names]:
+        found.left_out["there twice, packed and unpacked"] = again
+    if found.words:
         layout.require_both_sides(kept, names, str(source.path))
-        words = f"the set's own: its folder '{sides[1][0][1][0]}' is the test side"
-    return Listing(kept, tuple(names), (*notes, *repeated), official_split=words)
+    notes = (*found.notes, *repeated)
+    left_out = {reason: names for reason, names in found.left_out.items() if names}
+    return Listing(kept, tuple(names), notes, official_split=found.words, left_out=left_out)
 
 
-def _strip_wrapping(images: list[_Placed]) -> list[_Placed]:
-    """Leave out the folders that lie around everything."""
-    first = images[0][1]
+def _leave_packed(
+    source: Source, images: list[Member]
+) -> tuple[list[Member], dict[str, list[str]]]:
+    """Leave out archives whose images all lie unpacked beside them."""
+    loose = {member.name: member for member in images}
+    packed: dict[str, list[Member]] = defaultdict(list)
+    for member in images:
+        parts = member.name.split("/")
+        for depth, part in enumerate(parts[:-1]):
+            if archive_suffix(part):
+                packed["/".join(parts[: depth + 1])].append(member)
+                break
+    left_out: dict[str, list[str]] = {}
+    for archive, inside in packed.items():
+        stem = archive.removesuffix(archive[len(archive) - len(archive_suffix(archive)) :])
+        folder = archive.rpartition("/")[0]
+        for place in (folder, stem):
+            twins = [
+                loose.get("/".join(filter(None, (place, m.name[len(archive) + 1 :]))))
+                for m in inside
+            ]
+            if all(
+                twin is not None and twin.size == m.size and source.read(twin) == source.read(m)
+                for m, twin in zip(inside, twins, strict=True)
+            ):
+                names = [member.name for member in inside]
+                left_out[f"since what '{archive}' holds lies unpacked beside it"] = names
+                break
+    gone = {name for names in left_out.values() for name in names}
+    return [member for member in images if member.name not in gone], left_out
+
+
+def _count_wrapping(images: Sequence[_Placed]) -> int:
+    """Return how many folders lie around everything and are no class."""
+    first = images[0].parts
     depth = 0
-    while all(len(parts) > depth + 1 and parts[depth] == first[depth] for _, parts in images):
+    while all(len(one.parts) > depth + 2 and one.parts[depth] == first[depth] for one in images):
         depth += 1
-    return [(member, parts[depth:]) for member, parts in images]
+    # Images without any further folder have their names only.
+    return depth
 
 
-def _choose_sides(
-    images: list[_Placed], test_folder: str, source: Source
-) -> tuple[tuple[list[_Placed], list[_Placed]], int, list[str]]:
-    """Return the images of the two sides, the depth of the classes' folders, and notes.
+def _divide(source: Source, images: list[_Placed], test_folder: str, level: int) -> _Found:
+    """Find the sides and the classes."""
+    deepest = max(len(one.parts) for one in images) - 1
+    if not 0 <= level <= max(deepest, 1):
+        raise ConfigError(f"level {level}: expected 1 to {deepest}, or 0; {_EXPECTED}")
+    tops = sorted({one.parts[0] for one in images if len(one.parts) > 1})
+    named = sides.find_side_folders(tops)
+    if test_folder:
+        named = _choose_test(named, tops, test_folder, source)
+    if level:
+        return _at_level(images, named, level)
+    if found := _by_side_folders(source, images, named, test_folder):
+        return found
+    if found := _sides_within_classes(images):
+        return found
+    found = _by_classes(images, tops)
+    listed, words, lists = sides.find_listed_sides(source, [one.member for one in images])
+    if listed:
+        unlisted = [one.member.name for one in images if one.member.name not in listed]
+        found.images = [
+            _Placed(one.member, one.parts, one.name, listed[one.member.name])
+            for one in found.images
+            if one.member.name in listed
+        ]
+        found.words = words
+        found.left_out = {
+            "since the lists of the sides do not name them": unlisted,
+            "as lists of the sides, which are used": lists,
+        }
+    return found
 
-    The test side is empty where there are no folders for the sides.
-    """
-    folders: dict[str, list[_Placed]] = defaultdict(list)
-    for member, parts in images:
-        folders[parts[0].casefold() if len(parts) > 1 else ""].append((member, parts))
-    train = next((word for word in layout.TRAIN_WORDS if word in folders), None)
-    # Unlabelled test images lie in their folder without further folders.
-    flat = [
-        word
-        for word in layout.TEST_WORDS
-        if word in folders and all(len(parts) == 2 for _, parts in folders[word])
-    ]
-    tests = [word for word in layout.TEST_WORDS if word in folders and word not in flat]
-    if test_folder and (train is None or test_folder.casefold() not in tests):
+
+def _choose_test(
+    named: sides.SideFolders, tops: Sequence[str], test_folder: str, source: Source
+) -> sides.SideFolders:
+    wanted = test_folder.casefold()
+    known = {name.casefold(): name for folders in named.tests.values() for name in folders}
+    chosen = named.tests.get(wanted) or ((known[wanted],) if wanted in known else ())
+    if not named.train or not chosen:
         raise ConfigError(
             f"test_folder '{test_folder}': {source.path} has no such folder of classes beside "
-            f"train; it has {_name_folders(images)}"
+            f"train; it has {layout.name_some(tops) or 'no folder'}"
         )
-    if train is None or not (tests or flat):
-        return (images, []), 0, []
-    test = test_folder.casefold() or next(iter(tests), "")
-    used = folders.pop(train), folders.pop(test) if test else []
-    notes = [_tell_left_out(members, test, word in flat) for word, members in folders.items()]
-    return used, 1, notes
+    others = {word: names for word, names in named.tests.items() if names != chosen}
+    return sides.SideFolders(named.train, {wanted: chosen, **others})
 
 
-def _tell_left_out(members: Sequence[_Placed], test: str, unlabelled: bool) -> str:
-    member, parts = members[0]
-    where = f"in the folder '{parts[0]}'" if len(parts) > 1 else f"such as '{member.name}'"
-    reason = "unlabelled, " if unlabelled else ""
-    used = f"the test side is '{test}'" if test else "there is no test side"
-    return f"{len(members):,} images {where} are left out: {reason}{used}"
+def _at_level(images: list[_Placed], named: sides.SideFolders, level: int) -> _Found:
+    test = next(iter(named.tests.values()), ()) if named.train and level > 1 else ()
+    known = dict.fromkeys(named.train, 0) | dict.fromkeys(test, 1)
+    found = _Found([], level - 1)
+    for one in images:
+        name = one.parts[level - 1] if len(one.parts) > level else ""
+        if test and one.parts[0] not in known:
+            found.left_out.setdefault("in no folder of a side", []).append(one.member.name)
+        else:
+            side = known[one.parts[0]] if test else None
+            found.images.append(_Placed(one.member, one.parts, name, side))
+    if test:
+        found.words = f"the set's own: its folder '{test[0]}' is the test side"
+    return found
 
 
-def _name_folders(images: Sequence[_Placed]) -> str:
-    folders = sorted({parts[0] for _, parts in images if len(parts) > 1})
-    return layout.name_some(folders) or "no folder"
+def _by_side_folders(
+    source: Source, images: list[_Placed], named: sides.SideFolders, test_folder: str
+) -> _Found | None:
+    """Divide by folders for the sides at the top; None where there are none."""
+    if not named.train:
+        return None
+    by_top: dict[str, list[_Placed]] = defaultdict(list)
+    for one in images:
+        by_top[one.parts[0] if len(one.parts) > 1 else ""].append(one)
+    train = [one for name in named.train for one in by_top[name]]
+    classes = {one.parts[1] for one in train if len(one.parts) > 2}
+    if not named.tests and not classes:
+        return None
+    found = _Found([], 1)
+    tests: dict[str, list[_Placed]] = {}
+    for word, folders in named.tests.items():
+        inside = [one for name in folders for one in by_top[name]]
+        if labelled := _label_side(source, inside, classes):
+            tests[word] = labelled
+        else:
+            _leave(found, inside, f"unlabelled, in the folder '{folders[0]}'")
+    test = next(iter(tests), "")
+    if test_folder and test != test_folder.casefold():
+        raise ConfigError(
+            f"test_folder '{test_folder}': {source.path} has no such folder of classes beside "
+            f"train; it has {layout.name_some(sorted(filter(None, by_top)))}"
+        )
+    where = f"the test side is '{named.tests[test][0]}'" if test else "there is no test side"
+    for word, inside in tests.items():
+        if word != test:
+            _leave(found, inside, f"in the folder '{named.tests[word][0]}': {where}")
+    known = {*named.train, *(name for names in named.tests.values() for name in names)}
+    for name, inside in by_top.items():
+        if name not in known:
+            place = f"in the folder '{name}'" if name else "in no folder of a side"
+            _leave(found, inside, f"{place}: {where}")
+    depth = _count_inner_wrapping([train, tests[test]] if test else [train])
+    found.class_depth = 1 + depth
+    for side, inside in enumerate((train, tests.get(test, []))):
+        for one in inside:
+            name = one.name or (one.parts[1 + depth] if len(one.parts) > 2 + depth else "")
+            found.images.append(_Placed(one.member, one.parts, name, side if test else None))
+    if test:
+        found.words = f"the set's own: its folder '{named.tests[test][0]}' is the test side"
+    elif len(named.train) > 1:
+        found.notes.append(f"the folders {layout.name_some(named.train)} are taken as one")
+    return found
+
+
+def _leave(found: _Found, images: Iterable[_Placed], reason: str) -> None:
+    if names := [one.member.name for one in images]:
+        found.left_out.setdefault(reason, []).extend(names)
+
+
+def _label_side(source: Source, images: list[_Placed], classes: set[str]) -> list[_Placed]:
+    """Return the images of a test side, those in no class's folder with the class a list gives.
+
+    Returns [] where they have no labels: all lie in one folder that is no class of the train side.
+    """
+    inner = {one.parts[1] if len(one.parts) > 2 else "" for one in images}
+    is_flat = len(inner) == 1 and not inner & classes and all(len(o.parts) < 4 for o in images)
+    if not images or not (is_flat or inner == {""}):
+        return images
+    if inner != {""} and len(classes) < 2:
+        return images
+    first = images[0]
+    folder = first.member.name[: -len("/".join(first.parts[1:])) - 1]
+    labels = sides.read_annotations(source, folder)
+    if any(labels.get(one.member.file) not in classes for one in images):
+        return []
+    return [_Placed(one.member, one.parts, labels[one.member.file]) for one in images]
+
+
+def _count_inner_wrapping(divided: Sequence[Sequence[_Placed]]) -> int:
+    """Return how many folders lie between those of the sides and those of the classes."""
+    depth = 0
+    while all(
+        all(not one.name and len(one.parts) > depth + 3 for one in images)
+        and len({one.parts[1 + depth] for one in images}) == 1
+        and len({one.parts[2 + depth] for one in images}) > 1
+        for images in divided
+    ):
+        depth += 1
+    return depth
+
+
+def _sides_within_classes(images: list[_Placed]) -> _Found | None:
+    """Divide by folders for the sides in each class's folder; None where there are none."""
+    words = Counter(sides.side_word(one.parts[1]) if len(one.parts) > 2 else "" for one in images)
+    train = next((word for word in layout.TRAIN_WORDS if word in words), "")
+    test = next((word for word in layout.TEST_WORDS if word in words), "")
+    if "" in words or not train or not test:
+        return None
+    found = _Found([], words=f"the set's own: the folders '{test}' in the classes' folders")
+    for one in images:
+        word = sides.side_word(one.parts[1])
+        if word not in (train, test):
+            _leave(found, [one], f"in a folder '{word}': the test side is '{test}'")
+            continue
+        found.images.append(_Placed(one.member, one.parts, one.parts[0], int(word == test)))
+    return found
+
+
+def _by_classes(images: list[_Placed], tops: Sequence[str]) -> _Found:
+    """Take the folders at the top as classes, or those in them where the former are parts."""
+    inner: Mapping[str, set[str]] = {
+        top: {one.parts[1] for one in images if one.parts[0] == top and len(one.parts) > 2}
+        for top in (tops if len(tops) <= _MOST_COMPARED else ())
+    }
+    has_inner = bool(inner) and all(inner.values())
+    shared = set.intersection(*inner.values()) if has_inner and len(inner) > 1 else set()
+    parts = len(tops) > 1 and all(map(sides.is_shard, tops))
+    depth = int(parts and has_inner and all(len(one.parts) > 2 for one in images))
+    found = _Found(
+        [
+            _Placed(one.member, one.parts, one.parts[depth] if len(one.parts) > depth + 1 else "")
+            for one in images
+        ],
+        depth,
+    )
+    if depth:
+        found.notes.append(
+            f"the folders {layout.name_some(tops)} are taken for parts of the set, those in them "
+            "for its classes (--set level=1 takes the former)"
+        )
+    elif parts:
+        found.notes.append(
+            f"the folders {layout.name_some(tops)} are taken for classes, though their names are "
+            "such as parts or sides of a set have"
+        )
+    elif len(shared) > 1:
+        found.notes.append(
+            f"the folders {layout.name_some(tops)} are taken for classes; the same folders are in "
+            f"each ({layout.name_some(sorted(shared))}): if those are the classes, --set level=2"
+        )
+    return found
+
+
+def _refuse_empty(
+    source: Source,
+    found: _Found,
+    placed: Sequence[_Placed],
+    wrapping: tuple[str, ...],
+    gone: Iterable[str],
+) -> None:
+    """Check that no folder that should be a class's is without an image.
+
+    Args:
+        source: the files.
+        found: the images of the set.
+        placed: all images, the left out ones too.
+        wrapping: the folders that lie around everything.
+        gone: images of archives that lie unpacked too.
+
+    Raises:
+        DataError: one is; says what it holds.
+    """
+    depth = found.class_depth
+    used = {one.parts[: depth + 1] for one in placed}
+    above = {one.parts[:depth] for one in found.images}
+    inside: dict[tuple[str, ...], Counter[str]] = {}
+    names = [*(f"{name}/" for name in source.sieve.folders), *(m.name for m in source.members)]
+    left = {one.member.name for one in placed} | set(gone)
+    for name in names:
+        parts = layout.path_parts(name)
+        around, parts = parts[: len(wrapping)], parts[len(wrapping) :]
+        folder = parts[: depth + 1]
+        is_class = len(parts) > depth + 1 and folder[:depth] in above and around == wrapping
+        if is_class and folder not in used and name not in left:
+            kinds = inside.setdefault(folder, Counter())
+            kinds[PurePosixPath(parts[-1]).suffix or "no suffix"] += bool(parts[-1])
+    if inside:
+        shown = []
+        for folder, kinds in sorted(inside.items()):
+            counted = ", ".join(f"{kind} {n}" for kind, n in (+kinds).items())
+            shown.append(f"'{folder[-1]}' ({counted or 'empty'})")
+        more = f" and {len(shown) - _FEW} more" if len(shown) > _FEW else ""
+        raise DataError(
+            f"{source.path}: class folders without an image: {', '.join(shown[:_FEW])}{more}; "
+            f"remove them, or leave them out with --exclude '{min(inside)[-1]}'"
+        )

@@ -9,10 +9,15 @@ from pycls.datasets.catalog.catalog import find_entry
 from pycls.datasets.readers.base import Item
 from pycls.datasets.sources.archives import UNPACKERS, archive_suffix
 from pycls.datasets.sources.byte_stores import Member
+from pycls.datasets.sources.formats import (
+    HEAD_BYTES,
+    IMAGE_SUFFIXES,
+    is_image_content,
+    may_be_image,
+)
 from pycls.datasets.sources.sources import Source
 from pycls.errors import DataError
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".png", ".bmp"})
 # Words for the sides of a split that users' sets have; of several test sides the first counts.
 TRAIN_WORDS = ("train", "training")
 TEST_WORDS = ("test", "testing", "val", "valid", "validation")
@@ -22,6 +27,19 @@ _MOST_NAMED = 5
 def is_image(name: str) -> bool:
     """Say whether a file's suffix, in any case, is that of an image."""
     return PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES
+
+
+def holds_image(source: Source, member: Member) -> bool:
+    """Say whether a file is an image: by its suffix, or else by its content.
+
+    A file with an image's suffix that is none is an unreadable image, and named as such later.
+    """
+    if is_image(member.name):
+        return True
+    suffix = member.suffix
+    if suffix in UNPACKERS or not may_be_image(source.read_head(member, HEAD_BYTES), suffix):
+        return False
+    return is_image_content(source.read(member))
 
 
 def path_parts(name: str) -> tuple[str, ...]:
@@ -46,7 +64,7 @@ def find_images(source: Source, expected: str) -> list[Member]:
     Raises:
         DataError: there is none; says what was `expected`.
     """
-    images = [member for member in source.members if is_image(member.name)]
+    images = [member for member in source.members if holds_image(source, member)]
     if not images:
         raise not_found(source, expected)
     return images
@@ -182,7 +200,7 @@ def finish_items(items: Iterable[Item], source: Source) -> tuple[list[Item], lis
         if other is item:
             continue
         one, two = other.member, item.member
-        if one is None or two is None or other != replace(item, member=one) or one.size != two.size:
+        if one is None or two is None or not _is_same_file(source, item, other):
             raise DataError(
                 f"{source.path}: two different images are called '{item.name}': "
                 f"{one.name if one else other} and {two.name if two else item}; remove one"
@@ -190,6 +208,17 @@ def finish_items(items: Iterable[Item], source: Source) -> tuple[list[Item], lis
         repeated += 1
     notes = [f"{repeated:,} images are there twice; one of each is used"] if repeated else []
     return [kept[name] for name in sorted(kept)], notes
+
+
+def _is_same_file(source: Source, item: Item, other: Item) -> bool:
+    one, two = item.member, other.member
+    return (
+        one is not None
+        and two is not None
+        and other == replace(item, member=two)
+        and one.size == two.size
+        and source.read(one) == source.read(two)
+    )
 
 
 def require_both_sides(items: Iterable[Item], class_names: Sequence[str], where: str) -> None:

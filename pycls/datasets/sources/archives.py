@@ -23,6 +23,7 @@ from pycls.datasets.sources.byte_stores import (
     iter_decompressed,
     iter_member,
 )
+from pycls.datasets.sources.sieve import Sieve
 from pycls.errors import DataError
 
 _KINDS = {
@@ -37,8 +38,10 @@ _KINDS = {
 }
 # Formats that nothing we depend on reads, with the programs that unpack them.
 UNPACKERS = {".rar": "unrar, unar or 7z", ".7z": "7z"}
+# What a zip's numbers mean, of those that are not read.
+_METHODS = {9: "Deflate64", 14: "LZMA", 93: "Zstandard", 95: "XZ", 97: "WavPack", 98: "PPMd"}
+_UTF8_FLAG = 0x800
 _MOST_LEVELS = 5
-_JUNK = frozenset({".ds_store", "__macosx", "thumbs.db", "desktop.ini"})
 
 
 def archive_suffix(name: str) -> str:
@@ -50,12 +53,6 @@ def archive_suffix(name: str) -> str:
 def kind_of(name: str) -> str:
     """Return an archive's kind by its name: "zip", "tar", "gz", "bz2", "xz", or ""."""
     return _KINDS.get(archive_suffix(name), "")
-
-
-def is_junk(name: str) -> bool:
-    """Say whether a path names what systems leave behind, not the set's publisher."""
-    parts = name.lower().split("/")
-    return any(part in _JUNK or part.startswith("._") for part in parts)
 
 
 @dataclass(frozen=True)
@@ -83,12 +80,13 @@ class Location:
     time: int = 0
 
 
-def list_archive(stores: list[Store], archive: Location) -> Iterator[Member]:
+def list_archive(stores: list[Store], archive: Location, sieve: Sieve) -> Iterator[Member]:
     """Yield the files in an archive, those of archives within it under their paths.
 
     Args:
         stores: the source's stores; archives that must be unpacked to be read add theirs.
         archive: where it is.
+        sieve: keeps out what is not the set's, and takes note of folders.
 
     Raises:
         DataError: the archive is damaged, cut short, encrypted, packed by a method nothing
@@ -105,11 +103,11 @@ def list_archive(stores: list[Store], archive: Location) -> Iterator[Member]:
     found: dict[str, Member] = {}
     with stores[archive.store].opened() as descriptor:
         file: IO[bytes] = io.BufferedReader(Span(descriptor, archive.start, archive.size))
-        for member in walk(file, archive):
+        for member in walk(file, archive, sieve):
             found[member.name] = member
     for member in found.values():
         if kind := kind_of(member.name):
-            yield from list_archive(stores, _locate(stores, member, kind, archive))
+            yield from list_archive(stores, _locate(stores, member, kind, archive), sieve)
         else:
             yield member
 
@@ -144,7 +142,7 @@ def _locate(stores: list[Store], member: Member, kind: str, outer: Location) -> 
     )
 
 
-def _walk_zip(file: IO[bytes], archive: Location) -> Iterator[Member]:
+def _walk_zip(file: IO[bytes], archive: Location, sieve: Sieve) -> Iterator[Member]:
     where = archive.where
     try:
         with zipfile.ZipFile(file) as opened:
@@ -155,14 +153,15 @@ def _walk_zip(file: IO[bytes], archive: Location) -> Iterator[Member]:
         raise DataError(f"{where}: {error}; unpack it and give the folder") from None
     for entry in entries:
         # Some packers of Windows write its separator.
-        name = _check_name(entry.filename.replace("\\", "/"), where)
-        if entry.is_dir() or is_junk(name):
+        name = _check_name(_read_name(entry).replace("\\", "/"), where)
+        if not sieve.keeps(archive.prefix + name, entry.is_dir()) or entry.is_dir():
             continue
         problem = ""
         if entry.flag_bits & 0x1:
             problem = "encrypted"
         elif entry.compress_type not in (STORED, DEFLATED, BZIP2):
-            problem = f"packed by the method {entry.compress_type}, which Python does not read"
+            method = _METHODS.get(entry.compress_type, f"number {entry.compress_type}")
+            problem = f"packed by the method {method}, which is not read here"
         if problem:
             raise DataError(f"{where}: '{name}' is {problem}; unpack it and give the folder")
         yield Member(
@@ -177,7 +176,7 @@ def _walk_zip(file: IO[bytes], archive: Location) -> Iterator[Member]:
         )
 
 
-def _walk_tar(file: IO[bytes], archive: Location) -> Iterator[Member]:
+def _walk_tar(file: IO[bytes], archive: Location, sieve: Sieve) -> Iterator[Member]:
     where = archive.where
     # Offset and size by name, for hard links.
     places: dict[str, tuple[int, int]] = {}
@@ -187,7 +186,7 @@ def _walk_tar(file: IO[bytes], archive: Location) -> Iterator[Member]:
                 # The list it keeps would take a kilobyte a file.
                 opened.members.clear()  # type: ignore[attr-defined]
                 name = _check_name(entry.name, where)
-                if entry.isdir() or is_junk(name):
+                if not sieve.keeps(archive.prefix + name, entry.isdir()) or entry.isdir():
                     continue
                 if entry.isreg() and not entry.issparse():
                     place = entry.offset_data, entry.size
@@ -208,6 +207,21 @@ def _walk_tar(file: IO[bytes], archive: Location) -> Iterator[Member]:
     file.seek(end)
     if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
         raise damaged(where, "it does not end as a tar file does")
+
+
+def _read_name(entry: zipfile.ZipInfo) -> str:
+    """Return an entry's name; without the flag for UTF-8 it is read as that first.
+
+    `zip -r` writes the names as they are on disk, mostly UTF-8, and sets no flag; the letters of
+    DOS, which the format then means, are hardly ever valid UTF-8.
+    """
+    name = entry.filename
+    if entry.flag_bits & _UTF8_FLAG or name.isascii():
+        return name
+    try:
+        return name.encode("cp437").decode("utf-8")
+    except UnicodeError:
+        return name
 
 
 def _check_name(name: str, where: str) -> str:

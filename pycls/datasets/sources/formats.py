@@ -26,7 +26,7 @@ RAW_SUFFIXES = frozenset(
         *("raf", "raw", "rw2", "srw", "x3f"),
     )
 )
-HEIC_HINT = "HEIC images need the package pillow-heif; install it (pip install pillow-heif)"
+HEIC_HINT = "HEIC images need a further package: python -m pip install pillow-heif"
 _NOT_DECODED = frozenset({"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"})
 # Bytes from which a format is told, and how many of a file are enough to say that it may be one.
 HEAD_BYTES = 32
@@ -59,10 +59,11 @@ def may_be_image(head: bytes, suffix: str) -> bool:
         return False
     if is_heic(head) or Image.registered_extensions().get(suffix) in list_formats():
         return True
+    start = head[:16].ljust(16, b"\0")
     for name in list_formats():
         accepts = Image.OPEN[name][1]
         # Formats without a mark of their own are known by their suffix only.
-        if accepts is not None and accepts(head[:16]) is True:
+        if accepts is not None and accepts(start) is True:
             return True
     return False
 

@@ -12,9 +12,10 @@ from collections.abc import Hashable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from pycls.datasets.sources.archives import UNPACKERS, Location, is_junk, kind_of, list_archive
+from pycls.datasets.sources.archives import UNPACKERS, Location, kind_of, list_archive
 from pycls.datasets.sources.byte_stores import DiskFile, Member, Store, iter_member
 from pycls.datasets.sources.parquet_images import ParquetImages
+from pycls.datasets.sources.sieve import Sieve
 from pycls.errors import DataError
 
 
@@ -26,10 +27,13 @@ class Source:
 
     Attributes:
         path: as the user gave it.
+        sieve: what was kept out, and the folders; filled as the files are listed.
     """
 
-    def __init__(self, path: Path, kind: str):
+    def __init__(self, path: Path, kind: str, exclude: Sequence[str] = (), archives: bool = True):
         self.path = path
+        self._archives = archives
+        self.sieve = Sieve(exclude)
         self._kind = kind
         self._root = path.parent if kind == "file" else path
         self._stores: list[Store | ParquetImages] = []
@@ -45,6 +49,7 @@ class Source:
         if self._members is None:
             # Built aside, so that members handed out before go on pointing where they did.
             stores: list[Store] = []
+            self.sieve = Sieve(self.sieve.exclude)
             self._members = tuple(sorted(self._list(stores), key=lambda member: member.name))
             self._stores = [*stores]
         return self._members
@@ -115,6 +120,21 @@ class Source:
     def _is_row(self, member: Member) -> bool:
         return member._store >= 0 and isinstance(self._stores[member._store], ParquetImages)
 
+    def read_head(self, member: Member, count: int) -> bytes:
+        """Return the first bytes of a member, of which there may be fewer.
+
+        Raises:
+            DataError: as :meth:`read`.
+        """
+        where = self.where(member)
+        try:
+            if member._store >= 0:
+                return next(iter_member(self._stores[member._store], member, where), b"")[:count]
+            with (self._root / member.name).open("rb", buffering=0) as file:
+                return file.read(count)
+        except OSError as error:
+            raise _unreadable(where, error) from None
+
     def where(self, member: Member) -> str:
         """Return what to call a member in messages."""
         return f"{self.path}: {member.name}"
@@ -142,13 +162,21 @@ class Source:
         if self._kind == "file":
             yield _loose(self.path.name, self.path.stat())
         elif self._kind == "folder":
-            yield from _list_folder(self.path, stores)
+            yield from _list_folder(self.path, stores, self.sieve, self._archives)
         else:
-            yield from _list_file(self.path, self._kind, stores)
+            yield from _list_file(self.path, self._kind, stores, self.sieve)
 
 
-def open_source(path: str | os.PathLike[str]) -> Source:
+def open_source(
+    path: str | os.PathLike[str], exclude: Sequence[str] = (), archives: bool = True
+) -> Source:
     """List the files of a folder, an archive (zip, tar, compressed tar) or one file.
+
+    Args:
+        path: where it is.
+        exclude: patterns of names that are left out (see
+            :func:`~pycls.datasets.sources.sieve.is_matched`).
+        archives: whether an archive in a folder counts as a folder, or as a file.
 
     Raises:
         DataError: there is nothing at `path` or nothing in it, it cannot be read, an archive
@@ -158,7 +186,7 @@ def open_source(path: str | os.PathLike[str]) -> Source:
     if not path.exists():
         raise DataError(f"{path}: there is no such file or folder; give the data set's download")
     try:
-        source = Source(path, "folder" if path.is_dir() else _sniff(path))
+        source = Source(path, "folder" if path.is_dir() else _sniff(path), exclude, archives)
         if not source.members:
             raise DataError(f"{path}: there is no file in it; give the data set's download")
     except OSError as error:
@@ -188,19 +216,21 @@ def _sniff(path: Path) -> str:
     return "tar" if head[257:262] == b"ustar" else "file"
 
 
-def _list_file(path: Path, kind: str, stores: list[Store], prefix: str = "") -> Iterator[Member]:
+def _list_file(
+    path: Path, kind: str, stores: list[Store], sieve: Sieve, prefix: str = ""
+) -> Iterator[Member]:
     stores.append(DiskFile(path))
     found = path.stat()
     location = Location(
         len(stores) - 1, 0, found.st_size, kind, prefix, str(path), time=found.st_mtime_ns
     )
-    return list_archive(stores, location)
+    return list_archive(stores, location, sieve)
 
 
-def _list_folder(root: Path, stores: list[Store]) -> Iterator[Member]:
-    for name, found in _walk(root, "", (os.path.realpath(root),)):
-        if kind := kind_of(name):
-            yield from _list_file(root / name, kind, stores, f"{name}/")
+def _list_folder(root: Path, stores: list[Store], sieve: Sieve, archives: bool) -> Iterator[Member]:
+    for name, found in _walk(root, "", (os.path.realpath(root),), sieve):
+        if archives and (kind := kind_of(name)):
+            yield from _list_file(root / name, kind, stores, sieve, f"{name}/")
         else:
             yield _loose(name, found)
 
@@ -210,24 +240,35 @@ def _loose(name: str, found: os.stat_result) -> Member:
 
 
 def _walk(
-    folder: Path, prefix: str, above: tuple[str, ...]
+    folder: Path, prefix: str, above: tuple[str, ...], sieve: Sieve
 ) -> Iterator[tuple[str, os.stat_result]]:
     """Yield path and status of all files, links followed."""
     with os.scandir(folder) as entries:
         for entry in entries:
             name = prefix + entry.name
-            if is_junk(entry.name):
+            if not sieve.keeps(name, entry.is_dir()):
+                if entry.is_dir() and not entry.is_symlink():
+                    _count_files(entry.path, name, sieve)
                 continue
             if entry.is_dir():
                 real = os.path.realpath(entry.path)
                 if real in above:
                     raise DataError(f"{entry.path}: a link to a folder it lies in; remove it")
-                yield from _walk(Path(entry.path), f"{name}/", (*above, real))
+                yield from _walk(Path(entry.path), f"{name}/", (*above, real), sieve)
             elif entry.is_file():
                 _check_encoding(name, folder)
                 yield name, entry.stat()
             elif entry.is_symlink():
                 raise DataError(f"{entry.path}: a link to a file that is not there; mend it")
+
+
+def _count_files(folder: str, name: str, sieve: Sieve) -> None:
+    """Enter the files of a folder that is kept out into the account."""
+    for where, _, files in os.walk(folder):
+        below = os.path.relpath(where, folder).replace(os.sep, "/")
+        for file in files:
+            path = f"{name}/{file}" if below == "." else f"{name}/{below}/{file}"
+            sieve.keeps(path.encode("utf-8", "replace").decode())
 
 
 def _check_encoding(name: str, folder: Path) -> None:

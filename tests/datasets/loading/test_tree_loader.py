@@ -119,7 +119,7 @@ def test_statistics_are_imagenets_or_those_beside_the_images(tmp_path):
 
 def test_what_is_missing_is_named(tmp_path):
     path = make_tree(tmp_path / "photos", sides=("train",))
-    with pytest.raises(DataError, match=r"photos: no folder val or test; expected class folders"):
+    with pytest.raises(DataError, match=r"photos: no folder val or the like; expected"):
         open_image_tree(path, "val")
     shutil.copytree(path / "train", path / "test")
     assert len(open_image_tree(path, "val")) == 18
@@ -215,7 +215,8 @@ def test_an_unreadable_image_is_named(tmp_path, workers):
 def test_a_sentence_says_how_a_tree_is_read(tree):
     found = Loader(open_image_tree(tree, "train"), train=True, **OPTIONS).describe()
     assert f"train side of {tree}: 18 images, decoded from files" in found
-    assert found.endswith(f"are ImageNet's (there is no {tree}/statistics.json); resized crops")
+    assert f"are ImageNet's (there is no {tree}/statistics.json); " in found
+    assert found.endswith("files left out: .txt 3, hidden or left by systems 3; resized crops")
 
 
 def test_padding_needs_images_of_one_size(tree):
@@ -275,3 +276,39 @@ def test_what_is_prepared_comes_before_a_tree_of_that_name(tree, tmp_path, make_
     assert build_loader(cfg, "TRAIN", torch.device("cpu")).dataset.im_size == (24, 24)
     cfg = make_cfg(tree.name, str(tmp_path), "DATA.DIR", str(tmp_path / "empty"))
     assert build_loader(cfg, "TRAIN", torch.device("cpu")).dataset.im_size is None
+
+
+def test_folders_and_formats_are_those_of_the_preparation(tmp_path):
+    for side in ("Train.X1", "Train.X2", "valid"):
+        for label, name in enumerate(CLASSES):
+            folder = tmp_path / "birds" / side / name
+            folder.mkdir(parents=True)
+            for number, kind in enumerate(("JPEG", "WEBP", "TIFF")):
+                colour = (80 * label, 60 * number, 9)
+                file = folder / f"{side[-1]}{number}.{'dat' if number else 'jpg'}"
+                Image.new("RGB", (20, 20), colour).save(file, kind)
+            (folder / ".ipynb_checkpoints").mkdir()
+            shutil.copy(folder / f"{side[-1]}0.jpg", folder / ".ipynb_checkpoints")
+    (tmp_path / "birds" / "Train.X1" / "cat" / "notes.txt").write_text("none")
+    (tmp_path / "birds" / "valid" / ".git").mkdir()
+    assert is_image_tree(tmp_path / "birds")
+    train, test = (open_image_tree(tmp_path / "birds", side) for side in ("train", "val"))
+    assert train.class_names == test.class_names == CLASSES
+    assert (len(train), len(test)) == (18, 9)
+    assert train.files[0] == "Train.X1/cat/10.jpg"
+    assert train.left_out == {".txt": 1, "hidden or left by systems": 6}
+    loader = Loader(train, train=False, **OPTIONS)
+    assert ".txt 1" in loader.describe()
+    assert [image.mean() for image, _ in (train[n] for n in range(3))] == pytest.approx(
+        [3, 23, 43], abs=2
+    )
+
+
+def test_a_path_is_a_path_whatever_the_data_folder_holds(tmp_path, monkeypatch, make_store):
+    monkeypatch.chdir(tmp_path)
+    make_tree(tmp_path / "birds")
+    make_store("data/birds", size=(24, 24))
+    for name, is_tree in (("./birds", True), ("birds/", True), ("birds", False)):
+        cfg = make_cfg(name, str(tmp_path), "DATA.DIR", "data", "TEST.IM_SIZE", 24)
+        loader = build_loader(cfg, "TRAIN", torch.device("cpu"))
+        assert ("decoded from files" in loader.describe()) == is_tree

@@ -105,7 +105,7 @@ def test_many_classes_are_summed_up_unless_asked_for(birds):
     assert len(short) < 40
     assert any("50 more classes" in line for line in short)
     assert any(line.split() == ["07", "bird", "3", "1"] for line in short)
-    assert any("options: aspect crop, seed 1, size 12" in line for line in short)
+    assert any("options: aspect crop, level 0, seed 1, size 12" in line for line in short)
     whole = run(birds, "info", "birds", "--all-classes").stdout.splitlines()
     assert sum(" bird " in line for line in whole) == 60
 

@@ -75,7 +75,10 @@ def test_of_test_and_val_the_test_folder_counts_unless_asked(tmp_path):
         "test/cats/3.jpg",
         "test/dogs/3.jpg",
     }
-    assert listing.notes == ("2 images in the folder 'val' are left out: the test side is 'test'",)
+    assert listing.notes == ()
+    assert listing.left_out == {
+        "in the folder 'val': the test side is 'test'": ["val/cats/2.jpg", "val/dogs/2.jpg"]
+    }
     listing = read(tmp_path / "b", tree, test_folder="val")
     assert labelled(listing)["val/cats/2.jpg"] == ("cats", 1)
     assert not any(name.startswith("test/") for name in labelled(listing))
@@ -84,11 +87,14 @@ def test_of_test_and_val_the_test_folder_counts_unless_asked(tmp_path):
 def test_unlabelled_test_images_are_left_out(tmp_path):
     listing = read(tmp_path / "a", {**SPLIT, **images("test/1.jpg", "test/2.jpg")})
     assert labelled(listing)["val/cats/2.jpg"] == ("cats", 1)
-    assert "2 images in the folder 'test' are left out: unlabelled" in listing.notes[0]
+    assert listing.left_out == {"unlabelled, in the folder 'test'": ["test/1.jpg", "test/2.jpg"]}
     train = {name: data for name, data in SPLIT.items() if name.startswith("train")}
     listing = read(tmp_path / "b", {**train, **images("test/1.jpg", "loose.jpg")})
     assert set(labelled(listing).values()) == {("cats", None), ("dogs", None)}
-    assert len(listing.notes) == 2
+    assert listing.left_out == {
+        "unlabelled, in the folder 'test'": ["test/1.jpg"],
+        "in no folder of a side: there is no test side": ["loose.jpg"],
+    }
 
 
 @pytest.mark.parametrize(
@@ -96,7 +102,15 @@ def test_unlabelled_test_images_are_left_out(tmp_path):
     [
         (images("1.jpg", "2.jpg"), {}, DataError, "in no class's folder: '1.jpg', '2.jpg'"),
         ({**PLAIN, **images("9.jpg")}, {}, DataError, "in no class's folder: '9.jpg'"),
-        (images("a/cats/1.jpg", "a/cats/2.jpg"), {}, DataError, "in no class's folder"),
+        (images("a/cats/1.jpg", "a/cats/2.jpg"), {}, DataError, "a single class, 'cats'"),
+        (images("cats/1.jpg", "cats/b/2.jpg"), {}, DataError, "a single class, 'cats'"),
+        (
+            {**PLAIN, **images("train/1.webp"), "eels/a.txt": b"x", "eels/b/c.txt": b"x"},
+            {},
+            DataError,
+            r"class folders without an image: 'eels' \(.txt 2\); remove .* --exclude 'eels'",
+        ),
+        (PLAIN, {"level": 3}, ConfigError, "level 3: expected 1 to 2"),
         (
             images("train/1.jpg", "val/cats/2.jpg"),
             {},
@@ -130,3 +144,112 @@ def test_unlabelled_test_images_are_left_out(tmp_path):
 def test_what_is_missing_or_wrong_is_named(tmp_path, tree, options, error, message):
     with pytest.raises(error, match=message):
         read(tmp_path, tree, **options)
+
+
+def sides_of(listing):
+    found = {(listing.class_names[item.label], item.side) for item in listing.items}
+    return {side: {name for name, s in found if s == side} for side in {s for _, s in found}}
+
+
+TWO = {"cats", "dogs"}
+BIRDS = ("001.Auk", "002.Jay")
+
+
+@pytest.mark.parametrize(
+    ("folders", "expected"),
+    [
+        (("training_set/training_set", "test_set/test_set"), {0: TWO, 1: TWO}),
+        (("train.X1", "train.X2", "val.X"), {0: TWO, 1: TWO}),
+        (("Train", "valid"), {0: TWO, 1: TWO}),
+        (("trainset", "testset"), {0: TWO, 1: TWO}),
+        (("imagenet_train", "imagenet_val"), {0: TWO, 1: TWO}),
+        (("train/images", "val/images"), {0: TWO, 1: TWO}),
+        (("train.X1", "train.X2"), {None: TWO}),
+        (("part1", "part2"), {None: TWO}),
+        (("red", "blue"), {None: {"red", "blue"}}),
+        (("test", "bullet train"), {None: {"test", "bullet train"}}),
+    ],
+)
+def test_forms_of_sides_and_parts(tmp_path, folders, expected):
+    tree = images(*(f"{folder}/{name}/1.jpg" for folder in folders for name in sorted(TWO)))
+    listing = read(tmp_path, tree)
+    assert sides_of(listing) == expected
+    # What could have been meant otherwise is said.
+    assert bool(listing.notes) == (None in expected)
+    assert not listing.left_out
+
+
+def test_level_says_which_folder_is_the_class(tmp_path):
+    tree = images(*(f"{city}/{name}/1.jpg" for city in ("Bern", "Rome") for name in sorted(TWO)))
+    assert read(tmp_path / "a", tree).class_names == ("Bern", "Rome")
+    listing = read(tmp_path / "b", tree, level=2)
+    assert listing.class_names == ("cats", "dogs")
+    assert len(listing.items) == 4
+
+
+def test_sides_within_the_classes(tmp_path):
+    names = [f"{name}/{side}/1.jpg" for name in TWO for side in ("train", "test", "val")]
+    listing = read(tmp_path, images(*names))
+    assert sides_of(listing) == {0: TWO, 1: TWO}
+    assert list(listing.left_out) == ["in a folder 'val': the test side is 'test'"]
+
+
+def test_the_annotations_of_tiny_imagenet(tmp_path):
+    tree = images(
+        *(f"tiny/train/n{label}/images/n{label}_{at}.JPEG" for label in (1, 2) for at in (0, 1)),
+        *(f"tiny/val/images/val_{at}.JPEG" for at in range(3)),
+        *(f"tiny/test/images/test_{at}.JPEG" for at in range(2)),
+    )
+    rows = [f"val_{at}.JPEG\tn{at % 2 + 1}\t0\t0\t9\t9" for at in range(3)]
+    tree["tiny/val/val_annotations.txt"] = "\n".join(rows).encode()
+    tree["tiny/train/n1/n1_boxes.txt"] = b"n1_0.JPEG\t0\t0\t9\t9"
+    listing = read(tmp_path, tree)
+    labels = labelled(listing)
+    assert labels["val/images/val_0.JPEG"] == ("n1", 1)
+    assert labels["val/images/val_1.JPEG"] == ("n2", 1)
+    assert labels["train/n2/images/n2_0.JPEG"] == ("n2", 0)
+    assert list(listing.left_out) == ["unlabelled, in the folder 'test'"]
+
+
+def test_lists_of_the_sides(tmp_path):
+    names = [f"images/{kind}/{kind[4:]}_{at}.jpg" for kind in BIRDS for at in range(3)]
+    tree = images(*names)
+    numbered = "\n".join(f"{n} {name.removeprefix('images/')}" for n, name in enumerate(names, 1))
+    split = "\n".join(f"{n} {int(n % 3 != 0)}" for n in range(1, 7))
+    cub = {"images.txt": numbered.encode(), "train_test_split.txt": split.encode()}
+    listing = read(tmp_path / "cub", wrap("CUB", {**tree, **cub}))
+    assert {item.name for item in listing.items if item.side} == {
+        "001.Auk/Auk_2.jpg",
+        "002.Jay/Jay_2.jpg",
+    }
+    # Food-101's kind: without suffix, in another folder; what is in no list is left out.
+    short = [name.removeprefix("images/").removesuffix(".jpg") for name in names]
+    lists = {
+        "meta/train.txt": "\n".join(short[1:3] + short[4:]).encode(),
+        "meta/test.txt": short[3].encode() + b"\n" + short[0].encode(),
+        "labels.txt": b"birds",
+    }
+    listing = read(tmp_path / "food", {**tree, **images("images/001.Auk/more.jpg"), **lists})
+    assert {item.name for item in listing.items if item.side} == {
+        "001.Auk/Auk_0.jpg",
+        "002.Jay/Jay_0.jpg",
+    }
+    assert listing.left_out["since the lists of the sides do not name them"] == [
+        "images/001.Auk/more.jpg"
+    ]
+    assert "meta/test.txt lists the test side" in listing.official_split
+
+
+def test_an_archive_beside_what_was_unpacked_from_it_is_no_class(tmp_path):
+    tree = images("cats/1.jpg", "cats/2.jpg", "dogs/1.jpg", "dogs/2.jpg")
+    listing = read(tmp_path / "a", {**tree, "animals.zip": pack("zip", tree)})
+    assert listing.class_names == ("cats", "dogs")
+    assert [len(names) for names in listing.left_out.values()] == [4]
+    other = {**tree, "cats/1.jpg": make_image(77)}
+    with pytest.raises(DataError, match="two different images are called 'cats/1"):
+        read(tmp_path / "b", {**tree, "cats.zip": pack("zip", {"1.jpg": other["cats/1.jpg"]})})
+
+
+def test_classes_that_differ_in_case_are_named(tmp_path):
+    listing = read(tmp_path, images("Cat/1.jpg", "cat/2.jpg", "dog/1.jpg"))
+    assert "may be one: 'Cat' and 'cat'" in listing.notes[0]

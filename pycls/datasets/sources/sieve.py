@@ -1,0 +1,81 @@
+"""What of a download is not looked at: litter of systems and programs, and what users exclude.
+
+All of it is kept account of.
+"""
+
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+
+# In lower case; whatever begins with a dot is hidden and litter too.
+_LITTER = frozenset(
+    {
+        "__macosx",
+        "thumbs.db",
+        "ehthumbs.db",
+        "desktop.ini",
+        "@eadir",
+        "#recycle",
+        "$recycle.bin",
+        "system volume information",
+        "lost+found",
+        "__pycache__",
+        "picasa.ini",
+        "icon\r",
+    }
+)
+
+
+def is_litter(name: str) -> bool:
+    """Say whether a path names what systems and programs leave behind, not the set's publisher."""
+    return any(
+        part.startswith(".") or part.lower() in _LITTER or part.endswith("~")
+        for part in name.split("/")
+    )
+
+
+def is_matched(name: str, patterns: Sequence[str]) -> bool:
+    """Say whether a path, or a folder on its way, matches one of some patterns of names.
+
+    A pattern with "/" is compared with the path from the top, one without with each part.
+    """
+    parts = name.split("/")
+    for pattern in patterns:
+        wanted = pattern.strip("/")
+        ways = (
+            ["/".join(parts[: depth + 1]) for depth in range(len(parts))]
+            if "/" in wanted
+            else parts
+        )
+        if any(fnmatchcase(way, wanted) for way in ways):
+            return True
+    return False
+
+
+class Sieve:
+    """Decides which files of a source are looked at, and keeps account of the others.
+
+    Attributes:
+        litter: files that systems and programs left behind.
+        excluded: files that the user leaves out.
+        folders: all folders in which either would not lie, the empty ones included.
+    """
+
+    def __init__(self, exclude: Sequence[str] = ()) -> None:
+        self.exclude = tuple(exclude)
+        self.litter: list[str] = []
+        self.excluded: list[str] = []
+        self.folders: set[str] = set()
+
+    def keeps(self, name: str, is_folder: bool = False) -> bool:
+        """Say whether a file or folder is looked at; enter it into the account."""
+        if is_litter(name):
+            kept, out = False, self.litter
+        elif self.exclude and is_matched(name, self.exclude):
+            kept, out = False, self.excluded
+        else:
+            kept, out = True, []
+        if is_folder and kept:
+            self.folders.add(name)
+        elif not is_folder:
+            out.append(name)
+        return kept
