@@ -139,7 +139,8 @@ def measure(raw: Path, out: Path, workers: int, root: Path) -> dict[str, Any]:
     ]  # fmt: skip
     start = time.perf_counter()
     environment = {**os.environ, "PYTHONPATH": str(root)}
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+    # Workers are started as modules, which are looked for in the working folder first.
+    process = subprocess.Popen(command, env=environment, cwd=root, stdout=subprocess.DEVNULL)
     peaks = {"pss": 0, "rss": 0}
     while True:
         pid, status, usage = os.wait4(process.pid, os.WNOHANG)

@@ -177,5 +177,68 @@ def test_classes_that_cannot_be_divided_are_named():
     with pytest.raises(DataError, match="class fox: it has 1 image"):
         split_groups([0, 0, 1], ["a", "b", "c"], 0.5, 1, None, ["cat", "fox"])
     # Three classes in the three pairs of three groups: two groups are on one side.
-    with pytest.raises(DataError, match=r"no division by groups was found .* it fails for"):
+    with pytest.raises(DataError, match=r"no division by whole groups .* fails for"):
         split_groups([0, 1, 1, 2, 2, 0], ["a", "a", "b", "b", "c", "c"], 0.5, 1)
+
+
+def largest_deviation(labels, split, share):
+    return max(abs(split[labels == label].mean() - share) for label in np.unique(labels))
+
+
+def find_best(labels, groups, share):
+    """Return the smallest largest deviation of a class's share, by trying all divisions."""
+    names, numbers = np.unique(groups, return_inverse=True)
+    present = np.unique(labels)
+    found = [
+        largest_deviation(labels, side, share)
+        for mask in range(1 << len(names))
+        if count_sides(labels, side := (mask >> numbers & 1).astype(np.uint8))[:, present].min()
+    ]
+    return min(found, default=None)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 7), st.integers(0, 3)), min_size=8, max_size=60),
+    st.sampled_from([0.1, 0.2, 0.5]),
+    st.integers(0, 50),
+)
+def test_of_few_groups_the_division_is_the_best_there_is(rows, share, seed):
+    groups, labels = (np.array(column) for column in zip(*rows, strict=True))
+    assume(every_class_can_be_divided(labels, groups))
+    assume(len(set(groups)) < len(groups))
+    best = find_best(labels, groups, share)
+    assume(best is not None)
+    split = split_groups(labels, groups.tolist(), share, seed)
+    assert largest_deviation(labels, split, share) <= best + 1e-8
+
+
+@pytest.mark.parametrize("patients", range(3))
+def test_ten_patients_of_three_classes_are_divided_as_well_as_can_be(patients):
+    generator = np.random.default_rng(patients)
+    labels = generator.integers(0, 3, 200)
+    groups = generator.choice(10, 200, p=generator.dirichlet(np.full(10, 2.0)))
+    best = find_best(labels, groups, 0.2)
+    for seed in range(60):
+        split = split_groups(labels, groups.tolist(), 0.2, seed)
+        assert largest_deviation(labels, split, 0.2) <= best + 1e-8
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_one_large_group_among_single_images_does_not_bend_the_share(seed):
+    labels = np.repeat([0, 1, 2], 1000)
+    groups = [f"image {number}" for number in range(3000)]
+    groups[:400] = ["film"] * 400
+    split = split_groups(labels, groups, 0.1, seed)
+    assert [split[labels == label].sum() for label in range(3)] == [100, 100, 100]
+
+
+def test_integer_programming_finds_what_searching_misses():
+    # A chain in which each class is in two groups: only two divisions put all on both sides.
+    rows = [(label, group) for label in range(40) for group in (label, label + 1)]
+    labels, groups = (np.array(column) for column in zip(*rows, strict=True))
+    split = split_groups(labels, groups.tolist(), 0.1, 1)
+    assert all(len(set(split[labels == label])) == 2 for label in range(40))
+    rows += [(40, 0), (40, 40), (41, 40), (41, 1)]
+    labels, groups = (np.array(column) for column in zip(*rows, strict=True))
+    with pytest.raises(DataError, match="no division by whole groups"):
+        split_groups(labels, groups.tolist(), 0.1, 1)

@@ -1,14 +1,17 @@
 """Division of images into a train and a test side by whole groups.
 
 Groups (photographs, patients, copies of one image) may span classes, so that no division may
-meet the wanted share of every class. A greedy pass in an order drawn from the seed comes
-first; then single groups change sides, or two change places, as long as that brings the
-shares nearer. For groups of one image the result is that of
+meet the wanted share of every class. Of few groups all divisions are compared. Of more, a greedy
+pass in an order drawn from the seed comes first; then single groups change sides, or two change
+places, as long as that brings the shares nearer. That may stick, so there are several attempts, of
+which the best counts: the one whose largest deviation of a class's share is smallest. Where all
+of them leave a class on one side, integer programming finds a division or shows that there is
+none. For groups of one image the result is that of
 :func:`pycls.datasets.splits.stratified_split`.
 """
 
 import itertools
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,9 +21,14 @@ from pycls.datasets.randomness import text_key
 from pycls.errors import DataError
 
 _ATTEMPTS = 10
+# Up to so many groups, all divisions are compared.
+_FEW_GROUPS = 14
+# A division that misses the share of no class by more than this is not searched further.
+_GOOD_SHARE = 0.002
 _MOST_PASSES = 50
 # Exchanges are tried only where they matter (few groups that span classes) and are cheap.
 _MOST_PAIRS = 500_000
+_BLOCK = 1 << 12
 # Gains of less than this, in squared shares, are rounding.
 _LEAST_GAIN = 1e-12
 
@@ -53,8 +61,8 @@ def split_groups(
         uint8, N: 0 for train, 1 for test. Every class is on both sides.
 
     Raises:
-        DataError: a class has fewer than two groups, or no division was found that puts
-            every class on both sides.
+        DataError: a class has fewer than two groups, or no division puts every class on both
+            sides.
     """
     labels = np.asarray(labels, dtype=np.int64)
     names = (
@@ -64,24 +72,122 @@ def split_groups(
     members = np.array([unique[group] for group in groups])
     _check_classes(labels, members, names)
     table = _count_cells(labels, members, strata, len(unique), test_share)
-    fewest: list[int] = []
-    for attempt in range(_ATTEMPTS):
+    sizes = np.bincount(members)
+
+    def draw_order(attempt: int) -> npt.NDArray[np.int64]:
         salt = (attempt,) if attempt else ()
         # Names break ties, so that the order of the images does not.
         order = sorted(
             unique, key=lambda group: (text_key("split", seed, group, *salt), str(group))
         )
-        search = _Search(table, np.array([unique[group] for group in order]))
+        numbers = np.array([unique[group] for group in order])
+        # A large group that comes early may be where only its leaving together with the coming
+        # of many small ones would be a gain: every other attempt begins with the small ones.
+        return numbers[np.argsort(sizes[numbers], kind="stable")] if attempt % 2 else numbers
+
+    if sizes.max() > 1 and len(unique) <= _FEW_GROUPS:
+        side = _compare_all(table, draw_order(0), test_share, names)
+    else:
+        side = _search_often(table, draw_order, test_share, names)
+    return side[members].astype(np.uint8)
+
+
+def _search_often(
+    table: "_Table",
+    draw_order: Callable[[int], npt.NDArray[np.int64]],
+    test_share: float,
+    names: Sequence[str],
+) -> npt.NDArray[np.int8]:
+    """Return the side of each group by the best of several searches."""
+    # Of images without groups every attempt gives the shares that are wanted.
+    singles = int(table.totals[: table.num_classes].sum()) == len(table.starts) - 1
+    best: tuple[int, float, float] | None = None
+    side = np.zeros(0, dtype=np.int8)
+    for attempt in range(_ATTEMPTS):
+        search = _Search(table, draw_order(attempt))
         search.run()
-        missing = search.missing()
-        if not missing:
-            return search.side[members].astype(np.uint8)
-        if not attempt or len(missing) < len(fewest):
-            fewest = missing
-    raise DataError(
-        "no division by groups was found that puts every class on both sides; it fails for "
-        f"{', '.join(names[label] for label in fewest[:10])}: their images are in few groups, "
-        "shared with other classes"
+        rank = search.rank(test_share)
+        if best is None or rank < best:
+            best, side, missing = rank, search.side, search.missing()
+        if not best[0] and (singles or search.is_good(test_share)):
+            break
+    if missing:
+        search = _Search(table, draw_order(0), _solve(table, [names[label] for label in missing]))
+        search.run()
+        side = search.side
+    return side
+
+
+def _compare_all(
+    table: "_Table", order: npt.NDArray[np.int64], test_share: float, names: Sequence[str]
+) -> npt.NDArray[np.int8]:
+    """Return the best division; the order decides among equally good ones.
+
+    Raises:
+        DataError: none puts every class on both sides.
+    """
+    count = len(order)
+    held = np.zeros((count, len(table.totals)))
+    for place, group in enumerate(order):
+        part = slice(table.starts[group], table.starts[group + 1])
+        held[place, table.cells[part]] = table.counts[part]
+    totals = np.maximum(table.totals, 1)
+    classes = np.flatnonzero(table.totals[: table.num_classes])
+    best: tuple[float, ...] = (np.inf,)
+    chosen = 0
+    for start in range(0, 1 << count, _BLOCK):
+        masks = np.arange(start, min(start + _BLOCK, 1 << count))
+        tested = (masks[:, None] >> np.arange(count) & 1) @ held
+        inside = tested[:, classes]
+        missing = ((inside == 0) | (inside == table.totals[classes])).sum(axis=1)
+        deviation = np.abs(inside / totals[classes] - test_share).max(axis=1)
+        loss = (((tested - table.wanted) / totals) ** 2).sum(axis=1)
+        # Rounding of the sums is no reason to prefer a division.
+        ranks = np.round(np.stack([loss, deviation, missing]), 9)
+        first = int(np.lexsort(ranks)[0])
+        rank = tuple(ranks[::-1, first])
+        if rank < best:
+            best, chosen = rank, int(masks[first])
+    side = np.zeros(count, dtype=np.int8)
+    side[order] = chosen >> np.arange(count) & 1
+    if best[0]:
+        tested = side[order] @ held
+        lacking = (tested[classes] == 0) | (tested[classes] == table.totals[classes])
+        raise _undividable([names[label] for label in classes[lacking]])
+    return side
+
+
+def _solve(table: "_Table", names: Sequence[str]) -> npt.NDArray[np.int8]:
+    """Return a division that puts every class on both sides.
+
+    Raises:
+        DataError: there is none.
+    """
+    from scipy.optimize import Bounds, LinearConstraint, milp
+    from scipy.sparse import csr_array
+
+    count = len(table.starts) - 1
+    groups = np.repeat(np.arange(count), np.diff(table.starts))
+    inside = table.cells < table.num_classes
+    there = np.flatnonzero(table.totals[: table.num_classes])
+    rows = np.searchsorted(there, table.cells[inside])
+    shape = (len(there), count)
+    holds = csr_array((np.ones(len(rows)), (rows, groups[inside])), shape=shape)
+    found = milp(
+        np.ones(count),
+        integrality=np.ones(count),
+        bounds=Bounds(0, 1),
+        constraints=LinearConstraint(holds, 1, np.bincount(rows) - 1),
+    )
+    if found.x is None:
+        raise _undividable(names)
+    return np.round(found.x).astype(np.int8)
+
+
+def _undividable(names: Sequence[str]) -> DataError:
+    return DataError(
+        "no division by whole groups puts every class on both sides; it fails for "
+        f"{', '.join(names[:10])}: their images are in few groups, shared with other classes"
     )
 
 
@@ -141,7 +247,12 @@ def _count_cells(
 class _Search:
     """The state of one search: the side of each group and how much of each cell is tested."""
 
-    def __init__(self, table: _Table, order: npt.NDArray[np.int64]) -> None:
+    def __init__(
+        self,
+        table: _Table,
+        order: npt.NDArray[np.int64],
+        side: npt.NDArray[np.int8] | None = None,
+    ) -> None:
         self._order = order.tolist()
         self._totals = table.totals.tolist()
         self._wanted = table.wanted.tolist()
@@ -154,6 +265,8 @@ class _Search:
         ]
         self._tested = [0] * len(self._totals)
         self.side = np.zeros(len(self._parts), dtype=np.int8)
+        for group in np.flatnonzero(side).tolist() if side is not None else ():
+            self._flip(group)
 
     def run(self) -> None:
         """Search until no single change, and no exchange of two, is a gain."""
@@ -172,6 +285,37 @@ class _Search:
             cell
             for cell in range(self._num_classes)
             if self._totals[cell] and self._tested[cell] in (0, self._totals[cell])
+        ]
+
+    def rank(self, test_share: float) -> tuple[int, float, float]:
+        """Return what makes a division better the smaller it is.
+
+        Classes missing on a side, the largest deviation of a class's share, and the squared
+        deviations of all cells.
+        """
+        loss = sum(
+            ((tested - wanted) / total) ** 2
+            for tested, wanted, total in zip(self._tested, self._wanted, self._totals, strict=True)
+            if total
+        )
+        deviation = max(deviation for deviation, _ in self._deviations(test_share))
+        return len(self.missing()), deviation, loss
+
+    def is_good(self, test_share: float) -> bool:
+        """Say whether no class misses its share by more than rounding or next to nothing."""
+        return all(
+            deviation <= max(_GOOD_SHARE, 0.5 / total)
+            or (total * test_share < 1 and self._tested[cell] == 1)
+            for cell, (deviation, total) in enumerate(self._deviations(test_share))
+        )
+
+    def _deviations(self, test_share: float) -> list[tuple[float, int]]:
+        """Return for each class how far its share is from the wanted one, and its images."""
+        return [
+            (abs(tested / total - test_share) if total else 0.0, max(total, 1))
+            for tested, total in zip(
+                self._tested[: self._num_classes], self._totals[: self._num_classes], strict=True
+            )
         ]
 
     def _weigh(self, groups: Sequence[int]) -> tuple[int, float]:
