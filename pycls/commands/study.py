@@ -37,6 +37,8 @@ _COMMANDS = {
 def main() -> int:
     """Run the command that the command line names."""
     args = _parse_args()
+    if args.command == "report" and (Path(args.study).is_dir() or args.study.endswith(".csv")):
+        return _report_results(Path(args.study), args)
     spec = load_study_file(args.study)
     study = StudyFolder(spec, args.out or Path("studies") / spec.name, args.data_dir, args.base)
     if args.command in LAUNCH_COMMANDS:
@@ -50,7 +52,8 @@ def _parse_args() -> argparse.Namespace:
     commands = parser.add_subparsers(dest="command", required=True)
     for name, text in _COMMANDS.items():
         command = commands.add_parser(name, help=text, description=text)
-        command.add_argument("study", metavar="STUDY.yaml", help="the study file")
+        elsewhere = ", or a folder or table of results" if name == "report" else ""
+        command.add_argument("study", metavar="STUDY.yaml", help=f"the study file{elsewhere}")
         command.add_argument("--out", metavar="DIR", type=Path, help="default: studies/NAME")
         command.add_argument(
             "--data-dir", metavar="DIR", help="prepared sets (default: $PYCLS_DATA, or else data)"
@@ -83,6 +86,15 @@ def _parse_args() -> argparse.Namespace:
                 "--no-report", action="store_true",
                 help="collect the results, and leave the report to the command of that name",
             )  # fmt: skip
+        if name == "report":
+            command.add_argument(
+                "--reference", metavar="SET", help="of a results table alone: compared with"
+            )
+            for role, what in (("family", "its class subsets"), ("targets", "to be predicted")):
+                command.add_argument(
+                    f"--{role}", metavar="SET", nargs="+", default=[],
+                    help=f"of a results table alone: {what} (default: found)",
+                )  # fmt: skip
         if name in LAUNCH_COMMANDS:
             add_launch_arguments(command, name)
     # A study file, options and keys in any order: argparse alone would end at the first option.
@@ -223,6 +235,23 @@ def _report(study: StudyFolder, args: argparse.Namespace) -> int:
     summary = collect(study)
     print(f"report: {_write_report(study)}")
     return _tell_failures(summary)
+
+
+def _report_results(place: Path, args: argparse.Namespace) -> int:
+    """Report on results without their study file: a study's folder, or a table alone."""
+    from pycls.analysis.inputs.elsewhere import adopt_results
+    from pycls.analysis.report.report import write_report
+
+    roles = {"reference": args.reference, "family": args.family, "targets": args.targets}
+    folder = place
+    if not (place / STUDY_JSON).is_file():
+        name = place.resolve().name if place.is_dir() else place.stem
+        folder = adopt_results(place, args.out or Path("studies") / name, **roles)
+        print(f"study: {folder / STUDY_JSON}, where titles and roles can be changed")
+    elif any(roles.values()):
+        raise PyclsError(f"{place / STUDY_JSON} says what is compared; leave the options out")
+    print(f"report: {write_report(folder)}")
+    return 0
 
 
 def _write_report(study: StudyFolder) -> Path:

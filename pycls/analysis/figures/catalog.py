@@ -96,11 +96,11 @@ STRUCTURE = (
     Entry(
         "depth", "population:structure_figure", "Error and cumulative depth",
         "Test error against cumulative depth, the sum of the stages' depths, per data set. "
-        + _NUMBERS, options=_DEPTH),
+        + _NUMBERS, needs="structured", options=_DEPTH),
     Entry(
         "width", "population:structure_figure", "Error and cumulative width",
         "Test error against cumulative width, the sum of the stages' widths, per data set. "
-        + _NUMBERS, options=_WIDTH),
+        + _NUMBERS, needs="structured", options=_WIDTH),
 )
 ERRORS = (
     Entry(

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from pycls.analysis.controls.population import networks
-from pycls.analysis.inputs.collection import Collection
+from pycls.analysis.inputs.collection import Collection, MissingRuns
 from pycls.analysis.paper.published import TABLE_3, TABLE_3_AVERAGE, TABLE_4
 from pycls.analysis.tables import study_tables
 from pycls.analysis.tables.study_tables import AVERAGE, dataset_table, rho_table
@@ -74,6 +74,8 @@ def structure_table(collection: Collection) -> pd.DataFrame:
         A row per set: dataset, title; rho, n, ci_low, ci_high, p with the suffixes _cum_depth
         and _cum_width; for the published study published_cum_depth, published_cum_width.
     """
+    if collection.architectures.isna().all(axis=None):
+        raise MissingRuns("results.csv does not say how deep and wide the architectures are.")
     table = study_tables.structure_table(
         collection.errors,
         collection.architectures,

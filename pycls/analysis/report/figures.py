@@ -41,8 +41,8 @@ def plan_population_figures(source: Any) -> Plan:
     """Return the figures of a population that there is data for.
 
     Args:
-        source: has all that the catalog names: errors, architectures, repeats, curves, study,
-            reference, targets and members.
+        source: has all that the catalog names: errors, architectures, structured, repeats, curves,
+            study, reference, targets and members.
     """
     if source.errors.empty:
         return {}

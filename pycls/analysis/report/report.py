@@ -74,6 +74,11 @@ class _Analysis:
         return self.study.reference or ""
 
     @property
+    def structured(self) -> pd.DataFrame:
+        """The architectures of which something is known but their errors."""
+        return self.architectures.dropna(how="all")
+
+    @property
     def targets(self) -> tuple[str, ...]:
         return self.study.targets
 
@@ -171,8 +176,9 @@ def _population_tables(analysis: _Analysis) -> dict[str, pd.DataFrame]:
         computed["rho"] = tables.rho_table(errors, study)
         if study.targets:
             computed["choice"] = choice_table(errors, study)
+    if len(analysis.structured):
+        computed["structure"] = tables.structure_table(errors, analysis.architectures, study)
     return computed | {
-        "structure": tables.structure_table(errors, analysis.architectures, study),
         "drivers": driver_table(errors, analysis.parameters, study),
         "pairs": tables.pair_table(errors, study),
         "best": best_table(errors, analysis.stages, study),
@@ -237,7 +243,9 @@ def _html_tables(analysis: _Analysis) -> dict[str, show.HtmlTable | None]:
     shown: dict[str, show.HtmlTable | None] = dict.fromkeys(("rho", "choice", *_HTML))
     shown["regimes"] = show.regimes_html(study)
     if study.sweeps_of_role("main"):
-        shown |= {name: make(data[table], study) for name, (table, make) in _HTML.items()}
+        shown |= {
+            name: make(data[table], study) for name, (table, make) in _HTML.items() if table in data
+        }
         if "choice" in data:
             choices = data["choice"].query("role == 'reference' and k == 1").to_dict("records")
             lost = {row["target"]: number(row["lost"], 2) for row in choices}
@@ -251,6 +259,7 @@ def _facts(analysis: _Analysis, folder: Path) -> dict[str, Any]:
     study, results = analysis.study, analysis.results
     return {
         "reference": study.dataset_title(study.reference) if study.reference else None,
+        "has_structure": bool(len(analysis.structured)),
         "has_population": bool(study.sweeps_of_role("main")),
         "members": [study.dataset_title(key) for key in study.members()],
         "targets": [study.dataset_title(key) for key in study.targets],

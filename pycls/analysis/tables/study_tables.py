@@ -149,7 +149,7 @@ def dataset_table(results: pd.DataFrame, study: Study) -> pd.DataFrame:
                 "title": study.dataset_title(key),
                 "num_classes": study.num_classes(key),
                 **{name: facts.get(name) for name in ("train_images", "test_images", "im_size")},
-                "epochs": int(runs["epochs"].iloc[0]) if len(runs) else None,
+                "epochs": next(iter(runs["epochs"].dropna()), None),
                 "regime": runs["regime"].iloc[0] if len(runs) else "",
                 "error_metric": facts["error_metric"],
                 "planned": len(runs),
