@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from pycls.datasets.readers import layout, tables
 from pycls.datasets.readers.base import Item, Listing
-from pycls.datasets.readers.containers.parquet import Columns, digest_shards, read_shards
+from pycls.datasets.readers.containers.parquet import Columns, read_shards
 from pycls.datasets.sources.byte_stores import Member
 from pycls.datasets.sources.sources import Source
 from pycls.errors import DataError
@@ -45,7 +45,6 @@ class _Found:
     flat_val: dict[int, _Image] = field(default_factory=dict)
     left_out: int = 0
     words: dict[str, str] = field(default_factory=dict)
-    origin: str = ""
 
 
 @dataclass(frozen=True)
@@ -95,7 +94,6 @@ def read_imagenet(source: Source, num_classes: int = 1000) -> Listing:
         notes=tuple(notes),
         class_titles={wnid: words[wnid] for wnid in names if wnid in words},
         official_split="the published one: the validation images are the test side",
-        origin=found.origin,
     )
 
 
@@ -163,7 +161,6 @@ def _sort_parquet(source: Source) -> _Found:
         for label, wnid in wnids.items()
         if isinstance(label, int) and 0 <= label < len(titles)
     }
-    found.origin = digest_shards(shards)
     return found
 
 
