@@ -7,14 +7,9 @@ They run on simulated studies; PYCLS_STUDIES=studies takes real ones of `make st
 import json
 import os
 import re
-import shutil
-import tempfile
-from pathlib import Path
 
 import pytest
-from synthetic_appendix import write_appendix
-from synthetic_spaces import write_spaces
-from synthetic_study import Plan, write_study
+from notebooks import NOTEBOOKS, execute, lay_out
 
 from pycls.analysis.inputs.results_csv import error_table, load_results
 from pycls.analysis.inputs.study_json import load_study
@@ -22,60 +17,23 @@ from pycls.analysis.statistics import spearman
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).resolve().parents[2]
-FOLDER = ROOT / "sweeps" / "notebooks"
-NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
-REAL = os.environ.get("PYCLS_STUDIES")
-
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory):
     """Return a folder laid out like the repository after the studies were run."""
     root = tmp_path_factory.mktemp("clone")
-    shutil.copytree(FOLDER, root / "sweeps" / "notebooks")
-    for name in ("configs", "tools"):
-        (root / name).symlink_to(ROOT / name)
-    studies = root / "studies"
-    studies.mkdir()
-    for folder in Path(REAL).glob("embedded*") if REAL else ():
-        (studies / folder.name).mkdir()
-        for path in [*folder.glob("*.csv"), *folder.glob("*.json")]:
-            shutil.copy(path, studies / folder.name)
-    if not (studies / "embedded").exists():
-        write_study(studies / "embedded", Plan(archs=16, topk=True))
-        write_appendix(studies / "embedded_appendix", studies / "embedded")
-    if not (studies / "embedded_spaces").exists():
-        write_spaces(studies / "embedded_spaces")
+    lay_out(root, os.environ.get("PYCLS_STUDIES"))
     return root
 
 
 @pytest.fixture
-def sockets():
-    """How to talk to a kernel: files, since another process may take a port that was free."""
-    with tempfile.TemporaryDirectory() as folder:  # short: a socket's path has 100 letters at most
-        yield {"transport": "ipc", "connection_file": f"{folder}/kernel.json"}
-
-
-@pytest.fixture
-def run(clone, tmp_path, sockets):
+def run(clone, tmp_path):
     """Return a function (name) -> outputs of a notebook: its texts, and how many pictures."""
-    nbclient = pytest.importorskip("nbclient")
-    nbformat = pytest.importorskip("nbformat")
-    traitlets_config = pytest.importorskip("traitlets.config")
+    pytest.importorskip("nbclient")
     pytest.importorskip("ipykernel")
 
     def run(name):
-        folder = clone / "sweeps" / "notebooks"
-        notebook = nbformat.read(folder / f"{name}.ipynb", as_version=4)
-        client = nbclient.NotebookClient(
-            notebook,
-            timeout=600,
-            kernel_name="python3",
-            resources={"metadata": {"path": folder}},
-            config=traitlets_config.Config(KernelManager=sockets),
-        )
-        private = {"IPYTHONDIR": tmp_path / "ipython", "TMPDIR": tmp_path, "OMP_NUM_THREADS": 1}
-        client.execute(env={**os.environ, **{key: str(value) for key, value in private.items()}})
+        notebook = execute(clone / "sweeps" / "notebooks" / f"{name}.ipynb", tmp_path)
         outputs = [output for cell in notebook.cells for output in cell.get("outputs", ())]
         shown = [output["data"] for output in outputs if "data" in output]
         texts = [output["text"] for output in outputs if "text" in output]
