@@ -2,8 +2,10 @@
 
 import sys
 import time
-from collections.abc import Callable, Sequence
-from typing import TextIO
+from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import TextIO, TypeVar
+
+Item = TypeVar("Item")
 
 _REDRAW_EVERY_S = 0.2
 _CLEAR = "\r\x1b[K"
@@ -36,9 +38,10 @@ def align(rows: Sequence[Sequence[str]], text_columns: int) -> list[str]:
     ]
 
 
-def draw_progress(wanted: int, what: str, every_s: float = 2.0) -> Callable[[int, int], None]:
+def draw_progress(wanted: int, what: str) -> Callable[[int, int], None]:
     """Return a function of (found, drawn) that says, at times, how far a search by draws is."""
     progress = Progress(sys.stderr)
+    every_s = 2.0 if sys.stderr.isatty() else 30.0
     began = last = time.monotonic()
 
     def show(found: int, drawn: int) -> None:
@@ -51,6 +54,26 @@ def draw_progress(wanted: int, what: str, every_s: float = 2.0) -> Callable[[int
             progress.clear()
 
     return show
+
+
+def tracked(
+    items: Collection[Item], stage: str, unit: str, stream: TextIO | None = None
+) -> Iterator[Item]:
+    """Yield items, and show on a terminal how many of them have been dealt with.
+
+    Args:
+        items: what is gone through.
+        stage: what is done to them, such as "report".
+        unit: what they are, in the plural.
+        stream: where to show it; None: standard error.
+    """
+    out = sys.stderr if stream is None else stream
+    progress = Progress(out if out.isatty() else None)
+    progress.begin(stage, len(items), unit=unit)
+    for item in items:
+        yield item
+        progress.advance(1)
+    progress.clear()
 
 
 class Progress:

@@ -8,6 +8,7 @@ Examples:
 
 import argparse
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from yacs.config import CfgNode
 from pycls.core.cli import CommandParser, add_cfg_arguments
 from pycls.core.config import load_cfg
 from pycls.errors import ConfigError, PyclsError
+from pycls.progress import Progress
 
 if TYPE_CHECKING:
     from torch import nn
@@ -39,7 +41,11 @@ def main() -> None:
 
     model = build_model(cfg)
     _load_weights(model, cfg, args.weights or cfg.TEST.WEIGHTS)
-    _print_check(_export(model, spec, args, im_size), args, spec)
+    progress = Progress(sys.stderr if sys.stderr.isatty() else None)
+    progress.show(f"exporting to {args.format}, and comparing its answers with ours ...")
+    check = _export(model, spec, args, im_size)
+    progress.clear()
+    _print_check(check, args, spec)
 
 
 def _parse_args() -> argparse.Namespace:

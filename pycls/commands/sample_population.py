@@ -9,15 +9,15 @@ Examples:
 import argparse
 import inspect
 import re
-import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from pycls.core.cli import CommandParser
 from pycls.errors import ConfigError
+from pycls.progress import draw_progress
 from pycls.spaces.by_name import SPACES, find_space, make_space
 from pycls.spaces.design_space import DesignSpace
 from pycls.spaces.population import Population
@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         acts=args.acts,
         where=args.where,
         max_draws=args.max_draws,
-        progress=_make_progress(args.n),
+        progress=draw_progress(args.n, "architectures"),
         **stages,
     )
     seconds = time.perf_counter() - start
@@ -179,24 +179,6 @@ def _meanings(kind: type) -> dict[str, str]:
     _, _, text = inspect.cleandoc(kind.__doc__ or "").partition("Attributes:\n")
     entries = re.findall(r"^    (\w+): (.+(?:\n      .+)*)", text, re.M)
     return {name: " ".join(meaning.replace("`", "").split()) for name, meaning in entries}
-
-
-def _make_progress(n: int) -> Callable[[int, int], None]:
-    """Return a function that says, every two seconds, how far the draws are."""
-    last = time.perf_counter()
-
-    def show(found: int, drawn: int) -> None:
-        nonlocal last
-        if time.perf_counter() - last > 2:
-            last = time.perf_counter()
-            rate = 100 * found / drawn
-            print(
-                f"{found:,} of {n:,} found in {drawn:,} draws ({rate:.2g} %)",
-                file=sys.stderr,
-                flush=True,
-            )
-
-    return show
 
 
 def _check_out(option: str, out: Path) -> None:

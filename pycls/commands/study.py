@@ -1,6 +1,7 @@
 """Carry out a study: tools/study.py COMMAND STUDY.yaml [options] [LAUNCH.KEY VALUE ...].
 
-plan, setup, run and report are for one machine; launch, status, cancel, resume and retry are for
+init writes a first study file for a data set (study.py init SET [--out FILE]); plan, setup, run and
+report are for one machine; launch, status, cancel, resume and retry are for
 Slurm too. LAUNCH keys, last on the command line, stand in for those of the study file.
 """
 
@@ -11,6 +12,7 @@ import sys
 import time
 from pathlib import Path
 
+from pycls.command_names import command_name
 from pycls.core.cli import CommandParser, positive_int
 from pycls.errors import PyclsError
 from pycls.launch.commands import LAUNCH_COMMANDS, add_launch_arguments, carry_out
@@ -21,10 +23,12 @@ from pycls.progress import align, format_duration
 from pycls.results.collect_study import collect
 from pycls.schema import STATUS_JSON, STUDY_JSON
 from pycls.study.file import load_study_file
+from pycls.study.init import ARCHITECTURES, write_first_study
 from pycls.study.plan import SweepCost, plan_study
 from pycls.study.study import StudyFolder
 from pycls.study.write import write_study
 
+_INIT = "write a first study file for a data set, with what is assumed for its size"
 _COMMANDS = {
     "plan": "say what the study takes and what is missing; writes nothing",
     "setup": "sample, and write one configuration a run; trains nothing",
@@ -37,6 +41,8 @@ _COMMANDS = {
 def main() -> int:
     """Run the command that the command line names."""
     args = _parse_args()
+    if args.command == "init":
+        return _init(args)
     if args.command == "report" and (Path(args.study).is_dir() or args.study.endswith(".csv")):
         return _report_results(Path(args.study), args)
     spec = load_study_file(args.study)
@@ -50,6 +56,7 @@ def main() -> int:
 def _parse_args() -> argparse.Namespace:
     parser = CommandParser("study", __doc__)
     commands = parser.add_subparsers(dest="command", required=True)
+    _add_init(commands.add_parser("init", help=_INIT, description=_INIT))
     for name, text in _COMMANDS.items():
         command = commands.add_parser(name, help=text, description=text)
         elsewhere = ", or a folder or table of results" if name == "report" else ""
@@ -105,6 +112,29 @@ def _parse_args() -> argparse.Namespace:
     return args
 
 
+def _add_init(command: argparse.ArgumentParser) -> None:
+    command.add_argument("set", metavar="SET", help="a prepared set, or one of the catalogue")
+    command.add_argument("--out", metavar="FILE", type=Path, help="default: SET.yaml")
+    command.add_argument(
+        "--data-dir", metavar="DIR", help="prepared sets (default: $PYCLS_DATA, or else data)"
+    )
+    command.add_argument(
+        "--architectures", type=positive_int, default=ARCHITECTURES, metavar="N",
+        help="how many to train (default: %(default)s)",
+    )  # fmt: skip
+
+
+def _init(args: argparse.Namespace) -> int:
+    out = args.out or Path(f"{args.set}.yaml")
+    notes = write_first_study(args.set, out, args.data_dir, args.architectures)
+    study = command_name("study")
+    print(f"{out}: a study of {args.set}; assumed, and to be changed there:")
+    for note in notes:
+        print(f"  - {note}")
+    print(f"next: {study} plan {out}, {study} run {out}")
+    return 0
+
+
 def _positive(text: str) -> float:
     value = float(text)
     if not 0 < value < float("inf"):
@@ -136,11 +166,14 @@ def _plan(study: StudyFolder, args: argparse.Namespace) -> int:
     print("\n".join(align([header, *rows, total], text_columns=2)))
     if not all(plan.exact for plan in plans):
         print("~ estimated: the set is not prepared, and its published counts are not exact")
+    print("\nimages: training and test side, every epoch")
     for source in dict.fromkeys(plan.speed for plan in plans):
-        print(f"GPU-hours at {source.images_per_second:,.0f} images/s ({source.source})")
-    print(
-        "images: training and test side, every epoch; a test image counts as a third in the hours"
-    )
+        print(
+            f"GPU-hours: at {source.images_per_second:,.0f} training images/s ({source.source}); "
+            "a test image counts as a third"
+        )
+    for keep in dict.fromkeys(plan.keep for plan in plans):
+        print(f"disk: of configurations, logs and checkpoints, of which are kept: {keep}")
     _print_missing(study, plans)
     return 0
 

@@ -27,8 +27,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = _parse_arguments(arguments)
     start = time.perf_counter()
     folder, keep = _choose(args)
-    collected = collect_sweep(folder, keep, args.out, args.processes or usable_cores())
+    processes = args.processes or usable_cores()
+    collected = collect_sweep(folder, keep, args.out, processes, delete=args.delete_checkpoints)
     _report(folder, collected, time.perf_counter() - start)
+    freed = collected.freed
+    if freed.checkpoints:
+        done = "removed" if args.delete_checkpoints else "not needed by CHECKPOINTS_KEEP"
+        print(
+            f"  {done}: {freed.checkpoints:,} checkpoints of {freed.runs:,} finished runs, "
+            f"{freed.size / 1e6:,.1f} MB"
+        )
+        if not args.delete_checkpoints:
+            print("  nothing was deleted; --delete-checkpoints does it")
     return 0
 
 
@@ -46,8 +56,13 @@ def _parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--checkpoints-keep",
         choices=_CHOICES,
-        help="the checkpoints that finished runs keep (default: COLLECT.CHECKPOINTS_KEEP of the "
-        "sweep file; with --folder: all)",
+        help="the checkpoints that finished runs need to keep (default: COLLECT.CHECKPOINTS_KEEP "
+        "of the sweep file; with --folder: all)",
+    )
+    parser.add_argument(
+        "--delete-checkpoints",
+        action="store_true",
+        help="delete the others, which are otherwise only counted",
     )
     parser.add_argument(
         "--processes",
@@ -91,12 +106,6 @@ def _report(folder: Path, collected: Collected, seconds: float) -> None:
     )
     for path in collected.paths:
         print(f"  {path}")
-    freed = collected.freed
-    if freed.checkpoints:
-        print(
-            f"  removed {freed.checkpoints:,} checkpoints of {freed.runs:,} finished runs, "
-            f"{freed.size / 1e6:,.1f} MB"
-        )
 
 
 def _list_runs(collected: Collected, state: str) -> None:

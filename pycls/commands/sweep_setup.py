@@ -4,14 +4,13 @@ Example: python tools/sweep_setup.py --sweep-cfg configs/sweeps/cifar/cifar_regn
 """
 
 import argparse
-import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from pycls.core.cli import CommandParser
 from pycls.errors import ConfigError
 from pycls.launch.commands import require_no_jobs
+from pycls.progress import draw_progress
 from pycls.sweep.file import add_overrides, add_root_dir, load_sweep_cfg
 from pycls.sweep.folder import FIGURE
 from pycls.sweep.setup import SweepSetup, check_target, plan_sweep, write_sweep
@@ -31,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if args.replace:
         require_no_jobs(sweep.folder)
     check_target(sweep, may_replace=args.replace)
-    plan = plan_sweep(sweep, _make_progress(sweep.setup["NUM_CONFIGS"]))
+    plan = plan_sweep(sweep, draw_progress(sweep.setup["NUM_CONFIGS"], "configurations"))
     population = None
     if args.population_out is not None:
         from pycls.sweep.as_population import to_population
@@ -66,19 +65,6 @@ def _check_out(out: Path | None) -> None:
     """Refuse a place that cannot be written, before anything is drawn."""
     if out is not None and (out.is_dir() or not out.parent.is_dir()):
         raise ConfigError(f"--population-out {out}: expected a file in a folder that is there")
-
-
-def _make_progress(wanted: int) -> Callable[[int, int], None]:
-    """Return a function that says, every two seconds, how far the draws are."""
-    last = time.perf_counter()
-
-    def show(found: int, drawn: int) -> None:
-        nonlocal last
-        if time.perf_counter() - last > 2:
-            last = time.perf_counter()
-            print(f"{found:,} of {wanted:,} found in {drawn:,} draws", file=sys.stderr, flush=True)
-
-    return show
 
 
 def _draw_figure(plan: SweepSetup, path: Path) -> None:

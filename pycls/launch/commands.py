@@ -11,6 +11,7 @@ from pycls.errors import ConfigError, PyclsError
 from pycls.launch.here import train_here
 from pycls.launch.ledger import Ledger
 from pycls.launch.live_jobs import find_live_jobs, find_states
+from pycls.launch.report import leave_report
 from pycls.launch.status_table import show
 from pycls.launch.submit import Launcher, cancel, last_launch
 from pycls.launch.work import Work
@@ -151,6 +152,7 @@ def _launch_here(command: str, work: Work, args: argparse.Namespace) -> int:
         _print_missing(work)
         return 0
     failed = train_here(work, workers=workers, gpus_each=gpus)
+    leave_report(work)
     if failed:
         print(f"failed: {', '.join(failed)}; '{work.command('status')}' says why")
     return 1 if failed else 0

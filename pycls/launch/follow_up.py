@@ -3,14 +3,16 @@
 Started by a batch script as ``python -m pycls.launch.follow_up FOLDER NUMBER``. What is
 left: runs of jobs that Slurm lost, runs that found no room in the queue, and runs that only now
 can begin, as others gave them weights or were to decide which architectures they train. Where
-nothing is left, it collects the results and is the last one. What somebody cancelled stays so.
+nothing is left, it is the last one, and leaves a report. What somebody cancelled stays so.
 """
 
 import sys
+from functools import partial
 from pathlib import Path
 
 from pycls.errors import PyclsError, run_tool
 from pycls.launch.ledger import Ledger
+from pycls.launch.report import leave_report
 from pycls.launch.submit import REFERENCE, Launcher
 from pycls.launch.work import load_work
 from pycls.slurm.client import Slurm
@@ -41,7 +43,8 @@ def main() -> int:
     except PyclsError as error:
         print(f"the results were not collected: {error}", flush=True)
     work.look_again()
-    launcher.launch(_agree, spare_cancelled=True)
+    if not launcher.launch(_agree, spare_cancelled=True):
+        leave_report(work, partial(print, flush=True))
     launcher.rebalance()
     return 0
 

@@ -5,9 +5,10 @@ import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
-from pycls.core.runs.record import failures_of, utc_now
+from pycls.core.runs.record import failures_of, record_path, utc_now
 from pycls.errors import PyclsError
 from pycls.launch.ledger import JobState, Ledger
 from pycls.launch.live_jobs import (
@@ -191,7 +192,8 @@ def find_status(work: Work, slurm: Slurm | None) -> Status:
     reasons = _find_job_reasons(ledger, states, submitted if slurm_status.asked else set())
     runs = [_run_status(state, reasons.get(state.run.id, "")) for state in states]
     left = _time_left(states, runs)
-    advice = _advise(work, states, live, slurm_status)
+    was_launched = bool(ledger.submissions())
+    advice = _advise(work, states, live, slurm_status, was_launched)
     return Status(
         work.title, str(work.folder), utc_now(), slurm_status, dict(work.waiting()), runs,
         left, advice,
@@ -305,15 +307,27 @@ def _time_left(states: Sequence[LaunchState], runs: Sequence[RunStatus]) -> Time
 
 
 def _advise(
-    work: Work, states: Sequence[LaunchState], live: Sequence[LiveJob], slurm: QueueStatus
+    work: Work,
+    states: Sequence[LaunchState],
+    live: Sequence[LiveJob],
+    slurm: QueueStatus,
+    was_launched: bool,
 ) -> list[tuple[str, str]]:
-    """Return what to do next: why, and the command."""
+    """Return what to do next: why, and the command; the one that it was begun with."""
     advice = []
+    has_begun = any(state.state != "planned" for state in states)
+    is_here = not was_launched and (has_begun or work.options.is_local)
     failed = sum(state.state == "failed" for state in states)
     if failed:
         verb = "is" if failed == 1 else "are"
         why = f"{count(failed, 'failed run')} {verb} tried again by"
-        advice.append((why, work.command("retry")))
+        advice.append((why, work.here_command if is_here else work.command("retry")))
+    if states and all(state.state == "done" for state in states) and not live:
+        # Results that came after it are not on the page.
+        if not work.page.is_file() or _is_older(work.page, states):
+            advice.append(("all runs are done; their report is written by", work.report_command))
+        else:
+            advice.append((f"all runs are done; their report is {work.page}", ""))
     if slurm.problem:
         return advice
     open_runs = [s for s in states if s.state in ("planned", "stopped")]
@@ -323,9 +337,22 @@ def _advise(
     is_cared_for = any(job.submission.kind == "follow-up" for job in live)
     if ready and not is_cared_for and (live or not is_running):
         verb = "is" if ready == 1 else "are"
-        why = f"{count(ready, 'run')} that no job has {verb} launched by"
-        advice.append((why, work.command("launch")))
+        if is_here:
+            why = f"{count(ready, 'run')} {verb} still to be trained, by"
+            advice.append((why, work.here_command))
+        else:
+            why = f"{count(ready, 'run')} that no job has {verb} launched by"
+            advice.append((why, work.command("launch")))
+            if not was_launched:
+                advice.append(("or trained on this machine by", work.here_command))
     if len(open_runs) > ready:
         reason = next(state.reason for state in open_runs if not state.ready)
         advice.append((f"{len(open_runs) - ready:,} runs wait for others: {reason}", ""))
     return advice
+
+
+def _is_older(page: Path, states: Sequence[LaunchState]) -> bool:
+    """Say whether a run has ended since a page was written."""
+    written = page.stat().st_mtime
+    records = (record_path(state.run.out_dir) for state in states)
+    return any(record.is_file() and record.stat().st_mtime > written for record in records)

@@ -1,6 +1,7 @@
 """The status of a launched study or sweep as text."""
 
 import json
+import os
 import shutil
 import sys
 import textwrap
@@ -37,13 +38,26 @@ _HELD = (
 )  # fmt: skip
 
 
-def table(status: Status, width: int | None = None) -> str:
-    """Return a status as text for a terminal of `width` columns; None: lines of any length."""
+# Of a terminal: what each state's number is set in (SGR), if it is not 0.
+_COLOURS = {
+    "planned": "2", "queued": "33", "running": "34;1", "stopped": "33", "failed": "31;1",
+    "done": "32",
+}  # fmt: skip
+_BAR = 12  # columns, at most
+_FULL, _EMPTY = "█", "░"
+
+
+def table(status: Status, width: int | None = None, *, in_colour: bool = False) -> str:
+    """Return a status as text for a terminal of `width` columns; None: lines of any length.
+
+    With `in_colour`, numbers of runs have the colours of their states, and each sweep has a bar of
+    what is done where there is room.
+    """
     running = [run for run in status.runs if run.state == "running"]
     when = status.when[:16].replace("T", " ")
     parts = [
         [_clip(f"{status.title}, {when} UTC, {status.folder}", width)],
-        _count_lines(status, width),
+        _count_lines(status, width, in_colour),
         _running_lines(running, width),
         *(_reason_lines(status.runs, state, width) for state in ("failed", "stopped")),
         _slurm_lines(status.slurm, width),
@@ -67,15 +81,45 @@ def fit_to_screen(text: str, height: int) -> str:
     return "\x1b[H" + "".join(f"{line}\x1b[K\n" for line in lines) + "\x1b[J"
 
 
-def _count_lines(status: Status, width: int | None) -> list[str]:
+def _count_lines(status: Status, width: int | None, in_colour: bool = False) -> list[str]:
     rows: list[tuple[str, ...]] = [("sweep", "runs", *STATES)]
+    shares = []
     for sweep, states in [*status.sweeps.items(), ("total", status.counts)]:
         numbers = [sum(states.values()), *(states[state] for state in STATES)]
         rows.append((sweep, *map(str, numbers)))
+        shares.append(states["done"] / max(1, numbers[0]))
     lines = _align(rows, width, text_columns=1)
+    if in_colour:
+        room = min(_BAR, (width or 10_000) - max(map(len, lines)) - 2)
+        lines[1:] = [
+            line if _ELLIPSIS in line else _coloured(line, row[2:]) + _bar(share, room)
+            for line, row, share in zip(lines[1:], rows[1:], shares, strict=True)
+        ]
     for sweep, reason in status.waiting.items():
         lines += _wrap(f"not yet: {sweep} {reason}", width)
     return lines
+
+
+def _coloured(line: str, numbers: Sequence[str]) -> str:
+    """Return a line whose last columns are numbers of STATES, those above 0 in their colours."""
+    behind = ""
+    for state, number in reversed(list(zip(STATES, numbers, strict=True))):
+        line, _, between = line.rpartition(number)
+        shown = number if number == "0" else _in_colour(number, _COLOURS[state])
+        behind = f"{shown}{between}{behind}"
+    return line + behind
+
+
+def _in_colour(text: str, code: str) -> str:
+    return f"\x1b[{code}m{text}\x1b[0m"
+
+
+def _bar(share: float, room: int) -> str:
+    """Return what shows a share, from 0 to 1, in so many columns; nothing in fewer than four."""
+    if room < 4:
+        return ""
+    full = int(share * room)
+    return f"  {_in_colour(_FULL * full, _COLOURS['done'])}{_EMPTY * (room - full)}"
 
 
 def _running_lines(running: Sequence[RunStatus], width: int | None) -> list[str]:
@@ -227,7 +271,7 @@ def _print(status: Status, as_json: bool, again: bool, out: TextIO) -> None:
         out.write(json.dumps(status.as_dict()) + "\n")
     elif out.isatty():
         size = shutil.get_terminal_size()
-        text = table(status, size.columns)
+        text = table(status, size.columns, in_colour=not os.environ.get("NO_COLOR"))
         out.write(fit_to_screen(text, size.lines) if again else text)
     else:
         out.write(table(status) + ("\n" if again else ""))

@@ -18,6 +18,7 @@ from pycls.launch.preflight import find_missing_inputs
 from pycls.results.collect_study import collect
 from pycls.results.collect_sweep import collect_sweep
 from pycls.results.run_progress import seconds_of_epochs
+from pycls.schema import ANALYSIS_HTML
 from pycls.slurm.options import LaunchOptions, override, read_options
 from pycls.study.file import load_study_file
 from pycls.study.plan import run_seconds, speed_finder
@@ -67,6 +68,9 @@ class Work:
         options: how it is launched.
         reference: what :func:`load_work` needs to find it again.
         words: its command line, in which "{}" stands for the command.
+        here: the command, and keys behind it, that goes on with it on this machine.
+        report: the tool that makes the page of its results, and what it is given.
+        page: that page.
         check: checks all that can be checked before anything is prepared or written.
         missing: returns what its user has to provide before any of it can be launched (data,
             weights), a sentence each.
@@ -87,6 +91,9 @@ class Work:
     options: LaunchOptions
     reference: Mapping[str, Any]
     words: Sequence[str]
+    here: Sequence[str]
+    report: Sequence[str]
+    page: Path
     check: Callable[[], None]
     write: Callable[[], object]
     runs: Callable[[], list[WorkRun]]
@@ -123,6 +130,18 @@ class Work:
         """Return the command line that does something with this work, for messages."""
         return shlex.join(name if word == "{}" else word for word in self.words)
 
+    @property
+    def here_command(self) -> str:
+        """The command line that goes on with it on this machine, for messages."""
+        name, *keys = self.here
+        return shlex.join([*(name if word == "{}" else word for word in self.words), *keys])
+
+    @property
+    def report_command(self) -> str:
+        """The command line that makes the page of its results, for messages."""
+        tool, *words = self.report
+        return shlex.join([command_name(tool), *words])
+
 
 def study_work(study: StudyFolder, overrides: Sequence[str] = ()) -> Work:
     """Return the work of a study; `overrides` are LAUNCH keys and values over its file's."""
@@ -145,6 +164,9 @@ def study_work(study: StudyFolder, overrides: Sequence[str] = ()) -> Work:
             "overrides": list(overrides),
         },
         words=words,
+        here=["run"],
+        report=["study", "report", *words[2:], *_elsewhere(study)],
+        page=study.folder / "report" / "index.html",
         check=study.check,
         write=partial(write_study, study),
         runs=partial(_study_runs, study),
@@ -157,6 +179,15 @@ def study_work(study: StudyFolder, overrides: Sequence[str] = ()) -> Work:
         before_it=f"finish the base study first ('tools/study.py run {base_file}'), or say with "
         "--base where it is",
     )
+
+
+def _elsewhere(study: StudyFolder) -> list[str]:
+    """Return the options that say where a study's data and base are, if not at the usual place."""
+    data_dir, base = study.data.data_dir, study.base
+    words = ["--data-dir", str(data_dir)] if data_dir != study.data.usual_dir else []
+    if base is not None and base.folder != study.folder.parent / base.spec.name:
+        words += ["--base", str(base.folder)]
+    return words
 
 
 def _study_runs(study: StudyFolder) -> list[WorkRun]:
@@ -211,6 +242,9 @@ def sweep_work(sweep: SweepCfg) -> Work:
             "overrides": list(sweep.given),
         },
         words=words,
+        here=["launch", "LAUNCH.MODE", "local"],
+        report=["sweep_analyze", *words[2:]],
+        page=sweep.folder / ANALYSIS_HTML,
         check=check,
         write=lambda: None,  # the configurations are there
         runs=lambda: [

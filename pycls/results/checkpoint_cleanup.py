@@ -12,7 +12,7 @@ from pycls.errors import LeaseHeldError
 
 @dataclass
 class Freed:
-    """What was removed.
+    """What was removed, or would be.
 
     Attributes:
         checkpoints: files.
@@ -25,7 +25,9 @@ class Freed:
     runs: int = 0
 
 
-def remove_checkpoints(out_dir: Path, keep: str, epochs: int, freed: Freed) -> None:
+def remove_checkpoints(
+    out_dir: Path, keep: str, epochs: int, freed: Freed, *, dry_run: bool = False
+) -> None:
     """Remove the epochs' checkpoints of a run that is done; `model.pyth` stays.
 
     Nothing is removed while a process works in the folder, nor, where the last one is to
@@ -36,6 +38,7 @@ def remove_checkpoints(out_dir: Path, keep: str, epochs: int, freed: Freed) -> N
         keep: "all", "last" or "none".
         epochs: the run's number of epochs.
         freed: is added to.
+        dry_run: whether they are only counted.
     """
     folder = checkpoint_dir(out_dir)
     if keep == "all" or not folder.is_dir():
@@ -43,7 +46,7 @@ def remove_checkpoints(out_dir: Path, keep: str, epochs: int, freed: Freed) -> N
     if not _find_removable(folder, keep, epochs):
         return
     with contextlib.ExitStack() as stack:
-        if record_path(out_dir).is_file():
+        if not dry_run and record_path(out_dir).is_file():
             try:
                 stack.enter_context(run_lease(out_dir))
             except LeaseHeldError:
@@ -52,7 +55,8 @@ def remove_checkpoints(out_dir: Path, keep: str, epochs: int, freed: Freed) -> N
         found = _find_removable(folder, keep, epochs)
         for path in found:
             size = path.stat().st_size
-            path.unlink()
+            if not dry_run:
+                path.unlink()
             freed.checkpoints += 1
             freed.size += size
         freed.runs += bool(found)

@@ -55,7 +55,7 @@ class Collected:
         epochs: {run: (epochs trained and tested, epochs in all)} of the runs that have a log
             with epochs.
         reading: what was read.
-        freed: the checkpoints that were removed.
+        freed: the checkpoints that were removed, or would be.
         paths: the files that hold the results; empty where no run has begun.
     """
 
@@ -77,6 +77,8 @@ def collect_sweep(
     keep: str = "all",
     out: str | os.PathLike[str] | None = None,
     processes: int = 1,
+    *,
+    delete: bool = False,
 ) -> Collected:
     """Collect the results of a sweep's runs, however far they are.
 
@@ -85,9 +87,10 @@ def collect_sweep(
 
     Args:
         path: the sweep's folder, ours or pycls's.
-        keep: "all", "last" or "none": the checkpoints that finished runs keep.
+        keep: "all", "last" or "none": the checkpoints that finished runs need to keep.
         out: where the files go; None: the sweep's folder.
         processes: how many may read at a time.
+        delete: whether the other checkpoints are removed; else they are only counted.
 
     Raises:
         ConfigError: the folder is not a sweep's.
@@ -104,7 +107,8 @@ def collect_sweep(
     # Only now: the results of what is removed are safe.
     for run, status in collected.statuses.items():
         if status.state == "done":
-            remove_checkpoints(folder.logs / run, keep, collected.epochs[run][1], collected.freed)
+            freed, epochs = collected.freed, collected.epochs[run][1]
+            remove_checkpoints(folder.logs / run, keep, epochs, freed, dry_run=not delete)
     return collected
 
 

@@ -7,6 +7,7 @@ or a damaged one, is not used. It can be deleted at any time.
 
 import json
 import os
+import sys
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from pycls import files
+from pycls.progress import Progress
 from pycls.results.log_records import LogData, find_records, from_columns, to_columns
 from pycls.schema import COLLECT_PREFIX
 
@@ -160,11 +162,15 @@ class LogCache:
             left += signature[0] - (old.offset if old else 0)
         reading.unchanged = len(entries)
         processes = processes if left > _BYTES_WORTH_PROCESSES else 1
+        progress = Progress(sys.stderr if sys.stderr.isatty() else None)
+        progress.begin("reading", len(tasks), unit="logs")
         for name, entry, size in self._run(tasks, processes, meanwhile):
+            progress.advance(1)
             if entry is not None:
                 entries[name] = entry
                 reading.read += 1
                 reading.size += size
+        progress.clear()
         if tasks or len(entries) != len(self.entries):
             self._saved = ""
         self.entries = {name: entries[name] for name in logs if name in entries}

@@ -1,8 +1,9 @@
 """The data sets of a study: opened where they are prepared, expected where they are not."""
 
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 from pycls.datasets.catalog.catalog import CATALOG
 from pycls.datasets.catalog.views import ViewSpec, list_views
@@ -37,7 +38,7 @@ class StudyData:
 
     def __init__(self, spec: StudySpec, data_dir: str | os.PathLike[str] | None = None) -> None:
         self.spec = spec
-        self.data_dir = resolve_data_dir(data_dir)
+        self.data_dir, self.usual_dir = resolve_data_dir(data_dir), resolve_data_dir()
         self._opened: dict[tuple[str, str], Dataset] = {}
         self._facts: dict[str, DataFacts] = {}
 
@@ -181,13 +182,34 @@ class StudyData:
 
     def _expect(self, dataset: DatasetSpec) -> ExpectedFacts:
         if not dataset.is_view:
-            return expected_facts(dataset.prepared, self.data_dir)
+            return _with_options(expected_facts(dataset.prepared, self.data_dir), dataset.options)
         part = {key: getattr(dataset, key) for key in PARTS}
         view = ViewSpec(of=dataset.prepared, **part, seed=self.spec.class_seed)
         return expected_view_facts(view, self.data_dir)
 
     def _where(self, dataset: DatasetSpec, *keys: str) -> str:
         return self.spec.where("datasets", dataset.key, *keys)
+
+
+def _with_options(facts: ExpectedFacts, options: Mapping[str, Any]) -> ExpectedFacts:
+    """Return what a set that comes inside packages will hold with options of its own.
+
+    Counts of patches are those of each class; a share of the images is one of all.
+    """
+    images = facts.train_images + facts.test_images
+    test = round(images * options["test_share"]) if "test_share" in options else facts.test_images
+    train = images - test
+    if "train" in options:
+        train = options["train"] * facts.num_classes
+    if "test" in options:
+        test = options["test"] * facts.num_classes
+    return replace(
+        facts,
+        train_images=train,
+        test_images=test,
+        im_size=options.get("size", facts.im_size),
+        exact=facts.exact and not options,
+    )
 
 
 def _is_embedded(name: str) -> bool:

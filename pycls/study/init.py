@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from pycls import files
+from pycls.command_names import command_name
 from pycls.datasets.catalog.catalog import CATALOG
 from pycls.datasets.catalog.views import list_views
 from pycls.datasets.opening.dataset import open_dataset
@@ -108,8 +109,8 @@ def _study_text(dataset: str, facts: ExpectedFacts, size: int) -> tuple[str, lis
     text = f"""\
 # Which small network is best on {dataset}? A first study of one data set.
 #
-#   python tools/study.py plan THIS_FILE      what would it take?
-#   python tools/study.py run THIS_FILE       train, collect, report; give it again to go on
+#   {command_name("study")} plan THIS_FILE      what would it take?
+#   {command_name("study")} run THIS_FILE       train, collect, report; give it again to go on
 #
 # Everything below may be changed before the first run. What was assumed, and why:
 {chr(10).join(f"#   - {note}" for note in notes)}
@@ -117,7 +118,7 @@ name: {_file_name(dataset)}
 title: "Networks for {facts.title or dataset}"
 
 # Architectures are drawn from a design space within bounds of complexity. Wider ranges hold more
-# kinds of networks; wider bounds mix cheap with dear ones. 'tools/sample_population.py' tries out.
+# kinds of networks; wider bounds mix cheap with dear ones.
 population:
   space:
 {space_lines}

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from yacs.config import CfgNode
+
 from pycls.core.runs.record import read_record
 from pycls.schema import TIMINGS_CSV
 from pycls.study.configs import base_cfg
@@ -14,6 +16,8 @@ from pycls.study.study import StudyFolder
 # The published study took 85 GPU-days on Tesla V100. The images of Table 1 and the epochs of
 # Table 2 make 22.9 million an architecture, test images as below; 500 of them in that time:
 PUBLISHED_IMAGES_PER_SECOND = 1560.0
+# Mean multiply-adds of its architectures.
+PUBLISHED_FLOPS = 378.4e6
 # Testing has no backward pass, which costs about twice the forward pass.
 TEST_SHARE = 1 / 3
 _BYTES_PER_RECORD = 250
@@ -43,6 +47,7 @@ class SweepCost:
         gpu_hours: at `speed`, a test image at a third of a training image.
         disk_bytes: of configurations, logs and kept checkpoints.
         speed: training images a second, and where the figure is from.
+        keep: CHECKPOINT.KEEP of its runs.
         exact: whether the numbers of images are more than estimates.
         missing: what has to be there before its runs can start, in words.
     """
@@ -57,6 +62,7 @@ class SweepCost:
     gpu_hours: float
     disk_bytes: int
     speed: Speed
+    keep: str
     exact: bool
     missing: tuple[str, ...]
 
@@ -136,6 +142,7 @@ def _plan_sweep(
         gpu_hours=runs * run_seconds(study, dataset, speed) / 3600,
         disk_bytes=runs * _run_bytes(study, dataset, epochs, facts.train_images),
         speed=speed,
+        keep=_first_cfg(study, dataset).CHECKPOINT.KEEP,
         exact=facts.exact,
         missing=tuple(missing),
     )
@@ -155,7 +162,15 @@ def _given_speed(study: StudyFolder, images_per_second: float | None) -> Speed:
         return Speed(images_per_second, "given")
     if study.spec.images_per_second:
         return Speed(study.spec.images_per_second, "the study file")
-    return Speed(PUBLISHED_IMAGES_PER_SECOND, "the published study, Tesla V100")
+    flops = float(study.population.flops.mean())
+    if abs(flops / PUBLISHED_FLOPS - 1) < 0.05:
+        return Speed(PUBLISHED_IMAGES_PER_SECOND, "the published study, Tesla V100")
+    return Speed(
+        PUBLISHED_IMAGES_PER_SECOND * PUBLISHED_FLOPS / flops,
+        f"the published study's {PUBLISHED_IMAGES_PER_SECOND:,.0f} on a Tesla V100, in proportion "
+        f"to the multiply-adds of a network: {flops:.2g} on average here, {PUBLISHED_FLOPS:.2g} "
+        "there; small networks do not keep a GPU busy and take longer",
+    )
 
 
 def measured_speeds(study: StudyFolder) -> dict[str, Speed]:
@@ -179,10 +194,15 @@ def measured_speeds(study: StudyFolder) -> dict[str, Speed]:
     return speeds
 
 
+def _first_cfg(study: StudyFolder, dataset: DatasetSpec) -> CfgNode:
+    """Return the configuration of a sweep's runs, with the first of its networks."""
+    networks = study.networks.get(dataset.key) or [study.population.row(0)]
+    return base_cfg(study.spec, study.data, dataset, networks[0])
+
+
 def _run_bytes(study: StudyFolder, dataset: DatasetSpec, epochs: int, train_images: int) -> int:
     """Estimate what a run leaves on disk: its configurations, log and checkpoints."""
-    networks = study.networks.get(dataset.key) or [study.population.row(0)]
-    cfg = base_cfg(study.spec, study.data, dataset, networks[0])
+    cfg = _first_cfg(study, dataset)
     # Weights, and what the optimizer and the average keep of each.
     copies = 2 + (cfg.OPTIM.EMA_UPDATE_PERIOD > 0)
     kept = {"all": epochs + 1, "last": 2, "none": 1}[cfg.CHECKPOINT.KEEP]

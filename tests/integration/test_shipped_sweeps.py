@@ -20,6 +20,10 @@ def test_a_sweep_as_it_is_shipped_ends_in_its_page(
     for tool, *more in steps:
         process = tool_here(tool, *words, *more)
         assert process.returncode == 0, process.stderr
+        if tool == "sweep_launch":  # which leaves a report
+            page = tmp_path / "sweeps" / "cifar" / name / "analysis.html"
+            assert f"report: sweeps/cifar/{name}/analysis.html" in process.stdout
+            page.unlink()
     folder = tmp_path / "sweeps" / "cifar" / name
     with (folder / "results.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))

@@ -82,9 +82,13 @@ def test_a_sweep_from_set_up_to_results(tool, tmp_path):
     assert (process.returncode, process.stderr) == (0, "")
     assert "studies/group/rates: 3 runs: 1 done, 1 failed, 1 missing" in process.stdout
     assert "  failed: 000002: the loss is nan" in process.stdout
-    # pycls's default is to keep the last checkpoint.
-    removed = f"removed 1 checkpoints of 1 finished runs, {size / 1e6:,.1f} MB"
-    assert removed in process.stdout
+    # pycls's default is to keep the last checkpoint; here that is said, and done on request.
+    counted = f"1 checkpoints of 1 finished runs, {size / 1e6:,.1f} MB"
+    assert f"not needed by CHECKPOINTS_KEEP: {counted}" in process.stdout
+    assert "nothing was deleted; --delete-checkpoints does it" in process.stdout
+    assert len(list(checkpoints.iterdir())) == 2
+    process = tool("sweep_collect", "--sweep-cfg", path, "--delete-checkpoints")
+    assert f"removed: {counted}" in process.stdout
     assert [p.name for p in checkpoints.iterdir()] == ["model_epoch_0002.pyth"]
     done, missing, failed = rows_of(folder / "results.csv")
     record = json.loads((folder / "logs" / "000000" / "run.json").read_text())
@@ -101,9 +105,9 @@ def test_a_sweep_from_set_up_to_results(tool, tmp_path):
     assert failed["final_top1_err"] == ""
     process = tool(
         "sweep_collect", "--sweep-cfg", folder / "sweep_cfg.yaml",
-        "COLLECT.CHECKPOINTS_KEEP", "none",
+        "--delete-checkpoints", "COLLECT.CHECKPOINTS_KEEP", "none",
     )  # fmt: skip
-    assert "removed 1 checkpoints" in process.stdout
+    assert "removed: 1 checkpoints" in process.stdout
     assert list(checkpoints.iterdir()) == []
 
 

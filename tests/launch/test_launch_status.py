@@ -383,7 +383,8 @@ def test_the_table_of_a_fresh_sweep(sweep):
     ]  # fmt: skip
     assert lines[3].split() == ["group/rates", "3", "3", "0", "0", "0", "0", "0"]
     assert lines[4].split() == ["total", "3", "3", "0", "0", "0", "0", "0"]
-    assert lines[-1].strip() == work.command("launch")
+    assert lines[-3].strip() == work.command("launch")
+    assert lines[-1].strip() == work.here_command
 
 
 def test_long_lists_are_cut_and_say_so(sweep):
@@ -396,6 +397,10 @@ def test_long_lists_are_cut_and_say_so(sweep):
     assert text.count("reason ") == 10
     assert text.count("stopped by SIGTERM") == 10
     assert text.count("and 2 more") == 2
+    # They were not launched on Slurm, but trained here.
+    assert "12 failed runs are tried again by\n  " + work.here_command in text
+    submit(work, [[0]])
+    text = table(find_status(work, Queue()))
     assert "12 failed runs are tried again by\n  " + work.command("retry") in text
 
 
@@ -438,7 +443,64 @@ def test_what_does_not_fit_on_the_screen_is_said():
     assert re.sub(r"\x1b\[[A-Z]", "", fit_to_screen(text, 50)) == text
 
 
+# ------------------------------------------------------------ what to do next
+
+
+def advice_of(work, slurm=None):
+    return [command for _, command in find_status(work, slurm).advice]
+
+
+def test_what_was_begun_here_goes_on_here(sweep):
+    work = sweep(3)
+    assert advice_of(work) == [work.command("launch"), work.here_command]
+    assert work.here_command.endswith("LAUNCH.MODE local")
+    begin(work, 0, "done", EPOCHS)
+    assert advice_of(work) == [work.here_command]
+    submit(work, [[1, 2]])
+    assert advice_of(work, Queue()) == [work.command("launch")]
+
+
+def test_after_the_last_run_comes_the_report(sweep):
+    work = sweep(1)
+    folder = begin(work, 0, "done", EPOCHS)
+    assert advice_of(work) == [work.report_command]
+    assert "sweep_analyze" in work.report_command
+    work.page.write_text("a page")
+    assert advice_of(work) == [""]
+    assert str(work.page) in table(find_status(work, None))
+    later = work.page.stat().st_mtime + 5
+    os.utime(folder / "run.json", (later, later))
+    assert advice_of(work) == [work.report_command]
+
+
+def test_a_run_that_pycls_finished_is_done(sweep):
+    work = sweep(2)
+    for run, epochs in ((0, EPOCHS), (1, EPOCHS - 1)):
+        (begin(work, run, epochs=epochs) / "run.json").unlink()
+    assert states_of(find_status(work, None)) == ["done", "stopped"]
+
+
 # ------------------------------------------------------------ showing it
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 200])
+def test_colours_and_bars_change_no_word_and_no_width(sweep, width):
+    work = sweep(4, "LAUNCH.MAX_RETRY", 0)
+    begin(work, 0, "done", EPOCHS)
+    add_failure(begin(work, 1), "bad luck")
+    status = find_status(work, None)
+    plain, coloured = table(status, width), table(status, width, in_colour=True)
+    shown = re.sub(r"\x1b\[[0-9;]*m", "", coloured)
+    without_bars = re.sub(r"  [█░]+$", "", shown, flags=re.MULTILINE)
+    assert without_bars == plain
+    commands = [f"  {command}" for _, command in status.advice]
+    assert max(len(line) for line in shown.splitlines() if line not in commands) <= max(
+        width, max(len(line) for line in plain.splitlines() if line not in commands)
+    )
+    if width >= 80:
+        assert "███" in shown
+        assert "░" * 9 in shown
+        assert "\x1b[31;1m1\x1b[0m" in coloured  # one failed
 
 
 def test_one_look_prints_a_table_or_json(sweep):

@@ -58,7 +58,7 @@ def test_a_sweep_that_pycls_wrote(tmp_path):
     folder = tmp_path / "tiny"
     shutil.copytree(PYCLS_RUN, folder)
     before = {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
-    collected = collect_sweep(folder, keep="none")
+    collected = collect_sweep(folder, keep="none", delete=True)
     assert collected.epochs == {"000000": (2, 3)}
     assert all(path.read_bytes() == content for path, content in before.items())
     [job] = jobs_of(folder)
@@ -322,7 +322,7 @@ def test_checkpoints_of_finished_runs_only(sweep, keep, expected, freed):
     busy = add_run(6, status="done")
     others.append(add_checkpoints(busy, [1, 2]))
     with run_lease(busy):
-        collected = collect_sweep(folder, keep)
+        collected = collect_sweep(folder, keep, delete=True)
     assert [left(f) for f in finished] == [expected] * 2
     assert [left(f) for f in others] == [[1, 2]] * 5
     found = collected.freed
@@ -333,11 +333,11 @@ def test_checkpoints_of_finished_runs_only(sweep, keep, expected, freed):
 def test_the_last_checkpoint_is_awaited(sweep):
     folder, add_run = sweep
     checkpoints = add_checkpoints(add_run(0), [1, 2])  # pycls logs an epoch, then saves it
-    collect_sweep(folder, "last")
+    collect_sweep(folder, "last", delete=True)
     assert left(checkpoints) == [1, 2]
     # A later collection, nothing to read, removes what it may now.
     (checkpoints / "model_epoch_0003.pyth").write_bytes(b"x")
-    collected = collect_sweep(folder, "last")
+    collected = collect_sweep(folder, "last", delete=True)
     assert (left(checkpoints), collected.reading.read) == ([3], 0)
 
 

@@ -21,6 +21,7 @@ from pycls.analysis.paper.outputs import OUTPUTS, Output
 from pycls.analysis.tables.study_tables import AVERAGE, write_table
 from pycls.errors import ConfigError
 from pycls.files import write_text
+from pycls.progress import tracked
 
 FORMATS = ("svg", "pdf", "png")
 
@@ -76,7 +77,10 @@ def write_outputs(
     collection = load_collection(folder)
     place = Path(out_dir) if out_dir is not None else Path(folder) / "paper"
     place.mkdir(parents=True, exist_ok=True)
-    return [_write(OUTPUTS[key], collection, place, formats) for key in chosen]
+    return [
+        _write(OUTPUTS[key], collection, place, formats)
+        for key in tracked(chosen, "figures and tables", "outputs")
+    ]
 
 
 def _choose(only: Iterable[str]) -> list[str]:

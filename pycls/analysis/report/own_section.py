@@ -11,6 +11,7 @@ from pycls.analysis.inputs.study_json import Study
 from pycls.analysis.report.html_tables import HtmlTable
 from pycls.analysis.tables.own_set import agreement_table, count_level, leader_table
 from pycls.analysis.wording import RHO, count, number
+from pycls.command_names import command_name
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ def _export_command(folder: Path, best: dict[str, Any]) -> str:
     sweep, _, index = str(best["run"]).rpartition("/")
     place = f"studies/{folder.resolve().name}/{sweep}"
     return (
-        f"python tools/export_net.py --cfg {place}/cfgs/{index}.yaml --weights "
+        f"{command_name('export_net')} --cfg {place}/cfgs/{index}.yaml --weights "
         f"{place}/logs/{index}/checkpoints/model_epoch_{int(best['epochs']):04d}.pyth "
         f"--format onnx --out {best['arch']}.onnx"
     )

@@ -48,6 +48,7 @@ from pycls.analysis.tables.heat import (
 from pycls.analysis.wording import number
 from pycls.errors import ConfigError
 from pycls.files import remove_partials, write_text
+from pycls.progress import tracked
 from pycls.schema import TIMINGS_CSV
 
 
@@ -193,7 +194,7 @@ def _write_figures(analysis: _Analysis, report: Path, written: list[Path]) -> di
     for section in (analysis.spaces, analysis.controls):
         planned |= section.figures if section else {}
     pictures = {}
-    for name, each in planned.items():
+    for name, each in tracked(planned.items(), "report", "figures"):
         figure = each.draw()
         formats = ("svg", "pdf", "png") if each.section == "spaces" else ("svg", "pdf")
         paths = save_figure(figure, report / "figures" / name, formats)

@@ -88,7 +88,7 @@ def test_the_page_answers_from_what_was_trained(folder):
     assert "between two halves of the test images" in answer
     assert "names no reference" not in page.text
     sweep, _, index = best["run"].partition("/")
-    command = re.search(r"python tools/export_net\.py (.*?)onnx", page.text)[0]
+    command = re.search(r"tools/export_net\.py (.*?)onnx", page.text)[0]
     assert f"--cfg studies/mine/{sweep}/cfgs/{index}.yaml" in command
     assert f"{sweep}/logs/{index}/checkpoints/model_epoch_" in command
     page.check_links(page_path.parent)
