@@ -11,6 +11,7 @@ from pathlib import Path
 from pycls import errors
 from pycls.launch.work import Work
 from pycls.pool.worker_process import environment_with
+from pycls.schema import LOG_FILE
 
 _OWN_CODE = Path(errors.__file__).parents[1]
 _START = (
@@ -25,6 +26,8 @@ def leave_report(work: Work, say: Callable[[str], None] = print) -> bool:
     Returns:
         Whether it was written.
     """
+    if not any((run.out_dir / LOG_FILE).is_file() for run in work.runs()):
+        return False  # there is nothing to report on
     command = [sys.executable, "-c", _START, *work.report]
     environment = environment_with(_OWN_CODE)
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)

@@ -262,3 +262,32 @@ def test_gpu_learns_like_the_cpu(digits_cfg, tmp_path):
         for device in ("cpu", "cuda")
     ]
     assert max(results) < 15
+
+
+def test_the_halves_of_the_last_test_are_those_of_the_whole(digits_cfg):
+    cfg = digits_cfg("OPTIM.MAX_EPOCH", 2)
+    record = train_model(cfg)
+    (halves,) = records(cfg, "test_halves")
+    assert halves["epoch"] == "2/2"
+    errors = [halves["half_1_top1_err"], halves["half_2_top1_err"]]
+    # Halves differ by one image at most, so that their mean is that of the whole.
+    assert sum(errors) / 2 == pytest.approx(record["result"]["final_top1_err"], abs=0.2)
+    assert errors[0] != errors[1]
+
+
+def test_a_run_that_pycls_began_is_refused_with_the_reason(digits_cfg):
+    """Its checkpoints hold no errors so far, and not which images they are of."""
+    cfg = digits_cfg("OPTIM.MAX_EPOCH", 2)
+    train_model(cfg)
+    path = checkpoint_paths.checkpoint_path(cfg.OUT_DIR, 1)
+    ours = checkpoint.load_checkpoint(path)
+    kept = ("epoch", "test_err", "model_state", "optimizer_state", "scaler_state", "cfg")
+    theirs = {name: ours[name] for name in kept}
+    for old in path.parent.iterdir():
+        old.unlink()
+    Path(cfg.OUT_DIR, "run.json").unlink()
+    torch.save({**theirs, "epoch": 0}, checkpoint_paths.checkpoint_path(cfg.OUT_DIR, 0))
+    before = {p: p.read_bytes() for p in Path(cfg.OUT_DIR).rglob("*.pyth")}
+    with pytest.raises(ConfigError, match=r"was written by pycls.*finish it with pycls, or start"):
+        train_model(cfg)
+    assert {p: p.read_bytes() for p in Path(cfg.OUT_DIR).rglob("*.pyth")} == before
