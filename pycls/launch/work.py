@@ -243,7 +243,7 @@ def sweep_work(sweep: SweepCfg) -> Work:
         },
         words=words,
         here=["launch", "LAUNCH.MODE", "local"],
-        report=["sweep_analyze", *words[2:]],
+        report=["sweep_analyze", *words[2:], *_keys_of("ANALYZE.", sweep.given)],
         page=sweep.folder / ANALYSIS_HTML,
         check=check,
         write=lambda: None,  # the configurations are there
@@ -254,6 +254,12 @@ def sweep_work(sweep: SweepCfg) -> Work:
         collect=partial(collect_sweep, sweep.folder),
         missing=missing,
     )
+
+
+def _keys_of(section: str, given: Sequence[Any]) -> list[str]:
+    """Return those KEY VALUE words of a command line that are of a section."""
+    pairs = zip(given[::2], given[1::2], strict=True)
+    return [str(word) for pair in pairs if str(pair[0]).startswith(section) for word in pair]
 
 
 def _sweep_seconds(files: SweepFolder) -> Callable[[WorkRun], float | None]:
