@@ -9,6 +9,7 @@ import numpy as np
 
 from pycls.core.config.load import layer_cfg
 from pycls.core.runs.code_version import code_version, package_versions
+from pycls.datasets.catalog.catalog import CATALOG
 from pycls.datasets.opening.dataset import Dataset
 from pycls.schema import STUDY_JSON
 from pycls.spaces.bounds import STAGE_COLUMNS
@@ -84,7 +85,20 @@ def _describe_dataset(study: StudyFolder, dataset: DatasetSpec) -> dict[str, Any
         "classes": list(train.class_names),
         "class_counts": {"train": _count_classes(train), "test": _count_classes(test)},
         "fingerprint": train.fingerprint,
+        **_describe_origin(meta),
     }
+
+
+def _describe_origin(meta: Mapping[str, Any]) -> dict[str, str]:
+    """Return which set of the catalogue a prepared one is, and of which its images are a part."""
+    recipe = meta.get("recipe")
+    entry = CATALOG.get(str(recipe.get("key"))) if isinstance(recipe, Mapping) else None
+    if entry is None:
+        return {}
+    origin = {"catalogue_key": entry.key}
+    if entry.part_of:
+        origin |= {"part_of": entry.part_of, "part_of_title": CATALOG[entry.part_of].title}
+    return origin
 
 
 def _count_classes(side: Dataset) -> dict[str, int]:

@@ -3,14 +3,17 @@
 import csv
 import json
 
+import numpy as np
 import pytest
 import yaml
 
 from pycls.core.config import load_cfg
 from pycls.core.runs.record import write_record
+from pycls.datasets.preparation.prepare import prepare
 from pycls.errors import ConfigError, DataError
 from pycls.launch.here import waves
 from pycls.launch.work import study_work
+from pycls.study.describe import describe_study
 from pycls.study.file import load_study_file
 from pycls.study.plan import plan_study
 from pycls.study.study import StudyFolder
@@ -61,6 +64,22 @@ def study(tmp_path):
         return StudyFolder(spec, tmp_path / "studies" / spec.name, tmp_path / "data")
 
     return make
+
+
+def test_a_study_says_of_which_set_another_is_a_part(study, tmp_path):
+    labels = np.arange(14)[:, None] % 7
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 14, 4, 4), dtype=np.uint8)
+    arrays = {}
+    for number, side in enumerate(("train", "test")):
+        arrays |= {f"{side}_images": pixels[number], f"{side}_labels": labels}
+    np.savez(tmp_path / "dermamnist.npz", **arrays)
+    prepare("dermamnist", tmp_path / "data", raw=tmp_path / "dermamnist.npz", size=4)
+    made = study(datasets={"dermamnist": {}, "cifar10": {}}, reference="cifar10", family=[],
+                 targets=["dermamnist"])  # fmt: skip
+    described = describe_study(made)["datasets"]
+    assert described["dermamnist"]["part_of_title"] == "HAM10000"
+    assert described["dermamnist"]["catalogue_key"] == "dermamnist"
+    assert "part_of" not in described["cifar10"]
 
 
 def finish(study, sweep, errors):

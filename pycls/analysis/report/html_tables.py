@@ -186,6 +186,8 @@ def dataset_notes(study: Study) -> list[tuple[str, str]]:
         parts = [_sentence(str(facts["description"]))] if facts.get("description") else []
         if facts.get("view_of") in study.datasets:
             parts.append(f"A view of {study.dataset_title(facts['view_of'])}.")
+        if facts.get("part_of_title"):
+            parts.append(f"Its images are part of {facts['part_of_title']}.")
         if facts.get("mirror") is False:
             parts.append("Never mirrored: that would change the class.")
         for label, name in (("Split", "split_rule"), ("Source", "source"), ("Licence", "licence")):

@@ -56,6 +56,7 @@ def study_warnings(
     return [
         *_incomplete(results, datasets),
         *_few(datasets),
+        *_parts_of_others(study),
         *_unequal_epochs(population_runs(results, study), study),
         *_worse_than_guessing(datasets),
         *_untrained(population_runs(results, study), datasets),
@@ -97,6 +98,24 @@ def _undone(results: pd.DataFrame) -> list[str]:
         f"{'is' if undone == 1 else 'are'} missing. Each {RHO} is computed over the "
         "architectures that have both errors, so n may differ between them."
     ]
+
+
+def _parts_of_others(study: Study) -> list[str]:
+    """Warn of sets whose images are among those of another one."""
+    warnings = []
+    for key in study.dataset_keys():
+        whole = study.datasets[key].get("part_of")
+        among = [
+            study.dataset_title(other)
+            for other in study.dataset_keys()
+            if whole and study.datasets[other].get("catalogue_key") == whole
+        ]
+        if among:
+            warnings.append(
+                f"The images of {study.dataset_title(key)} are among those of {listing(among)}: "
+                f"their {RHO} says less about other data than that of independent sets."
+            )
+    return warnings
 
 
 def _incomplete(results: pd.DataFrame, datasets: pd.DataFrame) -> list[str]:

@@ -4,23 +4,28 @@ from collections.abc import Mapping
 
 from pycls.datasets.catalog.embedded import EMBEDDED
 from pycls.datasets.catalog.entry import CatalogEntry
+from pycls.datasets.catalog.further import FURTHER, REFUSED
 from pycls.datasets.catalog.own import OWN
 from pycls.datasets.catalog.published import PUBLISHED
 from pycls.datasets.catalog.views import VIEWS
 from pycls.errors import ConfigError
 from pycls.yaml_sections import near_miss
 
-CATALOG: Mapping[str, CatalogEntry] = {entry.key: entry for entry in (*EMBEDDED, *PUBLISHED, *OWN)}
+CATALOG: Mapping[str, CatalogEntry] = {
+    entry.key: entry for entry in (*EMBEDDED, *PUBLISHED, *FURTHER, *OWN)
+}
 
 
 def find_entry(key: str) -> CatalogEntry:
     """Return the entry of a data set.
 
     Raises:
-        ConfigError: there is none of that name.
+        ConfigError: there is none of that name, or it cannot be used here.
     """
     if key in CATALOG:
         return CATALOG[key]
+    if key in REFUSED:
+        raise ConfigError(f"data set '{key}' cannot be used: {REFUSED[key]}")
     if key in VIEWS:
         raise ConfigError(
             f"'{key}' is a view of '{VIEWS[key].of}' and is not prepared itself; prepare "

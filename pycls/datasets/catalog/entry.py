@@ -37,6 +37,10 @@ class CatalogEntry:
         epochs: training length in the study (paper, Table 2); None: not in the study.
         citation: whom to cite.
         download: what to download, in words; "" for an embedded set.
+        page: where it is published.
+        part_of: key of the set that its images come from; "" for none.
+        compared: whether the classes and images found are compared with those above; a set's own
+            reader does that itself.
         mean: known channel means of the train side in 0..1, to check against; (): not known.
         std: known channel standard deviations of the train side, in 0..1.
     """
@@ -58,6 +62,9 @@ class CatalogEntry:
     epochs: int | None = None
     citation: str = ""
     download: str = ""
+    page: str = ""
+    part_of: str = ""
+    compared: bool = False
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
 

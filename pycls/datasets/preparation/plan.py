@@ -24,6 +24,7 @@ from pycls.datasets.preparation.given_split import (
 )
 from pycls.datasets.preparation.group_split import split_groups
 from pycls.datasets.preparation.set_report import SetReport, describe_count
+from pycls.datasets.readers import layout
 from pycls.datasets.readers.base import Item, Listing
 from pycls.datasets.sources.decode import ASPECTS
 from pycls.datasets.sources.sources import Source
@@ -96,6 +97,8 @@ def read_listing(entry: CatalogEntry, source: Source, options: Mapping[str, Any]
     listing: Listing = reader(source, **{k: v for k, v in options.items() if k in names})
     _check_listing(entry.key, source, listing)
     listing = replace(listing, left_out=_account(source, listing))
+    if entry.compared:
+        listing = _compare(entry, source, listing)
     order = sorted(range(len(listing.items)), key=lambda position: listing.items[position].name)
     if order == list(range(len(order))):
         return listing
@@ -104,6 +107,24 @@ def read_listing(entry: CatalogEntry, source: Source, options: Mapping[str, Any]
         items=[listing.items[position] for position in order],
         pixels=None if listing.pixels is None else _take(listing.pixels, order),
     )
+
+
+def _compare(entry: CatalogEntry, source: Source, listing: Listing) -> Listing:
+    """Compare a listing with what the catalogue knows; return it with notes on what differs.
+
+    Raises:
+        DataError: another number of classes.
+    """
+    if len(listing.class_names) != entry.num_classes:
+        raise DataError(
+            f"{source.describe()}, read as '{entry.key}': {len(listing.class_names)} classes, "
+            f"expected {entry.num_classes}; give {entry.download}"
+        )
+    counts = Counter(listing.class_names[item.label] for item in listing.items)
+    notes = layout.compare_counts(counts, entry.class_counts, "images of ")
+    if listing.items[0].side is not None:
+        notes += layout.compare_sides(listing.items, entry.key, "train images", "test images")
+    return replace(listing, notes=(*listing.notes, *notes))
 
 
 def _take(pixels: ImageArray, order: Sequence[int]) -> ImageArray:

@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from pycls.datasets.catalog.catalog import find_entry
 from pycls.datasets.readers import layout, tables
@@ -17,6 +18,8 @@ _EXPECTED = (
 )
 _COLUMNS = ("lesion_id", "image_id", "dx")
 _TABLE_SUFFIXES = frozenset({"", ".csv", ".tab", ".tsv", ".txt"})
+_TEST_TABLE = "ISIC2018_Task3_Test_GroundTruth.csv"
+_CHALLENGE_NOTE = "left out, pictures of the ISIC 2018 challenge"
 _PUBLISHED_LESIONS = 7470
 # The pictures of HAM10000 end here; those of the challenge it was made for follow.
 _LAST_NUMBER = 34_320
@@ -69,6 +72,54 @@ def read_ham10000(source: Source) -> Listing:
         notes=(*notes, *left_out, *doubled, *_compare(items, names)),
         class_titles=_TITLES,
         group_word="lesion",
+    )
+
+
+def read_isic2018(source: Source) -> Listing:
+    """List HAM10000 with the test images of the ISIC 2018 challenge, task 3, as the test side.
+
+    Args:
+        source: what :func:`read_ham10000` takes, and beside it the challenge's test images and
+            `ISIC2018_Task3_Test_GroundTruth.csv`, with a column `dx`, or one for each class.
+
+    Raises:
+        DataError: as :func:`read_ham10000`, or the challenge's table or a picture is missing.
+    """
+    train = read_ham10000(source)
+    table = next(
+        (each for each in source.members if each.file.lower() == _TEST_TABLE.lower()), None
+    )
+    if table is None:
+        raise layout.not_found(source, f"the challenge's table '{_TEST_TABLE}'")
+    where = source.where(table)
+    pictures = {
+        member.stem.casefold(): member
+        for member in source.members
+        if layout.is_image(member.name) and _is_of_challenge(member)
+    }
+    trained = {item.name for item in train.items}
+    items = [replace(item, name=f"train/{item.name}", side=0) for item in train.items]
+    for row in tables.read_table(source, table):
+        image_id = row.cells.get("image_id") or row.cells.get("image", "")
+        label = row.cells.get("dx") or next(
+            (name for name in _TITLES if row.cells.get(name, "") in ("1", "1.0")), ""
+        )
+        if label not in _TITLES or image_id.casefold() not in pictures or image_id in trained:
+            raise DataError(
+                f"{where}, line {row.line}: no picture '{image_id}' of the test side, or no class "
+                f"of {', '.join(_TITLES)}; expected 'ISIC2018_Task3_Test_Images.zip' beside it"
+            )
+        number = train.class_names.index(label)
+        group = row.cells.get("lesion_id") or None
+        items.append(Item(pictures[image_id.casefold()], f"test/{image_id}", number, group, 1))
+    items.sort(key=lambda item: item.name)
+    layout.require_both_sides(items, train.class_names, str(source.path))
+    notes = [note for note in train.notes if not note.startswith(_CHALLENGE_NOTE)]
+    return replace(
+        train,
+        items=items,
+        notes=(*notes, *layout.compare_sides(items, "isic2018", "train images", "test images")),
+        official_split="the challenge's: its test images are the test side",
     )
 
 
@@ -140,9 +191,7 @@ def _index_pictures(
         )
     notes = []
     if challenge:
-        notes.append(
-            f"left out, pictures of the ISIC 2018 challenge: {layout.name_some(challenge)}"
-        )
+        notes.append(f"{_CHALLENGE_NOTE}: {layout.name_some(challenge)}")
     if masks:
         notes.append(f"left out, segmentation masks: {layout.name_some(masks)}")
     return found, notes

@@ -1,3 +1,4 @@
+import copy
 import dataclasses
 import io
 import math
@@ -15,6 +16,7 @@ from pycls.analysis.inputs.results_csv import (
     repeat_runs,
 )
 from pycls.analysis.inputs.study_json import load_study
+from pycls.analysis.report.html_tables import dataset_notes
 from pycls.analysis.report.warnings import study_warnings
 from pycls.analysis.tables.study_tables import (
     dataset_table,
@@ -194,6 +196,17 @@ def test_warnings_of_saturated_and_noisy_sets(loaded):
     assert any(text.startswith("Saturated errors: ") and "on Faces" in text for text in warnings)
     assert any("% on Photograph patches. Ties make" in text for text in warnings)
     assert any("Training noise lowers" in text for text in warnings)
+
+
+def test_a_set_whose_images_are_those_of_another_is_warned_of(loaded):
+    datasets = {key: {**facts} for key, facts in loaded.study.datasets.items()}
+    datasets["digits"]["catalogue_key"] = datasets["digits_5"]["catalogue_key"] = "imagenet"
+    datasets["faces"] |= {"part_of": "imagenet", "part_of_title": "ImageNet"}
+    other = copy.copy(loaded)
+    other.study = dataclasses.replace(loaded.study, datasets=datasets)
+    [warning] = set(other.warnings()) - set(loaded.warnings())
+    assert warning.startswith("The images of Faces are among those of Digits")
+    assert "Its images are part of ImageNet." in dict(dataset_notes(other.study))["Faces"]
 
 
 def test_warning_when_nothing_has_finished(tmp_path):

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from pycls.datasets.catalog.catalog import CATALOG, find_entry
+from pycls.datasets.catalog.further import FURTHER
 from pycls.datasets.catalog.own import OWN
 from pycls.datasets.catalog.views import VIEWS, ViewSpec, list_views
 from pycls.datasets.opening.expected import expected_facts, expected_view_facts
@@ -57,14 +58,15 @@ def test_the_studys_sets_are_those_of_its_tables(key):
 
 def test_every_set_of_the_study_and_nothing_else_has_epochs():
     assert {key for key, entry in CATALOG.items() if entry.epochs} == set(TABLES)
-    assert set(RAW) == {*TABLES, *(entry.key for entry in OWN)}
+    assert set(RAW) == {*TABLES, *(entry.key for entry in (*FURTHER, *OWN))}
 
 
 @pytest.mark.parametrize("key", RAW)
 def test_downloaded_sets_have_the_options_of_the_pipeline(key):
     options = find_entry(key).options
     assert (options["aspect"], options["seed"]) == ("crop", 1)
-    assert options.get("test_share") == (None if key in OFFICIAL else 0.1)
+    official = key in OFFICIAL or key in {entry.key for entry in FURTHER} - {"eurosat"}
+    assert options.get("test_share") == (None if official else 0.1)
 
 
 @pytest.mark.parametrize("key", RAW)
@@ -72,7 +74,23 @@ def test_readers_take_no_option_that_the_catalogue_does_not_have(key):
     entry = find_entry(key)
     source, *options = inspect.signature(entry.load_reader()).parameters
     assert source == "source"
-    assert set(options) <= set(entry.options)
+    # A set that is read as one of one's own leaves that reader's options as they are by default.
+    assert entry.compared or set(options) <= set(entry.options)
+
+
+@pytest.mark.parametrize("entry", FURTHER, ids=lambda entry: entry.key)
+def test_further_sets_say_all_about_themselves(entry):
+    assert all((entry.source, entry.licence, entry.citation, entry.download, entry.page))
+    assert entry.page.startswith("http")
+    assert entry.epochs is None
+    assert entry.error_metric == ("top5" if entry.num_classes >= 100 else "top1")
+    assert entry.part_of in ("", *CATALOG)
+    assert expected_facts(entry.key).train_images == entry.images[0]
+
+
+def test_sets_of_several_labels_an_image_are_refused_by_name():
+    with pytest.raises(ConfigError, match="'chestmnist' cannot be used: its images carry several"):
+        find_entry("chestmnist")
 
 
 def test_published_class_counts_add_up():
