@@ -36,7 +36,9 @@ def describe_catalog(folder: Path) -> str:
             f"{mark} {key:{width}}  {_classes(entry)}, {entry.im_size} x {entry.im_size} pixels, "
             f"{entry.error_metric}{_images(entry)}{disk}: {entry.description}"
         )
-        lines.append(f"  {'':{width}}  {entry.source}; licence: {entry.licence}")
+        part = f"; part of {CATALOG[entry.part_of].title}" if entry.part_of else ""
+        page = f" ({entry.page})" if entry.page else ""
+        lines.append(f"  {'':{width}}  {entry.source}{page}{part}; licence: {entry.licence}")
         if entry.raw:
             lines.append(f"  {'':{width}}  needs --raw: {entry.download}")
     lines.append(f"views, by name once their set is prepared ({folder / VIEWS_FILE} adds others)")
@@ -110,6 +112,7 @@ def describe_set(train: Dataset, test: Dataset, every_class: bool = False) -> st
     for label, value in (
         ("what", meta.get("description")),
         ("source", meta.get("source")),
+        ("page", meta.get("page")),
         ("licence", meta.get("licence")),
         ("citation", meta.get("citation")),
         ("split", meta.get("split_rule")),

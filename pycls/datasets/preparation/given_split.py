@@ -61,7 +61,9 @@ def apply_test_files(listing: Listing, names: Sequence[str], words: str) -> List
     for item in listing.items:
         for key in _keys(item.name):
             known[key].add(item.name)
-    chosen, unknown, unclear = set(), [], []
+    chosen: set[str] = set()
+    unknown: list[str] = []
+    unclear: list[str] = []
     for name in names:
         found = next((known[key] for key in _keys(name) if key in known), set())
         if len(found) == 1:

@@ -83,7 +83,7 @@ def prepare(
         OSError: it could not be written, for example on a full disk.
     """
     entry = find_entry(key)
-    recipe = {
+    recipe: dict[str, Any] = {
         "key": key,
         "version": entry.version,
         "options": _complete_options(entry, options),
@@ -167,7 +167,15 @@ def _prepare_raw(
         _remove_finished_work(path, recipe)
         return
     facts = functools.partial(_make_facts, name, entry, recipe)
-    ingest(path, source, listing, facts, recipe, {"citation": entry.citation}, execution)
+    ingest(
+        path,
+        source,
+        listing,
+        facts,
+        recipe,
+        {"citation": entry.citation, "page": entry.page},
+        execution,
+    )
 
 
 def _check_source(path: Path, recipe: Mapping[str, Any], source: Source, listing: Listing) -> None:

@@ -17,6 +17,7 @@ _SUFFIXES = tables.TEXT_SUFFIXES | tables.JSON_SUFFIXES
 # The second is that of Hugging Face's folders of images, which also call the table "metadata".
 _PATH_COLUMNS = ("path", "file_name")
 _METADATA = "metadata"
+_NOT_NAMED = "which the table does not name or gives to neither side"
 # What pandas and its like write where a value is missing.
 _MISSING = frozenset({"nan", "<na>"})
 _YES, _NO = frozenset({"1", "1.0", "true", "yes"}), frozenset({"0", "0.0", "false", "no"})
@@ -89,8 +90,8 @@ def read_csv(
         found, used, unused = _read_entries(source, member, asked)
         entries += found
         notes += unused
-    sides, words, left_out = _choose_sides(entries, used, test_values, str(source.path))
-    notes += left_out
+    sides, words, without_side = _choose_sides(entries, used, test_values, str(source.path))
+    notes += without_side
     chosen = [
         (entry, side) for entry, side in zip(entries, sides, strict=True) if side != _LEFT_OUT
     ]
@@ -113,16 +114,15 @@ def read_csv(
         layout.require_both_sides(items, names, str(source.path))
         _check_groups(items, places, str(source.path))
     items.sort(key=lambda item: item.name)
-    used = {item.member.name for item in items if item.member}
-    used |= {member.name for member in members}
-    others = [member.name for member in source.members if member.name not in used]
-    left_out = {"which the table does not name or gives to neither side": others}
+    known = {item.member.name for item in items if item.member}
+    known |= {member.name for member in members}
+    others = [member.name for member in source.members if member.name not in known]
     return Listing(
         items,
         tuple(names),
         (*notes, *images.notes()),
         official_split=words,
-        left_out=left_out if others else {},
+        left_out={_NOT_NAMED: others} if others else {},
     )
 
 

@@ -63,7 +63,7 @@ class Source:
         """Return all files that `at` finds: the members, beside which one file has its folder's."""
         if self._kind != "file":
             return self.members
-        found = (_loose(name, status) for name, status in _walk(self._root, "", ()))
+        found = (_loose(name, status) for name, status in _walk(self._root, "", (), Sieve()))
         return tuple(sorted(found, key=lambda member: member.name))
 
     def read(self, member: Member) -> bytes:
@@ -129,7 +129,10 @@ class Source:
         where = self.where(member)
         try:
             if member._store >= 0:
-                return next(iter_member(self._stores[member._store], member, where), b"")[:count]
+                store = self._stores[member._store]
+                if isinstance(store, ParquetImages):
+                    return self.read(member)[:count]
+                return next(iter_member(store, member, where), b"")[:count]
             with (self._root / member.name).open("rb", buffering=0) as file:
                 return file.read(count)
         except OSError as error:

@@ -88,6 +88,16 @@ def test_further_sets_say_all_about_themselves(entry):
     assert expected_facts(entry.key).train_images == entry.images[0]
 
 
+@pytest.mark.parametrize("entry", FURTHER, ids=lambda entry: entry.key)
+def test_the_page_has_a_row_of_every_further_set(entry):
+    train, test = (f"{count:,}" for count in entry.images)
+    about = "" if entry.exact else "about "
+    size = f"{entry.im_size} x {entry.im_size}"
+    cells = (entry.key, entry.num_classes, train, about + test, size, entry.error_metric)
+    row = f"| {' | '.join(map(str, cells))} | {entry.licence} | {entry.part_of} |"
+    assert row in (DOCS / "README.md").read_text().splitlines()
+
+
 def test_sets_of_several_labels_an_image_are_refused_by_name():
     with pytest.raises(ConfigError, match="'chestmnist' cannot be used: its images carry several"):
         find_entry("chestmnist")
