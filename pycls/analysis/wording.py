@@ -1,7 +1,8 @@
 """Wording of numbers and correlations, for labels and for the report's sentences."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from pycls.analysis.statistics.correlation import Correlation
 from pycls.analysis.statistics.dependent import Difference
@@ -13,6 +14,7 @@ DASH = "\N{EN DASH}"  # stands for a number there is none of
 _UNDEFINED = "undefined"
 _NEAR_ONE = 0.985  # |rho| that two decimals would call 0.99 or 1.00
 MAX_TIED = 0.02  # share of pairs of architectures with the same error, from which it is said
+NEGLIGIBLE = 0.1  # a rho, or a difference of rhos, within this is as good as none
 
 
 def number(value: float, decimals: int | None = None) -> str:
@@ -94,6 +96,12 @@ def estimate_text(value: float, low: float, high: float, decimals: int = 2) -> s
     return number(value, decimals) + (f" {interval}" if interval != DASH else "")
 
 
+def percent_text(share: float, low: float, high: float) -> str:
+    """Return a share with its limits, all in percent, such as "1.2 [0.4, 2.9]"."""
+    limits = f"[{number(100 * low, 1)}, {number(100 * high, 1)}]"
+    return f"{number(100 * share, 1)} {limits}"
+
+
 def correlation_lines(correlation: Correlation) -> list[str]:
     """Return rho with interval, and n with p, as the two lines above a panel."""
     if math.isnan(correlation.rho):
@@ -134,10 +142,20 @@ def relation(correlation: Correlation, x_title: str, y_title: str) -> str:
             f"Architectures with lower error on {x_title} tend to have {direction} error on "
             f"{y_title}: {value}."
         )
+    if negligible(correlation.ci_low, correlation.ci_high):
+        return (
+            f"{x_title} says next to nothing about {y_title}: |{RHO}| < {NEGLIGIBLE} by the whole "
+            f"interval; {value}."
+        )
     return (
         f"The interval includes zero, so these runs do not show whether {x_title} and {y_title} "
         f"rank architectures alike or in opposite order: {value}."
     )
+
+
+def negligible(low: float, high: float) -> bool:
+    """Say whether an interval shows that a rho, or a difference of rhos, is as good as none."""
+    return low > -NEGLIGIBLE and high < NEGLIGIBLE
 
 
 def difference_relation(difference: Difference, member_title: str, reference_title: str) -> str:
@@ -149,11 +167,17 @@ def difference_relation(difference: Difference, member_title: str, reference_tit
         )
     value = (
         f"difference {number(difference.difference, 2)}, 95 % interval "
-        f"{interval_text(difference.ci_low, difference.ci_high)}, n = {difference.n}"
+        f"{interval_text(difference.ci_low, difference.ci_high)}, n = {difference.n}, "
+        f"{p_text(difference.p_value)}"
     )
     if difference.ci_low > 0 or difference.ci_high < 0:
         direction = "higher" if difference.ci_low > 0 else "lower"
         return f"With {member_title} {RHO} is {direction} than with {reference_title} ({value})."
+    if negligible(difference.ci_low, difference.ci_high):
+        return (
+            f"{RHO} with {member_title} and with {reference_title} differ by less than "
+            f"{NEGLIGIBLE} by the whole interval ({value})."
+        )
     return (
         f"These runs do not show whether {RHO} is higher with {member_title} or with "
         f"{reference_title} ({value})."
@@ -196,19 +220,35 @@ def summary(
     )
 
 
-def average_text(
-    targets: int, with_reference: float, with_member: float, reference_title: str
-) -> str:
-    """Return the mean rhos over the targets in a sentence; empty where there are none."""
-    if not targets or math.isnan(with_reference):
+def average_text(row: Mapping[Any, Any], reference_title: str) -> str:
+    """Return the mean rhos over the targets in a sentence; empty where there are none.
+
+    Args:
+        row: the average's, of :func:`pycls.analysis.tables.study_tables.rho_table`.
+        reference_title: name of the reference.
+    """
+    targets = int(row["num_averaged"])
+    if not targets or math.isnan(row["rho_reference"]):
         return ""
     text = (
-        f"On average over {count(targets, 'target')}, {RHO} is {rho_number(with_reference)} with "
-        f"{reference_title}"
+        f"On average over {count(targets, 'target')}, {RHO} is {rho_number(row['rho_reference'])} "
+        f"with {reference_title}"
     )
-    if math.isnan(with_member):
-        return f"{text}."
-    return f"{text} and {rho_number(with_member)} with the closest family member."
+    if math.isnan(row["rho_member"]):
+        return f"{text} ({_average_intervals(row, '_reference')})."
+    return (
+        f"{text} and {rho_number(row['rho_member'])} with the closest family member, a difference "
+        f"of {number(row['difference'], 2)} ({_average_intervals(row, '_difference')})."
+    )
+
+
+def _average_intervals(row: Mapping[Any, Any], suffix: str) -> str:
+    architectures, sets = (
+        interval_text(row[f"{kind}_low{suffix}"], row[f"{kind}_high{suffix}"])
+        for kind in ("ci", "sets")
+    )
+    text = f"95 % interval over architectures {architectures}"
+    return text if sets == DASH else f"{text}, over data sets {sets}"
 
 
 def _signs(estimates: Sequence[tuple[float, float, float]]) -> tuple[int, int, int, int]:

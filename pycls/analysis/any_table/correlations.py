@@ -44,10 +44,10 @@ def correlation_table(table: AnyTable, chosen: Sequence[int] = CHOSEN) -> pd.Dat
         over the targets), a column for each of
         :data:`pycls.analysis.statistics.pair_statistics.PAIR_STATISTICS`, only_reference and
         only_target (architectures without the other error), and for each k of `chosen` regret_k
-        with its interval (points of error on the target; see
-        :class:`pycls.analysis.statistics.selection.Regret`), regret_k_random (of k drawn at
-        random) and best (the lowest error). The last ones are NaN where the target is a score
-        or a cost.
+        (points of error on the target), regret_k_random (of k drawn at random), better_k with its
+        limits (share of the design space that beats the chosen; see
+        :class:`pycls.analysis.statistics.selection.Regret`) and best (the lowest error). best and
+        regret are NaN where the target is a score or a cost.
     """
     x = table.errors[table.reference]
     rows = []
@@ -65,9 +65,10 @@ def correlation_table(table: AnyTable, chosen: Sequence[int] = CHOSEN) -> pd.Dat
             row |= {
                 "best": lost.best,
                 f"regret_{k}": lost.regret_best,
-                f"regret_{k}_low": lost.ci_low,
-                f"regret_{k}_high": lost.ci_high,
                 f"regret_{k}_random": lost.random_best - lost.best,
+                f"better_{k}": lost.better,
+                f"better_{k}_low": lost.better_low,
+                f"better_{k}_high": lost.better_high,
             }
         if key not in table.percent:  # a score or a cost has no error to lose
             row |= {name: math.nan for name in row if name.startswith(("best", "regret_"))}

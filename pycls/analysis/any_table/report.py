@@ -27,7 +27,7 @@ from pycls.analysis.report.html_tables import (
 from pycls.analysis.report.page import Picture, picture, render_page
 from pycls.analysis.statistics.correlation import correlation_of
 from pycls.analysis.tables.study_tables import write_table
-from pycls.analysis.wording import RHO, estimate_text, number, p_cell
+from pycls.analysis.wording import RHO, number, p_cell, percent_text
 from pycls.files import remove_partials, write_text
 
 FORMATS = ("svg", "pdf", "png")
@@ -110,14 +110,14 @@ def _page(
 def _answer_table(table: AnyTable, rows: list[dict]) -> HtmlTable:
     headers = ["target", *RHO_HEADERS, "p adjusted", *STATISTIC_HEADERS, "lowest error, %"]
     for k in CHOSEN:
-        headers += [f"regret of {k}, points", "at random"]
+        headers += [f"regret of {k}, points", "at random", "better, % [95 %]"]
     cells = []
     for row in rows:
         line = [str(row["target"]), *rho_cells(row), p_cell(row["p_adjusted"])]
         line += [*statistic_cells(row), number(row["best"], 2)]
         for k in CHOSEN:
-            value, low, high = (row[f"regret_{k}{bound}"] for bound in ("", "_low", "_high"))
-            line += [estimate_text(value, low, high), number(row[f"regret_{k}_random"], 2)]
+            line += [number(row[f"regret_{k}{which}"], 2) for which in ("", "_random")]
+            line.append(percent_text(*(row[f"better_{k}{end}"] for end in ("", "_low", "_high"))))
         cells.append(line)
     caption = (
         f"How {table.reference} ranks architectures beside each target, and what is lost on the "

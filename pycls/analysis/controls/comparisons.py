@@ -13,7 +13,7 @@ import pandas as pd
 
 from pycls.analysis.inputs.evidence import Evidence, Experiment, Finding, Sweep
 from pycls.analysis.statistics.correlation import correlation_columns, correlation_of, spearman
-from pycls.analysis.statistics.dependent import difference_columns, rho_difference
+from pycls.analysis.statistics.dependent import compare_rhos, difference_columns
 from pycls.analysis.wording import RHO, interval_text, number
 
 ROLES = ("of", "reference", "member")
@@ -169,7 +169,7 @@ def comparison_table(evidence: Evidence, sweep: Sweep, pairs: pd.DataFrame) -> p
             complete = pairs[["error", "error_of", f"error_{role}"]].dropna()
             varied, regular, third = (complete[name].to_numpy() for name in complete)
             row |= correlation_columns(spearman(regular, third), "_of")
-            row |= difference_columns(rho_difference(regular, varied, third))
+            row |= difference_columns(compare_rhos(regular, varied, third))
         rows.append(row)
     table = pd.DataFrame(rows)
     counts = [name for name in table if str(name) == "n" or str(name).startswith("n_")]

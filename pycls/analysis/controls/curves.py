@@ -4,7 +4,12 @@ import numpy as np
 import pandas as pd
 
 from pycls.analysis.inputs.evidence import Evidence, Experiment, Finding, Sweep
-from pycls.analysis.statistics.correlation import correlation_columns, correlation_of, spearman
+from pycls.analysis.statistics.correlation import (
+    CORRELATION_COLUMNS,
+    correlation_columns,
+    correlation_of,
+    spearman,
+)
 from pycls.analysis.wording import RHO, number
 
 MAX_CURVES = 20
@@ -109,8 +114,7 @@ def rank_table(curves: pd.DataFrame) -> pd.DataFrame:
         for epoch in by_epoch.columns
         if epoch != last
     ]
-    names = ["sweep", "epoch", "rho", "n", "ci_low", "ci_high", "p"]
-    return pd.DataFrame(rows, columns=names)
+    return pd.DataFrame(rows, columns=["sweep", "epoch", *CORRELATION_COLUMNS])
 
 
 def _rank_finding(evidence: Evidence, sweep: Sweep, ranks: pd.DataFrame) -> Finding:

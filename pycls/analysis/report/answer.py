@@ -13,10 +13,10 @@ from pycls.analysis.report.own_section import OwnSection
 from pycls.analysis.report.space_section import SpaceSection
 from pycls.analysis.statistics.correlation import correlation_of
 from pycls.analysis.statistics.dependent import difference_of
-from pycls.analysis.statistics.noise import noise_ceiling
-from pycls.analysis.tables.pairs import dataset_noise
+from pycls.analysis.statistics.noise import MIN_REPEATED, noise_ceiling, training_agreement
+from pycls.analysis.tables.pairs import dataset_noise, trainings_of
 from pycls.analysis.tables.study_tables import AVERAGE
-from pycls.analysis.wording import RHO, count, estimate_text
+from pycls.analysis.wording import RHO, count, estimate_text, number
 
 _NO_REFERENCE = (
     "The study names no reference, so it does not ask how well one data set predicts the ranking "
@@ -48,9 +48,7 @@ def answer(
     average = ""
     for row in computed["rho"].to_dict("records"):
         if row["target"] == AVERAGE:
-            average = wording.average_text(
-                int(row["num_averaged"]), row["rho_reference"], row["rho_member"], reference
-            )
+            average = wording.average_text(row, reference)
             continue
         correlation = correlation_of(row, "_reference")
         texts = [wording.relation(correlation, reference, row["title"])]
@@ -87,21 +85,30 @@ def noise_sentences(errors: pd.DataFrame, repeats: pd.DataFrame, study: Study) -
 
     Args:
         errors: architectures x data sets, in percent.
-        repeats: as from :func:`pycls.analysis.inputs.results_csv.repeat_runs`.
+        repeats: a row per run, as from :func:`pycls.analysis.tables.pairs.with_own_runs`.
         study: for names.
     """
     sentences = []
     for key, noise in dataset_noise(repeats).items():
         if key not in errors:
             continue
-        found = noise_ceiling(errors[key], errors[key], noise, noise)
-        if not math.isfinite(found.ceiling):
-            continue
-        trained = repeats[repeats["dataset"] == key].groupby(["sweep", "arch"]).ngroups
-        sentences.append(
+        start = (
             f"By the repeats on {study.dataset_title(key)}, {RHO} between two trainings of "
             "this population there would be "
-            f"{estimate_text(found.ceiling, found.ceiling_low, found.ceiling_high)} and not 1, if "
-            f"the noise of {count(trained, 'architecture')} is that of all."
         )
+        found = training_agreement(trainings_of(repeats, key, errors.index), errors[key])
+        if found.n >= MIN_REPEATED and math.isfinite(found.rho):
+            text = estimate_text(found.rho, found.ci_low, found.ci_high)
+            why = f"; no interval: {found.reason}" if found.reason else ""
+            sentences.append(
+                f"{start}{text} and not 1 ({count(found.n, 'repeated architecture')}{why})."
+            )
+            continue
+        ceiling = noise_ceiling(errors[key], errors[key], noise, noise).ceiling
+        if math.isfinite(ceiling):
+            sentences.append(
+                f"{start}about {number(ceiling, 2)} and not 1, if the noise of "
+                f"{count(found.n, 'architecture')} is that of all. This has no interval: it would "
+                f"take {MIN_REPEATED} repeated architectures, drawn at random."
+            )
     return sentences

@@ -18,8 +18,10 @@ from pycls.analysis.wording import (
     RHO,
     count,
     estimate_text,
+    interval_text,
     number,
     p_cell,
+    percent_text,
     rho_estimate,
     rho_number,
 )
@@ -50,7 +52,7 @@ class HtmlTable:
     summary: str = ""
 
 
-RHO_HEADERS = (f"{RHO} [95 %]", "n", "p")
+RHO_HEADERS = (f"{RHO} [95 %]", "one left out", "n", "p")
 STATISTIC_HEADERS = tuple(header for header, _ in PAIR_STATISTICS.values())
 
 
@@ -71,17 +73,20 @@ def rho_html(table: pd.DataFrame, study: Study, lost: Mapping[str, str]) -> Html
                 rows.append([*_average_cells(row, with_members), ""])
             continue
         cells = [row["title"], str(row["num_classes"]), *rho_cells(row, "_reference")]
+        cells.append(p_cell(row["p_adjusted_reference"]))
         if with_members:
             found = difference_of(row)
             cells += [study.dataset_title(row["closest_member"]), *rho_cells(row, "_member")]
             cells += [estimate_text(found.difference, found.ci_low, found.ci_high), str(found.n)]
+            cells += [p_cell(found.p_value), p_cell(row["p_adjusted_difference"])]
         rows.append([*cells, lost.get(row["target"], DASH)])
-    groups = [("Target", 2), (f"With the reference, {reference}", 3)]
-    headers = ["data set", "classes", *RHO_HEADERS]
+    groups = [("Target", 2), (f"With the reference, {reference}", 1 + len(RHO_HEADERS))]
+    headers = ["data set", "classes", *RHO_HEADERS, "adjusted"]
     compared = "."
     if with_members:
-        groups += [("With the closest family member", 4), ("Member less reference", 2)]
-        headers += ["member", *RHO_HEADERS, f"{RHO} difference [95 %]", "n"]
+        groups += [("With the closest family member", 1 + len(RHO_HEADERS))]
+        groups += [("Member less reference", 4)]
+        headers += ["member", *RHO_HEADERS, f"{RHO} difference [95 %]", "n", "p", "adjusted"]
         compared = (
             f", and on the family member closest in class count. The difference is {RHO} with the "
             f"member less {RHO} with the reference."
@@ -94,7 +99,7 @@ def rho_html(table: pd.DataFrame, study: Study, lost: Mapping[str, str]) -> Html
         rows=rows,
         csv="tables/rho.csv",
         groups=[*groups, ("Lost", 1)],
-        text_columns=(0, 5) if with_members else (0,),
+        text_columns=(0, 3 + len(RHO_HEADERS)) if with_members else (0,),
         has_total=len(rows) > len(study.targets),
     )
 
@@ -112,7 +117,11 @@ def structure_html(table: pd.DataFrame, study: Study) -> HtmlTable:
         headers=["data set", *RHO_HEADERS, *RHO_HEADERS],
         rows=rows,
         csv="tables/structure.csv",
-        groups=[("", 1), ("Cumulative depth", 3), ("Cumulative width", 3)],
+        groups=[
+            ("", 1),
+            ("Cumulative depth", len(RHO_HEADERS)),
+            ("Cumulative width", len(RHO_HEADERS)),
+        ],
     )
 
 
@@ -354,9 +363,10 @@ def rho_cells(row: Mapping[Any, Any], suffix: str = "") -> list[str]:
     """Return the cells of a row's correlation under `RHO_HEADERS`."""
     found = correlation_of(row, suffix)
     if math.isnan(found.rho):
-        return ["undefined", str(found.n), DASH]
+        return ["undefined", DASH, str(found.n), DASH]
     value = rho_estimate(found.rho, found.ci_low, found.ci_high)
-    return [value, str(found.n), p_cell(found.p_value)]
+    ends = f"{rho_number(found.one_out_low)} to {rho_number(found.one_out_high)}"
+    return [value, ends, str(found.n), p_cell(found.p_value)]
 
 
 def statistic_cells(row: Mapping[Any, Any]) -> list[str]:
@@ -366,10 +376,17 @@ def statistic_cells(row: Mapping[Any, Any]) -> list[str]:
 
 def _average_cells(row: Mapping[Any, Any], with_members: bool) -> list[str]:
     label = f"Average over {count(int(row['num_averaged']), 'target')}"
-    cells = [label, "", rho_number(row["rho_reference"]), "", ""]
+
+    def mean(value: str, suffix: str) -> str:
+        bounds = (row[f"ci_low{suffix}"], row[f"ci_high{suffix}"])
+        sets = interval_text(row[f"sets_low{suffix}"], row[f"sets_high{suffix}"])
+        return f"{estimate_text(row[value], *bounds)}; over data sets {sets}"
+
+    empty = [""] * len(RHO_HEADERS)  # one_left_out, n, p, adjusted
+    cells = [label, "", mean("rho_reference", "_reference"), *empty]
     if with_members:
-        cells += ["", rho_number(row["rho_member"]), "", ""]
-        cells += [number(row["difference"], 2), ""]
+        cells += ["", mean("rho_member", "_member"), *empty[1:]]
+        cells += [mean("difference", "_difference"), "", "", ""]
     return cells
 
 
@@ -417,16 +434,18 @@ def choice_html(table: pd.DataFrame, study: Study) -> HtmlTable:
             title = study.dataset_title(str(key)) if place == 0 else ""
             cells = [title, study.dataset_title(row["proxy"]), str(row["k"]), str(row["n"])]
             cells += [number(row[name], 2) for name in ("best", "chosen")]
-            cells.append(estimate_text(row["lost"], row["ci_low_lost"], row["ci_high_lost"]))
-            rows.append([*cells, number(row["random_lost"], 2)])
+            cells += [number(row[name], 2) for name in ("lost", "random_lost")]
+            limits = (row["better"], row["ci_low_better"], row["ci_high_better"])
+            rows.append([*cells, percent_text(*limits)])
     return HtmlTable(
         caption="What choosing costs: the k architectures with the lowest error on another data "
         "set are taken and trained on the target, and the best of them is kept. Errors in "
         "percent; lost is in points, against the target's own best, beside what k architectures "
-        "drawn at random lose on average.",
+        "drawn at random lose on average. Better: the share of the design space with a lower error "
+        "on the target than the chosen.",
         headers=[
             *("target", "chosen on", "k", "n", "lowest error", "of the chosen"),
-            *("lost [95 %]", "lost at random"),
+            *("lost", "lost at random", "better, % [95 %]"),
         ],
         rows=rows,
         csv="tables/choice.csv",

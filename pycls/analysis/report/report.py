@@ -45,6 +45,7 @@ from pycls.analysis.tables.heat import (
     parameter_values,
     stage_parameters,
 )
+from pycls.analysis.tables.pairs import with_own_runs
 from pycls.analysis.wording import number
 from pycls.errors import ConfigError
 from pycls.files import remove_partials, write_text
@@ -121,7 +122,7 @@ def write_report(study_folder: str | os.PathLike[str]) -> Path:
         "trained_with": load_trained_with(folder),
         "html": _html_tables(analysis),
         "heat": _heat_tables(analysis),
-        "noise_texts": noise_sentences(analysis.errors, analysis.repeats, study),
+        "noise_texts": _noise_texts(analysis),
         "data": _embedded_data(analysis),
         "spaces": analysis.spaces,
         "controls": analysis.controls,
@@ -228,6 +229,12 @@ def _heat_tables(analysis: _Analysis) -> dict[str, Any]:
     }
 
 
+def _noise_texts(analysis: _Analysis) -> list[str]:
+    study = analysis.study
+    runs = with_own_runs(analysis.repeats, analysis.results, study)
+    return noise_sentences(analysis.errors, runs, study)
+
+
 # What the page calls a table of texts -> the table that it is made from, and how.
 _HTML = {
     "structure": ("structure", show.structure_html),
@@ -275,7 +282,6 @@ def _facts(analysis: _Analysis, folder: Path) -> dict[str, Any]:
         "listing": wording.listing,
         "count": wording.count,
         "min_pairs": MIN_PAIRS,
-        "n_boot": tables.N_BOOT,
         "max_epochs": MAX_EPOCHS,
     }
 

@@ -218,7 +218,8 @@ def _degenerate(rho: pd.DataFrame) -> list[str]:
         if (targets[f"rho{suffix}"].abs() >= 1).any():
             return [
                 f"A {RHO} of exactly 1 or {MINUS}1 says little with few architectures; its "
-                "interval is that of the same ranking with two neighbours swapped."
+                "interval is that of the same ranking with two neighbours swapped, and as that it "
+                "is compared with others."
             ]
     return []
 

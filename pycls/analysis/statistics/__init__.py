@@ -7,12 +7,17 @@ an architecture without an error on that data set.
 from pycls.front_door import front_door
 
 _NAMES = {
+    "averages": "Average average paired_influence",
     "correlation": "Correlation Estimate kendall pearson spearman spearman_p_value",
-    "dependent": "Comparison Difference compare_rhos rho_difference",
+    "dependent": "Difference compare_rhos",
     "distribution": "EdfBand edf edf_band spread",
+    "families": "families_by_name",
     "intervals": "fisher_interval spearman_interval",
     "multiple": "adjust_p_values",
-    "noise": "Ceiling NoiseVariance noise_ceiling reliability repeat_variance",
+    "noise": "Agreement Ceiling NoiseVariance corrected_rho noise_ceiling reliability "
+    "repeat_variance training_agreement",
+    "leave_one_out": "leave_one_out",
+    "outliers": "outliers",
     "pairs": "MIN_PAIRS",
     "partial": "partial_spearman",
     "sample_size": "architectures_for_width architectures_to_tell_apart interval_width",

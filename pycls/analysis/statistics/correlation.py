@@ -1,17 +1,24 @@
 """Correlations of two error vectors, their p-values, and their columns in tables."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import astuple, dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pycls.analysis.statistics.intervals import spearman_interval
+from pycls.analysis.statistics.families import MIN_FAMILIES, family_codes, family_influence
+from pycls.analysis.statistics.intervals import (
+    degrees_of_freedom,
+    influence,
+    spearman_interval,
+    standard_error,
+)
+from pycls.analysis.statistics.leave_one_out import leave_one_out
 from pycls.analysis.statistics.pairs import can_correlate, complete_pairs
 
-CORRELATION_COLUMNS = ("rho", "n", "ci_low", "ci_high", "p")
+CORRELATION_COLUMNS = ("rho", "n", "ci_low", "ci_high", "p", "one_out_low", "one_out_high")
 _MAX_EXACT = 9  # pairs up to which all n! permutations are counted
 
 
@@ -19,8 +26,9 @@ _MAX_EXACT = 9  # pairs up to which all n! permutations are counted
 class Correlation:
     """Spearman's rho of n pairs, its confidence interval and two-sided p-value.
 
-    rho, the bounds and the p-value are NaN where rho is undefined (fewer than 4 pairs, or
-    all values of one side equal).
+    one_out_low and one_out_high are the lowest and highest rho when one architecture is left
+    out. All but n are NaN where rho is undefined (fewer than 4 pairs, or all values of one
+    side equal), the interval and the p-value also with too few families.
     """
 
     rho: float = math.nan
@@ -28,6 +36,8 @@ class Correlation:
     ci_low: float = math.nan
     ci_high: float = math.nan
     p_value: float = math.nan
+    one_out_low: float = math.nan
+    one_out_high: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -39,7 +49,12 @@ class Estimate:
     p_value: float = math.nan
 
 
-def spearman(x: ArrayLike, y: ArrayLike, confidence: float = 0.95) -> Correlation:
+def spearman(
+    x: ArrayLike,
+    y: ArrayLike,
+    confidence: float = 0.95,
+    families: Iterable[object] | None = None,
+) -> Correlation:
     """Return Spearman's rank correlation of two error vectors.
 
     Ties get average ranks. Up to 9 pairs the p-value is exact: all permutations are counted,
@@ -50,6 +65,10 @@ def spearman(x: ArrayLike, y: ArrayLike, confidence: float = 0.95) -> Correlatio
         x: n values; NaN where there is none.
         y: n values, paired with `x`.
         confidence: level of the interval, between 0 and 1.
+        families: a label per architecture where they are no random sample but come in
+            families: interval and p-value then let the architectures of a family depend on each
+            other, and there are none with fewer than
+            :data:`pycls.analysis.statistics.families.MIN_FAMILIES` families.
 
     Returns:
         The correlation over the pairs without NaN; its bounds are those of
@@ -59,19 +78,24 @@ def spearman(x: ArrayLike, y: ArrayLike, confidence: float = 0.95) -> Correlatio
     Raises:
         ConfigError: the vectors differ in length, or the level is not between 0 and 1.
     """
-    x_kept, y_kept = complete_pairs(x, y)
+    labels = [] if families is None else [family_codes(families)]
+    x_kept, y_kept, *codes = complete_pairs(x, y, *labels)
     n = len(x_kept)
-    low, high = spearman_interval(x_kept, y_kept, confidence=confidence)
+    grouped = codes[0] if codes else None
+    low, high = spearman_interval(x_kept, y_kept, confidence=confidence, families=grouped)
     if not can_correlate(x_kept, y_kept):
         return Correlation(n=n)
     from scipy.stats import spearmanr  # costly to import; plots without rho do not need it
 
     result = spearmanr(x_kept, y_kept)
-    if n <= _MAX_EXACT:
+    if grouped is not None:
+        p_value = _p_value_of_families(x_kept, y_kept, grouped)
+    elif n <= _MAX_EXACT:
         p_value = _exact_p_value(x_kept, y_kept)
     else:
         p_value = max(float(result.pvalue), 2 * math.exp(-math.lgamma(n + 1)))
-    return Correlation(float(result.statistic), n, low, high, p_value)
+    ends = leave_one_out(x_kept, y_kept)
+    return Correlation(float(result.statistic), n, low, high, p_value, *ends)
 
 
 def spearman_p_value(x: ArrayLike, y: ArrayLike) -> float:
@@ -112,8 +136,8 @@ def correlation_columns(correlation: Correlation, suffix: str = "") -> dict[str,
 
 def correlation_of(row: Any, suffix: str = "") -> Correlation:
     """Return the correlation that a table's row holds in the columns with `suffix`."""
-    rho, n, low, high, p_value = (row[f"{name}{suffix}"] for name in CORRELATION_COLUMNS)
-    return Correlation(float(rho), int(n), float(low), float(high), float(p_value))
+    rho, n, *others = (row[f"{name}{suffix}"] for name in CORRELATION_COLUMNS)
+    return Correlation(float(rho), int(n), *map(float, others))
 
 
 def _estimate(function: Callable[..., Any], x: ArrayLike, y: ArrayLike) -> Estimate:
@@ -123,6 +147,20 @@ def _estimate(function: Callable[..., Any], x: ArrayLike, y: ArrayLike) -> Estim
         return Estimate(n=n)
     result = function(x_kept, y_kept)
     return Estimate(float(result.statistic), n, float(result.pvalue))
+
+
+def _p_value_of_families(
+    x: NDArray[np.float64], y: NDArray[np.float64], codes: NDArray[np.float64]
+) -> float:
+    """Return the p-value of rho = 0 where architectures of a family depend on each other."""
+    from scipy.stats import t as student
+
+    rho, values = influence(x, y)
+    values = family_influence(values, codes)
+    if len(values) < MIN_FAMILIES or not values.any():
+        return math.nan
+    t = abs(rho) / standard_error(values)
+    return 2 * float(student.sf(t, degrees_of_freedom(values)))
 
 
 def _exact_p_value(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:

@@ -1,10 +1,13 @@
 """Confidence intervals of Spearman's rho, without assumptions about the distribution of errors."""
 
 import math
+from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from pycls.analysis.statistics.families import MIN_FAMILIES, family_codes, family_influence
+from pycls.analysis.statistics.outliers import outliers
 from pycls.analysis.statistics.pairs import (
     MIN_PAIRS,
     can_correlate,
@@ -25,6 +28,7 @@ def spearman_interval(
     confidence: float = 0.95,
     n_boot: int = 2000,
     seed: int = 0,
+    families: Iterable[object] | None = None,
 ) -> tuple[float, float]:
     """Return a confidence interval of Spearman's rho.
 
@@ -38,6 +42,8 @@ def spearman_interval(
 
     Below 8 pairs "influence" gives the wider of its interval and Fisher's; at a rho of
     exactly 1 or -1 it gives Fisher's for one swapped pair of neighbours, which has a width.
+    Where a sample has outliers (:func:`pycls.analysis.statistics.outliers.outliers`), it holds
+    the interval without them too.
 
     Args:
         x: n values; NaN where there is none.
@@ -46,9 +52,11 @@ def spearman_interval(
         confidence: level, between 0 and 1.
         n_boot: resamples, for the bootstrap methods.
         seed: of the resampling.
+        families: a label per architecture, for "influence": architectures of one family count
+            together, and rho has an interval with at least `MIN_FAMILIES` families only.
 
     Returns:
-        The bounds; NaN where rho is undefined.
+        The bounds; NaN where rho is undefined, or has too few families.
 
     Raises:
         ConfigError: vectors of different lengths, an unknown method, a level outside (0, 1),
@@ -57,15 +65,25 @@ def spearman_interval(
     check_sampling(confidence, n_boot)
     if method not in METHODS:
         raise ConfigError(f"method '{method}' of an interval: expected {', '.join(METHODS)}")
-    x_kept, y_kept = complete_pairs(x, y)
+    x_kept, y_kept, *codes = complete_pairs(x, y, *_codes(families))
     rho, values = influence(x_kept, y_kept)
     n = len(x_kept)
     if math.isnan(rho):
         return math.nan, math.nan
     if method == "fisher":
         return fisher_interval(rho, n, confidence)
+    if codes:
+        if len(np.unique(codes[0])) < MIN_FAMILIES:
+            return math.nan, math.nan
+        return _influence_interval(rho, family_influence(values, codes[0]), confidence)
     if method == "influence":
-        return _influence_interval(rho, values, confidence)
+        low, high = _influence_interval(rho, values, confidence)
+        apart = outliers(x_kept, y_kept)
+        if len(apart):
+            rest = (np.delete(side, apart) for side in (x_kept, y_kept))
+            without = _influence_interval(*influence(*rest), confidence)
+            low, high = np.nanmin([low, without[0]]), np.nanmax([high, without[1]])
+        return float(low), float(high)
     tail = (1 - confidence) / 2
     levels = np.array([tail, 1 - tail])
     rhos = bootstrap_rhos(x_kept, y_kept, n_boot, seed)
@@ -76,6 +94,10 @@ def spearman_interval(
         levels = _bca_levels(levels, rhos, rho, values)
     low, high = np.quantile(rhos, levels)
     return float(low), float(high)
+
+
+def _codes(families: Iterable[object] | None) -> list[NDArray[np.float64]]:
+    return [] if families is None else [family_codes(families)]
 
 
 def influence(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
@@ -154,8 +176,10 @@ def _influence_interval(
     from scipy.stats import t as student
 
     n = len(values)
+    if math.isnan(rho):
+        return math.nan, math.nan
     if abs(rho) >= 1:
-        low, high = fisher_interval(1 - 12 / (n * (n**2 - 1)), n, confidence)
+        low, high = fisher_interval(one_swap(n), n, confidence)
         return (low, 1.0) if rho > 0 else (-1.0, -low)
     error = standard_error(values) / (1 - rho**2)
     if error == 0:  # too few to differ in their influence
@@ -166,6 +190,11 @@ def _influence_interval(
         fisher = fisher_interval(rho, n, confidence)
         low, high = min(low, fisher[0]), max(high, fisher[1])
     return low, high
+
+
+def one_swap(n: int) -> float:
+    """Return rho where two neighbours among n architectures are swapped: the highest below 1."""
+    return 1 - 12 / (n * (n**2 - 1))
 
 
 def _bca_levels(

@@ -1,17 +1,23 @@
-"""The ceiling that training noise sets to rho, and rho corrected for it."""
+"""What training noise does to rho: agreement of two trainings, and rho corrected for noise."""
 
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from pycls.analysis.statistics.averages import paired_influence
 from pycls.analysis.statistics.correlation import spearman
-from pycls.analysis.statistics.intervals import spearman_interval
-from pycls.analysis.statistics.pairs import check_sampling, complete_pairs
-from pycls.analysis.statistics.resampling import percentile_interval
+from pycls.analysis.statistics.intervals import degrees_of_freedom, standard_error
+from pycls.analysis.statistics.pairs import MIN_PAIRS, check_sampling, complete_pairs
 from pycls.errors import ConfigError
+
+MIN_REPEATED = 60  # architectures behind an interval
+MIN_TRAININGS = 3  # of each of them
+_MAX_CHOSEN_P = 0.001  # of the test that repeated architectures are a random sample
+_UNSEEN, _FREE_LOW, _FREE_HIGH = 3.0, 4.0, 20.0  # see _unstable_too
 
 
 @dataclass(frozen=True)
@@ -20,11 +26,30 @@ class NoiseVariance:
 
     Attributes:
         variance: in points squared; NaN where nothing was repeated.
-        degrees: of freedom, runs less architectures; infinite where it is known.
+        degrees: of freedom, runs less architectures.
     """
 
     variance: float
     degrees: float
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Rho between two trainings of the same architectures that differ by their seeds alone.
+
+    Attributes:
+        rho: the estimate; NaN where it is undefined.
+        n: architectures with two trainings or more.
+        ci_low: lower bound; NaN where there is no interval.
+        ci_high: upper bound.
+        reason: why there is no interval; empty where there is one.
+    """
+
+    rho: float = math.nan
+    n: int = 0
+    ci_low: float = math.nan
+    ci_high: float = math.nan
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -34,32 +59,28 @@ class Ceiling:
     Attributes:
         n: architectures with both errors.
         rho: observed.
-        ceiling: mean rho that would be observed if both sets ranked the architectures alike
-            and only noise differed.
-        ceiling_low: lower bound of a single observation of it.
-        ceiling_high: upper bound.
-        reliability_x: share of the variance on x that is not noise; see :func:`reliability`.
-        reliability_y: on y.
-        corrected: rho over the ceiling, at most 1: an estimate of rho without noise.
-        corrected_low: lower bound, from the uncertainty of rho and of the noise.
+        ceiling: rho that would be observed if both sets ranked the architectures alike and
+            only noise differed.
+        reliability_x: of x: rho between two trainings, or by :func:`reliability`.
+        reliability_y: of y.
+        corrected: rho over the ceiling, within -1 to 1: an estimate of rho without noise.
+        corrected_low: lower bound, from the uncertainty of rho and of the noise; NaN where
+            there is no interval.
         corrected_high: upper bound.
+        reason: why there is no interval; empty where there is one.
     """
 
     n: int
     rho: float
     ceiling: float = math.nan
-    ceiling_low: float = math.nan
-    ceiling_high: float = math.nan
     reliability_x: float = math.nan
     reliability_y: float = math.nan
     corrected: float = math.nan
     corrected_low: float = math.nan
     corrected_high: float = math.nan
+    reason: str = ""
 
 
-_DRAWS = 4000  # of rho, for the interval of the corrected one
-_CEILINGS = 100  # drawn beside them
-_PER_CEILING = 8  # simulated trainings of each
 NO_NOISE = NoiseVariance(0.0, math.inf)
 
 
@@ -96,6 +117,125 @@ def reliability(errors: ArrayLike, noise: NoiseVariance) -> float:
     return max(0.0, 1 - noise.variance / float(np.var(values, ddof=1)))
 
 
+def training_agreement(
+    trainings: ArrayLike, errors: ArrayLike | None = None, confidence: float = 0.95
+) -> Agreement:
+    """Return rho between two trainings, from architectures that were trained several times.
+
+    The mean rho over all pairs of trainings. Nothing is assumed about the noise: it may grow with
+    the error, be larger for good architectures, or come from a few unstable ones. The
+    architectures must be a random sample of those that the statement is about. Where a few
+    architectures carry the noise, the sample may hold too few of them by chance, and the lower
+    bound allows for more.
+
+    Args:
+        trainings: (n, trainings) errors of the same architectures under several seeds; NaN where
+            there is none, and all NaN for architectures that were not repeated.
+        errors: (n,) errors of all architectures, to see whether those that were repeated are
+            a random sample of them; without it they are taken to be.
+        confidence: level of the interval, between 0 and 1.
+
+    Returns:
+        The agreement. It has no interval with fewer than `MIN_REPEATED` architectures, with
+        fewer than `MIN_TRAININGS` trainings of each, or where the repeated ones are no random
+        sample.
+
+    Raises:
+        ConfigError: arrays of other shapes, or a level outside (0, 1).
+    """
+    from scipy.stats import t as student
+
+    check_sampling(confidence)
+    table = _trainings(trainings)
+    repeated = np.sum(~np.isnan(table), axis=1) >= 2
+    n = int(repeated.sum())
+    rho, values = agreement_influence(table[repeated])
+    if math.isnan(rho):
+        return Agreement(n=n, reason="too few architectures were trained twice")
+    reason = _no_interval(table, repeated, errors)
+    if reason or rho >= 1 or not values.any():
+        return Agreement(rho, n, reason=reason or "all trainings rank alike")
+    level = 0.5 + confidence / 2
+
+    def bound(center: float, influences: NDArray[np.float64], sign: int) -> float:
+        center = float(np.clip(center, -0.99, 0.9999))
+        half = float(student.ppf(level, degrees_of_freedom(influences)))
+        half *= standard_error(influences) / (1 - center**2)
+        return math.tanh(math.atanh(center) + sign * half)
+
+    lower = bound(*_unstable_too(rho, values), -1)
+    return Agreement(rho, n, min(rho, lower), bound(rho, values, 1))
+
+
+def agreement_influence(trainings: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+    """Return the mean rho over all pairs of columns, and each architecture's influence on it."""
+    rhos, influences = [], []
+    for one, other in combinations(trainings.T, 2):
+        if np.sum(~np.isnan(one + other)) >= MIN_PAIRS:
+            rho, values = paired_influence(one, other)
+            if math.isfinite(rho):
+                rhos.append(rho)
+                influences.append(values)
+    if not rhos:
+        return math.nan, np.zeros(len(trainings))
+    return float(np.mean(rhos)), np.asarray(np.mean(influences, axis=0))
+
+
+def corrected_rho(
+    x: ArrayLike,
+    y: ArrayLike,
+    trainings_x: ArrayLike,
+    trainings_y: ArrayLike,
+    confidence: float = 0.95,
+) -> Ceiling:
+    """Return rho corrected for the training noise that repeated trainings show on both sides.
+
+    Spearman's (1904, American Journal of Psychology 15, 72-101) correction: the ceiling is the
+    root of the product of rho between two trainings on x and on y. It is exact for ranks as for
+    any other scores, whatever the noise, for the correlation of the ranks that each architecture
+    has on average over seeds; noise on x and on y must be independent. The interval is by
+    each architecture's influence on the three rhos.
+
+    Args:
+        x: n errors; NaN where there is none.
+        y: n errors, paired with `x`.
+        trainings_x: (n, trainings) on x; see :func:`training_agreement`.
+        trainings_y: on y, of the same architectures or others.
+        confidence: level of the interval, between 0 and 1.
+
+    Raises:
+        ConfigError: lengths that differ, or a level outside (0, 1).
+    """
+    from scipy.stats import t as student
+
+    check_sampling(confidence)
+    rho, values = paired_influence(x, y)
+    n = len(complete_pairs(x, y)[0])
+    ceiling, parts, reasons = 1.0, [], []
+    for errors, trainings in ((x, trainings_x), (y, trainings_y)):
+        table = _trainings(trainings)
+        if len(table) != len(values):
+            raise ConfigError("trainings must have a row for each of the errors")
+        repeated = np.sum(~np.isnan(table), axis=1) >= 2
+        agreement, moved = agreement_influence(table)
+        reasons.append(_no_interval(table, repeated, errors))
+        parts.append((agreement, moved))
+        ceiling *= math.sqrt(max(0.0, agreement)) if math.isfinite(agreement) else math.nan
+    (of_x, moved_x), (of_y, moved_y) = parts
+    if not (math.isfinite(rho) and ceiling > 0):
+        return Ceiling(n, rho, ceiling, of_x, of_y)
+    corrected = rho / ceiling
+    shifted = values / ceiling - corrected / 2 * (moved_x / of_x + moved_y / of_y)
+    reason = next(filter(None, reasons), "")
+    low = high = math.nan
+    if not reason and shifted.any():
+        half = float(student.ppf(0.5 + confidence / 2, degrees_of_freedom(shifted)))
+        half *= standard_error(shifted)
+        low, high = np.clip([corrected - half, corrected + half], -1, 1)
+    corrected = float(np.clip(corrected, -1, 1))
+    return Ceiling(n, rho, ceiling, of_x, of_y, corrected, float(low), float(high), reason)
+
+
 def noise_ceiling(
     x: ArrayLike,
     y: ArrayLike,
@@ -103,18 +243,14 @@ def noise_ceiling(
     noise_y: NoiseVariance,
     n_sim: int = 400,
     seed: int = 0,
-    confidence: float = 0.95,
 ) -> Ceiling:
-    """Return how high rho can be given training noise, and rho corrected for it.
+    """Return how high rho can be where few architectures were repeated, if noise is even.
 
     The errors on each set are shrunk towards their mean until their variance is that of the
     noiseless errors, put into the same order on both sets, and trained again in simulation:
-    normal noise of the measured variance is added to both. The mean rho is the ceiling.
-    Noise is taken to be alike for all architectures and independent between the sets.
-
-    The interval of the corrected rho comes from drawing rho from its interval
-    (:func:`pycls.analysis.statistics.intervals.spearman_interval`), and each noise variance from
-    the chi-squared distribution of its degrees of freedom and the ceiling that goes with it.
+    normal noise of the measured variance is added to both. The mean rho is the ceiling. It takes
+    the noise to be alike for all architectures, which few repeats cannot show, so there is
+    no interval; :func:`corrected_rho` needs more repeats and assumes nothing.
 
     Args:
         x: n errors; NaN where there is none.
@@ -124,35 +260,28 @@ def noise_ceiling(
             ceiling is then too high.
         n_sim: simulated pairs of trainings.
         seed: of the simulation.
-        confidence: level of the intervals, between 0 and 1.
 
     Returns:
         The ceiling; NaN as far as rho or the noise is undefined, and the corrected rho also
         where all variance is noise.
 
     Raises:
-        ConfigError: vectors of different lengths, a level outside (0, 1), no simulations, or
-            a negative variance.
+        ConfigError: vectors of different lengths, no simulations, or a negative variance.
     """
-    check_sampling(confidence, n_sim)
-    if noise_x.variance < 0 or noise_y.variance < 0:
-        raise ConfigError("a variance is not negative")
+    if n_sim < 1 or noise_x.variance < 0 or noise_y.variance < 0:
+        raise ConfigError("n_sim must be at least 1, and a variance is not negative")
     first, second = complete_pairs(x, y)
     n, rho = len(first), spearman(first, second).rho
     reliable_x, reliable_y = reliability(first, noise_x), reliability(second, noise_y)
     if not (math.isfinite(rho) and math.isfinite(reliable_x * reliable_y)):
         return Ceiling(n, rho, reliability_x=reliable_x, reliability_y=reliable_y)
     rng = np.random.default_rng(seed)
-    rhos = _simulated_rhos(first, second, (noise_x, noise_y), n_sim, rng)
-    ceiling, bounds = float(rhos.mean()), percentile_interval(rhos, confidence)
-    corrected = low = high = math.nan
+    ceiling = float(_simulated_rhos(first, second, (noise_x, noise_y), n_sim, rng).mean())
+    corrected = math.nan
     if ceiling > 0 and reliable_x * reliable_y > 0:
         corrected = float(np.clip(rho / ceiling, -1, 1))
-        ceilings = _drawn_ceilings(first, second, (noise_x, noise_y), rng)
-        drawn = _drawn_rhos(first, second, rho, confidence, rng)
-        drawn = np.clip(drawn / rng.choice(ceilings, len(drawn)), -1, 1)
-        low, high = percentile_interval(drawn, confidence)
-    return Ceiling(n, rho, ceiling, *bounds, reliable_x, reliable_y, corrected, low, high)
+    reason = "the noise of few architectures is taken for that of all"
+    return Ceiling(n, rho, ceiling, reliable_x, reliable_y, corrected, reason=reason)
 
 
 def _simulated_rhos(
@@ -176,41 +305,47 @@ def _simulated_rhos(
     return np.asarray(np.sum(sides[0] * sides[1], axis=1))
 
 
-def _drawn_rhos(
-    x: NDArray[np.float64],
-    y: NDArray[np.float64],
-    rho: float,
-    confidence: float,
-    rng: np.random.Generator,
-) -> NDArray[np.float64]:
-    """Return draws of rho with the spread that its interval has, on Fisher's scale."""
-    from scipy.special import ndtri
-
-    bounds = np.clip(spearman_interval(x, y, confidence=confidence), -1 + 1e-9, 1 - 1e-9)
-    low, high = np.arctanh(bounds)
-    middle = (low + high) / 2 if abs(rho) >= 1 else math.atanh(rho)
-    error = (high - low) / 2 / float(ndtri(0.5 + confidence / 2))
-    return np.tanh(middle + error * rng.standard_normal(_DRAWS))
+def _trainings(trainings: ArrayLike) -> NDArray[np.float64]:
+    table = np.asarray(trainings, dtype=float)
+    if table.ndim != 2:
+        raise ConfigError(f"trainings are (architectures, seeds), got {table.ndim} dimensions")
+    return table
 
 
-def _drawn_ceilings(
-    x: NDArray[np.float64],
-    y: NDArray[np.float64],
-    noises: tuple[NoiseVariance, NoiseVariance],
-    rng: np.random.Generator,
-) -> NDArray[np.float64]:
-    """Return ceilings for noise variances that the repeats are compatible with."""
-    if all(math.isinf(noise.degrees) for noise in noises):
-        return _simulated_rhos(x, y, noises, _PER_CEILING, rng).mean(keepdims=True)
-    ceilings = np.empty(_CEILINGS)
-    for place in range(_CEILINGS):
-        drawn_x, drawn_y = (
-            noise
-            if math.isinf(noise.degrees)
-            else NoiseVariance(
-                noise.variance * noise.degrees / rng.chisquare(noise.degrees), math.inf
-            )
-            for noise in noises
-        )
-        ceilings[place] = _simulated_rhos(x, y, (drawn_x, drawn_y), _PER_CEILING, rng).mean()
-    return np.maximum(ceilings, 1e-3)  # where all is noise, nothing is left to correct by
+def _no_interval(
+    table: NDArray[np.float64], repeated: NDArray[np.bool_], errors: ArrayLike | None
+) -> str:
+    """Return why repeats give no interval; empty where they do."""
+    n = int(repeated.sum())
+    if n < MIN_REPEATED:
+        return f"{n} repeated architectures, and an interval needs {MIN_REPEATED}"
+    most = int(np.median(np.sum(~np.isnan(table[repeated]), axis=1)))
+    if most < MIN_TRAININGS:
+        return f"{most} trainings of each, and an interval needs {MIN_TRAININGS}"
+    if errors is not None:
+        from scipy.stats import ks_2samp
+
+        every = np.asarray(errors, dtype=float)
+        of_repeated, others = every[repeated], every[~repeated]
+        of_repeated, others = (side[~np.isnan(side)] for side in (of_repeated, others))
+        if len(others) >= MIN_PAIRS and len(of_repeated) >= MIN_PAIRS:
+            test = ks_2samp(of_repeated, others)
+            if test.pvalue < _MAX_CHOSEN_P:
+                return "the repeated architectures are no random sample of all"
+    return ""
+
+
+def _unstable_too(rho: float, values: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+    """Return rho and influences as if the sample held up to three more of its most unstable.
+
+    The fewer degrees of freedom the influences have, the fewer architectures carry the noise,
+    and the likelier the sample has missed some.
+    """
+    free = degrees_of_freedom(values)
+    more = _UNSEEN * float(np.clip((_FREE_HIGH - free) / (_FREE_HIGH - _FREE_LOW), 0, 1))
+    if more == 0:
+        return rho, values
+    n, worst = len(values), float(values.min())
+    added = np.concatenate([values, np.full(math.ceil(more), worst)])
+    added[n:] *= math.sqrt(more / math.ceil(more))
+    return rho + more * worst / (n + more), added

@@ -79,7 +79,7 @@ def rank_proxies(
         compared = compare_rhos(
             errors[rows[0]["proxy"]], errors[row["proxy"]], errors[target], confidence
         )
-        row |= {**difference_columns(compared), "p_difference": compared.p_value}
+        row |= difference_columns(compared)
     names = ["place", "proxy", *CORRELATION_COLUMNS]
     names += [f"{name}difference" for name in ("", "ci_low_", "ci_high_", "p_")]
     return pd.DataFrame(rows, columns=[*names, *(f"regret_{k}" for k in _CHOSEN)])
@@ -141,7 +141,7 @@ def recommend_proxies(
 
 def _proxy_row(errors: pd.DataFrame, target: str, key: str, confidence: float) -> dict[str, Any]:
     x, y = errors[key], errors[target]
-    lost = {f"regret_{k}": regret(x, y, k, n_boot=0).regret_best for k in _CHOSEN}
+    lost = {f"regret_{k}": regret(x, y, k).regret_best for k in _CHOSEN}
     return {"proxy": key, **correlation_columns(spearman(x, y, confidence)), **lost}
 
 

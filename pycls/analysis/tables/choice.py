@@ -19,12 +19,14 @@ def choice_table(errors: pd.DataFrame, study: Study) -> pd.DataFrame:
     Returns:
         A row per target, proxy (the reference, then the closest member) and k of 1 and 10:
         target, proxy, role ("reference" or "member"), k, n, best (lowest error), chosen
-        (lowest error of the proxy's best k), lost (chosen less best, in points) with
-        ci_low_lost and ci_high_lost, and random_lost (by k drawn at random).
+        (lowest error of the proxy's best k), lost (chosen less best, in points), random_lost (by
+        k drawn at random), and better (share of the design space with a lower error than the
+        chosen) with the limits ci_low_better and ci_high_better; see
+        :class:`pycls.analysis.statistics.selection.Regret`.
     """
     members, reference = study.members(), study.require_reference()
     names = ["target", "proxy", "role", "k", "n", "best", "chosen", "lost"]
-    names += ["ci_low_lost", "ci_high_lost", "random_lost"]
+    names += ["random_lost", "better", "ci_low_better", "ci_high_better"]
     rows = []
     for key in study.targets:
         proxies = [(reference, "reference")]
@@ -36,8 +38,8 @@ def choice_table(errors: pd.DataFrame, study: Study) -> pd.DataFrame:
                 rows.append(
                     (
                         *(key, proxy, role, k, found.n, found.best, found.chosen_best),
-                        *(found.regret_best, found.ci_low, found.ci_high),
-                        found.random_best - found.best,
+                        *(found.regret_best, found.random_best - found.best),
+                        *(found.better, found.better_low, found.better_high),
                     )
                 )
     return pd.DataFrame(rows, columns=names)

@@ -16,38 +16,45 @@ import pandas as pd
 
 from pycls.analysis.inputs.results_csv import population_runs
 from pycls.analysis.inputs.study_json import Study
+from pycls.analysis.statistics.averages import average, paired_influence
 from pycls.analysis.statistics.correlation import (
     CORRELATION_COLUMNS,
     Correlation,
     correlation_columns,
     spearman,
 )
-from pycls.analysis.statistics.dependent import Difference, difference_columns, rho_difference
+from pycls.analysis.statistics.dependent import Difference, compare_rhos, difference_columns
 from pycls.analysis.statistics.distribution import edf, spread, tied_share
+from pycls.analysis.statistics.multiple import adjust_p_values
 from pycls.analysis.statistics.pair_statistics import PAIR_STATISTICS, pair_columns
 from pycls.analysis.statistics.proxies import closest_member
 from pycls.files import csv_text, write_text
 
 AVERAGE = "average"
-N_BOOT = 2000  # resamples behind the interval of a difference
+_COMPARED = (
+    "p_reference",
+    "p_difference",
+)  # tests that are adjusted together
 
 
-def rho_table(errors: pd.DataFrame, study: Study, n_boot: int = N_BOOT) -> pd.DataFrame:
+def rho_table(errors: pd.DataFrame, study: Study) -> pd.DataFrame:
     """Return how well reference and closest member predict each target (paper, Table 3).
 
     Args:
         errors: architectures x data sets, in percent.
         study: which sets are reference, members and targets.
-        n_boot: resamples behind the interval of the difference.
 
     Returns:
         A row per target: target, title, num_classes, then with the reference rho_reference,
-        n_reference, ci_low_reference, ci_high_reference, p_reference; closest_member and
-        the same with it (..._member; without a family they are empty); difference
-        (member less reference, on architectures with all three errors), n_difference,
-        ci_low_difference, ci_high_difference. A last row "average" holds the means over
-        the targets where both rhos are defined (only the reference's without a family)
-        and in num_averaged their number.
+        n_reference, ci_low_reference, ci_high_reference, p_reference, one_out_low_reference,
+        one_out_high_reference; closest_member and the same with it (..._member; without a
+        family they are empty); difference (member less reference, on architectures with all
+        three errors), n_difference, ci_low_difference, ci_high_difference, p_difference;
+        p_adjusted_reference and p_adjusted_difference (Holm, over both of all targets). A last
+        row "average" holds the means over the targets where both rhos are defined (only the
+        reference's without a family), in num_averaged their number, and two intervals: over
+        architectures (ci_low_... as above) and over data sets (sets_low_..., sets_high_...); see
+        :class:`pycls.analysis.statistics.averages.Average`.
     """
     members, reference = study.members(), study.require_reference()
     rows = []
@@ -57,9 +64,7 @@ def rho_table(errors: pd.DataFrame, study: Study, n_boot: int = N_BOOT) -> pd.Da
         with_member, difference = Correlation(), Difference()
         if member:
             with_member = spearman(errors[member], errors[key])
-            difference = rho_difference(
-                errors[reference], errors[member], errors[key], n_boot=n_boot
-            )
+            difference = compare_rhos(errors[reference], errors[member], errors[key])
         rows.append(
             {
                 "target": key,
@@ -72,7 +77,8 @@ def rho_table(errors: pd.DataFrame, study: Study, n_boot: int = N_BOOT) -> pd.Da
                 "num_averaged": None,
             }
         )
-    return _with_average(rows, bool(members))
+    _adjust(rows)
+    return _with_average(rows, errors, reference)
 
 
 def structure_table(
@@ -223,19 +229,44 @@ def write_table(table: pd.DataFrame, path: str | os.PathLike[str]) -> Path:
     return path
 
 
-def _with_average(rows: Sequence[dict[str, Any]], with_members: bool) -> pd.DataFrame:
+def _adjust(rows: Sequence[dict[str, Any]]) -> None:
+    """Add p-values that are adjusted for all comparisons with targets."""
+    adjusted = adjust_p_values([row[name] for row in rows for name in _COMPARED])
+    for place, row in enumerate(rows):
+        for offset, name in enumerate(_COMPARED):
+            column = name.replace("p_", "p_adjusted_")
+            row[column] = float(adjusted[place * len(_COMPARED) + offset])
+
+
+def _with_average(
+    rows: Sequence[dict[str, Any]], errors: pd.DataFrame, reference: str
+) -> pd.DataFrame:
     """Append the average row: over the same targets for every column, so that they agree."""
+    with_members = any(row["closest_member"] for row in rows)
     used = [
         row
         for row in rows
         if math.isfinite(row["rho_reference"])
         and (not with_members or math.isfinite(row["difference"]))
     ]
-    average: dict[str, Any] = {"target": AVERAGE, "title": "Average", "num_averaged": len(used)}
-    for name in ("rho_reference", "rho_member", "difference"):
-        values = [row[name] for row in used]
-        average[name] = float(np.mean(values)) if values else math.nan
-    average["closest_member"] = ""
-    table = pd.DataFrame([*rows, average])
+    means: dict[str, Any] = {"target": AVERAGE, "title": "Average", "num_averaged": len(used)}
+    of_reference = [paired_influence(errors[reference], errors[r["target"]])[1] for r in used]
+    of_member = [
+        paired_influence(errors[row["closest_member"]], errors[row["target"]])[1]
+        for row in used
+        if with_members
+    ]
+    gains = [member - other for member, other in zip(of_member, of_reference, strict=False)]
+    for value, suffix, influences in (
+        ("rho_reference", "_reference", of_reference),
+        ("rho_member", "_member", of_member),
+        ("difference", "_difference", gains),
+    ):
+        found = average([row[value] for row in used], influences)
+        means |= {value: found.value}
+        for bound in ("ci_low", "ci_high", "sets_low", "sets_high"):
+            means[f"{bound}{suffix}"] = getattr(found, bound)
+    means["closest_member"] = ""
+    table = pd.DataFrame([*rows, means])
     counts = ("num_classes", "n_reference", "n_member", "n_difference", "num_averaged")
     return table.astype({name: "Int64" for name in counts if name in table})

@@ -22,7 +22,7 @@ from pycls.analysis.inputs.curves_csv import load_curves
 from pycls.analysis.inputs.evidence import load_evidence
 from pycls.analysis.inputs.study_json import load_study
 from pycls.analysis.report.report import write_report
-from pycls.analysis.statistics import rho_difference, spearman
+from pycls.analysis.statistics import compare_rhos, spearman
 from pycls.errors import ConfigError, DataError
 
 pytestmark = pytest.mark.slow
@@ -79,7 +79,7 @@ def test_variants_are_set_beside_the_regular_runs_reference_and_member(evidence)
     assert row["compared_with"] == "digits"
     assert row["rho"] == spearman(long, reference).rho
     assert row["rho_of"] == spearman(regular, reference).rho
-    difference = rho_difference(regular, long, reference)
+    difference = compare_rhos(regular, long, reference)
     assert row["difference"] == difference.difference
     assert (row["ci_low_difference"], row["ci_high_difference"]) == (
         difference.ci_low,

@@ -6,8 +6,9 @@ import pytest
 from coverage_simulation import DISTRIBUTIONS, SIZES, TRIALS, draw_triple
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import spearmanr
 
-from pycls.analysis.statistics import compare_rhos, rho_difference, spearman
+from pycls.analysis.statistics import compare_rhos, spearman
 from pycls.errors import ConfigError
 
 pytestmark = pytest.mark.slow
@@ -61,10 +62,11 @@ def test_interval_agrees_with_the_bootstrap_where_there_are_many():
     rng = np.random.default_rng(12)
     y = rng.standard_normal(500)
     a, b = y + rng.standard_normal(500), y + 1.5 * rng.standard_normal(500)
-    exact, bootstrap = compare_rhos(a, b, y), rho_difference(a, b, y)
-    assert (exact.ci_low, exact.ci_high) == pytest.approx(
-        (bootstrap.ci_low, bootstrap.ci_high), abs=0.012
-    )
+    draws = (rng.integers(500, size=500) for _ in range(1000))
+    resampled = [spearmanr(b[d], y[d])[0] - spearmanr(a[d], y[d])[0] for d in draws]
+    found = compare_rhos(a, b, y)
+    expected = tuple(np.percentile(resampled, [2.5, 97.5]))
+    assert (found.ci_low, found.ci_high) == pytest.approx(expected, abs=0.015)
 
 
 @settings(max_examples=50)
@@ -95,6 +97,20 @@ def test_undefined_and_missing():
     y = [1, 3, 2, 4, 5, 6, 7]
     assert compare_rhos(a, b, y).n == 5
     assert math.isnan(compare_rhos(a[:3], b[:3], y[:3]).p_value)
-    assert math.isnan(compare_rhos(y, b, y).p_value)  # rho of exactly 1
     with pytest.raises(ConfigError):
         compare_rhos(a, b, y, confidence=95)
+
+
+@pytest.mark.parametrize("n", [6, 40])
+def test_a_rho_of_exactly_one_is_compared_too(n):
+    y = np.arange(n, dtype=float)
+    other = np.random.default_rng(2).permutation(n)
+    found = compare_rhos(other, y, y)
+    assert found.difference == pytest.approx(1 - spearman(other, y).rho)
+    assert found.ci_low <= found.difference <= found.ci_high
+    assert found.p_value < 0.05
+    turned = compare_rhos(y, other, y)
+    assert (turned.ci_low, turned.p_value) == pytest.approx((-found.ci_high, found.p_value))
+    alike = compare_rhos(y, y**2, y)
+    assert (alike.difference, alike.ci_low, alike.ci_high, alike.p_value) == (0, 0, 0, 1)
+    assert compare_rhos(y, -y, y).p_value < 0.05

@@ -7,10 +7,12 @@ from scipy import stats
 
 from pycls.analysis.statistics import (
     NoiseVariance,
+    corrected_rho,
     noise_ceiling,
     reliability,
     repeat_variance,
     spearman,
+    training_agreement,
 )
 from pycls.analysis.statistics.noise import NO_NOISE
 from pycls.errors import ConfigError
@@ -32,44 +34,101 @@ def test_reliability_by_hand():
     assert math.isnan(reliability([1, 2, 3], NoiseVariance(math.nan, 0)))
 
 
-def simulate(rng, rho, n, noise_x, noise_y):
-    """Return errors of one training each, and the noise from 20 repeats of 3 architectures."""
-    r = normal_r(rho)
-    x = 20 + 3 * rng.standard_normal(n)
-    y = 40 + 5 * (r * (x - 20) / 3 + math.sqrt(1 - r * r) * rng.standard_normal(n))
-    noises = [
-        repeat_variance(10 + noise * rng.standard_normal((3, 20))) for noise in (noise_x, noise_y)
-    ]
-    return (
-        x + noise_x * rng.standard_normal(n),
-        y + noise_y * rng.standard_normal(n),
-        *noises,
-    )
+# Noise of a population of errors with a standard deviation of 3, in points: the same for all, in
+# proportion to the error, larger for good architectures, and large for one in twenty.
+NOISES = {
+    "even": lambda rng, mu: np.ones(mu.shape),
+    "proportional": lambda rng, mu: 0.05 * (20 + 3 * mu),
+    "good ones": lambda rng, mu: 0.8 * np.exp(-0.5 * mu),
+    "unstable": lambda rng, mu: np.where(rng.random(mu.shape) < 0.05, 8.0, 0.7),
+}
+
+
+def trained(rng, mu, spread, times):
+    return 20 + 3 * mu[:, None] + spread[:, None] * rng.standard_normal((len(mu), times))
+
+
+@pytest.mark.parametrize("noise", NOISES)
+@pytest.mark.parametrize(("repeated", "times"), [(100, 3), (100, 5)])
+def test_corrected_rho_of_trainings_and_their_agreement_are_held(noise, repeated, times):
+    rng = np.random.default_rng(1)
+    many = rng.standard_normal(200_000)
+    spread = NOISES[noise](rng, many)
+    true = spearman(*trained(rng, many, spread, 2).T).rho
+    trials = TRIALS or 100
+    held = 0
+    for _ in range(trials):
+        mu = rng.standard_normal(500)
+        runs = trained(rng, mu, NOISES[noise](rng, mu), times)
+        runs[repeated:, 1:] = math.nan
+        found = training_agreement(runs, runs[:, 0])
+        held += found.reason != "" or found.ci_low <= true <= found.ci_high
+    low, high = (0.925, 0.975) if TRIALS else (0.87, 1.0)
+    assert low <= held / trials <= high
 
 
 def test_ceiling_is_the_rho_of_data_sets_that_rank_alike():
     rng = np.random.default_rng(0)
     observed, ceilings = [], []
     for _ in range(40):
-        data = simulate(rng, 1.0, 100, 1.5, 2.0)
-        observed.append(spearman(*data[:2]).rho)
-        found = noise_ceiling(*data, n_sim=100)
-        ceilings.append(found.ceiling)
-        assert found.ceiling_low < found.ceiling < found.ceiling_high < 1
+        mu = rng.standard_normal(100)
+        x = trained(rng, mu, np.full(100, 1.5), 21)
+        y = trained(rng, mu, np.full(100, 2.0), 21)
+        observed.append(spearman(x[:, 0], y[:, 0]).rho)
+        noises = [repeat_variance(side[:3, 1:]) for side in (x, y)]
+        ceilings.append(noise_ceiling(x[:, 0], y[:, 0], *noises, n_sim=100).ceiling)
     assert np.mean(ceilings) == pytest.approx(np.mean(observed), abs=0.015)
     # Classical attenuation of Pearson's r; rho of a normal is a little smaller.
-    r = math.sqrt(9 / (9 + 1.5**2) * 25 / (25 + 2**2))
+    r = math.sqrt(9 / (9 + 1.5**2) * 9 / (9 + 2**2))
     assert np.mean(ceilings) == pytest.approx(6 / math.pi * math.asin(r / 2), abs=0.015)
 
 
-def test_corrected_rho_is_the_one_without_noise_and_its_interval_holds_it():
-    rng = np.random.default_rng(1)
-    trials = TRIALS // 10 or 150
-    results = [noise_ceiling(*simulate(rng, 0.6, 100, 2.0, 3.0), n_sim=60) for _ in range(trials)]
-    assert np.mean([result.corrected for result in results]) == pytest.approx(0.6, abs=0.02)
-    assert np.mean([result.rho for result in results]) < 0.5
-    held = np.mean([result.corrected_low <= 0.6 <= result.corrected_high for result in results])
-    assert 0.90 <= held <= 0.99
+@pytest.mark.parametrize("noise", ["even", "good ones", "unstable"])
+def test_corrected_rho_is_that_of_the_expected_ranks(noise):
+    rng = np.random.default_rng(4)
+
+    def draw(n, times):
+        r = normal_r(0.6)
+        mu_x = rng.standard_normal(n)
+        mu_y = r * mu_x + math.sqrt(1 - r * r) * rng.standard_normal(n)
+        return [trained(rng, mu, NOISES[noise](rng, mu), times) for mu in (mu_x, mu_y)]
+
+    ranks = [stats.rankdata(side, axis=0).mean(axis=1) for side in draw(10_000, 150)]
+    true = np.corrcoef(*ranks)[0, 1]
+    assert true == pytest.approx(0.6, abs=0.03)
+    results = []
+    for _ in range(TRIALS or 80):
+        x, y = draw(300, 4)
+        x[100:, 1:] = y[100:, 1:] = math.nan
+        results.append(corrected_rho(x[:, 0], y[:, 0], x, y))
+    given = [found for found in results if not found.reason]
+    assert len(given) >= 0.98 * len(results)
+    held = np.mean([found.corrected_low <= true <= found.corrected_high for found in given])
+    assert (0.92 if TRIALS else 0.88) <= held <= 0.99
+    assert np.mean([found.corrected for found in results]) == pytest.approx(true, abs=0.02)
+    assert np.mean([found.rho for found in results]) < true - 0.02
+
+
+def test_no_interval_where_repeats_cannot_give_one():
+    rng = np.random.default_rng(7)
+    runs = trained(rng, rng.standard_normal(300), np.ones(300), 3)
+
+    def repeated(rows, times=3):
+        table = runs[:, :times].copy()
+        table[[row for row in range(300) if row not in set(rows)], 1:] = math.nan
+        return training_agreement(table, runs[:, 0])
+
+    assert repeated(range(70)).reason == ""
+    assert "59 repeated architectures" in repeated(range(59)).reason
+    assert "2 trainings of each" in repeated(range(70), 2).reason
+    best = np.argsort(runs[:, 0])[:100].tolist()
+    assert "no random sample" in repeated(best).reason
+    one = repeated([5])
+    assert math.isnan(one.rho)
+    assert one.reason
+    for found in (repeated(range(59)), repeated(best)):
+        assert math.isnan(found.ci_low)
+        assert 0 < found.rho < 1
 
 
 def test_without_noise_nothing_is_corrected():

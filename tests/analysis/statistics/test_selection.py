@@ -3,8 +3,10 @@ import math
 
 import numpy as np
 import pytest
+from coverage_simulation import TRIALS
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from pycls.analysis.statistics import random_search, regret
 from pycls.errors import ConfigError
@@ -22,9 +24,12 @@ def test_regret_by_hand():
     assert (three.chosen_best, three.regret_best) == (10, 2)
     assert three.chosen_mean == pytest.approx(35 / 3)
     assert three.regret_mean == pytest.approx(35 / 3 - 29 / 3)
-    # Of three drawn with replacement the best is the j-th lowest with these chances.
-    chances = np.diff([0, *(1 - ((5 - j) / 5) ** 3 for j in range(1, 6))])
-    assert three.random_best == pytest.approx(chances @ np.sort(target))
+    trios = list(itertools.combinations(target, 3))
+    assert three.random_best == pytest.approx(np.mean([min(trio) for trio in trios]))
+    # 3 of the other 4 beat the chosen 14; of the 2 not taken, 8 beats 10.
+    assert (one.better, three.better) == (3 / 4, 1 / 2)
+    exact = stats.binomtest(3, 4).proportion_ci()
+    assert (one.better_low, one.better_high) == pytest.approx((exact.low, exact.high))
 
 
 @settings(max_examples=80)
@@ -40,12 +45,20 @@ def test_ties_of_the_proxy_are_averaged_over(pairs, k):
         for subset in itertools.combinations(range(len(x)), k)
         if x[list(subset)].sum() == np.sort(x)[:k].sum()
     ]
-    found = regret(x, y, k, n_boot=0)
+    found = regret(x, y, k)
     assert found.chosen_best == pytest.approx(np.mean([y[list(way)].min() for way in ways]))
     assert found.chosen_mean == pytest.approx(np.mean([y[list(way)].mean() for way in ways]))
     assert found.regret_best >= -1e-12
     assert found.regret_mean >= -1e-12
-    assert math.isnan(found.ci_low)
+    if k == len(x):
+        assert math.isnan(found.better)
+        assert (found.better_low, found.better_high) == (0, 1)
+        return
+    beaten = [int((y < y[list(way)].min()).sum()) for way in ways]
+    assert found.better == pytest.approx(np.mean(beaten) / (len(x) - k))
+    limits = [stats.binomtest(b, len(x) - k).proportion_ci() for b in (min(beaten), max(beaten))]
+    assert found.better_low == pytest.approx(limits[0].low)
+    assert found.better_high == pytest.approx(limits[1].high)
 
 
 def test_a_proxy_that_ranks_alike_loses_nothing_and_a_constant_one_is_chance():
@@ -53,19 +66,31 @@ def test_a_proxy_that_ranks_alike_loses_nothing_and_a_constant_one_is_chance():
     y = rng.uniform(5, 40, 60)
     alike = regret(np.exp(y / 10), y, 5)
     assert (alike.regret_best, alike.regret_mean, alike.share_of_random) == (0, 0, 0)
-    assert (alike.ci_low, alike.ci_high) == (0, 0)
+    assert (alike.better, alike.better_low) == (0, 0)
     blind = regret(np.ones(60), y, 1)
     assert blind.chosen_best == pytest.approx(y.mean())
     assert blind.share_of_random == pytest.approx(1)
 
 
-def test_regret_interval_holds_the_estimate_and_is_reproducible():
+@pytest.mark.parametrize("rho", [0.0, 0.5, 0.9, 1.0])
+@pytest.mark.parametrize("k", [1, 10])
+@pytest.mark.parametrize(("n", "shape"), [(24, "even"), (100, "fan")])
+def test_share_that_beats_the_chosen_is_within_its_limits(rho, k, n, shape):
     rng = np.random.default_rng(5)
-    y = rng.uniform(5, 40, 100)
-    x = y + 5 * rng.standard_normal(100)
-    found = regret(x, y, 3)
-    assert 0 <= found.ci_low <= found.regret_best <= found.ci_high
-    assert found == regret(x, y, 3)
+    trials = TRIALS or 500
+
+    def draw(count):
+        x, noise = rng.standard_normal((2, count))
+        spread = np.exp(-0.7 * x) if shape == "fan" else 1.0
+        return x, rho * x + math.sqrt(1 - rho**2) * spread * noise
+
+    space = np.sort(draw(100_000)[1])
+    held = 0
+    for _ in range(trials):
+        found = regret(*draw(n), k)
+        share = np.searchsorted(space, found.chosen_best) / len(space)
+        held += found.better_low <= share <= found.better_high
+    assert held / trials >= 0.93
 
 
 def test_regret_of_few_missing_or_zero_errors():
@@ -85,7 +110,7 @@ def test_random_search_is_what_drawing_finds():
     rng = np.random.default_rng(1)
     errors = np.round(rng.uniform(5, 40, 80), 0)
     table = random_search([*errors, math.nan], [1, 4, 20]).set_index("k")
-    drawn = rng.choice(errors, (40_000, 20))
+    drawn = rng.permuted(np.tile(errors, (20_000, 1)), axis=1)[:, :20]
     for k in (1, 4, 20):
         lowest = drawn[:, :k].min(axis=1)
         row = table.loc[k]

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from pycls.analysis.statistics import edf, fisher_interval, rho_difference, spearman, spread
+from pycls.analysis.statistics import edf, fisher_interval, spearman, spread
 from pycls.errors import ConfigError
 
 
@@ -88,52 +88,6 @@ def test_interval_covers_the_true_rho_about_as_often_as_it_says():
     assert 0.925 < covered < 0.975
 
 
-def test_difference_equals_a_plain_bootstrap():
-    rng = np.random.default_rng(5)
-    n, n_boot, seed = 15, 200, 11
-    y = rng.integers(0, 8, n).astype(float)  # with ties
-    a = np.round(y + rng.normal(0, 2, n))
-    b = np.round(y + rng.normal(0, 4, n))
-    draws = np.random.default_rng(seed).integers(n, size=(n_boot, n))
-    plain = [
-        stats.spearmanr(b[i], y[i]).statistic - stats.spearmanr(a[i], y[i]).statistic for i in draws
-    ]
-    result = rho_difference(a, b, y, n_boot=n_boot, seed=seed)
-    assert result.difference == pytest.approx(spearman(b, y).rho - spearman(a, y).rho, abs=1e-12)
-    low, high = np.percentile(plain, [2.5, 97.5])
-    assert (result.ci_low, result.ci_high) == pytest.approx((low, high), abs=1e-12)
-
-
-def test_difference_is_reproducible_and_changes_sign_with_the_order():
-    rng = np.random.default_rng(0)
-    y = rng.standard_normal(40)
-    good, bad = y + 0.3 * rng.standard_normal(40), rng.standard_normal(40)
-    forward, backward = rho_difference(bad, good, y), rho_difference(good, bad, y)
-    assert forward == rho_difference(bad, good, y)
-    assert forward.ci_low > 0
-    assert backward.difference == pytest.approx(-forward.difference)
-    assert backward.ci_low == pytest.approx(-forward.ci_high)
-
-
-def test_difference_uses_architectures_with_all_three_errors():
-    x_a = [1, 2, 3, 4, 5, math.nan, 7]
-    x_b = [2, 1, 3, 5, 4, 6, math.nan]
-    y = [1, 3, 2, 4, 5, 6, 7]
-    assert rho_difference(x_a, x_b, y).n == 5
-    undefined = rho_difference(x_a[:3], x_b[:3], y[:3])
-    assert undefined.n == 3
-    assert math.isnan(undefined.difference)
-
-
-def test_difference_of_a_large_population_does_not_depend_on_chunks():
-    rng = np.random.default_rng(1)
-    y = rng.standard_normal(3000)
-    a, b = y + rng.standard_normal(3000), y + 2 * rng.standard_normal(3000)
-    # More cells than one chunk holds; the interval has to hold the difference.
-    result = rho_difference(a, b, y, n_boot=400)
-    assert result.ci_low < result.difference < result.ci_high < 0
-
-
 def test_edf_is_the_fraction_at_or_below():
     values, fraction = edf([3, 1, math.nan, 2, 2])
     assert values.tolist() == [1, 2, 2, 3]
@@ -153,7 +107,6 @@ def test_spread_is_90th_less_10th_percentile():
         lambda: spearman([1, 2], [1, 2, 3]),
         lambda: spearman([1, 2, 3, 4], [1, 2, 3, 4], confidence=95),
         lambda: spearman([[1, 2]], [[1, 2]]),
-        lambda: rho_difference([1] * 4, [1] * 4, [1] * 4, n_boot=0),
         lambda: fisher_interval(0.5, 3),
     ],
 )

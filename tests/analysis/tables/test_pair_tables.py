@@ -41,7 +41,8 @@ def test_ceilings_of_pairs(errors, repeats):
     first = table.iloc[0]
     assert first["rho"] == spearman(errors["a"], errors["b"]).rho
     assert first["rho"] < first["corrected"] < 1
-    assert first["corrected_low"] < first["corrected"] < first["corrected_high"]
+    assert np.isnan(first["corrected_low"])
+    assert "few architectures" in first["reason"]
     assert table["reliability_y"][1] == 1
 
 
@@ -54,3 +55,22 @@ def test_partial_rho_takes_depth_out(errors):
     assert row["rho_partial"] == partial_spearman(errors["a"], errors["b"], errors["depth"]).rho
     with pytest.raises(ConfigError, match="no property flops"):
         partial_table(errors, errors[["depth"]], [("a", "b")], ["flops"])
+
+
+def test_many_repeats_give_corrected_rhos_an_interval(errors):
+    rng = np.random.default_rng(3)
+    noisy = errors[["a", "b"]] + rng.normal(0, 4, (80, 2))
+    runs = pd.DataFrame(
+        [
+            (f"{key}_seeds", arch, key, errors.loc[arch, key] + rng.normal(0, 4))
+            for key in "ab"
+            for arch in errors.index[::-1][:70]
+            for _ in range(3)
+        ],
+        columns=["sweep", "arch", "dataset", "error"],
+    )
+    row = ceiling_table(noisy, runs, [("a", "b")]).iloc[0]
+    assert row["corrected_low"] < row["corrected"] < row["corrected_high"]
+    assert row["rho"] < row["corrected"]
+    assert row["corrected_low"] < spearman(errors["a"], errors["b"]).rho < row["corrected_high"]
+    assert row["reason"] == ""

@@ -40,7 +40,7 @@ class Loaded:
     def warnings(self):
         tables = {
             "datasets": dataset_table(self.results, self.study),
-            "rho": rho_table(self.errors, self.study, n_boot=50),
+            "rho": rho_table(self.errors, self.study),
             "noise": noise_table(self.errors, self.repeats, self.study),
         }
         return study_warnings(self.results, self.study, tables)
@@ -84,7 +84,7 @@ def test_average_row_is_consistent(loaded):
     for name in ("rho_reference", "rho_member", "difference"):
         assert average[name] == pytest.approx(targets[name].mean())
     constant = loaded.errors.assign(textures=4.0)
-    average = rho_table(constant, loaded.study, n_boot=10).iloc[-1]
+    average = rho_table(constant, loaded.study).iloc[-1]
     assert average["num_averaged"] == 2
     assert average["difference"] == pytest.approx(average["rho_member"] - average["rho_reference"])
 
