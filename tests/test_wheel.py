@@ -1,6 +1,8 @@
 """What is installed from a built wheel is complete."""
 
+import configparser
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -8,6 +10,10 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import yaml
+
+import pycls
+from pycls.command_names import TOOLS
 
 pytestmark = pytest.mark.slow
 
@@ -76,3 +82,31 @@ def test_it_works_without_the_checkout(installed, tmp_path):
     place, models = process.stdout.split()
     assert Path(place).is_relative_to(installed)
     assert int(models) > 30
+
+
+def test_its_commands_work_from_an_empty_folder(installed, tmp_path):
+    (entry_points,) = installed.glob("*.dist-info/entry_points.txt")
+    commands = configparser.ConfigParser()
+    commands.read(entry_points)
+    assert dict(commands["console_scripts"]) == dict.fromkeys(TOOLS.values(), "pycls_studies:main")
+    code = "import sys, pycls_studies; sys.argv[0] = '/bin/pycls-study'; pycls_studies.main()"
+    process = subprocess.run(
+        [sys.executable, "-c", code, "plan", "sweeps/imagenet_as_basis/small.yaml"],
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(installed)},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert f"({installed / 'pycls' / 'sweeps'}" in process.stdout
+    assert "'pycls-data list' says how" in process.stdout
+    assert "tools/" not in process.stdout
+
+
+def test_its_metadata(installed):
+    (metadata,) = installed.glob("*.dist-info/METADATA")
+    text = metadata.read_text()
+    assert f"Version: {pycls.__version__}" in text
+    assert (installed / "pycls" / "py.typed").is_file()
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert citation["version"] == pycls.__version__
+    first = re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.M)
+    assert first is not None
+    assert first[1] == pycls.__version__
