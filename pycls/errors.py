@@ -117,7 +117,7 @@ def run_tool(main: Callable[[], int | None]) -> None:
     0 for success, 1 for a failure explained to the user, 2 for bad input, 130 after
     Ctrl-C. Exceptions that are defects keep their traceback.
     """
-    warnings.formatwarning = lambda message, *args, **kwargs: f"warning: {message}\n"
+    warnings.formatwarning = lambda message, *args, **kwargs: f"warning: {as_typed(str(message))}\n"
     try:
         code = main() or 0
         sys.stdout.flush()

@@ -12,7 +12,7 @@ import sys
 import time
 from pathlib import Path
 
-from pycls.command_names import command_name
+from pycls.command_names import as_typed, command_name
 from pycls.core.cli import CommandParser, positive_int
 from pycls.errors import PyclsError
 from pycls.launch.commands import LAUNCH_COMMANDS, add_launch_arguments, carry_out
@@ -197,7 +197,7 @@ def _print_missing(study: StudyFolder, plans: list[SweepCost]) -> None:
     if missing:
         print("missing:")
     for text in missing:
-        print(f"  {text}")
+        print(f"  {as_typed(text)}")
 
 
 def _short(count: int) -> str:
