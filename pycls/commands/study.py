@@ -1,8 +1,8 @@
 """Carry out a study: tools/study.py COMMAND STUDY.yaml [options] [LAUNCH.KEY VALUE ...].
 
-init writes a first study file for a data set (study.py init SET [--out FILE]); plan, setup, run and
-report are for one machine; launch, status, cancel, resume and retry are for
-Slurm too. LAUNCH keys, last on the command line, stand in for those of the study file.
+init writes a first study file for a data set (init SET [--out FILE]); plan, setup, run and report
+are for one machine; launch, status, cancel, resume and retry are for Slurm too. LAUNCH keys on the
+command line stand in for those of the study file.
 """
 
 import argparse
