@@ -191,7 +191,7 @@ def test_no_slurm_on_this_machine(tool, rates, monkeypatch, tmp_path):
     code, printed, error = tool("sweep_launch", *words, "--dry-run", *SMALL)
     assert (code, error) == (0, "")
     assert "4 runs in 4 jobs" in printed
-    assert options_of(printed)["mem"] == "103M"
+    assert options_of(printed)["mem"] == "102M"
     assert "there is no Slurm on this machine" in printed
     assert all_files(folder) == before
 
