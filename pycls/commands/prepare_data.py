@@ -9,6 +9,7 @@ Examples:
     python tools/prepare_data.py verify digits
     python tools/prepare_data.py info textures --sheet textures.png
     python tools/prepare_data.py info birds --files test
+    python tools/prepare_data.py duplicates birds --csv alike.csv
 """
 
 import argparse
@@ -16,6 +17,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from pycls import files
 from pycls.core.cli import CommandParser
 from pycls.datasets.catalog.catalog import CATALOG, find_entry
 from pycls.datasets.opening.dataset import open_dataset
@@ -32,6 +34,8 @@ from pycls.datasets.store.store import SIDES, is_store, open_store, verify_store
 from pycls.errors import ConfigError, DataError
 from pycls.progress import Progress
 from pycls.strict_yaml import parse_yaml
+
+_MOST_SHOWN = 40
 
 
 def main() -> int:
@@ -119,7 +123,14 @@ def _parse_args() -> argparse.Namespace:
     )
     describing.set_defaults(run=_info)
 
-    for command in (listing, making, verifying, describing):
+    comparing = commands.add_parser(
+        "duplicates", help="find images of a set that nearly look alike (re-encoded, resized)"
+    )
+    comparing.add_argument("set", metavar="PATH|KEY")
+    comparing.add_argument("--csv", type=Path, metavar="FILE", help="write all of them as a table")
+    comparing.set_defaults(run=_duplicates)
+
+    for command in (listing, making, verifying, describing, comparing):
         command.add_argument(
             "--out",
             "--data-dir",
@@ -211,6 +222,40 @@ def _find_whole(name: str, data_dir: str | None) -> Path:
     if views:
         print(f"'{name}' is a view of '{path.name}', which is compared whole", flush=True)
     return path
+
+
+def _duplicates(args: argparse.Namespace) -> int:
+    from pycls.datasets.preparation.near_duplicates import find_near_duplicates
+
+    store = open_store(_find_whole(args.set, args.data_dir))
+    clusters = find_near_duplicates(store.images)
+    rows = [
+        (
+            number,
+            store.sides[store.split[at]],
+            store.class_names[store.labels[at]],
+            store.names[at] if store.names else f"image {at}",
+        )
+        for number, cluster in enumerate(clusters, start=1)
+        for at in cluster
+    ]
+    mixed = sum(len(set(store.split[cluster].tolist())) > 1 for cluster in clusters)
+    labels = sum(len(set(store.labels[cluster].tolist())) > 1 for cluster in clusters)
+    print(
+        f"{store.path}: {len(rows):,} of {len(store.labels):,} images nearly look like others, in "
+        f"{len(clusters):,} groups; {mixed:,} groups are on both sides, {labels:,} have several "
+        "labels"
+    )
+    for number, side, label, name in rows[:_MOST_SHOWN]:
+        print(f"  group {number}: {side}, {label}, {name}")
+    if len(rows) > _MOST_SHOWN:
+        print(f"  ... and {len(rows) - _MOST_SHOWN:,} more (--csv FILE writes all)")
+    if mixed:
+        print("to keep each group on one side: prepare ... --set near_duplicates=group")
+    if args.csv is not None:
+        args.csv.parent.mkdir(parents=True, exist_ok=True)
+        files.write_text(args.csv, files.csv_text([("group", "side", "class", "name"), *rows]))
+    return 0
 
 
 def _info(args: argparse.Namespace) -> int:

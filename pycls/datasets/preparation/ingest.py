@@ -19,6 +19,7 @@ from pycls import files
 from pycls.cores import usable_cores
 from pycls.datasets.preparation.decode_work import CopyArrays, DecodeFiles, HashFiles
 from pycls.datasets.preparation.decoded import Decoded
+from pycls.datasets.preparation.near_duplicates import find_near_duplicates
 from pycls.datasets.preparation.plan import describe_work, make_plan
 from pycls.datasets.preparation.set_report import REPORT_FILE
 from pycls.datasets.preparation.source_record import write_record
@@ -32,7 +33,7 @@ from pycls.datasets.preparation.worker_pool import run_tasks
 from pycls.datasets.readers.base import Listing
 from pycls.datasets.sources.decode import MOST_PIXELS, Decoding
 from pycls.datasets.sources.sources import Source
-from pycls.datasets.store.store import ARRAY_FILES, IntArray
+from pycls.datasets.store.store import ARRAY_FILES, ImageArray, IntArray
 from pycls.datasets.store.writer import SetFacts, count_images, finish_store, start_images
 from pycls.errors import DataError
 from pycls.progress import Progress
@@ -95,7 +96,8 @@ def ingest(
     _begin(work, describe_work(listing, recipe), execution)
     decoded = _decode(work, source, images, options, execution)
     _judge_unreadable(decoded.unreadable, len(listing.items), execution.drop_unreadable)
-    plan = make_plan(listing, decoded, options)
+    near = _find_near(work, images, decoded, options, execution)
+    plan = make_plan(listing, decoded, options, near)
     if work.read_finish() is None:
         images.close_gaps(plan.kept)
         work.write_finish({"unreadable": sorted(decoded.unreadable)})
@@ -217,6 +219,24 @@ def _take_up(
     return done
 
 
+def _find_near(
+    work: WorkFolder,
+    images: "_Images",
+    decoded: Decoded,
+    options: Mapping[str, Any],
+    execution: Execution,
+) -> list[list[int]]:
+    """Return the images that nearly look alike, where the options ask for them."""
+    if options.get("near_duplicates") != "group":
+        return []
+    if work.read_finish() is None:
+        # Once the images are in their final places, they are no longer in the listing's.
+        execution.progress.say("looking for images that nearly look alike")
+        readable = [at for at in range(len(decoded.times)) if at not in decoded.unreadable]
+        work.write_near(find_near_duplicates(images.open(), readable))
+    return work.read_near()
+
+
 def _judge_unreadable(unreadable: Mapping[int, str], total: int, drop: bool) -> None:
     if not unreadable or drop:
         return
@@ -284,6 +304,11 @@ class _Images:
         self._total = len(listing.items)
         self._size = size
         self._row_bytes = size * size * 3
+
+    def open(self) -> ImageArray:
+        """Return the images as a memory map."""
+        shape = (self._total, self._size, self._size, 3)
+        return np.memmap(self.path, np.uint8, "r", self.offset, shape)
 
     def check_space(self) -> None:
         """Compare the space that is still needed with what is free."""

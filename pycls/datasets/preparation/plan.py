@@ -34,8 +34,13 @@ from pycls.errors import ConfigError, DataError
 # What the pipeline itself does with the options; a reader that names one gets it too.
 PIPELINE_OPTIONS = ("size", "aspect", "test_share", "seed", "split", "test_files")
 # Further ones that every downloaded set has, with their defaults; recorded where they differ.
-RARE_OPTIONS = {"orientation": "ignore", "white": 0.0}
-_CHOICES = {"aspect": ASPECTS, "orientation": ("ignore", "apply"), "split": (BY_GROUP, BY_IMAGE)}
+RARE_OPTIONS = {"orientation": "ignore", "white": 0.0, "near_duplicates": "ignore"}
+_CHOICES = {
+    "aspect": ASPECTS,
+    "orientation": ("ignore", "apply"),
+    "near_duplicates": ("ignore", "group"),
+    "split": (BY_GROUP, BY_IMAGE),
+}
 # Counts of an image's pixels are exact up to here (see channel_sums.sum_image).
 _MOST_SIZE = 4096
 # Another version of the pipeline does not take up what this one began.
@@ -225,6 +230,7 @@ def make_plan(
     )
     kept = np.array(readable, dtype=np.int64)[copies.kept]
     report.add_copies(copies)
+    report.add_near([[listing.items[at].name for at in cluster] for cluster in near])
     items = [listing.items[at] for at in kept.tolist()]
     labels = np.array([item.label for item in items], dtype=np.int64)
     _check_all_left(labels, listing, decoded)

@@ -83,6 +83,16 @@ class SetReport:
                 [" = ".join(names) for names in copies.merged],
             )
 
+    def add_near(self, clusters: Sequence[Sequence[str]]) -> None:
+        """Add the names of images that nearly look alike, those of each kind together."""
+        if clusters:
+            self.add(
+                f"{describe_count(sum(map(len, clusters)))} nearly look like others and are one "
+                f"group with them ({len(clusters)} groups)",
+                "Images that nearly look alike, in one group",
+                [" ~ ".join(names) for names in clusters],
+            )
+
     def add_remarks(
         self, decoded: Decoded, names: Sequence[str], options: Mapping[str, Any]
     ) -> None:

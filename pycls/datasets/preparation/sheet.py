@@ -75,7 +75,7 @@ def _find_font() -> str:
 
 def _name_rows(titles: Sequence[str], font_path: str) -> tuple[list[str], list[str]]:
     """Return what the rows are called: a number where the font lacks a letter of the title."""
-    from fontTools.ttLib import TTFont
+    from fontTools.ttLib import TTFont  # type: ignore[import-untyped]
 
     with TTFont(font_path, lazy=True) as opened:
         letters = opened.getBestCmap().keys()

@@ -5,6 +5,7 @@
 - `plan.json`     what is being made of which files; another plan starts over
 - `images.jsonl`  journal of the images decoded: hashes of pixels and files, sums of channels
 - `finish.json`   written once the images are final: those that were left out as unreadable
+- `near.json`     the images that nearly look alike, where that was asked for
 - `set/`          the prepared set as it grows; moved to its place when it is complete
 
 A journal names only work whose data had reached the disk before.
@@ -24,6 +25,7 @@ from pycls import files
 _SUFFIX = ".preparing"
 _PLAN = "plan.json"
 _FINISH = "finish.json"
+_NEAR = "near.json"
 # Flushing takes at most about a tenth of the time.
 _LEAST_WAIT_S = 0.1
 _WAIT_PER_FLUSH = 9
@@ -72,6 +74,14 @@ class WorkFolder:
     def write_finish(self, value: Any) -> None:
         """Record that the images are final."""
         files.write_json(self.path / _FINISH, value)
+
+    def read_near(self) -> Any:
+        """Return what :meth:`write_near` wrote; None where it did not."""
+        return _read_json(self.path / _NEAR)
+
+    def write_near(self, value: Any) -> None:
+        """Record which images nearly look alike."""
+        files.write_json(self.path / _NEAR, value)
 
     def remove(self) -> None:
         """Remove the folder; the plan goes first, so that no part of it is taken up again."""

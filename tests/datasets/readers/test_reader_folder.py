@@ -208,7 +208,7 @@ def test_the_annotations_of_tiny_imagenet(tmp_path):
     assert labels["val/images/val_0.JPEG"] == ("n1", 1)
     assert labels["val/images/val_1.JPEG"] == ("n2", 1)
     assert labels["train/n2/images/n2_0.JPEG"] == ("n2", 0)
-    assert list(listing.left_out) == ["unlabelled, in the folder 'test'"]
+    assert list(listing.left_out) == ["unlabelled, in the folder 'test'", "not images"]
 
 
 def test_lists_of_the_sides(tmp_path):
@@ -248,8 +248,3 @@ def test_an_archive_beside_what_was_unpacked_from_it_is_no_class(tmp_path):
     other = {**tree, "cats/1.jpg": make_image(77)}
     with pytest.raises(DataError, match="two different images are called 'cats/1"):
         read(tmp_path / "b", {**tree, "cats.zip": pack("zip", {"1.jpg": other["cats/1.jpg"]})})
-
-
-def test_classes_that_differ_in_case_are_named(tmp_path):
-    listing = read(tmp_path, images("Cat/1.jpg", "cat/2.jpg", "dog/1.jpg"))
-    assert "may be one: 'Cat' and 'cat'" in listing.notes[0]
