@@ -7,6 +7,7 @@ from pycls.datasets.catalog.entry import CatalogEntry
 from pycls.datasets.catalog.further import FURTHER, REFUSED
 from pycls.datasets.catalog.own import OWN
 from pycls.datasets.catalog.published import PUBLISHED
+from pycls.datasets.catalog.torchvision_sets import PREFIX, find_torchvision_entry
 from pycls.datasets.catalog.views import VIEWS
 from pycls.errors import ConfigError
 from pycls.yaml_sections import near_miss
@@ -22,6 +23,8 @@ def find_entry(key: str) -> CatalogEntry:
     Raises:
         ConfigError: there is none of that name, or it cannot be used here.
     """
+    if key.startswith(PREFIX):
+        return find_torchvision_entry(key)
     if key in CATALOG:
         return CATALOG[key]
     if key in REFUSED:

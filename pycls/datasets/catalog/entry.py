@@ -39,6 +39,7 @@ class CatalogEntry:
         download: what to download, in words; "" for an embedded set.
         page: where it is published.
         part_of: key of the set that its images come from; "" for none.
+        archives: whether an archive in the folder that is given counts as a folder.
         compared: whether the classes and images found are compared with those above; a set's own
             reader does that itself.
         mean: known channel means of the train side in 0..1, to check against; (): not known.
@@ -64,6 +65,7 @@ class CatalogEntry:
     download: str = ""
     page: str = ""
     part_of: str = ""
+    archives: bool = True
     compared: bool = False
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()

@@ -10,7 +10,7 @@ import numpy as np
 
 from pycls import files
 from pycls.datasets.preparation.decoded import Decoded
-from pycls.datasets.readers.base import Item
+from pycls.datasets.readers.base import ImageSequence, Item
 from pycls.datasets.sources.byte_stores import Member
 from pycls.datasets.sources.decode import Decoding, decode_file, fit_image
 from pycls.datasets.sources.sources import Source
@@ -130,13 +130,17 @@ class DecodeFiles(_WriteImages):
 
 
 class CopyArrays(_WriteImages):
-    """Takes the images of an array (N x H x W x 3)."""
+    """Takes the images of an array (N x H x W x 3), or those that are loaded one by one."""
 
-    def __init__(self, pixels: ImageArray, path: Path, offset: int, size: int, aspect: str) -> None:
+    def __init__(
+        self, pixels: ImageArray | ImageSequence, path: Path, offset: int, size: int, aspect: str
+    ) -> None:
         super().__init__(path, offset, size, aspect)
         self._pixels = pixels
 
     def _load(self, position: int, item: Item) -> ImageArray:
+        if isinstance(self._pixels, ImageSequence):
+            return self._pixels.load(position)
         return self._pixels[position]
 
 

@@ -25,7 +25,7 @@ from pycls.datasets.preparation.given_split import (
 from pycls.datasets.preparation.group_split import split_groups
 from pycls.datasets.preparation.set_report import SetReport, describe_count
 from pycls.datasets.readers import layout
-from pycls.datasets.readers.base import Item, Listing
+from pycls.datasets.readers.base import ImageSequence, Item, Listing
 from pycls.datasets.sources.decode import ASPECTS
 from pycls.datasets.sources.sources import Source
 from pycls.datasets.store.store import SIDES, ImageArray, IntArray
@@ -132,8 +132,10 @@ def _compare(entry: CatalogEntry, source: Source, listing: Listing) -> Listing:
     return replace(listing, notes=(*listing.notes, *notes))
 
 
-def _take(pixels: ImageArray, order: Sequence[int]) -> ImageArray:
-    """Return images of an array in an order; channels that are one in memory stay so."""
+def _take(pixels: ImageArray | ImageSequence, order: Sequence[int]) -> ImageArray | ImageSequence:
+    """Return images in an order; channels that are one in memory stay so."""
+    if isinstance(pixels, ImageSequence):
+        raise ValueError("images that are loaded one by one must be listed by name")
     if pixels.strides[-1]:
         return pixels[order]
     return np.broadcast_to(pixels[..., 0][order][..., None], (len(order), *pixels.shape[1:]))
@@ -191,8 +193,11 @@ def compute_listing_digest(listing: Listing) -> str:
         size = item.member.size if item.member is not None else 0
         parts = (item.name, size, item.label, item.group, item.side, item.stratum, item.box)
         digest.update(repr(parts).encode("utf-8", "surrogateescape"))
-    for image in [] if listing.pixels is None else listing.pixels:
-        digest.update(np.ascontiguousarray(image).data)
+    if isinstance(listing.pixels, ImageSequence):
+        digest.update(listing.pixels.digest.encode("utf-8"))
+    elif listing.pixels is not None:
+        for image in listing.pixels:
+            digest.update(np.ascontiguousarray(image).data)
     return digest.hexdigest()
 
 

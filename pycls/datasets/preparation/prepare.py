@@ -155,7 +155,7 @@ def _prepare_raw(
             f"{entry.download}"
         )
     execution.progress.say(f"listing {raw}")
-    source = open_source(raw, recipe.get("exclude", ()))
+    source = open_source(raw, recipe.get("exclude", ()), entry.archives)
     listing = read_listing(entry, source, recipe["options"])
     if test_files:
         listing = apply_test_files(listing, test_files, recipe["options"]["test_files"])

@@ -54,6 +54,27 @@ class Item:
     box: tuple[int, int, int, int] | None = None
 
 
+class ImageSequence:
+    """Images that are made when asked for, for sets whose images are no files.
+
+    Attributes:
+        digest: a hash over all of them.
+    """
+
+    digest: str
+
+    def __len__(self) -> int:
+        raise NotImplementedError
+
+    def load(self, position: int) -> ImageArray:
+        """Return an image, uint8, H x W x 3.
+
+        Raises:
+            DataError: it cannot be read.
+        """
+        raise NotImplementedError
+
+
 @dataclass(frozen=True)
 class Listing:
     """A published data set as found on disk: which images there are, nothing decoded.
@@ -62,7 +83,8 @@ class Listing:
         items: the images, sorted by name.
         class_names: names in label order.
         notes: what was left out or merged, or differs from the published counts, in words.
-        pixels: uint8, N x H x W x 3, of the items in their order, where the set comes as arrays.
+        pixels: uint8, N x H x W x 3, of the items in their order, where the set comes as arrays,
+            or something that loads them one by one.
         class_titles: words for class names that are codes.
         official_split: words about the official split, where the items have sides.
         group_word: what a group is.
@@ -72,7 +94,7 @@ class Listing:
     items: Sequence[Item]
     class_names: tuple[str, ...]
     notes: tuple[str, ...] = ()
-    pixels: ImageArray | None = None
+    pixels: ImageArray | ImageSequence | None = None
     class_titles: Mapping[str, str] = field(default_factory=dict)
     official_split: str = ""
     group_word: str = "group"

@@ -9,7 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from archives import make_image, pack, write_tree
+from archives import make_image, pack, picture, write_tree
+from PIL import Image
 
 from pycls.commands import prepare_data
 from pycls.datasets.opening.dataset import open_dataset
@@ -109,6 +110,18 @@ def shards():
     return {"shards": (256, ("0", "1"), (4, 4))}
 
 
+def torchvision_set():
+    rows = ["Filename;ClassId"]
+    for n in range(12):
+        for number, where in enumerate((f"Training/{n % 3:05}", "Final_Test/Images")):
+            path = Path("signs/gtsrb/GTSRB") / where / f"{n:05}.ppm"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(picture(20 * number + n, 9, 9)).save(path)
+        rows.append(f"{n:05}.ppm;{n % 3}")
+    Path("signs/gtsrb/GT-final_test.csv").write_text("\n".join(rows))
+    return {"signs": (32, ("0", "1", "2"), (12, 12))}
+
+
 STARTS = {
     "A folder a class": class_folders,
     "A table, as Kaggle's": kaggle,
@@ -116,6 +129,7 @@ STARTS = {
     "Arrays": arrays,
     "Photographs of patients": patients,
     "Tar shards": shards,
+    "A set of torchvision": torchvision_set,
 }
 
 
