@@ -35,6 +35,7 @@ class CatalogEntry:
         class_counts: published number of images of each class, both sides together; empty
             where it is not published.
         epochs: training length in the study (paper, Table 2); None: not in the study.
+        class_names: in the order of their numbers, where the files have numbers only.
         citation: whom to cite.
         download: what to download, in words; "" for an embedded set.
         page: where it is published.
@@ -61,6 +62,7 @@ class CatalogEntry:
     exact: bool = True
     class_counts: Mapping[str, int] = field(default_factory=dict)
     epochs: int | None = None
+    class_names: tuple[str, ...] = ()
     citation: str = ""
     download: str = ""
     page: str = ""

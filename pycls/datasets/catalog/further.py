@@ -28,14 +28,15 @@ def _medmnist(
     key = name.lower()
     common = {
         "licence": "CC BY 4.0",
-        "options": pipeline(28, class_names=classes, test_split="test"),
+        "options": pipeline(28),
         **own,
     }
     return CatalogEntry(
         key=key,
         title=name,
-        description=f"{description}, {28} x {28} pixels",
+        description=description,
         num_classes=classes.count("|") + 1,
+        class_names=tuple(classes.split("|")),
         source=f"MedMNIST v2: {name}, doi 10.5281/zenodo.6496656",
         page="https://medmnist.com",
         reader="containers.arrays:read_arrays",

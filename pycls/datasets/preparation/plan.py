@@ -99,6 +99,8 @@ def read_listing(entry: CatalogEntry, source: Source, options: Mapping[str, Any]
     names = {parameter.name for parameter in taken}
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in taken):
         names |= options.keys() - {*PIPELINE_OPTIONS, *RARE_OPTIONS}
+    if entry.class_names:
+        options = {**options, "class_names": "|".join(entry.class_names)}
     listing: Listing = reader(source, **{k: v for k, v in options.items() if k in names})
     _check_listing(entry.key, source, listing)
     listing = replace(listing, left_out=_account(source, listing))

@@ -78,7 +78,7 @@ def read_cifar100(source: Source) -> Listing:
 
 
 def _read(source: Source, form: _Format, key: str) -> Listing:
-    files = _find_files(source, form, find_entry(key).title)
+    files = _find_files(source, form, key)
     altered: list[str] = []
 
     def load(name: str, md5: str) -> tuple[dict[str, Any], str]:
@@ -113,7 +113,7 @@ def _read(source: Source, form: _Format, key: str) -> Listing:
     )
 
 
-def _find_files(source: Source, form: _Format, title: str) -> dict[str, Member]:
+def _find_files(source: Source, form: _Format, key: str) -> dict[str, Member]:
     wanted = {**form.train, **form.test, **form.meta}
     found: dict[str, Member] = {}
     for member in source.members:
@@ -126,7 +126,15 @@ def _find_files(source: Source, form: _Format, title: str) -> dict[str, Member]:
             )
     missing = [name for name in wanted if name not in found]
     if missing:
-        raise layout.not_found(source, f"{title}'s files {', '.join(wanted)}, without {missing[0]}")
+        others = [member for member in source.members if member.suffix in (".bin", ".mat")]
+        if others:
+            raise DataError(
+                f"{source.path}: holds '{others[0].file}': this is the version for C or Matlab; "
+                f"expected the one for Python, {find_entry(key).download}"
+            )
+        raise layout.not_found(
+            source, f"{find_entry(key).title}'s files {', '.join(wanted)}, without {missing[0]}"
+        )
     return found
 
 

@@ -160,6 +160,14 @@ def test_what_is_wrong_in_a_batch_is_named(tmp_path, changes, message):
         read_cifar10(open_source(tmp_path))
 
 
+@pytest.mark.parametrize("suffix", [".bin", ".mat"])
+def test_the_versions_for_other_languages_are_told(tmp_path, suffix):
+    tree = {f"cifar-10-batches/data_batch_{n}{suffix}": b"x" for n in range(1, 6)}
+    message = r"version for C or Matlab; expected the one for Python, 'cifar-10-python\.tar\.gz'"
+    with pytest.raises(DataError, match=message):
+        read_cifar10(open_source(write_tree(tmp_path, tree)))
+
+
 def test_a_missing_batch_is_named(tmp_path):
     tree = cifar10_tree()
     del tree["cifar-10-batches-py/data_batch_4"]
