@@ -67,7 +67,7 @@ class ParquetImages:
 
     def _read_group(self, group: int, where: str) -> Any:
         parquet = import_parquet()
-        import pyarrow
+        import pyarrow.compute
 
         try:
             with parquet.ParquetFile(self.path) as file:

@@ -122,6 +122,20 @@ def test_one_content_makes_one_set_however_it_comes(tmp_path, sided):
     assert made == dict.fromkeys(made, made["folder"])
 
 
+@pytest.mark.slow
+def test_workers_read_parquet_files_as_one_process_does(tmp_path):
+    rows = [(f"{n}.jpg", make_image(n, height=8, width=8), n % 2) for n in range(600)]
+    rows.sort(key=lambda row: row[0][::-1])
+    files = {f"{n}.parquet": parquet(rows[n::2], ("a", "b"), group_size=50) for n in range(2)}
+    raw = write_tree(tmp_path / "raw", files)
+    stores = [
+        open_store(prepare("parquet", tmp_path, raw=raw, name=f"set{n}", size=8, workers=n))
+        for n in (1, 2)
+    ]
+    assert stores[0].fingerprint == stores[1].fingerprint
+    assert len(stores[0].labels) == 600
+
+
 def test_bare_names_in_parquet_are_those_of_class_folders(tmp_path):
     files = {name: encode(pixels, "png") for name, pixels in make_pictures().items()}
     tables = {
