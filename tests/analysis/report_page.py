@@ -1,7 +1,9 @@
 """A report's page as a test reads it."""
 
 import base64
+import xml.etree.ElementTree as ET
 from html.parser import HTMLParser
+from urllib.parse import unquote
 
 
 class Page(HTMLParser):
@@ -42,6 +44,8 @@ class Page(HTMLParser):
         for link in self.links:
             if link.startswith("#"):
                 assert link[1:] in self.ids
+            elif link.startswith("data:image/svg+xml;charset=utf-8,"):
+                assert ET.fromstring(unquote(link.partition(",")[2])).tag.endswith("}svg")
             elif link.startswith("data:"):
                 assert base64.b64decode(link.partition(";base64,")[2], validate=True)
             else:

@@ -65,11 +65,6 @@ class Entry:
 
 
 _NUMBERS = f"Above each panel: Spearman's {RHO} with its 95 % interval, n architectures, p-value."
-_ON_PAGE = (
-    f"{_NUMBERS} In each panel the lowest errors on the vertical axis are orange (pointing down) "
-    "and the highest red (pointing up): 10 of 100 or more architectures, a tenth of fewer, here "
-    "{coloured} of {n}."
-)
 _COLOURS = (
     "The {coloured} lowest errors on the y-axis are orange (pointing down), the {coloured} "
     "highest red (pointing up)."
@@ -78,20 +73,6 @@ _DEPTH, _WIDTH = {"column": "cum_depth"}, {"column": "cum_width"}
 _SETS = "the reference and the targets"
 
 # fmt: off
-SCATTER = (
-    Entry(
-        "reference", "population:reference_figure", "Targets against {reference}",
-        "Test error on each target against {reference}, a point per architecture. " + _ON_PAGE,
-        needs="reference targets"),
-    Entry(
-        "member", "population:member_figure", "Targets against their closest family member",
-        "Test error on each target against the family member closest in class count. "
-        + _ON_PAGE, needs="targets members"),
-    Entry(
-        "family", "population:family_figure", "Family members against {reference}",
-        "Test error on each family member against {reference}. " + _ON_PAGE,
-        needs="reference members"),
-)
 STRUCTURE = (
     Entry(
         "depth", "population:structure_figure", "Error and cumulative depth",
@@ -272,7 +253,6 @@ PAPER = (
 # fmt: on
 # Sections of the report whose figures are of the population.
 POPULATION: Mapping[str, tuple[Entry, ...]] = {
-    "scatter": SCATTER,
     "structure": STRUCTURE,
     "errors": ERRORS,
     "curves": CURVES,

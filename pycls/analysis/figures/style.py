@@ -58,6 +58,7 @@ RC: Any = {
     "axes.spines.right": False,
     "axes.spines.top": False,
     "axes.axisbelow": True,
+    "axes.titley": 1.0,  # where it is anyway: nothing stands above a panel that it could hit
     "axes.grid": True,
     "grid.color": FAINT,
     "grid.linewidth": 0.5,

@@ -38,7 +38,7 @@ _DENSITY_LOOKS: tuple[tuple[str, Any], ...] = (
     (style.GREEN, (0, (5, 1, 1, 1, 1, 1))),
 )
 _GRID_POINTS = 400
-_MISSING = 65535  # stands for "no error" in packed curves
+_MISSING = 4095  # stands for "no error" in packed curves
 
 
 # ---------------------------------------------------------------- Figure A2
@@ -292,14 +292,22 @@ def _draw_density(
     axes.plot(shown, density, color=colour, linestyle=dashes, linewidth=1.2)
 
 
-def pack(errors: NDArray[np.float64]) -> str:
-    """Return errors in hundredths of a percent as base64 of little-endian 16-bit numbers.
+def pack(errors: NDArray[np.float64]) -> dict[str, Any]:
+    """Return errors in percent as two characters each, finer than a plot of them can show.
 
-    Two bytes an error instead of five characters and a comma; NaN is 65535.
+    Returns:
+        "low" and "high", the lowest and the highest error, and "codes": the share of the way from
+        one to the other in 4094 steps, in base64 of 12 bits each; 4095 for NaN.
     """
-    hundredths = np.rint(100 * np.clip(errors, 0, 100))
-    whole = np.where(np.isfinite(hundredths), hundredths, _MISSING).astype("<u2")
-    return base64.b64encode(whole.tobytes()).decode("ascii")
+    known = errors[np.isfinite(errors)]
+    low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 0.0)
+    steps = np.rint((errors - low) / ((high - low) or 1) * (_MISSING - 1))
+    whole = np.where(np.isfinite(steps), steps, _MISSING).astype(np.int64).ravel()
+    whole = np.pad(whole, (0, len(whole) % 2), constant_values=_MISSING)  # three bytes hold two
+    first, second = whole[::2], whole[1::2]
+    three = np.column_stack([first >> 4, (first & 15) << 4 | second >> 8, second & 255])
+    codes = base64.b64encode(three.astype(np.uint8).tobytes()).decode("ascii")
+    return {"low": low, "high": high, "codes": codes}
 
 
 def curves_figure(curves: Mapping[str, Curves], study: Study, layout: Layout = PAGE) -> Figure:

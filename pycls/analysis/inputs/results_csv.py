@@ -208,9 +208,9 @@ def _read_texts(path: Path) -> pd.DataFrame:
 
 
 def _to_floats(texts: pd.Series, path: Path) -> pd.Series:
-    blank = texts.str.strip().str.lower().isin(["", "nan"])
-    numbers = pd.to_numeric(texts.where(~blank), errors="coerce").astype(float)
-    wrong = texts[numbers.isna() & ~blank]
+    numbers = pd.to_numeric(texts, errors="coerce").astype(float)
+    missing = texts[numbers.isna()]
+    wrong = missing[~missing.str.strip().str.lower().isin(["", "nan"])]
     if len(wrong):
         _refuse_cell(path, wrong.index[0], texts.name, wrong.iloc[0], "a number or nothing")
     return numbers

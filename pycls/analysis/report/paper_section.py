@@ -11,6 +11,7 @@ from pycls.analysis.report.page import Picture, data_url, svg_pixels, svg_url
 from pycls.analysis.wording import RHO
 
 FOLDER = "paper"  # of the outputs' files, within the report
+_PRINTED = ("fig3", "fig4", "fig5")  # stand in the place of the interactive plots
 _NUMBER = re.compile(r"[-+]?[\d.,]+(e[-+]?\d+)?")
 
 
@@ -48,6 +49,11 @@ class PaperSection:
     missing: list[tuple[str, str]]
     paths: list[Path]
     links: dict[str, str]
+
+    @property
+    def printed(self) -> list[PaperOutput]:
+        """The figures of the targets and the family, which the page has as plots too."""
+        return [output for output in self.made if output.key in _PRINTED]
 
 
 def paper_section(study_folder: Path, report: Path) -> PaperSection | None:

@@ -190,7 +190,7 @@ def test_print_shows_figures_in_place_of_plots(chromium, page):
         shown = "[...document.querySelectorAll('{0}')].filter((e) => e.checkVisibility()).length"
         assert chromium.run(shown.format(".interactive, .controls, #tip")) == 0
         chromium.run("window.dispatchEvent(new Event('beforeprint'))")
-        assert chromium.run(shown.format("#figures-reference img, #figures-family img")) == 2
+        assert chromium.run(shown.format("#paper-fig3 img, #paper-fig4 img")) == 2
         chromium.run("window.dispatchEvent(new Event('afterprint'))")
     finally:
         chromium.send("Emulation.setEmulatedMedia", media="")
@@ -211,7 +211,7 @@ def test_a_figure_is_downloaded_from_the_page_alone(chromium, page):
       link.click();
       return [link.download, link.href.slice(0, 30)];
     })()"""
-    assert chromium.run(script) == ["edf.svg", "data:image/svg+xml;base64,PHN2"]
+    assert chromium.run(script) == ["edf.svg", "data:image/svg+xml;charset=utf"]
 
 
 def test_without_scripts_figures_and_tables_are_there(chromium, page):
@@ -219,7 +219,7 @@ def test_without_scripts_figures_and_tables_are_there(chromium, page):
     try:
         chromium.load(page)
         document = chromium.send("DOM.getDocument")["root"]["nodeId"]
-        find = {"nodeId": document, "selector": "details.folded[open] #figures-reference img"}
+        find = {"nodeId": document, "selector": "details.folded[open] #paper-fig3 img"}
         found = chromium.send("DOM.querySelector", **find)["nodeId"]
         assert chromium.send("DOM.getBoxModel", nodeId=found)["model"]["height"] > 50
         explorer = chromium.send("DOM.querySelector", nodeId=document, selector="#explore[hidden]")

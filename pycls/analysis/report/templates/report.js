@@ -8,7 +8,7 @@
   const BLUE_GREY = "#5b7a9d", ORANGE = "#e69f00", RED = "#b3001b";
   const MARKS = ["#0072b2", "#b3001b", "#007a5a", "#8a4f7d", "#a05a00", "#222222"];
   const DASHES = [[], [6, 3], [2, 2], [8, 3, 2, 3], [4, 4], [1, 3]];
-  const MISSING = 65535;
+  const MISSING = -1;
   const FONT = '11px system-ui, -apple-system, "Segoe UI", Roboto, Arial, sans-serif';
 
   const columns = new Map(data.columns.map((column) => [column.key, column]));
@@ -417,10 +417,15 @@
 
   const unpacked = new Map();
 
-  function unpack(text) {
-    const bytes = atob(text), values = new Uint16Array(bytes.length / 2);
-    for (let i = 0; i < values.length; i++) {
-      values[i] = bytes.charCodeAt(2 * i) | (bytes.charCodeAt(2 * i + 1) << 8);
+  // Two characters of base64 an error, a share of the way from the lowest to the highest one.
+  function unpack({ low, high, codes }) {
+    const bytes = atob(codes), values = new Float32Array(codes.length / 2);
+    for (let i = 0, at = 0; i < values.length; i += 2, at += 3) {
+      const three = (bytes.charCodeAt(at) << 16) | (bytes.charCodeAt(at + 1) << 8) |
+        bytes.charCodeAt(at + 2);
+      for (const [place, code] of [[i, three >> 12], [i + 1, three & 4095]]) {
+        values[place] = code === 4095 ? MISSING : low + code / 4094 * (high - low);
+      }
     }
     return values;
   }
@@ -441,7 +446,7 @@
     for (let i = 0; i < count; i++) {
       const value = curves[side][arch * count + i];
       if (value === MISSING) { open = false; continue; }
-      const at = [x.place(curves.epochs[i]), y.place(value / 100)];
+      const at = [x.place(curves.epochs[i]), y.place(value)];
       if (open) context.lineTo(...at); else context.moveTo(...at);
       open = true;
     }
@@ -474,7 +479,7 @@
     const context = fit(canvas, width, height);
     const area = { left: 46, top: 8, right: width - 10, bottom: height - 38 };
     const seen = [0];
-    for (const side of sides) for (const v of curves[side]) if (v !== MISSING) seen.push(v / 100);
+    for (const side of sides) for (const v of curves[side]) if (v !== MISSING) seen.push(v);
     const x = makeScale(curves.epochs, false, area.left, area.right);
     const y = makeScale(seen, false, area.bottom, area.top);
     drawAxes(context, area, x, y, "epoch", `error (${column.metric}, %)`);
