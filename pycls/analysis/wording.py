@@ -4,6 +4,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from pycls.analysis.statistics.correlation import Correlation
 from pycls.analysis.statistics.dependent import Difference
 from pycls.analysis.statistics.pairs import MIN_PAIRS
@@ -186,8 +188,8 @@ def difference_relation(difference: Difference, member_title: str, reference_tit
 
 def summary(
     with_reference: Sequence[Correlation], differences: Sequence[Difference], reference_title: str
-) -> str:
-    """Return the answer over all targets in a few sentences, judged by the intervals alone.
+) -> list[str]:
+    """Return the answer over all targets in a sentence or two, judged by the intervals alone.
 
     Args:
         with_reference: rho of each target with the reference.
@@ -197,13 +199,13 @@ def summary(
     """
     total = len(with_reference)
     if not total:
-        return "The study names no targets, so there is nothing to predict."
+        return ["The study names no targets, so there is nothing to predict."]
     targets = "the one target" if total == 1 else f"the {total} targets"
     if all(math.isnan(entry.rho) for entry in with_reference):
-        return (
+        return [
             f"How well {reference_title} predicts the ranking of architectures on {targets} "
             "cannot be said: there are too few errors, or they do not differ."
-        )
+        ]
     signs = _signs([(entry.rho, entry.ci_low, entry.ci_high) for entry in with_reference])
     text = (
         f"Of {targets}, the rank correlation {RHO} with {reference_title} is "
@@ -212,11 +214,48 @@ def summary(
     )
     signs = _signs([(entry.difference, entry.ci_low, entry.ci_high) for entry in differences])
     if not any(signs[:3]):
-        return text
-    return (
-        f"{text} Compared with that, {RHO} with the family member closest in class count is "
+        return [text]
+    return [
+        text,
+        f"Compared with that, {RHO} with the family member closest in class count is "
         f"{_tally(signs, 'higher', 'lower', 'not distinguishably different')}, judged by the "
-        "95 % interval of the difference."
+        "95 % interval of the difference.",
+    ]
+
+
+def ends_text(rhos: Mapping[str, Correlation], reference_title: str) -> str:
+    """Return which targets are predicted best and worst, in a sentence; empty for fewer than two.
+
+    Args:
+        rhos: name of the target -> its rho with the reference.
+        reference_title: name of the reference.
+    """
+    known = [(found.rho, name, found) for name, found in rhos.items() if math.isfinite(found.rho)]
+    if len(known) < 2:
+        return ""
+    ends = []
+    for value, name, found in (max(known), min(known)):
+        ends.append(f"{name} ({rho_estimate(value, found.ci_low, found.ci_high)})")
+    return f"{reference_title} agrees most with {ends[0]} and least with {ends[1]}."
+
+
+def lost_text(lost: Sequence[float], at_random: Sequence[float], reference_title: str) -> str:
+    """Return what choosing on the reference costs, in a sentence; empty where nothing is known.
+
+    Args:
+        lost: of each target, points of error that the reference's best is behind the target's.
+        at_random: the same of an architecture drawn at random.
+        reference_title: name of the reference.
+    """
+    pairs = [(a, b) for a, b in zip(lost, at_random, strict=True) if math.isfinite(a)]
+    if not pairs:
+        return ""
+    middle, chance = (number(float(np.median(side)), 2) for side in zip(*pairs, strict=True))
+    better = sum(a < b for a, b in pairs)
+    return (
+        f"Taking the architecture that is best on {reference_title} loses {middle} points of error "
+        f"on the target in the median, where one drawn at random loses {chance}; it is better than "
+        f"random on {better} of {len(pairs)}."
     )
 
 

@@ -91,7 +91,7 @@ def _page(
         "reference": table.reference,
         "rho": RHO,
         "csv": {},
-        "summary": f"{wording.summary(found, [], table.reference)} {scale_note()}",
+        "summary": f"{' '.join(wording.summary(found, [], table.reference))} {scale_note()}",
         "answer": _answer_table(table, rows),
         "findings": [
             (row["target"], wording.relation(entry, table.reference, row["target"]))

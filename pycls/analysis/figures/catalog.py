@@ -73,6 +73,15 @@ _DEPTH, _WIDTH = {"column": "cum_depth"}, {"column": "cum_width"}
 _SETS = "the reference and the targets"
 
 # fmt: off
+ANSWER = (
+    Entry(
+        "forest", "forest:forest_figure", "What predicts each target",
+        f"Spearman's {RHO} of the errors on each target with those on {{reference}}, with those on "
+        "the family member closest in class count, and with those on {reference} given the "
+        "architectures' cumulative depth and width; bars are 95 % intervals. Where architectures "
+        f"were retrained, a tick marks the highest {RHO} that training noise leaves room for.",
+        needs="reference targets"),
+)
 STRUCTURE = (
     Entry(
         "depth", "population:structure_figure", "Error and cumulative depth",
@@ -253,6 +262,7 @@ PAPER = (
 # fmt: on
 # Sections of the report whose figures are of the population.
 POPULATION: Mapping[str, tuple[Entry, ...]] = {
+    "answer": ANSWER,
     "structure": STRUCTURE,
     "errors": ERRORS,
     "curves": CURVES,

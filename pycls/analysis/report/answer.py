@@ -31,7 +31,7 @@ def answer(
     controls: ControlSection | None,
     own: OwnSection | None = None,
 ) -> dict[str, Any]:
-    """Return "summary", a few sentences, and "findings", (title, text) of each target.
+    """Return "lines", sentences (five at most), and "findings", (title, text) of each target.
 
     Args:
         study: whose answer.
@@ -41,7 +41,7 @@ def answer(
         own: the section on data sets by themselves, if any.
     """
     if "rho" not in computed:
-        return {"summary": _unranked_summary(study, spaces, controls, own), "findings": []}
+        return {"lines": [_unranked_summary(study, spaces, controls, own)], "findings": []}
     reference = study.dataset_title(study.require_reference())
     with_members = bool(study.members())
     correlations, differences, findings = [], [], []
@@ -59,10 +59,22 @@ def answer(
             differences.append(difference)
             texts.append(wording.difference_relation(difference, member, reference))
         findings.append((row["title"], " ".join(texts)))
-    return {
-        "summary": f"{wording.summary(correlations, differences, reference)} {average}".strip(),
-        "findings": findings,
-    }
+    titles = [title for title, _ in findings]
+    lines = [
+        *wording.summary(correlations, differences, reference),
+        average,
+        wording.ends_text(dict(zip(titles, correlations, strict=True)), reference),
+        _lost(computed, reference),
+    ]
+    return {"lines": [line for line in lines if line], "findings": findings}
+
+
+def _lost(computed: Mapping[str, pd.DataFrame], reference: str) -> str:
+    """Return what choosing one architecture on the reference costs; empty where unknown."""
+    if "choice" not in computed:
+        return ""
+    chosen = computed["choice"].query("role == 'reference' and k == 1")
+    return wording.lost_text(list(chosen["lost"]), list(chosen["random_lost"]), reference)
 
 
 def _unranked_summary(

@@ -56,13 +56,13 @@ RHO_HEADERS = (f"{RHO} [95 %]", "one left out", "n", "p")
 STATISTIC_HEADERS = tuple(header for header, _ in PAIR_STATISTICS.values())
 
 
-def rho_html(table: pd.DataFrame, study: Study, lost: Mapping[str, str]) -> HtmlTable:
+def rho_html(table: pd.DataFrame, study: Study, lost: Mapping[str, Sequence[str]]) -> HtmlTable:
     """Return the answer's table: each target with the reference and its closest member.
 
     Args:
         table: as from :func:`pycls.analysis.tables.study_tables.rho_table`.
         study: for names and roles.
-        lost: target -> text of what choosing on the reference costs.
+        lost: target -> texts of what choosing on the reference costs, and choosing at random.
     """
     reference = study.dataset_title(study.require_reference())
     with_members = bool(study.members())
@@ -70,7 +70,7 @@ def rho_html(table: pd.DataFrame, study: Study, lost: Mapping[str, str]) -> Html
     for row in table.to_dict("records"):
         if row["target"] == AVERAGE:
             if row["num_averaged"]:
-                rows.append([*_average_cells(row, with_members), ""])
+                rows.append([*_average_cells(row, with_members), "", ""])
             continue
         cells = [row["title"], str(row["num_classes"]), *rho_cells(row, "_reference")]
         cells.append(p_cell(row["p_adjusted_reference"]))
@@ -79,7 +79,7 @@ def rho_html(table: pd.DataFrame, study: Study, lost: Mapping[str, str]) -> Html
             cells += [study.dataset_title(row["closest_member"]), *rho_cells(row, "_member")]
             cells += [estimate_text(found.difference, found.ci_low, found.ci_high), str(found.n)]
             cells += [p_cell(found.p_value), p_cell(row["p_adjusted_difference"])]
-        rows.append([*cells, lost.get(row["target"], DASH)])
+        rows.append([*cells, *lost.get(row["target"], (DASH, DASH))])
     groups = [("Target", 2), (f"With the reference, {reference}", 1 + len(RHO_HEADERS))]
     headers = ["data set", "classes", *RHO_HEADERS, "adjusted"]
     compared = "."
@@ -94,11 +94,12 @@ def rho_html(table: pd.DataFrame, study: Study, lost: Mapping[str, str]) -> Html
     return HtmlTable(
         caption=f"Spearman's {RHO} between the architectures' test errors on each target and on "
         f"the reference, {reference}{compared} Lost: the error on the target of the architecture "
-        "that is best on the reference, less the lowest error on the target.",
-        headers=[*headers, "points"],
+        "that is best on the reference, or of one drawn at random, less the lowest error on the "
+        "target.",
+        headers=[*headers, "points", "at random"],
         rows=rows,
         csv="tables/rho.csv",
-        groups=[*groups, ("Lost", 1)],
+        groups=[*groups, ("Lost", 2)],
         text_columns=(0, 3 + len(RHO_HEADERS)) if with_members else (0,),
         has_total=len(rows) > len(study.targets),
     )

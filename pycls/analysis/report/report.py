@@ -38,6 +38,7 @@ from pycls.analysis.statistics.pairs import MIN_PAIRS
 from pycls.analysis.tables import study_tables as tables
 from pycls.analysis.tables.best import best_table
 from pycls.analysis.tables.choice import choice_table
+from pycls.analysis.tables.forest import forest_table
 from pycls.analysis.tables.heat import (
     driver_heat,
     driver_table,
@@ -74,6 +75,10 @@ class _Analysis:
     @property
     def reference(self) -> str:
         return self.study.reference or ""
+
+    @property
+    def forest(self) -> pd.DataFrame:
+        return self.tables["forest"]
 
     @property
     def structured(self) -> pd.DataFrame:
@@ -178,6 +183,10 @@ def _population_tables(analysis: _Analysis) -> dict[str, pd.DataFrame]:
         computed["rho"] = tables.rho_table(errors, study)
         if study.targets:
             computed["choice"] = choice_table(errors, study)
+            runs = with_own_runs(analysis.repeats, analysis.results, study)
+            computed["forest"] = forest_table(
+                errors, analysis.architectures, runs, computed["rho"], study
+            )
     if len(analysis.structured):
         computed["structure"] = tables.structure_table(errors, analysis.architectures, study)
     return computed | {
@@ -256,7 +265,10 @@ def _html_tables(analysis: _Analysis) -> dict[str, show.HtmlTable | None]:
         }
         if "choice" in data:
             choices = data["choice"].query("role == 'reference' and k == 1").to_dict("records")
-            lost = {row["target"]: number(row["lost"], 2) for row in choices}
+            lost = {
+                row["target"]: (number(row["lost"], 2), number(row["random_lost"], 2))
+                for row in choices
+            }
             if lost:
                 shown["rho"] = show.rho_html(data["rho"], study, lost)
                 shown["choice"] = show.choice_html(data["choice"], study)
