@@ -60,7 +60,8 @@ def test_example_works(heading, tmp_path):
     said = re.search(r"^Files: (\d+)", text, re.M)
     assert said is not None
     assert len(files) == int(said[1])
-    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    programs = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path), "PATH": programs}
     for language, code in runs:
         command = [sys.executable, "-c", code] if language == "python" else ["sh", "-e", "-c", code]
         process = subprocess.run(
