@@ -66,13 +66,20 @@ def test_again_the_same_and_other_settings(tool, tmp_path):
     other = write(tmp_path / "b.yaml", NETS, {("NAME",): "others", **listed})
     assert tool("sweep_setup", "--sweep-cfg", other, "--root-dir", "out").returncode == 0
     assert len(list((tmp_path / "out" / "others" / "cfgs").iterdir())) == 40
-    # A launched one is left alone.
-    (folder / "logs" / "000002").mkdir()
-    (folder / "logs" / "000002" / "stdout.log").write_text("x")
+    # A launched one is left alone, and what was trained for good.
+    out_dir = folder / "logs" / "000002"
+    out_dir.mkdir()
+    (out_dir / "stdout.log").write_text("x")
+    before = contents(folder)
+    process = tool(*command)
+    assert process.returncode == 2
+    assert "has been launched" in errors(process)[0]
+    assert contents(folder) == before
+    (out_dir / "run.json").write_text('{"status": "done"}')
     before = contents(folder)
     process = tool(*command, "--replace")
     assert process.returncode == 2
-    assert "has been launched" in errors(process)[0]
+    assert "000002 has been trained" in errors(process)[0]
     assert contents(folder) == before
 
 
