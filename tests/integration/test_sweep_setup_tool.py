@@ -91,7 +91,7 @@ def test_again_the_same_and_other_settings(tool, tmp_path):
         (["SETUP.NUM_CONFIGS", "7", "SETUP.NUM_SAMPLES", "99"], ["only 6 of 7", "in 99 draws"]),
         (["SETUP.BASE_CFG.OPTIM.BASELR", "1"], ["unknown key", "OPTIM.BASE_LR"]),
         (["--population-out", "none/p.csv"], ["--population-out none/p.csv"]),
-        (["SETUP.BASE_CFG.ANYNET.SE_ON", "True", "--replace"], ["KEY VALUE pairs"]),
+        (["--replace", "SETUP.BASE_CFG.ANYNET.SE_ON"], ["KEY VALUE pairs"]),
     ],
 )
 def test_mistakes_are_one_message_and_write_nothing(tool, tmp_path, words, parts):
