@@ -6,8 +6,9 @@ import io
 import json
 import os
 import shutil
+import socket
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 from pycls.errors import ConfigError, PyclsError
 
 PARTIAL_SUFFIX = ".partial"
+_MOST_HOLDER = 200
 
 
 @contextmanager
@@ -162,7 +164,10 @@ def remove_partials(folder: str | os.PathLike[str]) -> None:
 
 @contextmanager
 def exclusive_lock(
-    path: str | os.PathLike[str], purpose: str, wait_s: float = 0.0
+    path: str | os.PathLike[str],
+    purpose: str,
+    wait_s: float = 0.0,
+    waiting: Callable[[str], None] | None = None,
 ) -> Iterator[int]:
     """Hold a lock file for one process (and those that inherit its descriptor).
 
@@ -172,6 +177,7 @@ def exclusive_lock(
         path: the lock file.
         purpose: what holding it means, for the message ("training in runs/a").
         wait_s: how long to wait for another holder, in seconds.
+        waiting: called once if there is another holder, with who it is; the lock file says it.
 
     Yields:
         The file descriptor, to be handed to child processes that must hold it too.
@@ -181,17 +187,26 @@ def exclusive_lock(
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     deadline = time.monotonic() + wait_s
+    # A holder for whom others wait with a word says who it is.
+    waits = waiting is not None
     try:
         while True:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except BlockingIOError:
+                if waiting is not None:
+                    holder = os.pread(descriptor, _MOST_HOLDER, 0).decode("utf-8", "replace")
+                    waiting(holder.strip() or "another process")
+                    waiting = None
                 if time.monotonic() >= deadline:
                     raise PyclsError(
                         f"another process is {purpose}; wait for it or stop it first"
                     ) from None
                 time.sleep(0.05)
+        if waits:
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
         yield descriptor
     finally:
         os.close(descriptor)

@@ -30,6 +30,7 @@ from pycls.datasets.preparation.describe import (
 )
 from pycls.datasets.preparation.prepare import prepare
 from pycls.datasets.sources.decode import MOST_PIXELS
+from pycls.datasets.sources.sieve import MOST_UNPACKED
 from pycls.datasets.store.store import SIDES, is_store, open_store, verify_store
 from pycls.errors import ConfigError, DataError
 from pycls.progress import Progress
@@ -95,6 +96,14 @@ def _parse_args() -> argparse.Namespace:
         default=MOST_PIXELS,
         metavar="N",
         help=f"refuse images of more pixels (default: {MOST_PIXELS:,})",
+    )
+    making.add_argument(
+        "--max-unpacked-gb",
+        type=float,
+        default=MOST_UNPACKED / 1e9,
+        metavar="N",
+        help="refuse archives that become more than 200 times their size if that is over N GB "
+        "(default: %(default)g)",
     )
     making.add_argument(
         "--drop-unreadable",
@@ -166,6 +175,7 @@ def _prepare(args: argparse.Namespace) -> int:
             progress=Progress(sys.stderr),
             drop_unreadable=args.drop_unreadable,
             max_pixels=args.max_pixels,
+            max_unpacked=round(args.max_unpacked_gb * 1e9),
             exclude=args.exclude,
             **options,
         )

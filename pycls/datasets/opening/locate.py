@@ -92,7 +92,10 @@ def _find_prepared(text: str, folder: Path) -> Path | None:
     for path in (folder / text, Path(text)):
         if is_store(path):
             return path
-    return None if text in list_views(folder) else _sole_set(Path(text))
+    if text in list_views(folder):
+        return None
+    # `prepare digits --out data/digits` makes data/digits/digits.
+    return _sole_set(folder / text) or _sole_set(Path(text))
 
 
 def _sole_set(path: Path) -> Path | None:

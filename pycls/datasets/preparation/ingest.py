@@ -32,6 +32,7 @@ from pycls.datasets.preparation.work_folder import (
 from pycls.datasets.preparation.worker_pool import run_tasks
 from pycls.datasets.readers.base import Listing
 from pycls.datasets.sources.decode import MOST_PIXELS, Decoding
+from pycls.datasets.sources.sieve import MOST_UNPACKED
 from pycls.datasets.sources.sources import Source
 from pycls.datasets.store.store import ARRAY_FILES, ImageArray, IntArray
 from pycls.datasets.store.writer import SetFacts, count_images, finish_store, start_images
@@ -56,6 +57,7 @@ class Execution:
         drop_unreadable: leave out images that cannot be read, instead of failing at the end.
         lock: descriptor of the set's lock, which workers hold too.
         max_pixels: images of more pixels are not read.
+        max_unpacked: what archives may unpack to, in bytes, if over 200 times their size.
     """
 
     workers: int | None
@@ -63,6 +65,7 @@ class Execution:
     drop_unreadable: bool
     lock: int
     max_pixels: int = MOST_PIXELS
+    max_unpacked: int = MOST_UNPACKED
 
 
 def ingest(

@@ -74,7 +74,7 @@ def _describe(image: ImageArray) -> tuple[_Bytes, _Bytes]:
     grey = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY)
     small = cv2.resize(grey, (_THUMBNAIL, _THUMBNAIL), interpolation=cv2.INTER_AREA)
     waves = cv2.dct(small.astype(np.float32)).ravel()[_LOW]
-    return np.packbits(waves > np.median(waves)), small.ravel()
+    return np.packbits(waves > np.median(waves)), small.ravel().astype(np.uint8)
 
 
 def _find_pairs(hashes: _Bytes, thumbnails: _Bytes) -> Iterator[tuple[int, int]]:

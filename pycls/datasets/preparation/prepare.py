@@ -27,6 +27,7 @@ from pycls.datasets.preparation.source_record import describe_changes
 from pycls.datasets.preparation.work_folder import WorkFolder
 from pycls.datasets.readers.base import Listing
 from pycls.datasets.sources.decode import MOST_PIXELS
+from pycls.datasets.sources.sieve import MOST_UNPACKED
 from pycls.datasets.sources.sources import Source, open_source
 from pycls.datasets.store.store import is_store, open_store
 from pycls.datasets.store.writer import SetFacts, remove_stale_partials, write_store
@@ -49,6 +50,7 @@ def prepare(
     drop_unreadable: bool = False,
     max_pixels: int = MOST_PIXELS,
     exclude: Sequence[str] = (),
+    max_unpacked: int = MOST_UNPACKED,
     **options: Any,
 ) -> Path:
     """Make a prepared set, or leave it as it is where it is complete already.
@@ -70,6 +72,8 @@ def prepare(
             report, instead of failing when the others are done.
         max_pixels: images of more pixels count as unreadable.
         exclude: patterns of the names of files and folders in `raw` that are left out.
+        max_unpacked: archives that become more than 200 times their size are refused where that
+            is more than so many bytes.
         **options: options of the set that differ from the catalogue's.
 
     Returns:
@@ -105,13 +109,25 @@ def prepare(
     path.parent.mkdir(parents=True, exist_ok=True)
     # One writer at a time; the others wait for it and find the set complete.
     lock_path = path.with_name(f".{path.name}.lock")
-    with exclusive_lock(lock_path, f"preparing {path}", wait_s=math.inf) as lock, naming(path):
+    progress = progress or Progress()
+    if Path(path.parent.name) == Path(name) and not path.exists():
+        progress.say(
+            f"the set will be in {path}: --out is the folder that holds the sets, not the set's own"
+        )
+
+    def waiting(holder: str) -> None:
+        progress.say(f"waiting for {holder}, which is preparing {path}")
+
+    lock = exclusive_lock(lock_path, f"preparing {path}", math.inf, waiting)
+    with lock as descriptor, naming(path):
         remove_stale_partials(path)
         if not entry.raw:
-            if not path.exists() or _is_outdated(path, recipe, replace):
+            if not path.exists() or _is_outdated(path, recipe, replace) or replace:
                 _write(path, name, entry, recipe)
             return path
-        execution = Execution(workers, progress or Progress(), drop_unreadable, lock, max_pixels)
+        execution = Execution(
+            workers, progress, drop_unreadable, descriptor, max_pixels, max_unpacked
+        )
         _prepare_raw(path, name, entry, recipe, raw, test_files, replace, execution)
     return path
 
@@ -155,7 +171,7 @@ def _prepare_raw(
             f"{entry.download}"
         )
     execution.progress.say(f"listing {raw}")
-    source = open_source(raw, recipe.get("exclude", ()), entry.archives)
+    source = open_source(raw, recipe.get("exclude", ()), entry.archives, execution.max_unpacked)
     listing = read_listing(entry, source, recipe["options"])
     if test_files:
         listing = apply_test_files(listing, test_files, recipe["options"]["test_files"])

@@ -47,7 +47,7 @@ def load_pickle(data: bytes, where: str) -> Any:
     """
     try:
         _check_places(data)
-        return _replace_arrays(_Unpickler(io.BytesIO(data), encoding="bytes").load())
+        return _replace_arrays(_Unpickler(io.BytesIO(data), encoding="bytes").load(), {})
     except _RefusedError as error:
         raise DataError(
             f"{where}: refused, since it asks to call '{error}', which no array of images needs; "
@@ -213,15 +213,23 @@ class _Unpickler(pickle.Unpickler):
             raise _RefusedError(f"{module}.{name}") from None
 
 
-def _replace_arrays(value: Any) -> Any:
-    """Put arrays in the place of their stand-ins, wherever lists and dictionaries hold them."""
+def _replace_arrays(value: Any, done: dict[int, Any]) -> Any:
+    """Put arrays in the place of their stand-ins, wherever lists and dictionaries hold them.
+
+    `done` holds what became of the values met before, by their identity: of dictionaries that
+    hold the one below twice each, sixty levels would have 2**60 ends.
+    """
     if isinstance(value, _Array):
         return value.array
+    if id(value) in done:
+        return done[id(value)]
+    found = value
     if isinstance(value, dict):
-        return {key: _replace_arrays(part) for key, part in value.items()}
-    if isinstance(value, list | tuple) and any(isinstance(part, _Array | dict) for part in value):
-        return type(value)(_replace_arrays(part) for part in value)
-    return value
+        found = {key: _replace_arrays(part, done) for key, part in value.items()}
+    elif isinstance(value, list | tuple) and any(isinstance(part, _Array | dict) for part in value):
+        found = type(value)(_replace_arrays(part, done) for part in value)
+    done[id(value)] = found
+    return found
 
 
 def _as_text(value: Any) -> str:

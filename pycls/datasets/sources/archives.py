@@ -23,7 +23,7 @@ from pycls.datasets.sources.byte_stores import (
     iter_decompressed,
     iter_member,
 )
-from pycls.datasets.sources.sieve import Sieve
+from pycls.datasets.sources.sieve import MOST_EXPANSION, Sieve
 from pycls.errors import DataError
 
 _KINDS = {
@@ -67,6 +67,7 @@ class Location:
         prefix: what the names of its members begin with: "" or its own path and "/".
         where: what to call it in messages.
         level: how many archives it lies in, itself included.
+        packed: bytes that it takes on disk, packed in others as it is.
         time: when the file on disk was changed, in ns since 1970.
     """
 
@@ -77,6 +78,7 @@ class Location:
     prefix: str
     where: str
     level: int = 1
+    packed: int = 0
     time: int = 0
 
 
@@ -97,7 +99,7 @@ def list_archive(stores: list[Store], archive: Location, sieve: Sieve) -> Iterat
             f"{archive.where}: more than {_MOST_LEVELS} archives within each other; unpack it"
         )
     if archive.kind in ("gz", "bz2", "xz"):
-        archive = _decompress(stores, archive)
+        archive = _decompress(stores, archive, sieve)
     walk = _walk_zip if archive.kind == "zip" else _walk_tar
     # By name: of a file that was added again, the later one counts, as when unpacking.
     found: dict[str, Member] = {}
@@ -112,7 +114,21 @@ def list_archive(stores: list[Store], archive: Location, sieve: Sieve) -> Iterat
             yield member
 
 
-def _decompress(stores: list[Store], archive: Location) -> Location:
+def _check_expansion(archive: Location, unpacked: int, sieve: Sieve) -> None:
+    """Refuse an archive that becomes so much larger that it would only fill memory and disk."""
+    if unpacked > _most_bytes(archive, sieve):
+        raise DataError(
+            f"{archive.where}: refused, since its {archive.packed:,} bytes become {unpacked:,}, "
+            f"more than {MOST_EXPANSION} times as many; if it is what you want to read, raise the "
+            "limit (--max-unpacked-gb)"
+        )
+
+
+def _most_bytes(archive: Location, sieve: Sieve) -> int:
+    return max(sieve.max_unpacked, MOST_EXPANSION * archive.packed)
+
+
+def _decompress(stores: list[Store], archive: Location, sieve: Sieve) -> Location:
     """Add the store with the tar file that is in a compressed one."""
     unpack = functools.partial(
         iter_decompressed,
@@ -121,6 +137,7 @@ def _decompress(stores: list[Store], archive: Location) -> Location:
         archive.size,
         archive.kind,
         archive.where,
+        _most_bytes(archive, sieve),
     )
     stores.append(Unpacked(unpack))
     with stores[-1].opened() as descriptor:
@@ -132,13 +149,22 @@ def _locate(stores: list[Store], member: Member, kind: str, outer: Location) -> 
     """Say where an archive in an archive is, unpacking it if it is deflated there."""
     where = f"{outer.where}: {member.name.removeprefix(outer.prefix)}"
     store, start = member._store, 0
+    packed = min(member.size if member._method == STORED else member._packed, outer.packed)
     if member._method == STORED:
         start = find_data(stores[store], member, where)
     else:
         stores.append(Unpacked(functools.partial(iter_member, stores[store], member, where)))
         store = len(stores) - 1
     return Location(
-        store, start, member.size, kind, f"{member.name}/", where, outer.level + 1, outer.time
+        store,
+        start,
+        member.size,
+        kind,
+        f"{member.name}/",
+        where,
+        outer.level + 1,
+        packed,
+        outer.time,
     )
 
 
@@ -147,6 +173,8 @@ def _walk_zip(file: IO[bytes], archive: Location, sieve: Sieve) -> Iterator[Memb
     try:
         with zipfile.ZipFile(file) as opened:
             entries = opened.infolist()
+            sizes = (e.file_size for e in entries if e.compress_type != STORED)
+            _check_expansion(archive, sum(sizes), sieve)
     except (zipfile.BadZipFile, struct.error, ValueError, OverflowError) as error:
         raise damaged(where, str(error)) from None
     except NotImplementedError as error:

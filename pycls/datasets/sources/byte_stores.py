@@ -204,7 +204,7 @@ def find_data(store: Store, member: Member, where: str) -> int:
 
 
 def iter_decompressed(
-    store: Store, start: int, size: int, kind: str, where: str
+    store: Store, start: int, size: int, kind: str, where: str, most: int
 ) -> Iterator[bytes]:
     """Yield the content of a compressed file that lies in a store.
 
@@ -214,15 +214,24 @@ def iter_decompressed(
         size: its bytes.
         kind: "gz", "bz2" or "xz".
         where: what to call it in messages.
+        most: bytes that it may become.
 
     Raises:
-        DataError: it is damaged or cut short.
+        DataError: it is damaged or cut short, or becomes more.
     """
+    total = 0
     with store.opened() as descriptor:
         packed = io.BufferedReader(Span(descriptor, start, size), _CHUNK)
         try:
             with _OPENERS[kind](packed) as file:
                 while piece := file.read(_CHUNK):
+                    total += len(piece)
+                    if total > most:
+                        raise DataError(
+                            f"{where}: refused, since its {size:,} bytes become more than "
+                            f"{most:,}; if it is what you want to read, raise the limit "
+                            "(--max-unpacked-gb)"
+                        )
                     yield piece
         except (EOFError, zlib.error, lzma.LZMAError) as error:
             raise damaged(where, str(error)) from None

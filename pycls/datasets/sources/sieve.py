@@ -6,6 +6,10 @@ All of it is kept account of.
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
+# Packed images become at most a few times as large; what becomes more than 200 times as large is
+# an attack or a mistake, and harmless only where it is small.
+MOST_UNPACKED = 1_000_000_000
+MOST_EXPANSION = 200
 # In lower case; whatever begins with a dot is hidden and litter too.
 _LITTER = frozenset(
     {
@@ -58,9 +62,11 @@ class Sieve:
         litter: files that systems and programs left behind.
         excluded: files that the user leaves out.
         folders: all folders in which either would not lie, the empty ones included.
+        max_unpacked: what an archive may unpack to, in bytes, if over 200 times its size.
     """
 
-    def __init__(self, exclude: Sequence[str] = ()) -> None:
+    def __init__(self, exclude: Sequence[str] = (), max_unpacked: int = MOST_UNPACKED) -> None:
+        self.max_unpacked = max_unpacked
         self.exclude = tuple(exclude)
         self.litter: list[str] = []
         self.excluded: list[str] = []

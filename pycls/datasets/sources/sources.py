@@ -15,7 +15,7 @@ from typing import Any
 from pycls.datasets.sources.archives import UNPACKERS, Location, kind_of, list_archive
 from pycls.datasets.sources.byte_stores import DiskFile, Member, Store, iter_member
 from pycls.datasets.sources.parquet_images import ParquetImages
-from pycls.datasets.sources.sieve import Sieve
+from pycls.datasets.sources.sieve import MOST_UNPACKED, Sieve
 from pycls.errors import DataError
 
 
@@ -30,10 +30,10 @@ class Source:
         sieve: what was kept out, and the folders; filled as the files are listed.
     """
 
-    def __init__(self, path: Path, kind: str, exclude: Sequence[str] = (), archives: bool = True):
+    def __init__(self, path: Path, kind: str, sieve: Sieve, archives: bool = True):
         self.path = path
         self._archives = archives
-        self.sieve = Sieve(exclude)
+        self.sieve = sieve
         self._kind = kind
         self._root = path.parent if kind == "file" else path
         self._stores: list[Store | ParquetImages] = []
@@ -49,7 +49,7 @@ class Source:
         if self._members is None:
             # Built aside, so that members handed out before go on pointing where they did.
             stores: list[Store] = []
-            self.sieve = Sieve(self.sieve.exclude)
+            self.sieve = Sieve(self.sieve.exclude, self.sieve.max_unpacked)
             self._members = tuple(sorted(self._list(stores), key=lambda member: member.name))
             self._stores = [*stores]
         return self._members
@@ -171,7 +171,10 @@ class Source:
 
 
 def open_source(
-    path: str | os.PathLike[str], exclude: Sequence[str] = (), archives: bool = True
+    path: str | os.PathLike[str],
+    exclude: Sequence[str] = (),
+    archives: bool = True,
+    max_unpacked: int = MOST_UNPACKED,
 ) -> Source:
     """List the files of a folder, an archive (zip, tar, compressed tar) or one file.
 
@@ -180,6 +183,8 @@ def open_source(
         exclude: patterns of names that are left out (see
             :func:`~pycls.datasets.sources.sieve.is_matched`).
         archives: whether an archive in a folder counts as a folder, or as a file.
+        max_unpacked: archives that become more than 200 times their size are refused where that
+            is more than so many bytes.
 
     Raises:
         DataError: there is nothing at `path` or nothing in it, it cannot be read, an archive
@@ -189,7 +194,8 @@ def open_source(
     if not path.exists():
         raise DataError(f"{path}: there is no such file or folder; give the data set's download")
     try:
-        source = Source(path, "folder" if path.is_dir() else _sniff(path), exclude, archives)
+        kind = "folder" if path.is_dir() else _sniff(path)
+        source = Source(path, kind, Sieve(exclude, max_unpacked), archives)
         if not source.members:
             raise DataError(f"{path}: there is no file in it; give the data set's download")
     except OSError as error:
@@ -225,7 +231,14 @@ def _list_file(
     stores.append(DiskFile(path))
     found = path.stat()
     location = Location(
-        len(stores) - 1, 0, found.st_size, kind, prefix, str(path), time=found.st_mtime_ns
+        len(stores) - 1,
+        0,
+        found.st_size,
+        kind,
+        prefix,
+        str(path),
+        packed=found.st_size,
+        time=found.st_mtime_ns,
     )
     return list_archive(stores, location, sieve)
 

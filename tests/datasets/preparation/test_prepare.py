@@ -1,14 +1,18 @@
 import json
+import socket
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
 
 from pycls.datasets.catalog.catalog import CATALOG
+from pycls.datasets.opening.dataset import open_dataset
 from pycls.datasets.preparation.prepare import prepare
 from pycls.datasets.store.store import open_store, verify_store
 from pycls.errors import ConfigError, DataError
+from pycls.progress import Progress
 
 EMBEDDED = [key for key, entry in CATALOG.items() if not entry.raw]
 
@@ -142,3 +146,50 @@ def test_processes_that_ask_at_the_same_time_get_one_complete_set(tmp_path):
 def test_meta_is_readable_json(prepared):
     meta = json.loads((prepared / "photographs" / "meta.json").read_text())
     assert meta["split_rule"].startswith("each picture is divided into areas of 16 x 16 pixels")
+
+
+def test_a_second_process_says_for_whom_it_waits(tmp_path):
+    said = []
+
+    class Teller(Progress):
+        def say(self, text):
+            said.append(text)
+            release.set()
+
+    release = threading.Event()
+    code = (
+        "import sys, time, math; from pycls.files import exclusive_lock\n"
+        "with exclusive_lock(sys.argv[1], 'x', math.inf, print): print('held', flush=True); input()"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / ".digits.lock")]
+    holder = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert holder.stdout.readline() == "held\n"
+
+    def end():
+        release.wait(60)
+        holder.communicate("\n")
+
+    ending = threading.Thread(target=end)
+    ending.start()
+    prepare("digits", tmp_path, progress=Teller())
+    ending.join()
+    path = tmp_path / "digits"
+    assert said == [
+        f"waiting for process {holder.pid} on {socket.gethostname()}, which is preparing {path}"
+    ]
+
+
+def test_replace_makes_an_embedded_set_anew_too(tmp_path):
+    path = prepare("digits", tmp_path)
+    before = (path / "meta.json").stat().st_mtime_ns
+    prepare("digits", tmp_path, replace=True)
+    assert (path / "meta.json").stat().st_mtime_ns > before
+
+
+def test_a_set_one_folder_too_deep_is_found_by_its_name(tmp_path):
+    said = []
+    progress = Progress()
+    progress.say = said.append
+    prepare("digits", tmp_path / "digits", progress=progress)
+    assert "--out is the folder that holds the sets" in said[0]
+    assert open_dataset("digits", "test", tmp_path).name == "digits"

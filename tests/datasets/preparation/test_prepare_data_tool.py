@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from archives import make_image, pack, write_tree
+from archives import encode, make_image, pack, picture, write_tree
 from PIL import Image
 
 pytestmark = pytest.mark.slow
@@ -154,3 +154,58 @@ def test_mistakes_end_in_one_message(run_here, folder, args, code, message):
     assert done.returncode == code
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_names_and_sheets_in_the_letters_of_many(run_here, tmp_path):
+    names = ("Käfer", "蝶", "Жук")
+    tree = {f"{name}/{at}.jpg": make_image(100 * n + at) for n, name in enumerate(names)
+            for at in range(4)}  # fmt: skip
+    tree["Käfer/notes.txt"] = b"x"
+    raw, out = write_tree(tmp_path / "raw", tree), tmp_path / "out"
+    done = run_here(out, "prepare", "folder", "--raw", raw, "--name", "bugs", "--size", 12)
+    assert done.returncode == 0, done.stderr
+    assert "1 file left out, not images (.txt 1): Käfer/notes.txt" in done.stdout
+    assert ["Жук", "3", "1"] in [line.split() for line in done.stdout.splitlines()]
+    listed = run_here(out, "info", "bugs", "--files", "test").stdout.splitlines()
+    assert len(listed) == 3
+    assert set(listed) <= set(tree)
+    done = run_here(out, "info", "bugs", "--sheet", tmp_path / "new" / "sheet.jpg")
+    assert "class 2: 蝶" in done.stdout
+    with Image.open(tmp_path / "new" / "sheet.jpg") as image:
+        assert image.format == "JPEG"
+    done = run_here(out, "info", "bugs", "--sheet", tmp_path / "sheet.tif")
+    assert done.returncode == 2
+    assert "ends in .png or .jpg" in done.stderr
+
+
+def test_near_duplicates_are_named_and_written(run_here, tmp_path):
+    tree = {}
+    for label, name in enumerate("ab"):
+        for at in range(6):
+            image = picture(100 * label + at, 96, 96)
+            tree[f"{name}/{at}.png"] = encode(image, "png")
+    tree["a/again.jpg"] = encode(picture(3, 96, 96), "jpeg")
+    raw, out = write_tree(tmp_path / "raw", tree), tmp_path / "out"
+    run_here(out, "prepare", "folder", "--raw", raw, "--name", "set", "--size", 96)
+    done = run_here(out, "duplicates", "set", "--csv", tmp_path / "alike" / "all.csv")
+    assert "2 of 13 images nearly look like others, in 1 groups" in done.stdout
+    rows = (tmp_path / "alike" / "all.csv").read_text().splitlines()
+    assert {row.split(",")[3] for row in rows[1:]} == {"a/3.png", "a/again.jpg"}
+
+
+def test_verify_says_what_a_view_is_and_what_is_not_there(run_here, birds):
+    done = run_here(birds, "verify", "few")
+    assert (done.returncode, "'few' is a view of 'birds'" in done.stdout) == (0, True)
+    done = run_here(birds, "verify", "nothing")
+    assert done.returncode == 1
+    assert "DAMAGED" not in done.stdout + done.stderr
+    assert "'nothing' is not prepared" in done.stderr
+
+
+def test_a_path_in_the_place_of_a_key_is_told(run_here, tmp_path, monkeypatch):
+    write_tree(tmp_path, {"raw/cat/1.jpg": b"x"})
+    monkeypatch.chdir(tmp_path)
+    for words in (["folder", "raw", "--name", "x"], ["raw", "--name", "x"]):
+        done = run_here(tmp_path, "prepare", *words)
+        assert done.returncode == 2
+        assert "prepare folder --raw raw --name NAME" in done.stderr

@@ -343,3 +343,14 @@ def test_random_programs_of_pickle_codes_name_nothing_else(data):
         return
     assert value is not os.system
     assert value is not eval
+
+
+def test_a_pickle_of_nested_dictionaries_ends(tmp_path):
+    value = {"data": 1}
+    for _ in range(60):
+        value = {"one": value, "two": value, "list": [value]}
+    found = load_pickle(pickle.dumps(value), "nested")
+    for _ in range(60):
+        assert found.keys() == {"one", "two", "list"}
+        found = found["two"]
+    assert found == {"data": 1}

@@ -6,6 +6,7 @@ import io
 import multiprocessing
 import os
 import pickle
+import random
 import tarfile
 import zipfile
 from pathlib import Path
@@ -340,3 +341,35 @@ def test_unpacking_leaves_nothing_behind(tmp_path, monkeypatch):
     (tmp_path / "x.tar.gz").write_bytes(pack("tar.gz", TREE))
     assert contents(open_source(tmp_path / "x.tar.gz")) == TREE
     assert list(temporary.iterdir()) == []
+
+
+def zeros(megabytes):
+    return bytes(megabytes << 20)
+
+
+@pytest.mark.parametrize(
+    "tree",
+    [
+        {"a.zip": pack("zip", {"big.bmp": zeros(8)})},
+        {"a.zip": pack("zip", {f"{at}.bmp": zeros(1) for at in range(8)})},
+        {"a.zip": pack("zip", {"b.zip": pack("zip_stored", {"big.bmp": zeros(8)})})},
+        {"a.zip": pack("zip", {"b.tar": pack("tar", {"big.bmp": zeros(8)})})},
+        {"a.tar.gz": pack("tar.gz", {"big.bmp": zeros(8)})},
+        {"a.tar.xz": pack("tar.xz", {"big.bmp": zeros(8)})},
+        {"a.tar": pack("tar", {"b.tgz": pack("tar.gz", {"big.bmp": zeros(8)})})},
+    ],
+    ids=range(7),
+)
+def test_what_unpacks_to_far_more_than_it_is_is_refused_unless_allowed(tmp_path, tree):
+    write_tree(tmp_path, tree)
+    with pytest.raises(DataError, match=r"refused, since its .*--max-unpacked-gb"):
+        open_source(tmp_path, max_unpacked=4 << 20)
+    source = open_source(tmp_path, max_unpacked=64 << 20)
+    assert sum(member.size for member in source.members) == 8 << 20
+
+
+def test_what_is_large_and_hardly_packed_is_no_matter(tmp_path):
+    noise = random.Random(0).randbytes(3 << 20)
+    tree = {"a.tar.gz": pack("tar.gz", {"a.bin": noise}), "b.tar": pack("tar", {"b": noise})}
+    write_tree(tmp_path, tree)
+    assert len(open_source(tmp_path, max_unpacked=1000).members) == 2
