@@ -10,6 +10,7 @@ import numpy as np
 
 from pycls.datasets.catalog.catalog import CATALOG
 from pycls.datasets.catalog.entry import CatalogEntry
+from pycls.datasets.catalog.torchvision_sets import PREFIX, USABLE
 from pycls.datasets.catalog.views import VIEWS_FILE, list_views
 from pycls.datasets.opening.dataset import Dataset
 from pycls.datasets.opening.locate import list_prepared
@@ -41,6 +42,10 @@ def describe_catalog(folder: Path) -> str:
         lines.append(f"  {'':{width}}  {entry.source}{page}{part}; licence: {entry.licence}")
         if entry.raw:
             lines.append(f"  {'':{width}}  needs --raw: {entry.download}")
+    lines.append(
+        f"  {PREFIX}NAME  sets of torchvision that lie on disk, through its own classes: "
+        f"{', '.join(USABLE)}"
+    )
     lines.append(f"views, by name once their set is prepared ({folder / VIEWS_FILE} adds others)")
     for name, spec in views.items():
         lines.append(f"  {name:{width}}  of {spec.of}")

@@ -48,9 +48,20 @@ def test_list_marks_what_is_prepared_and_says_what_is_needed(folder):
     assert all(len(line) <= 100 for line in lines)
     assert any(line.startswith("* digits ") for line in lines)
     assert any(line.startswith("  textures ") for line in lines)
+    assert any("torchvision:NAME" in line for line in lines)
     assert any("needs --raw: 'cifar-10-python.tar.gz'" in line for line in lines)
     assert any(line.startswith("  imagenet_100 ") for line in lines)
     assert any(line.startswith("also prepared: small, 3") for line in lines)
+
+
+def test_an_option_that_is_a_text_may_look_like_a_number(run_here, tmp_path):
+    rows = "".join(f"{n}.png,{'ab'[n % 2]},{n % 5}\n" for n in range(20))
+    tree = {f"{n}.png": make_image(n, "png", 9, 9) for n in range(20)}
+    raw = write_tree(tmp_path / "raw", {**tree, "t.csv": f"path,label,fold\n{rows}".encode()})
+    options = [f"--set={text}" for text in ("split_column=fold", "test_values=0", "size=8")]
+    done = run_here(tmp_path, "prepare", "csv", "--raw", raw, "--name", "folds", *options)
+    assert done.returncode == 0, done.stderr
+    assert "16 train, 4 test images" in done.stdout
 
 
 def test_info_shows_counts_and_writes_a_contact_sheet(folder, tmp_path):
