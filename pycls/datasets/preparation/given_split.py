@@ -43,8 +43,8 @@ def describe_test_files(path: str, names: Sequence[str]) -> str:
 def apply_test_files(listing: Listing, names: Sequence[str], words: str) -> Listing:
     """Put the images of a list to the test side, all others to the train side.
 
-    A name is an image's in the set ("Positive/00001.jpg"), or its end without folders, with a
-    suffix or without, where just one image has it.
+    A name is an image's in the set ("Positive/00001.jpg"), or one ends in the other, from a
+    folder on, with a suffix or without, where that is so of just one image.
 
     Args:
         listing: a set without an official split.
@@ -57,17 +57,20 @@ def apply_test_files(listing: Listing, names: Sequence[str], words: str) -> List
     """
     if listing.items and listing.items[0].side is not None:
         raise ConfigError("test_files: the set has a split of its own, which is not replaced")
-    known: defaultdict[str, set[str]] = defaultdict(set)
+    names_of_set = {item.name for item in listing.items}
+    by_stem: defaultdict[str, list[str]] = defaultdict(list)
     for item in listing.items:
-        for key in _keys(item.name):
-            known[key].add(item.name)
+        by_stem[PurePosixPath(item.name).stem].append(item.name)
     chosen: set[str] = set()
     unknown: list[str] = []
     unclear: list[str] = []
     for name in names:
-        found = next((known[key] for key in _keys(name) if key in known), set())
+        found = [name]
+        if name not in names_of_set:
+            stem = PurePosixPath(name.replace("\\", "/")).stem
+            found = [other for other in by_stem.get(stem, ()) if _may_be_one(name, other)]
         if len(found) == 1:
-            chosen |= found
+            chosen.update(found)
         else:
             (unclear if found else unknown).append(name)
     for problem, these in (("are no images of the set", unknown), ("may be several", unclear)):
@@ -102,10 +105,13 @@ def describe_shared_groups(groups: Sequence[str | None], split: Sequence[int], w
     )
 
 
-def _keys(name: str) -> list[str]:
-    """Return what an image may be named by: in full, its file, its file without suffix."""
-    path = PurePosixPath(name.replace("\\", "/"))
-    return [str(path), path.name, path.stem]
+def _may_be_one(listed: str, name: str) -> bool:
+    """Say whether one of two paths ends in the other, suffixes apart where one has none."""
+    one, two = PurePosixPath(listed.replace("\\", "/")), PurePosixPath(name)
+    if one.suffix and two.suffix and one.suffix != two.suffix:
+        return False
+    depth = min(len(one.parts), len(two.parts))
+    return one.parts[-depth:-1] == two.parts[-depth:-1] and one.stem == two.stem
 
 
 def _require_both_sides(items: Sequence[Item], class_names: Sequence[str], words: str) -> None:

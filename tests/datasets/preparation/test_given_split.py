@@ -121,6 +121,9 @@ def test_names_that_may_be_several_are_refused(tmp_path):
     given = {"raw": folder, "name": "x", "size": 4, "test_files": str(listed)}
     with pytest.raises(DataError, match=r"1 names may be several: 1\.jpg"):
         prepare("folder", tmp_path / "data", **given)
-    listed.write_text("a/1.jpg\nb/2.jpg\n")
+    listed.write_text("a/1.jpg\nc/2.jpg\n")
+    with pytest.raises(DataError, match=r"1 names are no images of the set: c/2\.jpg"):
+        prepare("folder", tmp_path / "data", **given)
+    listed.write_text("raw/a/1.jpg\nb/2\n")
     prepare("folder", tmp_path / "data", **given)
     assert len(open_dataset("x", "test", tmp_path / "data")) == 2

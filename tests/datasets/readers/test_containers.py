@@ -30,7 +30,7 @@ def make_pictures(sides=("train", "test")):
         for c, name in enumerate(CLASSES)
         for number in range(5 - 2 * s)
     }
-    pictures[f"{sides[0]}/cat/copy.png"] = pictures[f"{sides[0]}/cat/0.png"]
+    pictures[f"{sides[0]}/cat/copy.PNG"] = pictures[f"{sides[0]}/cat/0.png"]
     return pictures
 
 

@@ -62,8 +62,8 @@ def read_webdataset(
     labels, class_list = number_labels(values, names, str(source.path))
     found = []
     for sample in used:
-        suffix, image = _image_of(source, sample, samples[sample])
-        found.append((f"{sample[1]}.{suffix}", image))
+        image = _image_of(source, sample, samples[sample])
+        found.append((f"{sample[1]}.{image.file.partition('.')[2]}", image))
     items = [
         Item(image, name, label, side=sides.by_word[words[sample]])
         for sample, name, (_, image), label in zip(
@@ -117,12 +117,10 @@ def _collect(source: Source) -> _Samples:
     return images
 
 
-def _image_of(
-    source: Source, sample: tuple[str, str], files: dict[str, Member]
-) -> tuple[str, Member]:
-    found = [(suffix, file) for suffix, file in files.items() if layout.is_image(f"x.{suffix}")]
+def _image_of(source: Source, sample: tuple[str, str], files: dict[str, Member]) -> Member:
+    found = [file for suffix, file in files.items() if layout.is_image(f"x.{suffix}")]
     if len(found) > 1:
-        names = layout.join_quoted([member.file for _, member in found])
+        names = layout.join_quoted([member.file for member in found])
         raise DataError(f"{source.path}: {'/'.join(sample)}: several images: {names}")
     return found[0]
 
