@@ -147,7 +147,7 @@ CONTROLS = (
         "the spread.", needs="repeats"),
     Entry(
         "topk", "controls:topk_figure", "{experiment}",
-        "Top-k against top-1 test error of the same runs. " + _NUMBERS, needs="topk"),
+        "Top-1 against top-k test error of the same runs. " + _NUMBERS, needs="topk"),
     Entry(
         "training", "controls:training_figure", "{experiment}",
         "Training error against cumulative depth: of the whole training side after the last "
@@ -228,7 +228,7 @@ PAPER = (
         words="repeats of single architectures"),
     Entry(
         "fig_a4a", "controls:topk_figure", "Figure A4A: top-1 and top-5 errors",
-        "Top-k against top-1 test error of the same runs.",
+        "Top-1 (y-axis) against top-k test error (x-axis) of the same runs.",
         words="data sets with more classes than the k of the top-k error"),
     Entry(
         "fig_a4b", "controls:training_figure", "Figure A4B: training errors and depth",
@@ -255,9 +255,10 @@ PAPER = (
         "standard deviation of the best ones.", words=_SETS),
     Entry(
         "fig_a8", "matrices:matrix_figure", "Figure A8: all pairs of data sets",
-        "Test errors of {n} architectures on each pair of data sets: under the diagonal as "
-        "scatter plots, the set of the column on the x-axis; above it Spearman's rho, the "
-        "darker the larger, blue for positive and orange for negative ones.", words=_SETS),
+        "Test errors of {n} architectures on each pair of data sets: above the diagonal as "
+        "scatter plots, the set of the row on the x-axis and that of the column on the y-axis, so "
+        "that the first row is Figure 3, on its axes; under it Spearman's rho, the darker the "
+        "larger, blue for positive and orange for negative ones.", words=_SETS),
 )
 # fmt: on
 # Sections of the report whose figures are of the population.

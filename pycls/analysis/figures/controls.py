@@ -173,7 +173,7 @@ def _variant_rows(collection: Collection, layout: Layout) -> list[list[Panel]]:
 
 # ---------------------------------------------------------------- Figure A4
 def topk_figure(source: Source, layout: Layout = COLUMN) -> Figure:
-    """Return top-k against top-1 errors of the same runs (Fig. A4 A).
+    """Return top-1 against top-k errors of the same runs (Fig. A4 A).
 
     The paper shows ImageNet, Cifar100 and Insects; elsewhere they are the sets whose headline
     is the top-5 error, or, where there are none, all with more classes than k. The report shows
@@ -191,9 +191,9 @@ def topk_figure(source: Source, layout: Layout = COLUMN) -> Figure:
         rows = table[table["dataset"] == key].set_index("arch")
         kinds = ("top-1", f"top-{rows['k'].iloc[0]}")
         what = layout.either("test error (%)", "error (%)")
-        names = (f"{key} {kinds[0]}", f"{key} {kinds[1]}")
-        labels = (f"{kinds[0]} {what}", f"{kinds[1]} {what}")
-        series = (rows["top1_err"], rows["topk_err"])
+        names = (f"{key} {kinds[1]}", f"{key} {kinds[0]}")
+        labels = (f"{kinds[1]} {what}", f"{kinds[0]} {what}")
+        series = (rows["topk_err"], rows["top1_err"])
         panels.append(make_panel(evidence.title(key), names, *series, labels))
     if not panels:
         raise MissingRuns("No run on a data set with more classes than k has finished.")

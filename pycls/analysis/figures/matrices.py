@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import MaxNLocator, NullLocator
 
 from pycls.analysis.figures import style
 from pycls.analysis.figures.layout import (
@@ -23,7 +23,7 @@ from pycls.analysis.figures.layout import (
     hide_numbers,
 )
 from pycls.analysis.figures.panels import Panel, panel_tables
-from pycls.analysis.figures.population import pair_panel
+from pycls.analysis.figures.population import FIGURE_3, pair_panel
 from pycls.analysis.inputs.collection import Collection, MissingRuns
 from pycls.analysis.inputs.results_csv import population_runs
 from pycls.analysis.wording import rho_number
@@ -185,36 +185,30 @@ def _top_legend(table: pd.DataFrame) -> list[Line2D]:
 
 # ---------------------------------------------------------------- Figure A8
 def matrix_figure(collection: Collection, layout: Layout = COLUMN) -> Figure:
-    """Return scatter plots of all pairs under the diagonal, their rhos above it (Fig. A8)."""
+    """Return scatter plots of all pairs above the diagonal, their rhos under it (Fig. A8).
+
+    The first row has the targets (y) against the reference (x), in the order of Figure 3.
+    """
     errors, study = collection.errors, collection.study
-    keys = [key for key in collection.sets if key != LEFT_OUT and errors[key].notna().any()]
+    sets = [collection.reference, *collection.pick(FIGURE_3, lambda: collection.targets)]
+    keys = [key for key in dict.fromkeys(sets) if key != LEFT_OUT and errors[key].notna().any()]
     panels = {pair: pair_panel(errors, study, *pair, layout) for pair in combinations(keys, 2)}
-    left, bottom, edge = 0.42, 0.36, 0.05
-    cell = (FULL_WIDTH - left - edge) / len(keys) if len(keys) > 4 else 1.25
-    size = (left + edge + cell * len(keys), bottom + edge + cell * len(keys))
+    edge = 0.05
+    cell = (FULL_WIDTH - 2 * edge) / len(keys) if len(keys) > 4 else 1.25
+    size = (2 * edge + cell * len(keys),) * 2
     with mpl.rc_context(style.RC):
         figure = style.DataFigure(figsize=size)
         for (row, y), (column, x) in product(enumerate(keys), repeat=2):
-            corner = (left + column * cell + 0.03, size[1] - edge - (row + 1) * cell + 0.03)
+            corner = (edge + column * cell + 0.03, size[1] - edge - (row + 1) * cell + 0.03)
             axes = style.add_axes(figure, *corner, cell - 0.06, cell - 0.06)
             if row == column:
                 _draw_name(axes, collection, x, cell)
-            elif row < column:
-                _draw_rho(axes, panels[y, x])
+            elif row > column:
+                _draw_rho(axes, panels[x, y])
             else:
-                _draw_cell(axes, panels[x, y])
-                _label_cell(axes, column == 0, row == len(keys) - 1)
+                _draw_cell(axes, panels[y, x])
     figure.numbers = partial(panel_tables, list(panels.values()))
     return figure
-
-
-def _label_cell(axes: Axes, is_first: bool, is_lowest: bool) -> None:
-    """Write what the axes are beside the first column and under the lowest row only."""
-    for axis, is_outer in (("y", is_first), ("x", is_lowest)):
-        if is_outer:
-            (axes.set_xlabel if axis == "x" else axes.set_ylabel)("error (%)", labelpad=2)
-        else:
-            hide_numbers(axes, axis)
 
 
 def _draw_name(axes: Axes, collection: Collection, key: str, cell: float) -> None:
@@ -257,14 +251,4 @@ def _draw_cell(axes: Axes, panel: Panel) -> None:
     for axis, log in (("x", panel.x_log), ("y", panel.y_log)):
         if log:
             style.use_log_scale(axes, axis)  # few ticks, as the cells are small
-        _keep_inner_ticks(axes, axis, log)
-
-
-def _keep_inner_ticks(axes: Axes, axis: str, log: bool) -> None:
-    """Leave ticks near a cell's ends away: their numbers would touch the next cell's."""
-    scale = axes.xaxis if axis == "x" else axes.yaxis
-    limits = np.asarray(axes.get_xlim() if axis == "x" else axes.get_ylim())
-    ticks = np.asarray(scale.get_majorticklocs(), dtype=float)
-    low, high = np.log(limits) if log else limits
-    places = ((np.log(ticks) if log else ticks) - low) / (high - low)
-    scale.set_major_locator(FixedLocator(ticks[(places > 0.1) & (places < 0.9)]))
+        hide_numbers(axes, axis)  # they would touch the next cell's; Figure 3 has them

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from pycls.analysis.figures import style
@@ -126,6 +127,8 @@ def draw_panels(
     for place, (axes, panel) in enumerate(zip(grid.axes, panels, strict=True)):
         x, y = panel.data["x"].to_numpy(), panel.data["y"].to_numpy()
         draw_scatter(axes, x, y, coloured)
+        if len(x) and x.max() >= 1000:  # four ticks of four digits would touch
+            axes.xaxis.set_major_locator(MaxNLocator(3))
         for axis, values, log in (("x", x, panel.x_log), ("y", y, panel.y_log)):
             if log:
                 layout.scale(axes, axis, values)

@@ -77,6 +77,8 @@ RC: Any = {
     "savefig.dpi": 200,  # of the parts that are stored as pixels
 }
 
+_X_DECADES = 1.5  # of a logarithmic x-axis up to which 1, 2 and 5 have room
+
 # Margins of one panel and of the figure, in inches.
 _LEFT, _RIGHT, _BOTTOM = 0.60, 0.08, 0.52
 _EDGE = 0.25  # beside the last column, so that titles may be wider than their panels
@@ -237,10 +239,15 @@ def is_skewed(values: NDArray[np.float64]) -> bool:
 
 
 def use_log_scale(axes: Axes, axis: str) -> None:
-    """Make the "x" or "y" axis of a panel logarithmic, with plain numbers at 1, 2, 5, 10 ..."""
+    """Make the "x" or "y" axis of a panel logarithmic, with plain numbers at 1, 2, 5, 10 ...
+
+    On an x-axis of many decades, where they would touch, they are at 1 and 10 only.
+    """
     (axes.set_xscale if axis == "x" else axes.set_yscale)("log")
     scale = axes.xaxis if axis == "x" else axes.yaxis
-    scale.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    low, high = scale.get_view_interval()
+    wide = axis == "x" and low > 0 and math.log10(high / low) > _X_DECADES
+    scale.set_major_locator(LogLocator(subs=(1.0,) if wide else (1.0, 2.0, 5.0)))
     scale.set_minor_locator(NullLocator())
     scale.set_major_formatter(FormatStrFormatter("%g"))
 

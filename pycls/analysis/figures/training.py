@@ -61,7 +61,8 @@ def curve_figure(source: Source, layout: Layout = COLUMN) -> Figure:
         for axes, start in zip(grid.axes[2 * place : 2 * place + 2], (1, regular), strict=True):
             shown = rows[rows["epoch"] >= start]
             _draw_curves(axes, shown, final)
-            _scale_curves(layout, axes, shown["test_error"].to_numpy())
+            if layout is COLUMN and style.is_skewed(rows["test_error"].to_numpy()):
+                layout.scale(axes, "y", shown["test_error"].to_numpy())  # of one kind in both
             _mark_epoch(axes, regular)
             many = f"{rows['arch'].nunique()} architectures"
             details = [many if start == 1 else f"{many}, from epoch {regular} on"]

@@ -55,10 +55,13 @@ def latex_table(
     if len(align) != columns or set(align) - set("lrc"):
         raise ConfigError(f"align '{align}': expected l, r or c for each of {columns} columns")
     kind = "table*" if columns > _NARROW else "table"
+    # A page is 178 mm wide: seven columns with intervals need small type.
+    small = [r"  \footnotesize", r"  \setlength{\tabcolsep}{4pt}"] if columns > _NARROW else []
     lines = [
         r"% \usepackage{booktabs}",
         rf"\begin{{{kind}}}",
         r"  \centering",
+        *small,
         rf"  \caption{{{escape(caption)}}}",
         rf"  \label{{{label}}}",
         rf"  \begin{{tabular}}{{{align}}}",

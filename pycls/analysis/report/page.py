@@ -78,7 +78,7 @@ def svg_url(content: bytes) -> str:
 def svg_pixels(content: bytes) -> tuple[int, int]:
     """Return the width and height on the page of an SVG of matplotlib, which are in points."""
     root = content[content.index(b"<svg") :].partition(b">")[0]
-    sizes = [re.search(rb'\b%s="([\d.]+)pt"' % name, root) for name in (b"width", b"height")]
+    sizes = [re.search(rb"\b%s=.([\d.]+)pt" % name, root) for name in (b"width", b"height")]
     width, height = (
         round(float(found[1]) * _PIXELS_PER_INCH / 72) if found else 0 for found in sizes
     )
