@@ -50,6 +50,7 @@ class AnyTable:
         warnings: what may be wrong, in sentences.
         labels: column of `errors` -> what an axis is called.
         percent: columns of `errors` that hold errors in percent.
+        files: how many were joined.
     """
 
     path: Path
@@ -61,6 +62,7 @@ class AnyTable:
     warnings: tuple[str, ...]
     labels: Mapping[str, str]
     percent: frozenset[str]
+    files: int = 1
 
 
 def read_table(
@@ -121,6 +123,7 @@ def read_table(
         tuple(warnings),
         {key: f"error on {key} (%)" for key in percent} | labels,
         frozenset(percent),
+        len(tables),
     )
 
 

@@ -86,8 +86,9 @@ def _page(
 ) -> str:
     rows = correlations.to_dict("records")
     found = [correlation_of(row) for row in rows]
+    source = table.path.name if table.files == 1 else f"{table.files} tables"
     context = {
-        "title": f"{table.path.name}: what {table.reference} predicts",
+        "title": f"{source}: what {table.reference} predicts",
         "reference": table.reference,
         "rho": RHO,
         "csv": {},
