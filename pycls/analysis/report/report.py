@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from pycls.analysis import wording
+from pycls.analysis.choosing.surrogate import Surrogate, fit_surrogate
 from pycls.analysis.figures.style import save_figure
 from pycls.analysis.inputs.curves_csv import (
     MAX_EPOCHS,
@@ -26,6 +27,7 @@ from pycls.analysis.inputs.results_csv import (
 from pycls.analysis.inputs.study_json import Study, load_status, load_study, load_trained_with
 from pycls.analysis.report import html_tables as show
 from pycls.analysis.report.answer import answer, noise_sentences
+from pycls.analysis.report.choosing_section import choosing_parts
 from pycls.analysis.report.control_section import ControlSection, control_section
 from pycls.analysis.report.figures import plan_population_figures
 from pycls.analysis.report.own_section import OwnSection, own_section
@@ -35,9 +37,11 @@ from pycls.analysis.report.paper_section import paper_section
 from pycls.analysis.report.space_section import SpaceSection, space_section
 from pycls.analysis.report.warnings import study_warnings, undone_runs
 from pycls.analysis.statistics.pairs import MIN_PAIRS
+from pycls.analysis.tables import choosing
 from pycls.analysis.tables import study_tables as tables
 from pycls.analysis.tables.best import best_table
 from pycls.analysis.tables.choice import choice_table
+from pycls.analysis.tables.choosing import training_hours
 from pycls.analysis.tables.forest import forest_table
 from pycls.analysis.tables.heat import (
     driver_heat,
@@ -66,6 +70,7 @@ class _Analysis:
     stages: pd.DataFrame
     parameters: pd.DataFrame
     curves: Mapping[str, Curves]
+    hours: Mapping[str, float]
     tables: dict[str, pd.DataFrame]
     spaces: SpaceSection | None
     controls: ControlSection | None
@@ -118,6 +123,7 @@ def write_report(study_folder: str | os.PathLike[str]) -> Path:
     folder = Path(study_folder)
     study = load_study(folder)
     analysis = _analyse(folder, study)
+    surrogate = _surrogate(analysis)
     context = {
         **_facts(analysis, folder),
         **answer(study, analysis.tables, analysis.spaces, analysis.controls, analysis.own),
@@ -128,6 +134,7 @@ def write_report(study_folder: str | os.PathLike[str]) -> Path:
         "html": _html_tables(analysis),
         "heat": _heat_tables(analysis),
         "noise_texts": _noise_texts(analysis),
+        "choosing": choosing_parts(analysis.tables, study, surrogate),
         "data": _embedded_data(analysis),
         "spaces": analysis.spaces,
         "controls": analysis.controls,
@@ -164,6 +171,7 @@ def _analyse(folder: Path, study: Study) -> _Analysis:
         stages=stage_parameters(results, study, errors.index),
         parameters=parameter_values(results, study, errors.index),
         curves=population_curves(load_curves(folder), study, errors.index),
+        hours=training_hours(_timings(folder), results, study),
         tables={},
         spaces=space_section(results, study),
         controls=control_section(folder, study),
@@ -187,6 +195,7 @@ def _population_tables(analysis: _Analysis) -> dict[str, pd.DataFrame]:
             computed["forest"] = forest_table(
                 errors, analysis.architectures, runs, computed["rho"], study
             )
+            computed |= _choosing_tables(analysis)
     if len(analysis.structured):
         computed["structure"] = tables.structure_table(errors, analysis.architectures, study)
     return computed | {
@@ -196,6 +205,31 @@ def _population_tables(analysis: _Analysis) -> dict[str, pd.DataFrame]:
         "datasets": tables.dataset_table(analysis.results, study),
         "noise": tables.noise_table(errors, analysis.repeats, study),
     }
+
+
+def _choosing_tables(analysis: _Analysis) -> dict[str, pd.DataFrame]:
+    study, errors, parameters = analysis.study, analysis.errors, analysis.parameters
+    found = {
+        "race": choosing.race_table(errors, parameters, study),
+        "prediction": choosing.prediction_table(errors, study),
+        "top": choosing.top_table(errors, study),
+        "early": choosing.early_tables(analysis.curves, study, analysis.hours),
+        "several": choosing.several_table(errors, parameters, study),
+        "apart": choosing.apart_table(errors, study),
+    }
+    return {name: table for name, table in found.items() if len(table)}
+
+
+def _surrogate(analysis: _Analysis) -> Surrogate | None:
+    """Return the surrogate of the errors on the reference, whose table is added to the report's."""
+    if analysis.reference not in analysis.errors or analysis.parameters.empty:
+        return None
+    names = [name for name in analysis.parameters if name not in ("cum_depth", "cum_width")]
+    found = fit_surrogate(analysis.parameters[names], analysis.errors[analysis.reference])
+    if len(found.importance):
+        analysis.tables["importance"] = found.importance
+        analysis.tables["dependence"] = found.dependence
+    return found
 
 
 def _write_figures(analysis: _Analysis, report: Path, written: list[Path]) -> dict[str, Picture]:
@@ -311,16 +345,22 @@ def _seeds(study: Study, results: pd.DataFrame) -> list[tuple[str, str]]:
 
 def _total_seconds(folder: Path) -> float | None:
     """Return the sum of the runs' times in seconds, or None where none were recorded."""
+    timings = _timings(folder)
+    return None if timings is None else float(timings["seconds"].sum()) or None
+
+
+def _timings(folder: Path) -> pd.DataFrame | None:
+    """Return the runs' times in seconds, run and seconds; None where none were recorded."""
     path = folder / TIMINGS_CSV
     if not path.exists():
         return None
     try:
-        seconds = pd.to_numeric(pd.read_csv(path)["seconds"], errors="coerce")
-    except (KeyError, pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError):
+        table = pd.read_csv(path, dtype={"run": str})[["run", "seconds"]]
+        return table.assign(seconds=pd.to_numeric(table["seconds"], errors="coerce"))
+    except (KeyError, ValueError, pd.errors.ParserError, pd.errors.EmptyDataError):
         raise ConfigError(
-            f"{path}: expected a CSV table with a column 'seconds'; repair or remove it"
+            f"{path}: expected a CSV table with columns 'run' and 'seconds'; repair or remove it"
         ) from None
-    return float(seconds.sum()) or None
 
 
 def _remove_stale(report: Path, written: list[Path]) -> None:

@@ -61,8 +61,25 @@ def study_warnings(
         *_worse_than_guessing(datasets),
         *_untrained(population_runs(results, study), datasets),
         *(_degenerate(tables["rho"]) if "rho" in tables else []),
+        *(_apart(tables["apart"], study) if "apart" in tables else []),
         *_saturated(datasets),
         *_near_noise(tables["noise"]),
+    ]
+
+
+def _apart(table: pd.DataFrame, study: Study) -> list[str]:
+    """Name the architectures that stand apart from all others, in one warning."""
+    texts = [
+        f"{row['archs']} on {study.dataset_title(row['target'])} and "
+        f"{study.dataset_title(row['proxy'])} ({RHO} {number(row['rho'], 2)}, without "
+        f"{number(row['rho_without'], 2)})"
+        for row in table.to_dict("records")
+    ]
+    if not texts:
+        return []
+    return [
+        f"Architectures that stand apart from the order of all others: {'; '.join(texts)}. Look at "
+        f"their training; the intervals of {RHO} hold those without them too."
     ]
 
 

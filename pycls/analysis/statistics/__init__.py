@@ -16,8 +16,8 @@ _NAMES = {
     "multiple": "adjust_p_values",
     "noise": "Agreement Ceiling NoiseVariance corrected_rho noise_ceiling reliability "
     "repeat_variance training_agreement",
-    "leave_one_out": "leave_one_out",
-    "outliers": "outliers",
+    "one_out": "leave_one_out",
+    "apart": "outliers",
     "pairs": "MIN_PAIRS",
     "partial": "partial_spearman",
     "sample_size": "architectures_for_width architectures_to_tell_apart interval_width",

@@ -15,7 +15,7 @@ from pycls.analysis.statistics.intervals import (
     spearman_interval,
     standard_error,
 )
-from pycls.analysis.statistics.leave_one_out import leave_one_out
+from pycls.analysis.statistics.one_out import leave_one_out
 from pycls.analysis.statistics.pairs import can_correlate, complete_pairs
 
 CORRELATION_COLUMNS = ("rho", "n", "ci_low", "ci_high", "p", "one_out_low", "one_out_high")

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from pycls.analysis.statistics.apart import outliers
 from pycls.analysis.statistics.families import MIN_FAMILIES, family_codes, family_influence
-from pycls.analysis.statistics.outliers import outliers
 from pycls.analysis.statistics.pairs import (
     MIN_PAIRS,
     can_correlate,
@@ -42,7 +42,7 @@ def spearman_interval(
 
     Below 8 pairs "influence" gives the wider of its interval and Fisher's; at a rho of
     exactly 1 or -1 it gives Fisher's for one swapped pair of neighbours, which has a width.
-    Where a sample has outliers (:func:`pycls.analysis.statistics.outliers.outliers`), it holds
+    Where a sample has outliers (:func:`pycls.analysis.statistics.apart.outliers`), it holds
     the interval without them too.
 
     Args:

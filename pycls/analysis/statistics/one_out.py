@@ -8,13 +8,13 @@ from numpy.typing import ArrayLike, NDArray
 from pycls.analysis.statistics.intervals import influence
 from pycls.analysis.statistics.pairs import can_correlate, complete_pairs
 
-_MOST_EXACT = 1000  # architectures up to which each is left out in fact
+_MOST_EXACT = 100  # architectures up to which each is left out in fact
 
 
 def leave_one_out(x: ArrayLike, y: ArrayLike) -> tuple[float, float]:
     """Return the lowest and highest rho of all but one architecture.
 
-    Each is left out in turn; above 1,000 architectures by :func:`influence`, which differs from
+    Each is left out in turn; above 100 architectures by :func:`influence`, which differs from
     that by less than the third decimal.
 
     Args:

@@ -1,0 +1,189 @@
+"""Tables of a study on what to choose: proxies, the best few, early ends, several targets."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pycls.analysis.choosing.early import COLUMNS as EARLY_COLUMNS
+from pycls.analysis.choosing.early import early_table
+from pycls.analysis.choosing.new_target import MIN_SETS, predict_rho
+from pycls.analysis.choosing.race import race
+from pycls.analysis.choosing.several import best_for_all, chosen_for_all
+from pycls.analysis.choosing.top import top_agreement
+from pycls.analysis.inputs.curves_csv import Curves
+from pycls.analysis.inputs.results_csv import population_runs
+from pycls.analysis.inputs.study_json import Study
+from pycls.analysis.statistics.apart import outliers
+from pycls.analysis.statistics.correlation import correlation_columns, spearman
+from pycls.analysis.statistics.proxies import closest_member
+
+COSTS = {"params": "more parameters", "flops": "more multiply-adds"}  # taken for better
+_PROPERTIES = {"num_classes": "class count", "train_images": "images", "im_size": "image size"}
+
+
+def candidates_for(
+    target: str, errors: pd.DataFrame, parameters: pd.DataFrame
+) -> dict[str, pd.Series]:
+    """Return what could rank the architectures of a target without training on it.
+
+    Returns:
+        Name -> a value per architecture, low for those taken for good: the errors on each other
+        data set, and the negative costs in `COSTS` that differ.
+    """
+    found = {str(key): errors[key] for key in errors if key != target}
+    return found | {COSTS[name]: -parameters[name] for name in COSTS if name in parameters}
+
+
+def race_table(errors: pd.DataFrame, parameters: pd.DataFrame, study: Study) -> pd.DataFrame:
+    """Return :func:`pycls.analysis.choosing.race.race` for each target, in the column target."""
+    tables = [
+        race(candidates_for(key, errors, parameters), errors[key]).assign(target=key)
+        for key in study.targets
+    ]
+    if not tables:
+        return pd.DataFrame()
+    every = pd.concat(tables, ignore_index=True)
+    return every[["target", *(name for name in every if name != "target")]]
+
+
+def prediction_table(errors: pd.DataFrame, study: Study) -> pd.DataFrame:
+    """Return the rho that each proxy would show with a new target.
+
+    Returns:
+        A row per proxy (reference and family members): proxy, n (targets it is learnt from), rho,
+        ci_low, ci_high, error, and error_num_classes, error_train_images and error_im_size where
+        the study has them; see :class:`pycls.analysis.choosing.new_target.Prediction`. Empty with
+        fewer than three targets.
+    """
+    rows = []
+    for proxy in [study.require_reference(), *study.members()]:
+        targets = [key for key in study.targets if key != proxy]
+        if len(targets) < MIN_SETS:
+            continue
+        rhos = [spearman(errors[proxy], errors[key]).rho for key in targets]
+        found = predict_rho(rhos, _properties(targets, study))
+        row: dict[str, Any] = {"proxy": proxy, **asdict(found)}
+        row |= {f"error_{name}": error for name, error in row.pop("errors").items()}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _properties(targets: list[str], study: Study) -> dict[str, list[float]]:
+    found = {}
+    for name in _PROPERTIES:
+        numbers = [study.datasets[key].get(name) for key in targets]
+        if all(isinstance(number, (int, float)) and number > 0 for number in numbers):
+            found[name] = [math.log(number) for number in numbers if number]
+    return found
+
+
+def top_table(errors: pd.DataFrame, study: Study) -> pd.DataFrame:
+    """Return the agreement among the best of each target with the reference and its member.
+
+    Returns:
+        A row per target and proxy: target, proxy, the numbers of
+        :class:`pycls.analysis.choosing.top.Top`, and the columns of a correlation with the
+        suffixes _by_proxy and _by_target.
+    """
+    rows = []
+    for target in study.targets:
+        for proxy in proxies_of(target, study):
+            found = top_agreement(errors[proxy], errors[target])
+            numbers = asdict(found)
+            for name in ("by_proxy", "by_target"):
+                del numbers[name]
+                numbers |= correlation_columns(getattr(found, name), f"_{name}")
+            rows.append({"target": target, "proxy": proxy, **numbers})
+    return pd.DataFrame(rows)
+
+
+def proxies_of(target: str, study: Study) -> list[str]:
+    """Return the reference and the family member closest to a target."""
+    members = study.members()
+    closest = [closest_member(study.num_classes(target), members)] if members else []
+    return [study.require_reference(), *closest]
+
+
+def early_tables(
+    curves: Mapping[str, Curves], study: Study, hours: Mapping[str, float]
+) -> pd.DataFrame:
+    """Return :func:`pycls.analysis.choosing.early.early_table` of each data set with curves.
+
+    Args:
+        curves: by data set.
+        study: for the order of the sets.
+        hours: data set -> hours that the training of the whole population took, where known.
+
+    Returns:
+        Its columns behind dataset; hours (of training until then, NaN where unknown).
+    """
+    tables = []
+    for key in study.dataset_keys():
+        if key in curves and len(curves[key].epochs) > 1:
+            table = early_table(curves[key].epochs, curves[key].test)
+            table.insert(0, "dataset", key)
+            tables.append(table.assign(hours=table["share_of_cost"] * hours.get(key, math.nan)))
+    if not tables:
+        return pd.DataFrame(columns=["dataset", *EARLY_COLUMNS, "hours"])
+    return pd.concat(tables, ignore_index=True)
+
+
+def training_hours(
+    timings: pd.DataFrame | None, results: pd.DataFrame, study: Study
+) -> dict[str, float]:
+    """Return the hours that the population's runs on each data set took, where they are known.
+
+    Args:
+        timings: run and seconds; None where none were recorded.
+        results: as from :func:`pycls.analysis.inputs.results_csv.load_results`.
+        study: which sweeps are the population's.
+    """
+    if timings is None:
+        return {}
+    runs = population_runs(results, study)[["run", "dataset"]].merge(timings, on="run")
+    sums = runs.groupby("dataset")["seconds"].sum() / 3600
+    return {str(key): float(value) for key, value in sums.items() if value > 0}
+
+
+def several_table(errors: pd.DataFrame, parameters: pd.DataFrame, study: Study) -> pd.DataFrame:
+    """Return what to take for all targets at once, and how each proxy's first choice does.
+
+    Returns:
+        A row per choice: choice ("average", "worst case", or a candidate), and the columns of
+        :func:`pycls.analysis.choosing.several.best_for_all`. Empty with fewer than two targets.
+    """
+    targets = [key for key in study.targets if errors[key].notna().any()]
+    if len(targets) < 2:
+        return pd.DataFrame()
+    others = {
+        name: values
+        for name, values in candidates_for("", errors, parameters).items()
+        if name not in targets
+    }
+    best = best_for_all(errors[targets]).rename(columns={"rule": "choice"})
+    chosen = chosen_for_all(others, errors[targets]).rename(columns={"candidate": "choice"})
+    return pd.concat([best, chosen], ignore_index=True)
+
+
+def apart_table(errors: pd.DataFrame, study: Study) -> pd.DataFrame:
+    """Return the architectures that stand apart from all others, for each target and proxy.
+
+    Returns:
+        A row per target and proxy that has some: target, proxy, archs (names, with commas), rho,
+        and rho_without (them).
+    """
+    rows = []
+    for target in study.targets:
+        for proxy in proxies_of(target, study):
+            x, y = (errors[key].to_numpy(dtype=float) for key in (proxy, target))
+            places = outliers(x, y)
+            if len(places):
+                rest = np.delete(np.arange(len(x)), places)
+                names = ", ".join(str(errors.index[place]) for place in places)
+                rhos = spearman(x, y).rho, spearman(x[rest], y[rest]).rho
+                rows.append((target, proxy, names, *rhos))
+    return pd.DataFrame(rows, columns=["target", "proxy", "archs", "rho", "rho_without"])
