@@ -1,11 +1,16 @@
 """Families of models: architectures of one design that differ in size, and are no random sample."""
 
+from __future__ import annotations
+
 import re
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 from numpy.typing import ArrayLike, NDArray
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MIN_FAMILIES = 10  # below which their spread is too uncertain for an interval
 _MOST_ALONE = 0.5  # share of the architectures outside families up to which names show families
@@ -19,6 +24,8 @@ def family_codes(families: Iterable[object]) -> NDArray[np.float64]:
     Args:
         families: a label per architecture; None, NaN and "" are none.
     """
+    import pandas as pd  # not for those who need a rank correlation alone
+
     labels = pd.Series(list(families), dtype=object)
     labels = labels.mask(labels.isin(["", None]))
     codes = pd.factorize(labels)[0].astype(float)
@@ -51,6 +58,8 @@ def families_by_name(names: Sequence[object]) -> pd.Series:
     Returns:
         A family per name, "" for none; all "" where names do not show families.
     """
+    import pandas as pd  # not for those who need a rank correlation alone
+
     words = pd.Series(
         [found[0].lower() if (found := _WORD.search(str(name))) else "" for name in names],
         dtype=object,
