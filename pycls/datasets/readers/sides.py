@@ -106,12 +106,14 @@ def find_listed_sides(
         word, rest = _read_name(member.stem)
         if word and set(rest) <= {"list", "files", "filelist"}:
             by_folder[name[: -len(member.file)]].setdefault(word, member)
-    tails = _Tails(images)
+    tails: _Tails | None = None
     for lists in by_folder.values():
         train = next((lists[word] for word in TRAIN_WORDS if word in lists), None)
         test = next((lists[word] for word in TEST_WORDS if word in lists), None)
         if train is None or test is None:
             continue
+        # Of a million images it takes seconds, so only where there is something to find.
+        tails = tails or _Tails(images)
         sides: dict[str, int] = {}
         for side, table in enumerate((train, test)):
             for line in read_text(source, table, "the list").splitlines():
