@@ -15,7 +15,7 @@ COLUMNS = (
     *("epoch", *CORRELATION_COLUMNS),
     *("lost", "better", "ci_low_better", "ci_high_better", "share_of_cost"),
 )
-MOST_ROWS = 12  # epochs of a set, spread evenly on a logarithmic scale
+MOST_ROWS = 6  # epochs of a set, spread evenly on a logarithmic scale
 
 
 def early_table(epochs: ArrayLike, errors: NDArray[np.float64]) -> pd.DataFrame:

@@ -65,5 +65,5 @@ _COLUMNS = ("n", "mean_share", "worst_share", "worst_target")
 
 def _of(shares: pd.Series, n: int) -> dict[str, object]:
     worst = shares.idxmax()
-    values = (n, float(shares.mean()), float(shares[worst]), worst)
+    values = (n, float(shares.mean()), float(shares.max()), worst)
     return dict(zip(_COLUMNS, values, strict=True))

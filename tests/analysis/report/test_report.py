@@ -21,6 +21,7 @@ from pycls.errors import ConfigError
 pytestmark = pytest.mark.slow
 
 TABLES = {"rho", "choice", "forest", "structure", "drivers", "pairs", "best", "datasets", "noise"}
+TABLES |= {"race", "prediction", "top", "several"}
 FIGURES = {"forest", "edf", "depth", "width", "noise"}
 
 
@@ -63,10 +64,10 @@ def test_the_page_needs_neither_network_nor_files_beside_it(written):
 def test_the_answer_comes_first_with_n_interval_and_p(written):
     page = Page(written)
     headings = re.findall(r"<h2>(.*?)</h2>", written.read_text())
-    assert headings[:2] == ["The answer", "Data sets against each other"]
+    assert headings[:3] == ["The answer", "What to choose", "Data sets against each other"]
     assert headings[-2:] == ["What was run", "Methods"]
     assert "positive for 1, negative for 1 and not distinguishable from zero for 1" in page.text
-    row = next(row for row in page.rows if row[0] == "Photograph patches" and len(row) == 17)
+    row = next(row for row in page.rows if row[0] == "Photograph patches" and len(row) == 18)
     assert re.fullmatch(r"0\.\d\d \[0\.\d\d, 0\.\d\d\]", row[2])
     assert re.fullmatch(r"0\.\d\d to 0\.\d\d", row[3])
     assert row[4] == "32"
@@ -192,7 +193,7 @@ def test_summary_counts_targets():
     above, below = Correlation(0.6, 32, 0.3, 0.8, 0.001), Correlation(-0.6, 32, -0.8, -0.3, 0.001)
     undefined = Correlation(float("nan"), 3, float("nan"), float("nan"), float("nan"))
     higher = Difference(0.3, 32, 0.1, 0.5)
-    text = summary([above, above, below, undefined], [higher] * 4, "R")
+    text = " ".join(summary([above, above, below, undefined], [higher] * 4, "R"))
     assert "Of the 4 targets" in text
     assert "positive for 2, negative for 1 and undefined for 1" in text
     assert "higher for 4" in text

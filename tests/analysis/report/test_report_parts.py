@@ -370,7 +370,7 @@ def test_errors_that_are_constant_or_not_finite(tmp_path, monkeypatch):
     page = Page(write_report(folder))
     assert "all 8 are 7.00 % on Faces" in page.text
     assert "without a finite error are left out: 1 of Textures." in page.text
-    row = next(row for row in page.rows if row[0] == "Faces" and len(row) == 17)
+    row = next(row for row in page.rows if row[0] == "Faces" and len(row) == 18)
     assert row[2] == "undefined"
     data = re.search(r'id="report-data">(.*?)</script>', (folder / "report" / "index.html")
                      .read_text(), re.DOTALL)[1]  # fmt: skip
