@@ -9,6 +9,7 @@ import pandas as pd
 from pycls.analysis.any_table.read import AnyTable
 from pycls.analysis.statistics.correlation import spearman
 from pycls.analysis.statistics.distribution import tied_share
+from pycls.analysis.statistics.families import families_by_name
 from pycls.analysis.statistics.multiple import adjust_p_values
 from pycls.analysis.statistics.pair_statistics import pair_columns
 from pycls.analysis.statistics.pairs import MIN_PAIRS
@@ -27,6 +28,7 @@ from pycls.analysis.wording import (
 
 CHOSEN = (1, 10)  # how many of the reference's best are taken, for the regret
 FEW = 30
+_MOST_FAMILIES = 8  # that a warning lists
 MAX_SHIFT = 0.3  # of rho within groups against rho of all
 _OPPOSITE = -0.5
 _MIN_SHARE = 0.5  # of the smaller side that both sides have
@@ -101,6 +103,7 @@ def table_warnings(table: AnyTable, correlations: pd.DataFrame) -> list[str]:
         *table.warnings,
         *_size(table, correlations),
         *_missing(table, correlations),
+        *_families(table),
         *_flat(table),
         *_opposite(correlations),
         *_populations(table, correlations),
@@ -144,6 +147,21 @@ def _missing(table: AnyTable, correlations: pd.DataFrame) -> list[str]:
                 f"{row['only_target']} only the second. Two populations may be mixed up."
             )
     return sentences
+
+
+def _families(table: AnyTable) -> list[str]:
+    """Name the families that architectures' names show: those are no random sample."""
+    families = families_by_name(list(table.errors.index))
+    sizes = families[families != ""].value_counts()
+    if sizes.empty:
+        return []
+    shown = [f"{name} ({size})" for name, size in sizes.head(_MOST_FAMILIES).items()]
+    more = f" and {len(sizes) - _MOST_FAMILIES} more" if len(sizes) > _MOST_FAMILIES else ""
+    return [
+        f"Names show families of architectures: {', '.join(shown)}{more}. Members of a family err "
+        "together, so the intervals are too narrow, by far where families are large; "
+        "pycls.analysis.statistics.spearman takes 'families' for wider ones."
+    ]
 
 
 def _flat(table: AnyTable) -> list[str]:

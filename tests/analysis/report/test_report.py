@@ -168,6 +168,7 @@ def test_a_mistake_leaves_the_old_report_as_it_was(written, tmp_path):
         (Correlation(0.6, 32, 0.3, 0.8, 0.0001), "tend to have lower error on B: "),
         (Correlation(-0.6, 32, -0.8, -0.3, 0.0001), "tend to have higher error on B: "),
         (Correlation(0.1, 32, -0.2, 0.4, 0.5), "The interval includes zero"),
+        (Correlation(0.01, 900, -0.05, 0.07, 0.5), "says next to nothing about B"),
         (Correlation(*[float("nan")] * 1, 3, *[float("nan")] * 3), "at least 4 architectures"),
         (Correlation(*[float("nan")] * 1, 9, *[float("nan")] * 3), "values of one side are equal"),
     ],
@@ -182,6 +183,7 @@ def test_sentences_follow_the_interval(correlation, words):
         (Difference(0.3, 32, 0.1, 0.5), "is higher than with"),
         (Difference(-0.3, 32, -0.5, -0.1), "is lower than with"),
         (Difference(0.3, 32, -0.1, 0.5), "do not show whether"),
+        (Difference(0.01, 900, -0.05, 0.07), "differ by less than 0.1"),
         (Difference(float("nan"), 2, float("nan"), float("nan")), "cannot be compared"),
     ],
 )
