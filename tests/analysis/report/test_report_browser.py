@@ -159,7 +159,8 @@ def test_axes_can_be_chosen_and_cells_open_their_plot(chromium, page):
 def test_a_phone_shows_all_of_it_and_a_tap_names_a_point(chromium, page):
     chromium.open(page, 360, 740, mobile=True)
     assert chromium.run("document.documentElement.scrollWidth") == 360
-    wide = """[...document.querySelectorAll("body *")].filter((e) => !e.closest(".scroll, .frame, nav")
+    wide = """[...document.querySelectorAll("body *")]
+      .filter((e) => !e.closest(".scroll, .frame, nav")
       && e.getBoundingClientRect().right > 360.5).map((e) => e.outerHTML.slice(0, 80))"""
     assert chromium.run(wide) == []
     left, top, width, height = chromium.run(PLACE.format(panel=1))
