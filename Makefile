@@ -32,7 +32,9 @@ test: $(VENV)/.ready-dev
 	@# The tests of Slurm wait for most of their time, so they run beside the others.
 	@$(PY) -m pytest tests/on_slurm > $(VENV)/slurm-tests.log 2>&1 & slurm=$$!; \
 	trap "kill $$slurm 2>/dev/null" INT TERM; \
-	echo "$(PY) -m pytest"; $(PY) -m pytest $(SPREAD) --ignore=tests/on_slurm; others=$$?; \
+	echo "$(PY) -m pytest"; \
+	$(PY) -m pytest $(SPREAD) --ignore=tests/on_slurm --durations=30 --durations-min=4; \
+	others=$$?; \
 	wait $$slurm; slurm=$$?; cat $(VENV)/slurm-tests.log; \
 	[ $$others -eq 0 ] && [ $$slurm -eq 0 ]
 

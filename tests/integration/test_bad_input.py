@@ -71,7 +71,7 @@ def test_study_with_mistakes_writes_nothing(tool, tiny_study, tiny_population, t
     population = {**tiny_population, "flops": [1, 2]}
     process = tool("study", "run", tiny_study(population=population))
     assert process.returncode == 2
-    assert ": population.space: only 0 of 4 architectures" in process.stderr
+    assert ": population.space: flops [1, 2]: no network of this space has so few" in process.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["tiny.yaml"]
 
 

@@ -265,7 +265,14 @@ def test_the_tool_writes_what_sample_gives(tmp_path):
     [
         (("--flops", 4e8, 3e8), "error: flops: the bounds 4e+08, 3e+08 are the wrong way round"),
         (("--stages", 3), "num_stages is 3"),
-        (("--flops", 1, 2, "--max-draws", 5000), "only 0 of 5 architectures found"),
+        (
+            ("--flops", 1, 2),
+            "flops [1, 2]: no network of this space has so few; all have more than",
+        ),
+        (
+            ("--flops", 4e8, 400000010, "--max-draws", 2000),
+            "only 0 of 5 architectures found",
+        ),
         (("--out", "none/population.csv"), "there is no folder none; make it first"),
     ],
 )

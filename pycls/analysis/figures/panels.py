@@ -119,7 +119,7 @@ def draw_panels(
     legend = [] if population is None else scatter_legend(layout, population)
     grid = layout.grid(
         [panel.title for panel in panels],
-        [panel.x_label for panel in panels],
+        [style.name_scale(panel.x_label, panel.x_log) for panel in panels],
         legend=len(legend),
         columns=columns,
         shared_x=shared_x,

@@ -194,6 +194,11 @@ def add_axes(figure: Figure, left: float, bottom: float, width: float, height: f
     return figure.add_axes((left / wide, bottom / high, width / wide, height / high))
 
 
+def name_scale(label: str, is_log: bool) -> str:
+    """Return the label of an axis, which says that the axis is logarithmic."""
+    return f"{label}, log" if label and is_log else label
+
+
 def label_panel(
     grid: PanelGrid,
     axes: Axes,
@@ -206,10 +211,8 @@ def label_panel(
 
     The label of an axis that is logarithmic by then says so.
     """
-    x_label, y_label = (
-        f"{label}, log" if label and scale == "log" else label
-        for label, scale in ((x_label, axes.get_xscale()), (y_label, axes.get_yscale()))
-    )
+    x_label = name_scale(x_label, axes.get_xscale() == "log")
+    y_label = name_scale(y_label, axes.get_yscale() == "log")
     with mpl.rc_context(RC):
         axes.set_title("\n".join(details), loc="left", fontsize=TEXT_SIZE, pad=4, linespacing=1.2)
         above = 4 + len(details) * TEXT_SIZE * 1.25

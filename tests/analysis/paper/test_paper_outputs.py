@@ -233,7 +233,7 @@ def test_only_the_published_study_has_published_numbers(small):
 
 
 def test_best_ten_are_orange_and_worst_ten_red(drawn, truth):
-    for axes, key in zip(drawn("fig3").axes, TARGETS, strict=True):
+    for axes, key in zip(drawn("fig3").axes, FIGURE_3, strict=True):
         errors = sorted(truth[key][arch] for arch in truth[key])
         shown = {line.get_color(): sorted(line.get_ydata()) for line in axes.get_lines()}
         assert shown[ORANGE] == pytest.approx(errors[:10])

@@ -162,7 +162,7 @@ def test_many_spaces_and_wide_ranges_are_readable():
         models[f"width_ratio_{stage}"] = 10 ** rng.uniform(-1.3, 1.5, len(models))
         models[f"group_w_{stage}"] = 2 ** rng.integers(0, 6, len(models))
     ranges = parameter_ranges(models, [name for name in models if name[-1].isdigit()])
-    assert check_texts(ranges_figure(ranges, drawn_parameters(ranges))) > 40
+    assert check_texts(ranges_figure(ranges, drawn_parameters(ranges))) > 30
     edf = space_edf_figure({"Digits": edf_table(models)}, {"Digits": "test error (%)"})
     assert check_texts(edf) > 10
 
