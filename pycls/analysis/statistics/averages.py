@@ -51,6 +51,7 @@ def average(
     values: Sequence[float],
     influences: Sequence[NDArray[np.float64]] | None = None,
     confidence: float = 0.95,
+    limit: float = math.inf,
 ) -> Average:
     """Return the mean of values of several data sets.
 
@@ -63,6 +64,7 @@ def average(
         influences: of each architecture on each value, as from :func:`paired_influence`; without
             them there is no interval over architectures.
         confidence: level of both intervals, between 0 and 1.
+        limit: the largest size that a value can have, 1 for rhos: intervals end there.
 
     Raises:
         ConfigError: a level outside (0, 1).
@@ -85,4 +87,5 @@ def average(
     if n > 1:
         half = float(student.ppf(level, n - 1)) * float(found.std(ddof=1)) / math.sqrt(n)
         sets_low, sets_high = mean - half, mean + half
-    return Average(mean, n, low, high, sets_low, sets_high)
+    bounds = np.clip((low, high, sets_low, sets_high), -limit, limit)
+    return Average(mean, n, *map(float, bounds))

@@ -257,12 +257,12 @@ def _with_average(
         if with_members
     ]
     gains = [member - other for member, other in zip(of_member, of_reference, strict=False)]
-    for value, suffix, influences in (
-        ("rho_reference", "_reference", of_reference),
-        ("rho_member", "_member", of_member),
-        ("difference", "_difference", gains),
+    for value, suffix, influences, limit in (
+        ("rho_reference", "_reference", of_reference, 1),
+        ("rho_member", "_member", of_member, 1),
+        ("difference", "_difference", gains, 2),
     ):
-        found = average([row[value] for row in used], influences)
+        found = average([row[value] for row in used], influences, limit=limit)
         means |= {value: found.value}
         for bound in ("ci_low", "ci_high", "sets_low", "sets_high"):
             means[f"{bound}{suffix}"] = getattr(found, bound)
