@@ -8,7 +8,12 @@ from typing import Any
 from pycls.datasets.catalog.catalog import CATALOG
 from pycls.datasets.catalog.views import ViewSpec, list_views
 from pycls.datasets.opening.dataset import Dataset, open_dataset
-from pycls.datasets.opening.expected import ExpectedFacts, expected_facts, expected_view_facts
+from pycls.datasets.opening.expected import (
+    ExpectedFacts,
+    counted_facts,
+    expected_facts,
+    expected_view_facts,
+)
 from pycls.datasets.opening.locate import resolve_data_dir
 from pycls.datasets.opening.subsets import draw_classes
 from pycls.datasets.preparation.prepare import prepare
@@ -155,17 +160,7 @@ class StudyData:
     def _find_facts(self, dataset: DatasetSpec) -> DataFacts:
         train, test = self._try_open(dataset, "train"), self._try_open(dataset, "test")
         if train is not None and test is not None:
-            return DataFacts(
-                title=train.title,
-                num_classes=train.num_classes,
-                train_images=len(train),
-                test_images=len(test),
-                im_size=min(train.im_size),
-                error_metric=train.error_metric,
-                epochs=None,
-                exact=True,
-                prepared=True,
-            )
+            return DataFacts(**vars(counted_facts(train, test)), prepared=True)
         known = [*CATALOG, *list_views(self.data_dir)]
         if dataset.prepared not in known:
             raise ConfigError(

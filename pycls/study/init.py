@@ -8,7 +8,7 @@ from pycls.command_names import command_name
 from pycls.datasets.catalog.catalog import CATALOG
 from pycls.datasets.catalog.views import list_views
 from pycls.datasets.opening.dataset import open_dataset
-from pycls.datasets.opening.expected import ExpectedFacts, expected_facts
+from pycls.datasets.opening.expected import ExpectedFacts, counted_facts, expected_facts
 from pycls.datasets.opening.locate import list_prepared, resolve_data_dir
 from pycls.errors import ConfigError, DataError
 from pycls.progress import count
@@ -69,16 +69,7 @@ def _facts_of(dataset: str, data_dir: str | os.PathLike[str] | None) -> Expected
             f"{error}. Of images of your own: 'tools/prepare_data.py prepare folder --raw FOLDER "
             f"--name {dataset}'"
         ) from None
-    return ExpectedFacts(
-        title=train.title,
-        num_classes=train.num_classes,
-        train_images=len(train),
-        test_images=len(test),
-        im_size=min(train.im_size),
-        error_metric=train.error_metric,
-        epochs=None,
-        exact=True,
-    )
+    return counted_facts(train, test)
 
 
 def _study_text(dataset: str, facts: ExpectedFacts, size: int) -> tuple[str, list[str]]:

@@ -1,4 +1,4 @@
-"""Facts about a data set or view before it is prepared, for planning."""
+"""Facts about a data set or view for planning, before it is prepared and afterwards."""
 
 import math
 import os
@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pycls.datasets.catalog.catalog import CATALOG
 from pycls.datasets.catalog.entry import CatalogEntry
 from pycls.datasets.catalog.views import VIEWS_FILE, ViewSpec, list_views
+from pycls.datasets.opening.dataset import Dataset
 from pycls.datasets.opening.locate import resolve_data_dir
 from pycls.datasets.opening.subsets import draw_classes
 from pycls.errors import ConfigError
@@ -19,7 +20,7 @@ _ESTIMATED_SHARES = {"mlc2008": (0.5, 0.125, *[0.375 / 7] * 7)}
 
 @dataclass(frozen=True)
 class ExpectedFacts:
-    """What is known of a set or view without its images.
+    """What is known of a set or view, without its images or by them.
 
     Attributes:
         num_classes: number of classes.
@@ -40,6 +41,20 @@ class ExpectedFacts:
     epochs: int | None
     title: str
     exact: bool
+
+
+def counted_facts(train: Dataset, test: Dataset) -> ExpectedFacts:
+    """Return what the two sides of a prepared set or view hold."""
+    return ExpectedFacts(
+        title=train.title,
+        num_classes=train.num_classes,
+        train_images=len(train),
+        test_images=len(test),
+        im_size=min(train.im_size),
+        error_metric=train.error_metric,
+        epochs=None,
+        exact=True,
+    )
 
 
 @dataclass(frozen=True)
