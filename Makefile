@@ -10,7 +10,7 @@
 
 VENV := .venv
 PY := $(VENV)/bin/python
-# A process for each core; the tests of one file stay together and share what they build.
+# A process for each core and one more (tests/conftest.py); the tests of one file stay together and share what they build.
 SPREAD := -n auto --maxprocesses=8 --dist=loadfile --no-loadscope-reorder
 
 .PHONY: study appendix notebooks docs test test-quick test-python lint bench soak clean

@@ -33,6 +33,12 @@ hypothesis.settings.register_profile("soak", deadline=None, max_examples=EXAMPLE
 hypothesis.settings.load_profile("soak" if EXAMPLES else "suite")
 
 
+def pytest_xdist_auto_num_workers():
+    """Return one process more than there are cores: some tests wait for most of their time."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return (cores or 1) + 1
+
+
 @pytest.hookimpl(tryfirst=True)  # before tests are chosen by their marks
 def pytest_collection_modifyitems(items):
     """Mark what follows from a test's place or fixtures."""

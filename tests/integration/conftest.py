@@ -8,6 +8,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
+import forked_tools
 import pytest
 import yaml
 from tiny_study import TINY
@@ -22,7 +23,8 @@ def run_tool(folder, name, *args, prefix=(), timeout=1800, **options):
 
     Return the process. The time limit is there for what hangs.
     """
-    command = [*prefix, sys.executable, str(ROOT / "tools" / f"{name}.py"), *map(str, args)]
+    words = [str(ROOT / "tools" / f"{name}.py"), *map(str, args)]
+    command = [*prefix, sys.executable, *words] if prefix else forked_tools.command(*words)
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     return subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, timeout=timeout,

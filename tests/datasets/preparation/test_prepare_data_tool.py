@@ -1,8 +1,8 @@
 import runpy
 import subprocess
-import sys
 from pathlib import Path
 
+import forked_tools
 import pytest
 from archives import encode, make_image, pack, picture, write_tree
 from PIL import Image
@@ -13,7 +13,7 @@ TOOL = Path(__file__).parents[3] / "tools" / "prepare_data.py"
 
 
 def run(folder, *args):
-    command = [sys.executable, str(TOOL), *map(str, args), "--out", str(folder)]
+    command = forked_tools.command(TOOL, *args, "--out", folder)
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
