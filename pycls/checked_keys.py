@@ -11,6 +11,7 @@ from pycls.strict_yaml import parse_yaml
 from pycls.yaml_sections import near_miss
 
 Check = Callable[[Any], str]
+_NOTHING = object()
 
 
 @dataclass(frozen=True)
@@ -184,21 +185,41 @@ def merge_overrides(
 
     Args:
         values: the complete settings, to be changed.
-        overrides: keys and values in turn; texts are read as YAML where the key is no text.
+        overrides: keys and values in turn, or KEY=VALUE; texts are read as YAML where the key is
+            no text.
         known: the keys that may be given.
         free: sections, such as "SETUP.BASE_CFG.", of which single keys may be given.
 
     Raises:
         ConfigError: a key is unknown, or a value cannot be used.
     """
-    if len(overrides) % 2:
-        raise ConfigError(
-            f"command line: expected KEY VALUE pairs, found {len(overrides)} words; the last is "
-            f"{overrides[-1]!r}"
-        )
-    for dotted, value in zip(overrides[::2], overrides[1::2], strict=True):
-        _override(values, str(dotted), value, known, free)
-    return frozenset(map(str, overrides[::2]))
+    pairs = key_value_pairs(overrides, "command line")
+    for dotted, value in pairs:
+        _override(values, dotted, value, known, free)
+    return frozenset(dotted for dotted, _ in pairs)
+
+
+def key_value_pairs(words: Sequence[Any], where: str) -> list[tuple[str, Any]]:
+    """Return the words of a command line as keys with their values: KEY VALUE or KEY=VALUE.
+
+    Args:
+        words: keys and values in turn, or both in one word.
+        where: what the words are of, for a message.
+
+    Raises:
+        ConfigError: a key has no value.
+    """
+    pairs, rest = [], iter(words)
+    for word in rest:
+        key, equals, value = str(word).partition("=")
+        if not equals:
+            value = next(rest, _NOTHING)
+        if value is _NOTHING or value == "=":
+            raise ConfigError(
+                f"{where}: expected KEY VALUE pairs, found {len(words)} words; {key!r} has no value"
+            )
+        pairs.append((key, value))
+    return pairs
 
 
 def _override(

@@ -64,7 +64,7 @@ def add_keys(parser: argparse.ArgumentParser, what: str, example: str) -> None:
     """Add ``[KEY VALUE ...]`` (`overrides`), with an example of them."""
     parser.add_argument(
         "overrides", nargs="*", metavar="KEY VALUE",
-        help=f"{what} to use instead, for example {example}",
+        help=f"{what} to use instead, for example {example} (or KEY=VALUE)",
     )  # fmt: skip
 
 

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from pycls.checked_keys import key_value_pairs
 from pycls.core.cli import positive_int
 from pycls.errors import ConfigError, PyclsError
 from pycls.launch.here import train_here
@@ -132,8 +133,7 @@ def _resuming(work: Work, slurm: Slurm) -> Launcher:
             f"{code}: the code of the last launch is gone; '{work.command('launch')}' goes on "
             "with the present code"
         )
-    given = work.reference["overrides"]
-    pairs = zip(given[::2], given[1::2], strict=True)
+    pairs = key_value_pairs(work.reference["overrides"], "command line")
     words = [word for key, value in pairs if key.startswith("LAUNCH.") for word in (key, value)]
     options = override(LaunchOptions.from_dict(plan["options"]), words)
     return Launcher(work, slurm, options=options, code=code, task=plan["task"])

@@ -126,7 +126,7 @@ def test_empty_sections_mean_their_defaults(tmp_path):
 
 def test_keys_on_the_command_line(tmp_path):
     path = write(tmp_path / "a.yaml", RATES)
-    words = ["NAME", "other", "SETUP.NUM_CONFIGS", "3", "SETUP.BASE_CFG.OPTIM.MAX_EPOCH", "7"]
+    words = ["NAME=other", "SETUP.NUM_CONFIGS", "3", "SETUP.BASE_CFG.OPTIM.MAX_EPOCH", "7"]
     words += ["SETUP.CONSTRAINTS.CX.FLOPS", "[1e6, 2e6]", "SETUP.BASE_CFG.TRAIN.DATASET", "digits"]
     sweep = load_sweep_cfg(path, words, tmp_path / "out")
     assert sweep.folder == tmp_path / "out" / "other"

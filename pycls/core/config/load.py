@@ -16,6 +16,7 @@ from typing import Any
 
 from yacs.config import CfgNode
 
+from pycls.checked_keys import key_value_pairs
 from pycls.core.config.defaults import AUTO_KEYS, DEPRECATED_KEYS, LIST_ELEMENT_TYPES, default_cfg
 from pycls.core.config.rules import check_cfg
 from pycls.errors import ConfigError
@@ -163,13 +164,8 @@ def _merge_node(node: CfgNode, values: dict[str, Any], prefix: str, where: str) 
 
 
 def _merge_overrides(cfg: CfgNode, overrides: Sequence[Any]) -> None:
-    if len(overrides) % 2:
-        raise ConfigError(
-            f"overrides: expected KEY VALUE pairs, found {len(overrides)} words; the last is "
-            f"{overrides[-1]!r}"
-        )
-    for key, value in zip(overrides[::2], overrides[1::2], strict=True):
-        node, leaf = cfg, str(key)
+    for key, value in key_value_pairs(overrides, "overrides"):
+        node, leaf = cfg, key
         if leaf in DEPRECATED_KEYS:
             warnings.warn(f"overrides: {key} has no effect any more, ignored", stacklevel=4)
             continue
@@ -177,15 +173,15 @@ def _merge_overrides(cfg: CfgNode, overrides: Sequence[Any]) -> None:
             section, leaf = leaf.split(".", 1)
             node = node.get(section)
         if not isinstance(node, CfgNode) or leaf not in node:
-            raise ConfigError(f"overrides: {_unknown_key(str(key), value)}")
+            raise ConfigError(f"overrides: {_unknown_key(key, value)}")
         if isinstance(node[leaf], CfgNode):
             raise ConfigError(
                 f"overrides: {key} is a section; name one of its keys: "
                 + ", ".join(f"{key}.{name}" for name in node[leaf])
             )
         if isinstance(value, str) and not isinstance(node[leaf], str):
-            value = _parse_word(str(key), value)
-        node[leaf] = _typed(str(key), value, node[leaf], "overrides")
+            value = _parse_word(key, value)
+        node[leaf] = _typed(key, value, node[leaf], "overrides")
 
 
 def _parse_word(key: str, word: str) -> Any:

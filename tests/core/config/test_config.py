@@ -39,7 +39,7 @@ def test_every_list_has_an_element_type():
 
 def test_file_and_overrides(tmp_path):
     path = write(tmp_path, "OPTIM:\n  WEIGHT_DECAY: 5e-5\n  BASE_LR: 1\nDESC: a\n")
-    cfg = load_cfg(path, ["OPTIM.MAX_EPOCH", "7", "ANYNET.DEPTHS", "[1, 2]", "DESC", "100"])
+    cfg = load_cfg(path, ["OPTIM.MAX_EPOCH", "7", "ANYNET.DEPTHS=[1, 2]", "DESC", "100"])
     assert cfg.OPTIM.WEIGHT_DECAY == 5e-5
     assert cfg.OPTIM.BASE_LR == 1.0
     assert type(cfg.OPTIM.BASE_LR) is float
@@ -92,6 +92,8 @@ def test_refused_with_key_value_file_and_remedy(tmp_path, text, parts):
     ("overrides", "parts"),
     [
         (["OPTIM.BASE_LR"], ["KEY VALUE", "OPTIM.BASE_LR"]),
+        (["OPTIM.BASE_LR", "=", "1"], ["KEY VALUE", "'OPTIM.BASE_LR' has no value"]),
+        (["OPTIM.BASE_LR="], ["OPTIM.BASE_LR is", "expected a number"]),
         (["OPTIM.BASELR", "1"], ["OPTIM.BASELR", "OPTIM.BASE_LR"]),
         (["OPTIM", "1"], ["OPTIM is a section", "OPTIM.BASE_LR"]),
         (["OPTIM.BASE_LR.X", "1"], ["OPTIM.BASE_LR.X"]),
