@@ -121,6 +121,11 @@ class TrainingRun:
             )
         path, state = newest
         if "min_errors" not in state:
+            if state.get("epoch") == self.cfg.OPTIM.MAX_EPOCH - 1:
+                raise ConfigError(
+                    f"{path} was written by pycls, which finished this run: nothing is left to "
+                    "train; test it with tools/test_net.py, or choose another OUT_DIR to train anew"
+                )
             raise ConfigError(
                 f"{path} was written by pycls: its checkpoints do not hold what a run needs to go "
                 "on to the same result here (which images it was trained on, its errors so far); "
