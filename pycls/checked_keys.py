@@ -211,9 +211,8 @@ def key_value_pairs(words: Sequence[Any], where: str) -> list[tuple[str, Any]]:
     """
     pairs, rest = [], iter(words)
     for word in rest:
-        key, equals, value = str(word).partition("=")
-        if not equals:
-            value = next(rest, _NOTHING)
+        key, equals, text = str(word).partition("=")
+        value = text if equals else next(rest, _NOTHING)
         if value is _NOTHING or value == "=":
             raise ConfigError(
                 f"{where}: expected KEY VALUE pairs, found {len(words)} words; {key!r} has no value"

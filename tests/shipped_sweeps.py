@@ -14,11 +14,15 @@ _SMALL = {
     "SETUP.BASE_CFG.PREC_TIME.NUM_ITER": 1,
     "SETUP.BASE_CFG.PREC_TIME.WARMUP_ITER": 1,
     "SETUP.BASE_CFG.DEVICE": "cpu",
+    # Most of the time went into emulating short floats, and into compiling kernels in each worker.
+    "SETUP.BASE_CFG.TRAIN.MIXED_PRECISION": False,
+    "SETUP.BASE_CFG.LAYER_FORMS": "library",
     "LAUNCH.PARTITION": "",
     "LAUNCH.NUM_GPUS": 0,
     "LAUNCH.CPUS_PER_GPU": 1,
     "LAUNCH.MEM_PER_GPU": 2,
 }
+_OF_OPTIM = {"SETUP.BASE_CFG.ANYNET.DEPTHS": [1, 1, 1]}
 # What draws the number of epochs leaves none to choose, and its parts of the sweep are as long.
 _OF_BEST = {
     "SETUP.SAMPLERS": "{OPTIM.MAX_EPOCH: {TYPE: value_sampler, VALUES: [1]}, RNG_SEED: {TYPE: "
@@ -29,5 +33,5 @@ _OF_BEST = {
 
 def small(name):
     """Return the KEY VALUE words that make a sweep small."""
-    settings = _SMALL | (_OF_BEST if name == "cifar_best" else {})
+    settings = _SMALL | {"cifar_optim": _OF_OPTIM, "cifar_best": _OF_BEST}.get(name, {})
     return [str(word) for pair in settings.items() for word in pair]
