@@ -49,6 +49,18 @@ def test_help_and_version(tool, monkeypatch, capsys):
         assert all(len(line) <= 100 for line in printed.splitlines())
 
 
+def test_a_command_s_own_commands_say_version_and_where_keys_stand(monkeypatch, capsys):
+    for words, code, expected in (
+        (["plan", "--version"], 0, pycls.__version__),
+        (["run", "a.yaml", "OPTIM.MAX_EPOCH=1"], 2, "stand in the study file, under config"),
+    ):
+        monkeypatch.setattr("sys.argv", ["/somewhere/bin/pycls-study", *words])
+        with pytest.raises(SystemExit) as leaving:
+            pycls_studies.main()
+        assert leaving.value.code == code
+        assert expected in "".join(capsys.readouterr())
+
+
 def test_messages_name_the_command_that_was_used(monkeypatch):
     text = "prepare it: 'python tools/prepare_data.py prepare digits', then tools/study.py run"
     monkeypatch.setattr("sys.argv", ["tools/study.py"])

@@ -108,7 +108,9 @@ def _parse_args() -> argparse.Namespace:
     args, overrides = parser.parse_known_args()
     args.overrides = overrides
     if args.overrides and (args.command not in LAUNCH_COMMANDS or args.overrides[0][:1] == "-"):
-        parser.error(f"unrecognized arguments: {' '.join(args.overrides)}")
+        hint = "; keys stand in the study file, under config and launch"
+        is_key = args.overrides[0].partition(".")[0].isupper()
+        parser.error(f"unrecognized arguments: {' '.join(args.overrides)}{hint if is_key else ''}")
     return args
 
 

@@ -29,15 +29,25 @@ class CommandParser(argparse.ArgumentParser):
         )
         # Values such as -1e-5 and -.5 are numbers, not options.
         self._negative_number_matcher = re.compile(r"-\.?\d")
-        self.add_argument("--version", action="version", version=f"pycls-studies {__version__}")
+        _add_version(self)
 
     def add_subparsers(self, **options: Any) -> Any:
-        """Add commands, whose parsers are plain ones."""
-        return super().add_subparsers(parser_class=argparse.ArgumentParser, **options)
+        """Add commands, whose parsers are plain ones with --version."""
+        return super().add_subparsers(parser_class=_Subparser, **options)
 
     def parse_with_keys(self, arguments: Sequence[str] | None = None) -> argparse.Namespace:
         """Parse options and KEY VALUE pairs (`overrides`) in any order."""
         return self.parse_intermixed_args(arguments)
+
+
+class _Subparser(argparse.ArgumentParser):
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        _add_version(self)
+
+
+def _add_version(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--version", action="version", version=f"pycls-studies {__version__}")
 
 
 def load_tool_cfg(tool: str, description: str) -> "CfgNode":
