@@ -201,7 +201,20 @@ def read_image(path: Path) -> ImageArray:
 
 
 def _find_sides(path: Path) -> SideFolders:
-    return find_side_folders(_list_folders(path))
+    """Return the folders of the sides; of one that holds a single folder of folders, the latter."""
+    found = find_side_folders(_list_folders(path))
+
+    def find_inner(name: str) -> str:
+        inner = _list_folders(path / name)
+        while len(inner) == 1 and len(_list_folders(path / name / inner[0])) > 1:
+            name = f"{name}/{inner[0]}"
+            inner = _list_folders(path / name)
+        return name
+
+    return SideFolders(
+        tuple(map(find_inner, found.train)),
+        {word: tuple(map(find_inner, names)) for word, names in found.tests.items()},
+    )
 
 
 def _list_folders(folder: Path) -> list[str]:

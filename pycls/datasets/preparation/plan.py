@@ -225,7 +225,6 @@ def make_plan(
     if by_image:
         listing = without_groups(listing)
     report = SetReport([*listing.notes, *_note_spellings(listing.class_names)])
-    report = SetReport(list(listing.notes))
     report.add_left_out(listing.left_out)
     report.add_remarks(decoded, [item.name for item in listing.items], options)
     keys = [digest.tobytes() for digest in decoded.digests]

@@ -278,8 +278,8 @@ def _choose_sides(
     test = next((word for word in layout.TEST_WORDS if word in present), "")
     if not test:
         raise DataError(
-            f"{where}: the column '{column}' has no image for the test side; write "
-            f"{' or '.join(layout.TEST_WORDS[:3:2])} for some, or leave the column out"
+            f"{where}: the column '{column}' has no image for the test side; write test or val "
+            "for some, or leave the column out"
         )
     others = [word for word in layout.TEST_WORDS if word in present and word != test]
     meant = {**dict.fromkeys(layout.TRAIN_WORDS, 0), test: 1}

@@ -1,7 +1,7 @@
 """Reader of a set of one's own: a folder of images a class, with or without one a side."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
@@ -157,23 +157,26 @@ def _divide(source: Source, images: list[_Placed], test_folder: str, level: int)
         named = _choose_test(named, tops, test_folder, source)
     if level:
         return _at_level(images, named, level)
+    if not test_folder and (found := _sides_in_names(images, tops)):
+        return found
     if found := _by_side_folders(source, images, named, test_folder):
         return found
     if found := _sides_within_classes(images):
         return found
     found = _by_classes(images, tops)
-    listed, words, lists = sides.find_listed_sides(source, [one.member for one in images])
-    if listed:
-        unlisted = [one.member.name for one in images if one.member.name not in listed]
+    listed = sides.find_listed_sides(source, [one.member for one in images])
+    found.notes += listed.notes
+    if listed.sides:
+        unlisted = [one.member.name for one in images if one.member.name not in listed.sides]
         found.images = [
-            _Placed(one.member, one.parts, one.name, listed[one.member.name])
+            _Placed(one.member, one.parts, one.name, listed.sides[one.member.name])
             for one in found.images
-            if one.member.name in listed
+            if one.member.name in listed.sides
         ]
-        found.words = words
+        found.words = listed.words
         found.left_out = {
             "since the lists of the sides do not name them": unlisted,
-            "as lists of the sides, which are used": lists,
+            "as lists of the sides, which are used": list(listed.used),
         }
     return found
 
@@ -194,19 +197,49 @@ def _choose_test(
 
 
 def _at_level(images: list[_Placed], named: sides.SideFolders, level: int) -> _Found:
-    test = next(iter(named.tests.values()), ()) if named.train and level > 1 else ()
-    known = dict.fromkeys(named.train, 0) | dict.fromkeys(test, 1)
+    """Take the folders at a level for the classes, those for sides above it for the sides."""
     found = _Found([], level - 1)
+    chosen: dict[str, int] = {}
+    depth = 0
+    if both := sides.read_side_and_class({one.parts[0] for one in images}):
+        chosen = _choose_words({name: word for name, (word, _) in both.items()})
+    elif named.train:
+        test = next(iter(named.tests.values()), ())
+        chosen = dict.fromkeys(named.train, 0) | dict.fromkeys(test, 1)
+    else:
+        for depth in range(level - 1):
+            folders = {one.parts[depth] if len(one.parts) > depth + 1 else "" for one in images}
+            if chosen := _read_sides(folders):
+                break
+    has_sides = depth < level - 1 and 1 in chosen.values()
     for one in images:
         name = one.parts[level - 1] if len(one.parts) > level else ""
-        if test and one.parts[0] not in known:
+        if has_sides and one.parts[depth] not in chosen:
             found.left_out.setdefault("in no folder of a side", []).append(one.member.name)
         else:
-            side = known[one.parts[0]] if test else None
+            side = chosen[one.parts[depth]] if has_sides else None
             found.images.append(_Placed(one.member, one.parts, name, side))
-    if test:
-        found.words = f"the set's own: its folder '{test[0]}' is the test side"
+    if has_sides:
+        words = sorted(name for name, side in chosen.items() if side)
+        found.words = f"the set's own: its folder '{words[0]}' is the test side"
     return found
+
+
+def _read_sides(folders: Collection[str]) -> dict[str, int]:
+    """Return {folder: side} of folders that all stand for sides."""
+    return _choose_words({folder: sides.side_word(folder) for folder in folders})
+
+
+def _choose_words(words: Mapping[str, str]) -> dict[str, int]:
+    """Return the sides of folders by their words; of the test sides the first counts."""
+    test = next((word for word in layout.TEST_WORDS if word in words.values()), "")
+    if not all(words.values()) or not test or not set(words.values()) & set(layout.TRAIN_WORDS):
+        return {}
+    return {
+        folder: int(word == test)
+        for folder, word in words.items()
+        if word == test or word in layout.TRAIN_WORDS
+    }
 
 
 def _by_side_folders(
@@ -276,7 +309,7 @@ def _label_side(source: Source, images: list[_Placed], classes: set[str]) -> lis
         return images
     first = images[0]
     folder = first.member.name[: -len("/".join(first.parts[1:])) - 1]
-    labels = sides.read_annotations(source, folder)
+    labels = sides.read_annotations(source, folder, [one.member.file for one in images])
     if any(labels.get(one.member.file) not in classes for one in images):
         return []
     return [_Placed(one.member, one.parts, labels[one.member.file]) for one in images]
@@ -295,20 +328,44 @@ def _count_inner_wrapping(divided: Sequence[Sequence[_Placed]]) -> int:
     return depth
 
 
+def _sides_in_names(images: list[_Placed], tops: Sequence[str]) -> _Found | None:
+    """Divide by folders that are named for side and class; None where they are not."""
+    named = sides.read_side_and_class(tops)
+    chosen = _choose_words({name: word for name, (word, _) in named.items()})
+    if not chosen or any(len(one.parts) < 2 for one in images):
+        return None
+    test = min(name for name, side in chosen.items() if side)
+    found = _Found([], words=f"the set's own: '{test}' and the like are its test side")
+    inner: dict[str, set[str]] = defaultdict(set)
+    for one in images:
+        top = one.parts[0]
+        if top in chosen:
+            found.images.append(_Placed(one.member, one.parts, named[top][1], chosen[top]))
+            inner[top].add(one.parts[1] if len(one.parts) > 2 else "")
+        else:
+            _leave(found, [one], f"in the folder '{top}': the test side is '{test}' and the like")
+    found.notes += _note_shared(sorted(inner), inner, 2)
+    return found
+
+
 def _sides_within_classes(images: list[_Placed]) -> _Found | None:
     """Divide by folders for the sides in each class's folder; None where there are none."""
-    words = Counter(sides.side_word(one.parts[1]) if len(one.parts) > 2 else "" for one in images)
-    train = next((word for word in layout.TRAIN_WORDS if word in words), "")
-    test = next((word for word in layout.TEST_WORDS if word in words), "")
-    if "" in words or not train or not test:
+    folders = {one.parts[1] if len(one.parts) > 2 else "" for one in images}
+    chosen = _read_sides(folders)
+    if not chosen:
         return None
+    test = min(folder for folder, side in chosen.items() if side)
     found = _Found([], words=f"the set's own: the folders '{test}' in the classes' folders")
     for one in images:
-        word = sides.side_word(one.parts[1])
-        if word not in (train, test):
-            _leave(found, [one], f"in a folder '{word}': the test side is '{test}'")
+        folder = one.parts[1]
+        if folder not in chosen:
+            _leave(found, [one], f"in a folder '{folder}': the test side is '{test}'")
             continue
-        found.images.append(_Placed(one.member, one.parts, one.parts[0], int(word == test)))
+        found.images.append(_Placed(one.member, one.parts, one.parts[0], chosen[folder]))
+    inner: dict[str, set[str]] = defaultdict(set)
+    for one in found.images:
+        inner[one.parts[0]].add(one.parts[2] if len(one.parts) > 3 else "")
+    found.notes += _note_shared(sorted(inner), inner, 3)
     return found
 
 
@@ -319,8 +376,7 @@ def _by_classes(images: list[_Placed], tops: Sequence[str]) -> _Found:
         for top in (tops if len(tops) <= _MOST_COMPARED else ())
     }
     has_inner = bool(inner) and all(inner.values())
-    shared = set.intersection(*inner.values()) if has_inner and len(inner) > 1 else set()
-    parts = len(tops) > 1 and all(map(sides.is_shard, tops))
+    parts = len(tops) > 1 and sides.are_shards(tops)
     depth = int(parts and has_inner and all(len(one.parts) > 2 for one in images))
     found = _Found(
         [
@@ -339,12 +395,20 @@ def _by_classes(images: list[_Placed], tops: Sequence[str]) -> _Found:
             f"the folders {layout.name_some(tops)} are taken for classes, though their names are "
             "such as parts or sides of a set have"
         )
-    elif len(shared) > 1:
-        found.notes.append(
-            f"the folders {layout.name_some(tops)} are taken for classes; the same folders are in "
-            f"each ({layout.name_some(sorted(shared))}): if those are the classes, --set level=2"
-        )
+    elif has_inner:
+        found.notes += _note_shared(tops, inner, 2)
     return found
+
+
+def _note_shared(tops: Sequence[str], inner: Mapping[str, set[str]], level: int) -> list[str]:
+    """Return a note where the same folders, at a level, lie in each of those taken for classes."""
+    shared = set.intersection(*inner.values()) - {""} if len(tops) > 1 else set()
+    if len(shared) < 2:
+        return []
+    return [
+        f"the folders {layout.name_some(tops)} are taken for classes; the same folders are in "
+        f"each ({layout.name_some(sorted(shared))}): if those are the classes, --set level={level}"
+    ]
 
 
 def _refuse_empty(

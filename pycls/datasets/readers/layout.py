@@ -19,8 +19,11 @@ from pycls.datasets.sources.sources import Source
 from pycls.errors import DataError
 
 # Words for the sides of a split that users' sets have; of several test sides the first counts.
-TRAIN_WORDS = ("train", "training")
-TEST_WORDS = ("test", "testing", "val", "valid", "validation")
+TRAIN_WORDS = ("train", "training", "trn")
+TEST_WORDS = (
+    *("test", "testing", "tst", "evaluation", "eval", "holdout"),
+    *("val", "valid", "validation", "dev"),
+)
 _MOST_NAMED = 5
 
 

@@ -2,10 +2,10 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
-from pycls.datasets.readers.layout import TEST_WORDS, TRAIN_WORDS, read_text
+from pycls.datasets.readers.layout import TEST_WORDS, TRAIN_WORDS, is_image, read_text
 from pycls.datasets.sources.byte_stores import Member
 from pycls.datasets.sources.sources import Source
 from pycls.errors import DataError
@@ -13,12 +13,18 @@ from pycls.errors import DataError
 _WORDS = (*TRAIN_WORDS, *TEST_WORDS)
 # What may stand beside the word: "training_set", "train.X1", "val-images", "testset".
 _FILLERS = frozenset({"set", "data", "dataset", "images", "image", "imgs", "img", "x", "split"})
+# A capital begins a word: "trainA", "TestImages".
+_TOKEN = re.compile(r"[A-Z]?[^\W\d_A-Z]+|[A-Z]+(?![^\W\d_A-Z])")
 _COMPOUND = re.compile(
     f"({'|'.join(sorted(_WORDS, key=len, reverse=True))})(set|data|images|list)?"
 )
+_LISTS = frozenset({".txt", ".lst", ".csv", ".tsv"})
+_LIST_WORDS = frozenset({"list", "files", "file", "filelist", "filenames", "names"})
 _SHARD = re.compile(
-    r"(part|shard|fold|batch|chunk|split|subset|archive|volume|vol|disk|disc|images?|imgs?|data)"
-    r"[ _.-]*([0-9]+|[a-z])?"
+    r"(?P<stem>(?:.*[^a-z])?"
+    r"(?:part|shard|fold|batch|chunk|split|subset|set|archive|volume|vol|disk|disc|images?|imgs?"
+    r"|data|dataset))"
+    r"[ _.-]*(?:[0-9]+|[a-z])?(?:[ _.-]*of[ _.-]*[0-9]+)?"
 )
 
 
@@ -63,15 +69,42 @@ def side_word(name: str) -> str:
     return "" if rest else word
 
 
-def is_shard(name: str) -> bool:
-    """Say whether a folder's name looks like that of a part of a set, not of a class."""
-    return bool(_SHARD.fullmatch(name.casefold())) or bool(side_word(name))
+def are_shards(names: Iterable[str]) -> bool:
+    """Say whether folders' names look like those of parts of one set, not of classes."""
+    stems = set()
+    for name in names:
+        if not side_word(name):
+            found = _SHARD.fullmatch(name.casefold())
+            stems.add(found["stem"] if found else name)
+            if found is None or len(stems) > 1:
+                return False
+    return True
+
+
+def read_side_and_class(names: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """Read folders' names that hold side and class each, such as "train-cats" and "test-cats".
+
+    Returns:
+        {name: (word for the side, class)}; {} where they are no such names: at least two
+        classes, each on a train and a test side.
+    """
+    found = {}
+    sides: dict[str, set[str]] = defaultdict(set)
+    for name in names:
+        word, rest = _read_name(name)
+        if not word or not rest:
+            return {}
+        kept = _TOKEN.sub(lambda found: "" if _read_name(found[0])[0] else found[0], name)
+        found[name] = word, re.sub(r"[\W_]{2,}", "_", kept).strip("_-. ")
+        sides[found[name][1]].add(word)
+    both = [words & set(TRAIN_WORDS) and words & set(TEST_WORDS) for words in sides.values()]
+    return found if len(sides) > 1 and all(both) else {}
 
 
 def _read_name(name: str) -> tuple[str, tuple[str, ...]]:
     """Return the word for a side in a name, "" if there is not just one, and what else it says."""
     words, rest = [], []
-    for token in re.findall(r"[^\W\d_]+", name.casefold()):
+    for token in (part.casefold() for part in _TOKEN.findall(name)):
         if compound := _COMPOUND.fullmatch(token):
             words.append(compound[1])
         elif token not in _FILLERS:
@@ -79,23 +112,34 @@ def _read_name(name: str) -> tuple[str, tuple[str, ...]]:
     return (words[0], tuple(rest)) if len(words) == 1 else ("", ())
 
 
-def find_listed_sides(
-    source: Source, images: Sequence[Member]
-) -> tuple[dict[str, int], str, list[str]]:
+@dataclass(frozen=True)
+class ListedSides:
+    """Sides that lists give.
+
+    Attributes:
+        sides: {name of a file: 0 (train) or 1 (test)} of the images that have one.
+        words: about the split, "" where there is none.
+        used: names of the lists.
+        notes: on files that look like lists and are not used.
+    """
+
+    sides: Mapping[str, int] = field(default_factory=dict)
+    words: str = ""
+    used: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def find_listed_sides(source: Source, images: Sequence[Member]) -> ListedSides:
     """Look for lists of the images of each side.
 
-    Known are CUB's kind (`images.txt` and `train_test_split.txt`, joined by numbers) and pairs of
-    files such as `train.txt` and `test.txt` of one image's path a line, with or without its
-    suffix, whatever follows it.
-
-    Returns:
-        {name of a file: side} for the images listed, words about the split, and the names of the
-        lists; all empty where there are no lists that name all their images.
+    Known are CUB's kind (`images.txt` and `train_test_split.txt`, joined by numbers) and files
+    such as `train.txt` and `test.txt` of one image's path a line, with or without its suffix,
+    whatever follows it. Without a list of the train side, it is what no list names.
 
     Raises:
         DataError: an image is listed on both sides.
     """
-    tables = {member.name: member for member in source.members if member.suffix in (".txt", ".lst")}
+    tables = {member.name: member for member in source.members if member.suffix in _LISTS}
     for name, member in tables.items():
         folder = name[: -len(member.file)]
         numbers = tables.get(f"{folder}images.txt")
@@ -104,39 +148,60 @@ def find_listed_sides(
     by_folder: dict[str, dict[str, Member]] = defaultdict(dict)
     for name, member in tables.items():
         word, rest = _read_name(member.stem)
-        if word and set(rest) <= {"list", "files", "filelist"}:
+        if word and set(rest) <= _LIST_WORDS:
             by_folder[name[: -len(member.file)]].setdefault(word, member)
+    notes = []
     tails: _Tails | None = None
     for lists in by_folder.values():
-        train = next((lists[word] for word in TRAIN_WORDS if word in lists), None)
-        test = next((lists[word] for word in TEST_WORDS if word in lists), None)
-        if train is None or test is None:
+        tests = [lists[word] for word in TEST_WORDS if word in lists]
+        if not tests:
             continue
         # Of a million images it takes seconds, so only where there is something to find.
         tails = tails or _Tails(images)
-        sides: dict[str, int] = {}
-        for side, table in enumerate((train, test)):
-            for line in read_text(source, table, "the list").splitlines():
-                found = tails.find(line)
-                if line.strip() and found is None:
-                    break
-                if found is not None and sides.setdefault(found.name, side) != side:
-                    raise DataError(
-                        f"{source.where(table)}: '{found.name}' is in {train.file} too; expected "
-                        "each image in one of the two"
-                    )
-            else:
-                continue
-            break
+        train = next((lists[word] for word in TRAIN_WORDS if word in lists), None)
+        # Without a list of the train side those of all others say what is not on it.
+        others = [train] if train else tests[1:]
+        named: list[list[str]] = []
+        for table in (tests[0], *others):
+            names, unknown = tails.read_list(source, table)
+            if unknown:
+                notes.append(
+                    f"'{table.name}' is not used, though its name is that of a list of a side's "
+                    f"images: {unknown}"
+                )
+                break
+            named.append(names)
         else:
-            words = f"the set's own: {test.name} lists the test side"
-            return sides, words, [train.name, test.name]
-    return {}, "", []
+            return _divide_by_lists(source, images, tests[0], others, named, train is not None)
+    return ListedSides(notes=tuple(notes))
+
+
+def _divide_by_lists(
+    source: Source,
+    images: Sequence[Member],
+    test: Member,
+    others: Sequence[Member],
+    named: Sequence[Sequence[str]],
+    has_train: bool,
+) -> ListedSides:
+    tested = dict.fromkeys(named[0], 1)
+    listed = [name for names in named[1:] for name in names]
+    if both := sorted(tested.keys() & set(listed)):
+        raise DataError(
+            f"{source.where(test)}: '{both[0]}' is in {others[0].file} too; expected each image "
+            "in one of the two"
+        )
+    if not has_train:
+        elsewhere = tested.keys() | set(listed)
+        listed = [member.name for member in images if member.name not in elsewhere]
+    used = (*(member.name for member in others), test.name)
+    words = f"the set's own: {test.name} lists the test side"
+    return ListedSides({**dict.fromkeys(listed, 0), **tested}, words, used)
 
 
 def _read_numbered(
     source: Source, numbers: Member, split: Member, images: Sequence[Member]
-) -> tuple[dict[str, int], str, list[str]]:
+) -> ListedSides:
     tails = _Tails(images)
     sides: dict[str, int] = {}
     is_train = dict(_read_pairs(source, split))
@@ -148,7 +213,7 @@ def _read_numbered(
                 f"{split.file} does not say 1 (train) or 0 (test) of it"
             )
         sides[found.name] = 1 - int(is_train[number])
-    return sides, f"the set's own: {split.name}", [numbers.name, split.name]
+    return ListedSides(sides, f"the set's own: {split.name}", (numbers.name, split.name))
 
 
 def _read_pairs(source: Source, member: Member) -> list[tuple[str, str]]:
@@ -170,6 +235,18 @@ class _Tails:
                     # An end that two images have tells nothing.
                     self._found[key] = None if key in self._found else member
 
+    def read_list(self, source: Source, table: Member) -> tuple[list[str], str]:
+        """Return the files that a list names, and what is wrong with it, or ""."""
+        names = []
+        lines = read_text(source, table, "the list").splitlines()
+        for number, line in enumerate(lines, start=1):
+            if found := self.find(line):
+                names.append(found.name)
+            # The first line may name columns.
+            elif line.strip() and (number > 1 or is_image(re.split(r"[,;\t]", line)[0])):
+                return [], f"line {number}, '{line.strip()[:60]}', names no image of the set"
+        return names, "" if names else "it names no image of the set"
+
     def find(self, line: str) -> Member | None:
         """Return the image that a line names, alone or before a blank, comma or tab."""
         text = line.strip().strip('"').removeprefix("./").replace("\\", "/")
@@ -179,13 +256,34 @@ class _Tails:
         return None
 
 
-def read_annotations(source: Source, folder: str) -> dict[str, str]:
+def read_annotations(source: Source, folder: str, files: Collection[str]) -> dict[str, str]:
     """Return {file name: class} of a list such as Tiny-ImageNet's `val_annotations.txt`.
 
-    `folder` is the path of the side's folder; {} where there is no such list.
+    It lies in the side's folder or beside it, and has a line for each file, with its name first
+    and its class second, whatever follows.
+
+    Args:
+        source: where it is.
+        folder: path of the side's folder.
+        files: names of the files that must be in it.
+
+    Returns:
+        {} where there is no such list.
     """
+    beside, _, side = folder.rpartition("/")
     for member in source.members:
-        if member.name.startswith(f"{folder}/") and member.file.endswith("annotations.txt"):
-            rows = [line.split() for line in read_text(source, member).splitlines()]
-            return {row[0]: row[1] for row in rows if len(row) > 1}
+        place = member.name.rpartition("/")[0]
+        if member.suffix not in _LISTS or not (
+            f"{place}/".startswith(f"{folder}/")
+            or (place == beside and _read_name(member.stem)[0] == side_word(side))
+        ):
+            continue
+        labels = {}
+        for line in read_text(source, member).splitlines():
+            cells = [cell.strip().strip('"') for cell in re.split(r"[,;\t]", line)]
+            cells = cells if len(cells) > 1 else line.split()
+            if len(cells) > 1:
+                labels[cells[0].rpartition("/")[2]] = cells[1]
+        if all(file in labels for file in files):
+            return labels
     return {}

@@ -35,7 +35,7 @@ MOST_PIXELS = 89_000_000
 # What there may be to say of an image.
 FRAMES, TURNED, DEEP, DARK = "frames", "turned", "deep", "dark"
 # An image of which every sample is below this, of 255, shows next to nothing.
-DARK_BELOW = 16
+DARK_BELOW = 20
 # All of the image was there when the decoder came upon these; common in collected photographs.
 _HARMLESS = re.compile(r"extraneous bytes before marker 0xd9")
 _ORIENTATION = 0x0112
@@ -225,14 +225,19 @@ def _decode_with_pillow(
     try:
         with no_pixel_limit(), Image.open(io.BytesIO(data), formats=formats) as picture:
             _check_pixels(picture.height, picture.width, where, how)
+            # Loading, which reading EXIF may do too, forgets how many bits colours had.
+            is_deep = ";16" in str(picture.tile)
             orientation = picture.getexif().get(_ORIENTATION, 1)
             picture.load()
             # Of TIFFs loading applies the orientation.
             is_turned = picture.format == "TIFF" and orientation in _TURNS
             remarks = [FRAMES] * bool(getattr(picture, "is_animated", False))
             if picture.mode[0] not in "IF":
-                image = np.array(picture.convert("RGB"))
-                return _turn_back(image, orientation * is_turned), remarks, orientation
+                image = _turn_back(np.array(picture.convert("RGB")), orientation * is_turned)
+                if is_deep:
+                    image = _decode_deep_colour(data, picture.format, how.white, image)
+                    remarks += _remark_deep(image)
+                return image, remarks, orientation
             samples = _turn_back(np.asarray(picture), orientation * is_turned)
     except UnidentifiedImageError:
         if is_heic(data):
@@ -245,8 +250,29 @@ def _decode_with_pillow(
     except Exception as error:  # whatever a parser stumbles over in damaged data
         raise _damaged(where, str(error) or type(error).__name__) from None
     grey = _scale(samples, how.white)
-    remarks += [DEEP] + [DARK] * bool(grey.max(initial=0) < DARK_BELOW)
+    remarks += _remark_deep(grey)
     return np.repeat(grey[..., None], 3, axis=2), remarks, orientation
+
+
+def _remark_deep(image: ImageArray) -> list[str]:
+    """Return what there is to say of an image that had more than 8 bits."""
+    return [DEEP] + [DARK] * bool(image.max(initial=0) < DARK_BELOW)
+
+
+def _decode_deep_colour(
+    data: bytes, kind: str | None, white: float, upper: ImageArray
+) -> ImageArray:
+    """Return a colour image of 16 bits scaled so that `white` is 255; `upper` has its upper 8."""
+    if not white or kind not in ("PNG", "TIFF"):
+        return upper
+    import cv2
+
+    # Pillow gives the upper 8 bits only.
+    samples = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if samples is None or samples.dtype != np.uint16 or samples.ndim < 3:
+        return upper
+    # Grey with alpha comes as four channels too.
+    return _scale(samples[..., 2::-1], white)
 
 
 def _turn_back(image: npt.NDArray[Any], orientation: int) -> npt.NDArray[Any]:

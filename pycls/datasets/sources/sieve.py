@@ -3,6 +3,7 @@
 All of it is kept account of.
 """
 
+import re
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
@@ -17,9 +18,15 @@ _LITTER = frozenset(
         "thumbs.db",
         "ehthumbs.db",
         "desktop.ini",
+        "ehthumbs_vista.db",
         "@eadir",
+        "@recycle",
         "#recycle",
         "$recycle.bin",
+        "recycler",
+        "recycled",
+        "temporary items",
+        "network trash folder",
         "system volume information",
         "lost+found",
         "__pycache__",
@@ -29,11 +36,18 @@ _LITTER = frozenset(
 )
 
 
+# "~$" stands before the locks of office programs, "@Syno..." behind attributes on a network disk,
+# ":..." behind those that Windows kept.
+_LITTER_FORMS = re.compile(
+    r"\..*|.*~|~\$.*|.*@syno\w+|found\.[0-9]{3}|.*:(encryptable|zone\.identifier)", re.DOTALL
+)
+
+
 def is_litter(name: str) -> bool:
     """Say whether a path names what systems and programs leave behind, not the set's publisher."""
     return any(
-        part.startswith(".") or part.lower() in _LITTER or part.endswith("~")
-        for part in name.split("/")
+        part in _LITTER or _LITTER_FORMS.fullmatch(part) is not None
+        for part in name.lower().split("/")
     )
 
 

@@ -297,6 +297,12 @@ def test_folders_and_formats_are_those_of_the_preparation(tmp_path):
     assert (len(train), len(test)) == (18, 9)
     assert train.files[0] == "Train.X1/cat/10.jpg"
     assert train.left_out == {".txt": 1, "hidden or left by systems": 6}
+    inner = tmp_path / "inner"
+    for side in ("training_set", "test_set"):
+        shutil.copytree(tmp_path / "birds" / "valid", inner / side / side)
+    assert is_image_tree(inner)
+    found = open_image_tree(inner, "test")
+    assert (found.folder, len(found)) == (inner / "test_set" / "test_set", 9)
     loader = Loader(train, train=False, **OPTIONS)
     assert ".txt 1" in loader.describe()
     assert [image.mean() for image, _ in (train[n] for n in range(3))] == pytest.approx(

@@ -6,6 +6,7 @@ import re
 import shutil
 from pathlib import PurePosixPath
 
+import cv2
 import numpy as np
 import pytest
 from archives import encode, make_image, pack, picture, write_tree
@@ -129,6 +130,9 @@ def test_what_was_not_taken_as_it_is_is_counted(tmp_path):
     pngs = io.BytesIO()
     Image.fromarray(deep).save(pngs, "PNG")
     tree["a/deep.png"] = pngs.getvalue()
+    colours = np.stack([deep, deep[::-1], deep.T], axis=2)
+    for kind in ("png", "tiff"):
+        tree[f"b/colour.{kind}"] = cv2.imencode(f".{kind}", colours[..., ::-1])[1].tobytes()
     file = io.BytesIO()
     Image.fromarray((deep / 4080).astype(np.float32)).save(file, "TIFF")
     tree["b/float.tif"] = file.getvalue()
@@ -145,12 +149,15 @@ def test_what_was_not_taken_as_it_is_is_counted(tmp_path):
     for part in (
         "1 image with several frames or pages; the first of each is used: a/film.gif",
         "1 image with an orientation noted in EXIF data, which is not applied",
-        "2 images of more than 8 bits a pixel",
-        "1 image of these nearly black now (all below 16 of 255); --set white=N",
+        "4 images of more than 8 bits a pixel",
+        "3 images of these nearly black now (all below 20 of 255); --set white=N",
     ):
         assert part in notes
     other = open_store(prepare_tree(tmp_path / "as asked", tree, white=4080, orientation="apply"))
     bright = dict(zip(other.names, other.images[..., 0], strict=True))
+    for kind in ("png", "tiff"):
+        image = other.images[other.names.index(f"b/colour.{kind}")]
+        np.testing.assert_array_equal(image, np.round(colours / 16).astype(np.uint8))
     np.testing.assert_array_equal(bright["a/deep.png"], np.arange(256).reshape(16, 16))
     turned = np.rot90(images["b/turned.jpg"], 3)
     np.testing.assert_allclose(bright["b/turned.jpg"].astype(int), turned, atol=1)

@@ -164,8 +164,13 @@ BIRDS = ("001.Auk", "002.Jay")
         (("trainset", "testset"), {0: TWO, 1: TWO}),
         (("imagenet_train", "imagenet_val"), {0: TWO, 1: TWO}),
         (("train/images", "val/images"), {0: TWO, 1: TWO}),
+        (("trn", "tst"), {0: TWO, 1: TWO}),
+        (("training", "evaluation"), {0: TWO, 1: TWO}),
+        (("TrainImages", "TestImages"), {0: TWO, 1: TWO}),
         (("train.X1", "train.X2"), {None: TWO}),
         (("part1", "part2"), {None: TWO}),
+        (("HAM_images_part_1", "HAM_images_part_2"), {None: TWO}),
+        (("Set A", "Set B"), {None: TWO}),
         (("red", "blue"), {None: {"red", "blue"}}),
         (("test", "bullet train"), {None: {"test", "bullet train"}}),
     ],
@@ -179,12 +184,30 @@ def test_forms_of_sides_and_parts(tmp_path, folders, expected):
     assert not listing.left_out
 
 
+def test_sides_and_classes_in_one_name(tmp_path):
+    for at, form in enumerate(("{side}-{name}", "{name}_{side}set", "{side}{name}")):
+        folders = [form.format(side=side, name=name) for side in ("train", "test", "val")
+                   for name in ("Cats", "Dogs")]  # fmt: skip
+        listing = read(tmp_path / str(at), images(*(f"{folder}/1.jpg" for folder in folders)))
+        assert sides_of(listing) == {0: {"Cats", "Dogs"}, 1: {"Cats", "Dogs"}}
+        assert [len(names) for names in listing.left_out.values()] == [1, 1]
+
+
 def test_level_says_which_folder_is_the_class(tmp_path):
     tree = images(*(f"{city}/{name}/1.jpg" for city in ("Bern", "Rome") for name in sorted(TWO)))
     assert read(tmp_path / "a", tree).class_names == ("Bern", "Rome")
     listing = read(tmp_path / "b", tree, level=2)
     assert listing.class_names == ("cats", "dogs")
     assert len(listing.items) == 4
+    for at, form in enumerate(("{part}/{side}/", "{side}_{part}/")):
+        paths = [form.format(part=part, side=side) for part in ("day", "night")
+                 for side in ("train", "test")]  # fmt: skip
+        tree = images(*(f"{path}{name}/1.jpg" for path in paths for name in sorted(TWO)))
+        listing = read(tmp_path / f"c{at}", tree)
+        assert sides_of(listing) == {0: {"day", "night"}, 1: {"day", "night"}}
+        level = 3 - at
+        assert f"if those are the classes, --set level={level}" in listing.notes[0]
+        assert sides_of(read(tmp_path / f"d{at}", tree, level=level)) == {0: TWO, 1: TWO}
 
 
 def test_sides_within_the_classes(tmp_path):
@@ -238,6 +261,37 @@ def test_lists_of_the_sides(tmp_path):
         "images/001.Auk/more.jpg"
     ]
     assert "meta/test.txt lists the test side" in listing.official_split
+
+
+def test_lists_as_tables_and_without_a_train_side(tmp_path):
+    names = [f"{name}/{at}.jpg" for name in sorted(TWO) for at in range(3)]
+    test = "\n".join(names[::3])
+    for at, lists in enumerate(
+        (
+            {"train.csv": f"path,label\n{names[1]},1\n{names[4]},2", "test.csv": f"path\n{test}"},
+            {"testing_list.txt": test, "validation_list.txt": f"{names[2]}\n{names[5]}\n"},
+        )
+    ):
+        tree = {**images(*names), **{name: text.encode() for name, text in lists.items()}}
+        listing = read(tmp_path / str(at), tree)
+        assert {item.name: item.side for item in listing.items} == {
+            names[0]: 1, names[1]: 0, names[3]: 1, names[4]: 0
+        }  # fmt: skip
+        assert listing.left_out["since the lists of the sides do not name them"] == names[2::3]
+    tree = {**images(*names), "test.txt": f"{test}\nwrong.jpg".encode()}
+    listing = read(tmp_path / "wrong", tree)
+    assert sides_of(listing) == {None: TWO}
+    assert "'test.txt' is not used" in listing.notes[0]
+    assert "line 3, 'wrong.jpg', names no image" in listing.notes[0]
+
+
+def test_labels_of_a_side_in_a_list(tmp_path):
+    tree = images(*(f"train/{name}/1.jpg" for name in sorted(TWO)), "val/1.jpg", "val/2.jpg")
+    for name, text in (("val/labels.csv", "file,label\n1.jpg,cats\n2.jpg,dogs"),
+                       ("val.txt", "1.jpg cats\n2.jpg dogs")):  # fmt: skip
+        listing = read(tmp_path / name, {**tree, name: text.encode()})
+        assert labelled(listing)["val/2.jpg"] == ("dogs", 1)
+        assert sides_of(listing) == {0: TWO, 1: TWO}
 
 
 def test_an_archive_beside_what_was_unpacked_from_it_is_no_class(tmp_path):
