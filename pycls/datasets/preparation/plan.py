@@ -3,6 +3,7 @@
 import hashlib
 import inspect
 import json
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -304,6 +305,8 @@ def _note_spellings(class_names: Sequence[str]) -> list[str]:
     spellings: dict[str, list[str]] = {}
     for name in class_names:
         folded = unicodedata.normalize("NFKC", name).casefold()
+        # Whole numbers may be written as fractions where a table's cells are empty.
+        folded = re.sub(r"^([0-9]+)\.0*$", r"\1", folded)
         spellings.setdefault(" ".join(folded.split()), []).append(name)
     alike = [
         " and ".join(f"'{name}'" for name in names)
@@ -313,8 +316,9 @@ def _note_spellings(class_names: Sequence[str]) -> list[str]:
     if not alike:
         return []
     return [
-        f"classes whose names differ in the case of letters, blanks or accents' encoding only: "
-        f"{'; '.join(alike)}; if they are meant to be one, write them alike"
+        "classes whose names differ only in the case of letters, in blanks, in how accents are "
+        f"encoded or in a .0 at the end: {'; '.join(alike)}; if they are meant to be one, write "
+        "them alike"
     ]
 
 

@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from pycls.datasets.readers import layout, tables
+from pycls.datasets.readers import layout, sides, tables
 from pycls.datasets.readers.base import Item, Listing
 from pycls.datasets.readers.table_images import TableImages
 from pycls.datasets.sources.byte_stores import Member
@@ -19,8 +19,9 @@ _PATH_COLUMNS = ("path", "file_name")
 _METADATA = "metadata"
 _NOT_NAMED = "which the table does not name or gives to neither side"
 # What pandas and its like write where a value is missing.
-_MISSING = frozenset({"nan", "<na>"})
+_MISSING = frozenset({"nan", "-nan", "<na>", "#n/a", "n/a", "nat", "null"})
 _YES, _NO = frozenset({"1", "1.0", "true", "yes"}), frozenset({"0", "0.0", "false", "no"})
+_WHOLE = re.compile(r"^(-?[0-9]+)\.0*$")
 _SIDE_COLUMN = re.compile(r"(?:is_?)?(train|test|val)\w*")
 
 
@@ -64,8 +65,9 @@ def read_csv(
 
     Args:
         source: the table itself, or a folder or archive with one and the images.
-        table: path of the table in the source; "" where there is just one, or one called
-            "metadata" in the folder of each side.
+        table: path of the table in the source, or of one for each side with commas between
+            them, named for the sides; "" where there is just one, or one called "metadata" in
+            the folder of each side.
         path_column: column of the images' paths; "" for `path` or `file_name`.
         label_column: column of the labels, or several with commas between them, of which just
             one is 1 in each row; "one-hot" for all that are left; "" for `label`.
@@ -86,26 +88,30 @@ def read_csv(
     notes: list[str] = []
     used = ""
     members = _find_tables(source, table)
+    by_side = _name_sides(members, str(source.path))
     for member in members:
-        found, used, unused = _read_entries(source, member, asked)
+        found, used, unused = _read_entries(source, member, asked, by_side.get(member.name, ""))
         entries += found
         notes += unused
-    sides, words, without_side = _choose_sides(entries, used, test_values, str(source.path))
+    chosen_sides, words, without_side = _choose_sides(entries, used, test_values, str(source.path))
     notes += without_side
     chosen = [
-        (entry, side) for entry, side in zip(entries, sides, strict=True) if side != _LEFT_OUT
+        (entry, side)
+        for entry, side in zip(entries, chosen_sides, strict=True)
+        if side != _LEFT_OUT
     ]
     names = sorted({entry.label for entry, _ in chosen})
     labels = {name: label for label, name in enumerate(names)}
     if len(names) < 2:
         raise DataError(f"{source.path}: a single class, '{names[0]}'; expected at least 2")
     images = TableImages(source, image_folder)
+    in_folders = len({member.name.rpartition("/")[0] for member in members}) > 1
     items: list[Item] = []
     places: dict[str, str] = {}
     for entry, side in chosen:
         name, image = images.find(entry.path, entry.folder, entry.place)
         # Paths of several tables may be equal.
-        name = f"{posixpath.basename(entry.folder)}/{name}" if len(members) > 1 else name
+        name = f"{posixpath.basename(entry.folder)}/{name}" if in_folders else name
         if image.name in places:
             raise DataError(f"{entry.place}: '{name}' was already named in {places[image.name]}")
         places[image.name] = entry.place.rpartition(", ")[2]
@@ -128,17 +134,23 @@ def read_csv(
 
 def _find_tables(source: Source, table: str) -> list[Member]:
     if table:
-        member = source.at(table)
-        if member is None:
-            raise ConfigError(f"table '{table}': there is no such file in {source.path}")
-        return [member]
+        names = [table] if source.at(table) else [name.strip() for name in table.split(",")]
+        members = []
+        for name in names:
+            member = source.at(name)
+            if member is None:
+                raise ConfigError(f"table '{name}': there is no such file in {source.path}")
+            members.append(member)
+        return members
     if len(source.members) == 1:
         return [source.members[0]]
     found = [member for member in source.members if member.suffix in _SUFFIXES]
+    # Other things are written in JSON too.
+    found = [member for member in found if member.suffix != ".json"] or found
     if not found:
         raise DataError(
-            f"{source.path}: no table (.csv, .tsv, .tab, .jsonl) found; expected one with the "
-            "columns path and label"
+            f"{source.path}: no table (.csv, .tsv, .tab, .jsonl, .json) found; expected one with "
+            "the columns path and label"
         )
     described = [member for member in found if member.stem.lower() == _METADATA]
     if described and all(_folder_side(member) for member in described):
@@ -147,7 +159,7 @@ def _find_tables(source: Source, table: str) -> list[Member]:
         raise ConfigError(
             f"{source.path}: several tables: "
             f"{layout.name_some([member.name for member in found])}; say which with the option "
-            "table"
+            "table (one for each side, such as table=train.csv,test.csv)"
         )
     return found
 
@@ -155,19 +167,44 @@ def _find_tables(source: Source, table: str) -> list[Member]:
 def _folder_side(member: Member) -> str:
     """Return the side that the folder of a table is named for, or ""."""
     folder = layout.path_parts(member.name)[-2:-1]
-    words = (*layout.TRAIN_WORDS, *layout.TEST_WORDS)
-    return folder[0].lower() if folder and folder[0].lower() in words else ""
+    return sides.side_word(folder[0]) if folder else ""
+
+
+def _name_sides(members: Sequence[Member], where: str) -> dict[str, str]:
+    """Return {table: the side that it, or the folder of a "metadata", is named for}.
+
+    Raises:
+        ConfigError: of several tables one is named for none.
+    """
+    named = {
+        member.name: _folder_side(member)
+        if member.stem.lower() == _METADATA
+        else sides.side_word(member.stem)
+        if len(members) > 1
+        else ""
+        for member in members
+    }
+    if len(members) > 1 and not all(named.values()):
+        nameless = [name for name, word in named.items() if not word]
+        raise ConfigError(
+            f"{where}: of several tables each must be named for a side (train, test or val); "
+            f"{layout.name_some(nameless)} is not"
+        )
+    return named
 
 
 def _read_entries(
-    source: Source, member: Member, asked: tuple[str, str, str, str]
+    source: Source, member: Member, asked: tuple[str, str, str, str], side: str
 ) -> tuple[list[_Entry], str, list[str]]:
-    """Return a table's rows, the name of the column that gave the sides, and notes."""
+    """Return a table's rows, the name of the column that gave the sides, and notes.
+
+    `side` is the word for all rows of a table without such a column, or "".
+    """
     where = source.where(member)
     rows = tables.read_table(source, member)
     present = list(rows[0].cells)
     columns = _choose_columns(present, asked, where)
-    side = _folder_side(member) if member.stem.lower() == _METADATA and not columns.split else ""
+    side = "" if columns.split else side
     label_of = _make_labeller(columns.labels)
     entries = []
     for row in rows:
@@ -209,6 +246,7 @@ def _choose_columns(
     lacking += [] if label or "label" in present else ["label"]
     if lacking:
         remedy = "".join(f"; --set {name}_column=NAME says which it is" for name in lacking)
+        remedy += " (the first line must name the columns)"
         raise tables.no_column(lacking, present, where, remedy)
     group = group or ("group" if "group" in present else "")
     split = split or ("split" if "split" in present else "")
@@ -265,8 +303,8 @@ def _choose_sides(
     match = _SIDE_COLUMN.fullmatch(column)
     if match and set(values) <= _YES | _NO:
         meaning = _NO if match[1] == "train" else _YES
-        sides: list[int | None] = [int(value in meaning) for value in values]
-        return sides, f"the set's own: its column '{column}'", []
+        found: list[int | None] = [int(value in meaning) for value in values]
+        return found, f"the set's own: its column '{column}'", []
     known = (*layout.TRAIN_WORDS, *layout.TEST_WORDS)
     for entry, value in zip(entries, values, strict=True):
         if value not in known:
@@ -283,21 +321,23 @@ def _choose_sides(
         )
     others = [word for word in layout.TEST_WORDS if word in present and word != test]
     meant = {**dict.fromkeys(layout.TRAIN_WORDS, 0), test: 1}
-    sides = [meant.get(value, _LEFT_OUT) for value in values]
+    found = [meant.get(value, _LEFT_OUT) for value in values]
     notes = []
     if others:
         notes.append(
-            f"{sides.count(_LEFT_OUT):,} images of split {', '.join(others)} are left out: the "
+            f"{found.count(_LEFT_OUT):,} images of split {', '.join(others)} are left out: the "
             f"test side is '{test}'"
         )
-    return sides, f"the set's own: split '{test}' is the test side", notes
+    return found, f"the set's own: split '{test}' is the test side", notes
 
 
 def _sides_of_values(
     values: Sequence[str], column: str, test_values: str, where: str
 ) -> tuple[list[int | None], str]:
     """Return sides and words where the user says which values are the test side."""
-    wanted = {value.strip().lower() for value in test_values.split(",")}
+    # Where a cell is empty, pandas writes whole numbers as 1.0.
+    values = [_WHOLE.sub(r"\1", value) for value in values]
+    wanted = {_WHOLE.sub(r"\1", value.strip().lower()) for value in test_values.split(",")}
     if not column:
         raise ConfigError("test_values: say with split_column in which column they are")
     if absent := sorted(wanted - set(values)):

@@ -1,5 +1,6 @@
 """The finding of images, classes and tables that the readers of published layouts share."""
 
+import codecs
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -86,13 +87,16 @@ def not_found(source: Source, expected: str) -> DataError:
 
 
 def read_text(source: Source, member: Member, what: str = "it") -> str:
-    """Return the text of a file; `what` it is, for the message.
+    """Return the text of a file, in UTF-8 or marked as UTF-16; `what` it is, for the message.
 
     Raises:
-        DataError: it is not UTF-8 text.
+        DataError: it is no such text.
     """
+    data = source.read(member)
     try:
-        return source.read(member).decode("utf-8-sig")
+        # Excel marks what it calls Unicode text.
+        is_wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        return data.decode("utf-16" if is_wide else "utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError(
             f"{source.where(member)}: not UTF-8 text ({error}); save {what} as UTF-8"

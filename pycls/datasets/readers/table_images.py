@@ -2,6 +2,7 @@
 
 import os
 import posixpath
+import re
 from collections import defaultdict
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -10,6 +11,9 @@ from pycls.datasets.readers import layout
 from pycls.datasets.sources.byte_stores import Member
 from pycls.datasets.sources.sources import Source
 from pycls.errors import ConfigError, DataError
+
+# A path from the top of another machine, or to beside the folder that was given.
+_ELSEWHERE = re.compile(r"/|[A-Za-z]:/|\.\.(/|$)")
 
 
 class TableImages:
@@ -27,6 +31,7 @@ class TableImages:
         self._source = source
         self._folder = folder.strip("/")
         self._elsewhere = 0  # images that do not lie where their paths say
+        self._other_kind = 0  # images with another suffix than their paths
         if folder and not self._files:
             raise ConfigError(
                 f"image_folder '{folder}': there is no image in it below {source.root}"
@@ -36,7 +41,8 @@ class TableImages:
         """Return what an image is called, its path, and its file.
 
         It is looked for from the table's folder, from the top and, if just one file bears its
-        name, anywhere, with its suffix and without.
+        name, anywhere, with its suffix, without, and with another. Of a path that leads elsewhere
+        (of another machine, "../input/...") as much of the end counts as fits.
 
         Args:
             path: as the table gives it.
@@ -46,54 +52,55 @@ class TableImages:
         Raises:
             DataError: there is no such file, or several are possible.
         """
-        name = self._make_relative(path.replace("\\", "/"), place)
+        name = self._make_relative(path.replace("\\", "/"))
         tops = dict.fromkeys((posixpath.join(table_folder, self._folder), self._folder))
         if not self._folder:
             tops = dict.fromkeys((table_folder, ""))
+        is_elsewhere = _ELSEWHERE.match(name) is not None
         places = [posixpath.normpath(posixpath.join(top, name)) for top in tops]
         places = [inside for inside in places if not inside.startswith(("/", ".."))]
-        if not places:
-            raise DataError(
-                f"{place}: '{path}' leads outside of {self._source.root}; expected a path below "
-                "it: give the folder that holds table and images, with the option table"
-            )
         for inside in places:
             member = self._source.at(inside)
             if member:
                 return name, member
-        for inside in places:
+        parts = [part for part in name.split("/") if part != ".."]
+        ends = [f"*/{'/'.join(parts[start:])}" for start in range(len(parts))]
+        for inside in (*places, *(ends if is_elsewhere else ends[-1:])):
             if found := self._look_up(inside, place):
-                return self._complete(name, found), found
-        if found := self._look_up("*/" + posixpath.basename(name), place):
-            self._elsewhere += 1
-            return self._complete(name, found), found
+                self._elsewhere += inside.startswith("*/")
+                return (found.name if is_elsewhere else self._complete(name, found)), found
+        for inside in (*places, ends[-1]):
+            suffix = PurePosixPath(inside).suffix
+            if suffix[1:].isalpha() and (found := self._look_up(_without_suffix(inside), place)):
+                self._other_kind += 1
+                return found.name, found
+        outside = f"; it leads outside of {self._source.root}" if is_elsewhere else ""
         raise DataError(
-            f"{place}: there is no file '{path}' in the table's folder or in {self._source.path}"
+            f"{place}: there is no file '{path}' in the table's folder or in "
+            f"{self._source.path}{outside}"
         )
 
     def notes(self) -> list[str]:
-        """Return a note on images that lie elsewhere than their paths say."""
-        if not self._elsewhere:
-            return []
-        return [
-            f"{self._elsewhere:,} images do not lie where their paths say and were found by their "
-            "names"
-        ]
+        """Return notes on images that lie elsewhere, or are called otherwise, than paths say."""
+        counts = {
+            "do not lie where their paths say and were found by their names": self._elsewhere,
+            "have another suffix than their paths": self._other_kind,
+        }
+        return [f"{count:,} images {what}" for what, count in counts.items() if count]
 
-    def _make_relative(self, path: str, place: str) -> str:
+    def _make_relative(self, path: str) -> str:
         """Return an absolute path below the root as one from the root, and others as they are."""
-        if not path.startswith("/"):
-            return posixpath.normpath(path)
+        path = path.removeprefix("file://")
         for root in (self._source.root.absolute(), Path(os.path.realpath(self._source.root))):
             if Path(path).is_relative_to(root):
-                return posixpath.normpath(Path(path).relative_to(root).as_posix())
-        raise DataError(
-            f"{place}: '{path}' leads outside of {self._source.root}; expected a path below it, or "
-            "one from the table's folder"
-        )
+                path = Path(path).relative_to(root).as_posix()
+        return posixpath.normpath(path)
 
     def _look_up(self, path: str, place: str) -> Member | None:
-        found = self._files.get("/".join(layout.path_parts(path)), [])
+        key = "/".join(layout.path_parts(path))
+        # Of files in a folder all ends are needed only for paths that lead elsewhere.
+        index = self._ends if key.startswith("*/") and key.count("/") > 1 else self._files
+        found = index.get(key, [])
         if len({(layout.path_parts(member.name), member.size) for member in found}) > 1:
             names = layout.name_some([member.name for member in found])
             raise DataError(
@@ -118,6 +125,16 @@ class TableImages:
             for key in (path, "*/" + posixpath.basename(path)):
                 index[key].append(member)
                 index[_without_suffix(key)].append(member)
+        return index
+
+    @cached_property
+    def _ends(self) -> dict[str, list[Member]]:
+        """The images by the ends of their paths, of two parts and more, below "*/"."""
+        index: defaultdict[str, list[Member]] = defaultdict(list)
+        for path, members in self._files.items():
+            parts = path.split("/")
+            for start in range(len(parts) - 1 if parts[0] != "*" else 0):
+                index["/".join(("*", *parts[start:]))] += members
         return index
 
     @staticmethod

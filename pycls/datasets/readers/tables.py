@@ -1,4 +1,4 @@
-"""Tables that come with images: text with a line of column names, or JSON lines."""
+"""Tables that come with images: text with a line of column names, or JSON objects."""
 
 import csv
 import io
@@ -11,8 +11,12 @@ from pycls.datasets.sources.byte_stores import Member
 from pycls.datasets.sources.sources import Source
 from pycls.errors import DataError
 
-JSON_SUFFIXES = frozenset({".jsonl", ".ndjson"})
+JSON_SUFFIXES = frozenset({".jsonl", ".ndjson", ".json"})
 TEXT_SUFFIXES = frozenset({".csv", ".tsv", ".tab"})
+_NOT_READ = {
+    **dict.fromkeys((".xlsx", ".xls", ".ods", ".numbers"), "save it as CSV in UTF-8"),
+    **dict.fromkeys((".gz", ".bz2", ".xz", ".zst"), "unpack it"),
+}
 _DELIMITERS = ",\t;|"
 
 
@@ -28,12 +32,12 @@ class Row:
 
 
 def read_table(source: Source, member: Member, columns: Sequence[str] = ()) -> list[Row]:
-    """Read a table of text with a line of column names, or one of JSON objects, one a line.
+    """Read a table of text with a line of column names, or one of JSON objects.
 
     Args:
         source: the files.
-        member: the table; by its suffix it is one of JSON objects, else of text, whatever
-            separates its columns.
+        member: the table; by its suffix it is one of JSON objects (one a line, or a list of
+            them), else of text, whatever separates its columns.
         columns: columns that must be there, in lower case.
 
     Returns:
@@ -44,8 +48,11 @@ def read_table(source: Source, member: Member, columns: Sequence[str] = ()) -> l
         DataError: it is not UTF-8 text, lacks a column, has a row of more cells than
             columns, a line that is no JSON object, or no row.
     """
-    where, text = source.where(member), layout.read_text(source, member, "the table")
-    read = _read_json_lines if member.suffix in JSON_SUFFIXES else _read_delimited
+    where = source.where(member)
+    if remedy := _NOT_READ.get(member.suffix):
+        raise DataError(f"{where}: a {member.suffix} file is not read as a table; {remedy}")
+    text = layout.read_text(source, member, "the table")
+    read = _read_json if member.suffix in JSON_SUFFIXES else _read_delimited
     names, rows = read(text, where)
     if names:
         _check_columns(names, columns, where)
@@ -79,16 +86,19 @@ def _read_delimited(text: str, where: str) -> tuple[list[str], list[Row]]:
     return names, rows
 
 
-def _read_json_lines(text: str, where: str) -> tuple[list[str], list[Row]]:
+def _read_json(text: str, where: str) -> tuple[list[str], list[Row]]:
+    """Read JSON objects, one a line or in one list."""
     names: dict[str, None] = {}
     found = []
-    for number, line in enumerate(text.split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            cells = json.loads(line)
-        except ValueError as error:
-            raise DataError(f"{where}, line {number}: not JSON ({error})") from None
+    if text.lstrip().startswith("["):
+        listed = _parse_json(text, where)
+        objects = list(enumerate(listed, start=1)) if isinstance(listed, list) else []
+    else:
+        lines = enumerate(text.split("\n"), start=1)
+        objects = [
+            (n, _parse_json(line, f"{where}, line {n}")) for n, line in lines if line.strip()
+        ]
+    for number, cells in objects:
         if not isinstance(cells, dict):
             raise DataError(f"{where}, line {number}: expected a JSON object in each line")
         row = {key.strip().lower(): _as_cell(value) for key, value in cells.items()}
@@ -96,6 +106,13 @@ def _read_json_lines(text: str, where: str) -> tuple[list[str], list[Row]]:
         found.append((number, row))
     empty = dict.fromkeys(names, "")
     return list(names), [Row(number, {**empty, **row}) for number, row in found]
+
+
+def _parse_json(text: str, where: str) -> object:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{where}: not JSON ({error})") from None
 
 
 def _as_cell(value: object) -> str:

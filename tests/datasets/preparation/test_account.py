@@ -164,6 +164,15 @@ def test_what_was_not_taken_as_it_is_is_counted(tmp_path):
     assert other.meta["recipe"]["options"]["orientation"] == "apply"
 
 
+def test_classes_that_may_be_one_in_several_spellings_are_named(tmp_path):
+    classes = ("Cat", "cat", "K\u00e4fer", "Ka\u0308fer", "1", "1.0", "10")
+    tree = {f"{name}/{at}.jpg": make_image(at) for at, name in enumerate(classes * 2)}
+    tree |= {f"{name}/{at}b.jpg": make_image(50 + at) for at, name in enumerate(classes)}
+    (note,) = open_store(prepare_tree(tmp_path, tree)).meta["notes"]
+    for pair in ("'Cat' and 'cat'", "'Ka\u0308fer' and 'K\u00e4fer'", "'1' and '1.0'; "):
+        assert pair in note
+
+
 def test_a_huge_image_is_refused_with_advice_unless_allowed(tmp_path, recwarn):
     tree = {f"{name}/{at}.jpg": make_image(10 * ord(name) + at) for name in "ab" for at in (0, 1)}
     tree["a/huge.png"] = encode(np.zeros((20, 9000, 3), np.uint8), "png")

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 
 import pytest
 from archives import PACKINGS, make_image, pack, pack_as, wrap, write_tree
@@ -73,6 +74,49 @@ def test_paths_from_the_tables_folder_or_the_top(tmp_path):
     assert [item.member.name for item in listing.items] == [f"images/{n}.jpg" for n in (1, 3, 2)]
 
 
+@pytest.mark.parametrize(
+    ("form", "note"),
+    [
+        ("/home/me/x/images/{}.jpg", "4 images do not lie where their paths say"),
+        ("../input/x/images/{}.jpg", "4 images do not lie where their paths say"),
+        ("D:\\x\\images\\{}.jpg", "4 images do not lie where their paths say"),
+        ("images/{}.dcm", "4 images have another suffix than their paths"),
+    ],
+)
+def test_paths_of_another_machine_and_other_suffixes(tmp_path, form, note):
+    rows = "".join(f"{form.format(n)},{'ab'[n % 2]}\n" for n in range(1, 5))
+    tree = {f"other/{n}.jpg": make_image(50 + n) for n in range(1, 5)}
+    for folder, more in (("alone", {}), ("beside others", tree)):
+        listing = read(tmp_path / folder, HEADER + rows, images={**IMAGES, **more})[1]
+        assert [item.name for item in listing.items] == [f"images/{n}.jpg" for n in range(1, 5)]
+        assert listing.notes == (f"{note}{' and were found by their names' * ('lie' in note)}",)
+
+
+def test_a_table_for_each_side(tmp_path):
+    tree = {
+        name: f"path,label\nimages/{at}.jpg,cat\nimages/{at + 1}.jpg,dog\n".encode()
+        for name, at in (("train.csv", 1), ("val.csv", 3))
+    }
+    source = open_source(write_tree(tmp_path, {**IMAGES, **tree, "labels.csv": b"x,y"}))
+    listing = read_csv(source, table="train.csv, val.csv")
+    assert [item.side for item in listing.items] == [0, 0, 1, 1]
+    assert [item.name for item in listing.items] == [f"images/{n}.jpg" for n in range(1, 5)]
+    with pytest.raises(ConfigError, match=r"must be named for a side .*'labels.csv' is not"):
+        read_csv(source, table="train.csv,labels.csv")
+
+
+def test_other_ways_to_write_a_table(tmp_path):
+    objects = [{"path": f"images/{n}.jpg", "label": "ab"[n % 2]} for n in range(1, 5)]
+    text = HEADER + "".join(f"images/{n}.jpg,{'ab'[n % 2]}\n" for n in range(1, 5))
+    expected = read(tmp_path / "plain", text)[1]
+    for name, data in (("t.json", json.dumps(objects).encode()), ("t.txt", text.encode("utf-16"))):
+        source = open_source(write_tree(tmp_path / name, {**IMAGES, name: data}))
+        found = read_csv(source, table=name)
+        assert [item.label for item in found.items] == [item.label for item in expected.items]
+    with pytest.raises(DataError, match="xlsx file is not read as a table; save it as CSV"):
+        read_csv(open_source(write_tree(tmp_path / "x", {"t.xlsx": b"PK"})), table="t.xlsx")
+
+
 def test_groups_and_split(tmp_path):
     text = (
         "split,label,Group,path,comment\n"
@@ -127,7 +171,7 @@ def test_of_test_and_val_rows_the_test_rows_count(tmp_path):
             HEADER + ROWS + "images//1.jpg,cat\n",
             r"line 6: 'images/1\.jpg' was already named in line 2",
         ),
-        (HEADER + "images/1.jpg,a\n/etc/passwd,b\n", "line 3: '/etc/passwd' leads outside"),
+        (HEADER + "images/1.jpg,a\n/etc/passwd,b\n", "line 3: .* '/etc/passwd' .* leads outside"),
         (HEADER + "images/1.jpg,a\n../../x.jpg,b\n", "line 3: .* leads outside"),
         (HEADER + 'images/1.jpg,"cat\n', "line 2: unexpected end of data"),
         ((HEADER + "images/1.jpg,\xe4\n").encode("latin1"), "not UTF-8 text"),
