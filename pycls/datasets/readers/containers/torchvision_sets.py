@@ -16,6 +16,8 @@ from pycls.datasets.store.store import ImageArray
 from pycls.errors import ConfigError, DataError
 from pycls.torchvision_import import import_torchvision
 
+# Where these keep what they list in the order in which the disk gives it.
+_UNSORTED = {"SUN397": "_image_files", "INaturalist": "index"}
 # Folders that a class makes where they are not there.
 _MADE = {"Caltech101": "caltech101", "Caltech256": "caltech256", "SUN397": "SUN397"}
 
@@ -51,7 +53,7 @@ def read_torchvision(source: Source, dataset: str, variant: str = "") -> Listing
     sided = len(USABLE[dataset]) > 1
     # The test side first, since items are sorted by name.
     opened = [
-        (side, _open(kind, source, arguments, variant))
+        (side, _Ordered(_open(kind, source, arguments, variant), dataset))
         for side, arguments in reversed(list(enumerate(USABLE[dataset])))
     ]
     values: list[int] = []
@@ -64,7 +66,8 @@ def read_torchvision(source: Source, dataset: str, variant: str = "") -> Listing
             digest.update(repr(pixels.shape).encode() + pixels.tobytes())
             values.append(label)
             names.append((f"{word}/{number:07}" if sided else f"{number:07}", side))
-    labels, classes = number_labels(values, _class_names(opened[-1][1], values), str(source.path))
+    values, texts = _name_classes(opened[-1][1].images, values)
+    labels, classes = number_labels(values, texts, str(source.path))
     items = [
         Item(None, name, label, side=side if sided else None)
         for (name, side), label in zip(names, labels.tolist(), strict=True)
@@ -77,6 +80,21 @@ def read_torchvision(source: Source, dataset: str, variant: str = "") -> Listing
         pixels=_Decoded([images for _, images in opened], digest.hexdigest()),
         official_split="torchvision's" if sided else "",
     )
+
+
+class _Ordered:
+    """A set of torchvision, in an order that does not depend on the disk."""
+
+    def __init__(self, images: Any, dataset: str) -> None:
+        self.images = images
+        keys = getattr(images, _UNSORTED.get(dataset, ""), None)
+        self._order = None if keys is None else sorted(range(len(keys)), key=keys.__getitem__)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, number: int) -> Any:
+        return self.images[number if self._order is None else self._order[number]]
 
 
 class _Decoded(ImageSequence):
@@ -106,6 +124,8 @@ def _open(kind: Any, source: Source, arguments: Any, variant: str) -> Any:
     except ImportError as error:
         raise ConfigError(f"torchvision's {kind.__name__} needs another package: {error}") from None
     except (RuntimeError, OSError, ValueError, KeyError) as error:
+        if "needs to have" in str(error):
+            raise ConfigError(f"torchvision's {kind.__name__}: {error}") from None
         told = str(error).replace("You can use download=True to download it", "").strip()
         raise DataError(
             f"{source.path}: torchvision's {kind.__name__} does not find its set there "
@@ -116,15 +136,25 @@ def _open(kind: Any, source: Source, arguments: Any, variant: str) -> Any:
 def _load(images: Any, number: int, where: str) -> tuple[ImageArray, int]:
     try:
         picture, label = images[number]
+        if label is None:
+            raise DataError(f"{where}: has no label there; give a version of the set with labels")
         return np.asarray(picture.convert("RGB")), int(label)
+    except DataError:
+        raise
     except Exception as error:  # whatever a decoder stumbles over in damaged data
         raise DataError(f"{where}: cannot be read ({type(error).__name__}: {error})") from None
 
 
-def _class_names(images: Any, values: Sequence[int]) -> tuple[str, ...]:
-    """Return a set's own names of its classes where they are one for each number, else ()."""
+def _name_classes(images: Any, values: list[int]) -> tuple[list[int], tuple[str, ...]]:
+    """Return labels as positions in the names of the classes that there are, and those.
+
+    Without a name for each, the labels stay as they are, and there are none.
+    """
     names = getattr(images, "classes", None) or getattr(images, "categories", None) or ()
     texts = tuple(" ".join(map(str, name)) if isinstance(name, tuple) else str(name)
                   for name in names)  # fmt: skip
-    fits = len(set(texts)) == len(texts) and set(values) == set(range(len(texts)))
-    return texts if fits else ()
+    used = sorted(set(values))
+    if not used or used[0] < 0 or used[-1] >= len(texts) or len(set(texts)) < len(texts):
+        return values, ()
+    rank = {value: label for label, value in enumerate(used)}
+    return [rank[value] for value in values], tuple(texts[value] for value in used)
