@@ -8,7 +8,7 @@ those that do not are filled from the end.
 
 import contextlib
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ from pycls.datasets.preparation.work_folder import (
 from pycls.datasets.preparation.worker_pool import run_tasks
 from pycls.datasets.readers.base import Listing
 from pycls.datasets.sources.decode import MOST_PIXELS, Decoding
+from pycls.datasets.sources.formats import HEIC_HINT
 from pycls.datasets.sources.sieve import MOST_UNPACKED
 from pycls.datasets.sources.sources import Source
 from pycls.datasets.store.store import ARRAY_FILES, ImageArray, IntArray
@@ -247,10 +248,22 @@ def _judge_unreadable(unreadable: Mapping[int, str], total: int, drop: bool) -> 
     more = len(unreadable) - len(named)
     lines = "".join(f"\n  {text}" for text in named) + (f"\n  and {more} more" if more else "")
     raise DataError(
-        f"{len(unreadable)} of {total:,} images cannot be read; mend them (unpack or download "
-        "again what is cut short), or leave them out with --drop-unreadable. The others are "
-        f"done: the same command goes on from here.{lines}"
+        f"{len(unreadable)} of {total:,} images cannot be read; {_advise(unreadable.values())}, or "
+        "leave them out with --drop-unreadable. The others are done: the same command goes on "
+        f"from here.{lines}"
     )
+
+
+def _advise(reasons: Collection[str]) -> str:
+    """Return what to do about images that cannot be read, by why they cannot."""
+    known = {
+        "--max-pixels": "raise the limit with --max-pixels or make smaller what is too large",
+        HEIC_HINT: "install pillow-heif for HEIC",
+    }
+    advice = [what for mark, what in known.items() if any(mark in why for why in reasons)]
+    if any(all(mark not in why for mark in known) for why in reasons):
+        advice.append("mend what is damaged (unpack or download it again)")
+    return "; ".join(advice)
 
 
 def _do_tasks(
