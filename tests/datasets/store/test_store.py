@@ -1,13 +1,17 @@
 import json
 import resource
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from archives import make_image, write_tree
 
 from pycls.datasets.opening.dataset import open_dataset
+from pycls.datasets.preparation.prepare import prepare
+from pycls.datasets.sources.decode import decode_image, fit_image
 from pycls.datasets.store.store import ARRAY_FILES, is_store, open_store, verify_store
 from pycls.datasets.store.writer import SetFacts, write_store
 from pycls.errors import DataError
@@ -36,6 +40,35 @@ def test_what_is_written_is_read_back(tmp_path):
     np.testing.assert_allclose(store.meta["mean"], train.mean(axis=(0, 1, 2)))
     np.testing.assert_allclose(store.meta["std"], train.std(axis=(0, 1, 2)))
     assert [path.name for path in tmp_path.iterdir()] == ["tiny"]
+
+
+def test_a_set_prepared_by_version_0_3_0_opens_and_is_left_as_it_is(tmp_path):
+    """The set is what that version's `prepare folder` made of 13 PNGs of 12 x 12 pixels."""
+    committed = Path(__file__).parents[2] / "data" / "prepared_0_3_0"
+    before = {file.name: file.read_bytes() for file in committed.iterdir()}
+    path = shutil.copytree(committed, tmp_path / "out" / "old")
+    store = verify_store(path)
+    assert store.fingerprint == "f5c2d9c4ce49ee9adad716883389494669edc21f3dbcd436c300297d29d8ea71"
+    assert (store.names, store.class_names) == (None, ("cat", "dog", "eel"))
+    train, test = (open_dataset("old", side, tmp_path / "out") for side in ("train", "test"))
+    assert (len(train), len(test)) == (10, 3)
+    # The files it was made of, and its pixels.
+    tree = {
+        f"{name}/{at}.png": make_image(10 * label + at, "png", height=12, width=12)
+        for label, name in enumerate(store.class_names)
+        for at in range(4)
+    }
+    tree["dog/copy.png"] = tree["dog/1.png"]
+    raw = write_tree(tmp_path / "raw", tree)
+    expected = [fit_image(decode_image(tree[name], ""), 8, "crop") for name in sorted(tree)]
+    np.testing.assert_array_equal(store.images, expected)
+    given = {"raw": raw, "name": "old", "size": 8, "test_share": 0.25}
+    assert prepare("folder", tmp_path / "out", **given) == path
+    assert {file.name: file.read_bytes() for file in path.iterdir()} == before
+    new = open_store(prepare("folder", tmp_path / "out", replace=True, workers=1, **given))
+    assert len(new.names) == 13
+    np.testing.assert_array_equal(new.images, store.images)
+    np.testing.assert_array_equal(new.split, store.split)
 
 
 def test_images_may_come_one_by_one(tmp_path):
