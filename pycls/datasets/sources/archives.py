@@ -37,7 +37,13 @@ _KINDS = {
     ".txz": "xz",
 }
 # Formats that nothing we depend on reads, with the programs that unpack them.
-UNPACKERS = {".rar": "unrar, unar or 7z", ".7z": "7z"}
+UNPACKERS = {
+    ".rar": "unrar, unar or 7z",
+    ".7z": "7z",
+    ".zst": "zstd or tar",
+    ".lz4": "lz4",
+    ".lz": "lzip or tar",
+}
 # What a zip's numbers mean, of those that are not read.
 _METHODS = {9: "Deflate64", 14: "LZMA", 93: "Zstandard", 95: "XZ", 97: "WavPack", 98: "PPMd"}
 _UTF8_FLAG = 0x800

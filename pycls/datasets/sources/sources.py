@@ -208,8 +208,9 @@ def _sniff(path: Path) -> str:
     with path.open("rb") as file:
         head = file.read(512)
     suffix = path.suffix.lower()
-    if suffix in UNPACKERS or head.startswith((b"Rar!", b"7z\xbc\xaf")):
-        suffix = ".7z" if suffix == ".7z" or head.startswith(b"7z") else ".rar"
+    marks = {b"Rar!": ".rar", b"7z\xbc\xaf": ".7z", b"\x28\xb5\x2f\xfd": ".zst"}
+    suffix = next((kind for mark, kind in marks.items() if head.startswith(mark)), suffix)
+    if suffix in UNPACKERS:
         raise DataError(
             f"{path}: a {suffix} file must be unpacked first, with {UNPACKERS[suffix]}; then give "
             "the unpacked folder"

@@ -284,6 +284,7 @@ def test_a_zip_that_holds_more_than_it_says_is_cut_off(tmp_path):
         ("x.rar", b"Rar!\x1a\x07", "unrar, unar or 7z"),
         ("renamed.jpg", b"Rar!\x1a\x07", "unrar, unar or 7z"),
         ("x.7z", b"7z\xbc\xaf", "must be unpacked first, with 7z"),
+        ("x.tar.zst", b"\x28\xb5\x2f\xfd\0", "must be unpacked first, with zstd or tar"),
         ("x.zip", b"", "empty"),
         ("x.tar", b"not a tar", "damaged or cut short"),
         ("x.tar.gz", b"not a gzip file", "damaged or cut short"),
