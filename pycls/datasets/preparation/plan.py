@@ -104,7 +104,10 @@ def read_listing(entry: CatalogEntry, source: Source, options: Mapping[str, Any]
         options = {**options, "class_names": "|".join(entry.class_names)}
     listing: Listing = reader(source, **{k: v for k, v in options.items() if k in names})
     _check_listing(entry.key, source, listing)
-    listing = replace(listing, left_out=_account(source, listing))
+    unmatched = [f"--exclude '{each}' matches nothing" for each in sorted(source.sieve.unmatched)]
+    listing = replace(
+        listing, left_out=_account(source, listing), notes=(*unmatched, *listing.notes)
+    )
     if entry.compared:
         listing = _compare(entry, source, listing)
     order = sorted(range(len(listing.items)), key=lambda position: listing.items[position].name)

@@ -75,6 +75,7 @@ class Sieve:
     Attributes:
         litter: files that systems and programs left behind.
         excluded: files that the user leaves out.
+        unmatched: patterns of the user's that have matched nothing so far.
         folders: all folders in which either would not lie, the empty ones included.
         max_unpacked: what an archive may unpack to, in bytes, if over 200 times its size.
     """
@@ -82,6 +83,7 @@ class Sieve:
     def __init__(self, exclude: Sequence[str] = (), max_unpacked: int = MOST_UNPACKED) -> None:
         self.max_unpacked = max_unpacked
         self.exclude = tuple(exclude)
+        self.unmatched = set(exclude)
         self.litter: list[str] = []
         self.excluded: list[str] = []
         self.folders: set[str] = set()
@@ -92,6 +94,7 @@ class Sieve:
             kept, out = False, self.litter
         elif self.exclude and is_matched(name, self.exclude):
             kept, out = False, self.excluded
+            self.unmatched -= {pattern for pattern in self.unmatched if is_matched(name, [pattern])}
         else:
             kept, out = True, []
         if is_folder and kept:

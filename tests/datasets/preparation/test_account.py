@@ -113,9 +113,10 @@ def test_a_class_without_images_is_an_error_and_exclude_the_way_out(tmp_path):
     message = r"without an image: 'c' \(.txt 1\), 'fish' \(empty\); .* --exclude 'c'"
     with pytest.raises(DataError, match=message):
         prepare_tree(tmp_path, tree)
-    store = open_store(prepare_tree(tmp_path, {}, exclude=["c", "fish", "a/skip*"]))
+    store = open_store(prepare_tree(tmp_path, {}, exclude=["c", "fish", "a/skip*", "typo"]))
     assert store.names == ("a/0.jpg", "a/1.jpg", "b/0.jpg", "b/1.jpg")
-    assert store.meta["notes"][0].startswith("2 files left out, as asked (--exclude) (")
+    assert store.meta["notes"][0] == "--exclude 'typo' matches nothing"
+    assert store.meta["notes"][1].startswith("2 files left out, as asked (--exclude) (")
     with pytest.raises(DataError, match="prepared otherwise: exclude was"):
         prepare_tree(tmp_path, {}, exclude=["c", "fish"])
 
