@@ -59,7 +59,7 @@ def predict_rho(
     Raises:
         ConfigError: a level outside (0, 1).
     """
-    from scipy.stats import t as student
+    from scipy.special import stdtrit
 
     check_sampling(confidence)
     every = np.asarray(rhos, dtype=float)
@@ -69,7 +69,7 @@ def predict_rho(
     if n < MIN_SETS:
         return Prediction(n)
     mean, spread = float(values.mean()), float(values.std(ddof=1))
-    half = float(student.ppf(0.5 + confidence / 2, n - 1)) * spread * math.sqrt(1 + 1 / n)
+    half = float(stdtrit(n - 1, 0.5 + confidence / 2)) * spread * math.sqrt(1 + 1 / n)
     errors = {}
     for name, numbers in (properties or {}).items():
         column = np.asarray(numbers, dtype=float)[known]

@@ -90,7 +90,7 @@ def _membership(values: np.ndarray, k: int) -> np.ndarray:
 
 
 def _weighted_tau(x: np.ndarray, y: np.ndarray, confidence: float) -> tuple[float, float, float]:
-    from scipy.stats import t as student
+    from scipy.special import stdtrit
     from scipy.stats import weightedtau
 
     if not can_correlate(x, y):
@@ -108,5 +108,5 @@ def _weighted_tau(x: np.ndarray, y: np.ndarray, confidence: float) -> tuple[floa
         ]
     )
     error = math.sqrt((_BLOCKS - 1) / _BLOCKS * float(np.sum((left_out - left_out.mean()) ** 2)))
-    half = float(student.ppf(0.5 + confidence / 2, _BLOCKS - 1)) * error
+    half = float(stdtrit(_BLOCKS - 1, 0.5 + confidence / 2)) * error
     return tau, max(-1.0, tau - half), min(1.0, tau + half)

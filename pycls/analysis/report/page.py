@@ -94,10 +94,10 @@ def compact_svg(content: bytes) -> bytes:
     """
     text = content[content.index(b"<svg") :].decode("utf-8")
     text = re.sub(r"\s*<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    text = re.sub(r"<[^>]+>", lambda tag: _SURPLUS.sub(r"\1", tag[0]), text)
     text = re.sub(r"\n\s*", "\n", text)
     numbers = itertools.count(1)
     text = _MARKERS.sub(lambda markers: _as_path(markers, next(numbers)), text)
+    text = re.sub(r"<[^>]+>", lambda tag: _SURPLUS.sub(r"\1", tag[0]), text)
     text = _share_styles(text)
     return re.sub(r'="([^"\']*)"', r"='\1'", text).encode("utf-8")
 

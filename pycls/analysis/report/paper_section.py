@@ -5,7 +5,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from pycls.analysis.paper.write import Written, write_outputs
+from pycls.analysis.paper.beside import Writer
+from pycls.analysis.paper.write import Written
 from pycls.analysis.report.html_tables import HtmlTable
 from pycls.analysis.report.page import Picture, data_url, svg_pixels, svg_url
 from pycls.analysis.wording import RHO
@@ -56,19 +57,18 @@ class PaperSection:
         return [output for output in self.made if output.key in _PRINTED]
 
 
-def paper_section(study_folder: Path, report: Path) -> PaperSection | None:
-    """Write the paper's outputs beside the report and return them; None where none can be made.
+def paper_section(writer: Writer, report: Path) -> PaperSection | None:
+    """Return the paper's outputs for the page; None where none can be made.
 
     Args:
-        study_folder: of a finished or unfinished study.
-        report: the report's folder; the files go to `paper/` in it.
+        writer: of the outputs, to `paper/` of the report.
+        report: the report's folder.
 
     Raises:
         ConfigError: a file of the study is missing or damaged.
         DataError: results of two populations are mixed up.
     """
-    # A PDF takes most of the time, for its fonts; tools/figures.py makes them where wanted.
-    outputs = write_outputs(study_folder, report / FOLDER, formats=("svg",))
+    outputs = writer.outputs()
     made = [_output(each) for each in outputs if not each.reason]
     if not made:
         return None

@@ -25,6 +25,7 @@ from pycls.analysis.inputs.results_csv import (
     repeat_runs,
 )
 from pycls.analysis.inputs.study_json import Study, load_status, load_study, load_trained_with
+from pycls.analysis.paper.beside import writer
 from pycls.analysis.report import html_tables as show
 from pycls.analysis.report.answer import answer, noise_sentences
 from pycls.analysis.report.choosing_section import choosing_parts
@@ -33,7 +34,7 @@ from pycls.analysis.report.figures import plan_population_figures
 from pycls.analysis.report.own_section import OwnSection, own_section
 from pycls.analysis.report.page import Picture, csv_links, picture, render_page
 from pycls.analysis.report.page_data import json_text, page_data
-from pycls.analysis.report.paper_section import paper_section
+from pycls.analysis.report.paper_section import FOLDER, paper_section
 from pycls.analysis.report.space_section import SpaceSection, space_section
 from pycls.analysis.report.warnings import study_warnings, undone_runs
 from pycls.analysis.statistics.pairs import MIN_PAIRS
@@ -123,8 +124,31 @@ def write_report(study_folder: str | os.PathLike[str]) -> Path:
     folder = Path(study_folder)
     study = load_study(folder)
     analysis = _analyse(folder, study)
+    report = folder / "report"
+    can_be_paper = bool(study.reference) and not analysis.errors.empty
+    with writer(folder, report / FOLDER, len(analysis.errors) * can_be_paper) as outputs:
+        context = _context(analysis, folder)
+        written = [
+            tables.write_table(table, report / "tables" / f"{name}.csv")
+            for name, table in analysis.tables.items()
+        ]
+        pictures = _write_figures(analysis, report, written)
+        paper = paper_section(outputs, report) if can_be_paper else None
+    written += paper.paths if paper else []
+    links = csv_links(analysis.tables) | (paper.links if paper else {})
+    page = render_page(
+        "report.html", {**context, "figures": pictures, "paper": paper, "csv": links}
+    )
+    write_text(report / "index.html", page)
+    _remove_stale(report, written)
+    return report / "index.html"
+
+
+def _context(analysis: _Analysis, folder: Path) -> dict[str, Any]:
+    """Return what the page's template is given but figures and outputs of the paper."""
+    study = analysis.study
     surrogate = _surrogate(analysis)
-    context = {
+    return {
         **_facts(analysis, folder),
         **answer(study, analysis.tables, analysis.spaces, analysis.controls, analysis.own),
         "study": study,
@@ -140,22 +164,6 @@ def write_report(study_folder: str | os.PathLike[str]) -> Path:
         "controls": analysis.controls,
         "own": analysis.own,
     }
-    report = folder / "report"
-    written = [
-        tables.write_table(table, report / "tables" / f"{name}.csv")
-        for name, table in analysis.tables.items()
-    ]
-    pictures = _write_figures(analysis, report, written)
-    can_be_paper = study.reference and not analysis.errors.empty
-    paper = paper_section(folder, report) if can_be_paper else None
-    written += paper.paths if paper else []
-    links = csv_links(analysis.tables) | (paper.links if paper else {})
-    page = render_page(
-        "report.html", {**context, "figures": pictures, "paper": paper, "csv": links}
-    )
-    write_text(report / "index.html", page)
-    _remove_stale(report, written)
-    return report / "index.html"
 
 
 def _analyse(folder: Path, study: Study) -> _Analysis:

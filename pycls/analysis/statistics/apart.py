@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pycls.analysis.statistics.pairs import can_correlate, complete_pairs
+from pycls.analysis.statistics.ranks import ranks_of
 
 MIN_OUTLIERS = 20  # architectures below which none can be told from chance
 _SHARE = 0.1  # of the architectures that may be outliers; more are a second population
@@ -30,16 +31,13 @@ def outliers(x: ArrayLike, y: ArrayLike) -> NDArray[np.intp]:
     Returns:
         Places in `x` and `y`, the farthest first; none with fewer than `MIN_OUTLIERS` pairs.
     """
-    from scipy.special import ndtri
-    from scipy.stats import rankdata
-
     first, second = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
     x_kept, y_kept = complete_pairs(first, second)
     n = len(x_kept)
     if n < MIN_OUTLIERS or not can_correlate(x_kept, y_kept):
         return np.array([], dtype=np.intp)
     places = np.flatnonzero(~(np.isnan(first) | np.isnan(second)))
-    a, b = (ndtri((rankdata(side) - 0.5) / n) for side in (x_kept, y_kept))
+    a, b = (ranks_of(side).normal for side in (x_kept, y_kept))
     distances = np.abs(a - math.copysign(1.0, float(a @ b)) * b)
     most = int(_SHARE * n)
     order = np.argsort(-distances, kind="stable")[: most + 1]

@@ -69,7 +69,7 @@ def average(
     Raises:
         ConfigError: a level outside (0, 1).
     """
-    from scipy.stats import t as student
+    from scipy.special import stdtrit
 
     check_sampling(confidence)
     kept = [place for place, value in enumerate(values) if math.isfinite(value)]
@@ -81,11 +81,11 @@ def average(
     if influences is not None:
         shared = np.mean([influences[place] for place in kept], axis=0)
         if shared.any():
-            half = float(student.ppf(level, degrees_of_freedom(shared)))
+            half = float(stdtrit(degrees_of_freedom(shared), level))
             half *= standard_error(shared)
             low, high = mean - half, mean + half
     if n > 1:
-        half = float(student.ppf(level, n - 1)) * float(found.std(ddof=1)) / math.sqrt(n)
+        half = float(stdtrit(n - 1, level)) * float(found.std(ddof=1)) / math.sqrt(n)
         sets_low, sets_high = mean - half, mean + half
     bounds = np.clip((low, high, sets_low, sets_high), -limit, limit)
     return Average(mean, n, *map(float, bounds))

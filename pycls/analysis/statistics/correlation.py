@@ -17,6 +17,7 @@ from pycls.analysis.statistics.intervals import (
 )
 from pycls.analysis.statistics.one_out import leave_one_out
 from pycls.analysis.statistics.pairs import can_correlate, complete_pairs
+from pycls.analysis.statistics.ranks import ranks_of
 
 CORRELATION_COLUMNS = ("rho", "n", "ci_low", "ci_high", "p", "one_out_low", "one_out_high")
 _MAX_EXACT = 9  # pairs up to which all n! permutations are counted
@@ -85,17 +86,15 @@ def spearman(
     low, high = spearman_interval(x_kept, y_kept, confidence=confidence, families=grouped)
     if not can_correlate(x_kept, y_kept):
         return Correlation(n=n)
-    from scipy.stats import spearmanr  # costly to import; plots without rho do not need it
-
-    result = spearmanr(x_kept, y_kept)
+    rho = influence(x_kept, y_kept)[0]
     if grouped is not None:
         p_value = _p_value_of_families(x_kept, y_kept, grouped)
     elif n <= _MAX_EXACT:
         p_value = _exact_p_value(x_kept, y_kept)
     else:
-        p_value = max(float(result.pvalue), 2 * math.exp(-math.lgamma(n + 1)))
+        p_value = max(_p_value(rho, n), 2 * math.exp(-math.lgamma(n + 1)))
     ends = leave_one_out(x_kept, y_kept)
-    return Correlation(float(result.statistic), n, low, high, p_value, *ends)
+    return Correlation(rho, n, low, high, p_value, *ends)
 
 
 def spearman_p_value(x: ArrayLike, y: ArrayLike) -> float:
@@ -149,27 +148,33 @@ def _estimate(function: Callable[..., Any], x: ArrayLike, y: ArrayLike) -> Estim
     return Estimate(float(result.statistic), n, float(result.pvalue))
 
 
+def _p_value(rho: float, n: int) -> float:
+    from scipy.special import stdtr
+
+    if abs(rho) >= 1:
+        return 0.0
+    return 2 * float(stdtr(n - 2, -abs(rho) * math.sqrt((n - 2) / ((1 - rho) * (1 + rho)))))
+
+
 def _p_value_of_families(
     x: NDArray[np.float64], y: NDArray[np.float64], codes: NDArray[np.float64]
 ) -> float:
     """Return the p-value of rho = 0 where architectures of a family depend on each other."""
-    from scipy.stats import t as student
+    from scipy.special import stdtr
 
     rho, values = influence(x, y)
     values = family_influence(values, codes)
     if len(values) < MIN_FAMILIES or not values.any():
         return math.nan
     t = abs(rho) / standard_error(values)
-    return 2 * float(student.sf(t, degrees_of_freedom(values)))
+    return 2 * float(stdtr(degrees_of_freedom(values), -t))
 
 
 def _exact_p_value(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
     """Return the share of all orders of y with a rho at least as far from 0 as the given one."""
-    from scipy.stats import rankdata
-
     n = len(x)
     # Doubled and centred ranks are whole numbers, so that equal sums are equal exactly.
-    first, second = (np.round(2 * rankdata(side)).astype(int) - (n + 1) for side in (x, y))
+    first, second = (np.round(2 * ranks_of(side).average).astype(int) - (n + 1) for side in (x, y))
     most = n * (n**2 - 1) // 3  # the largest sum of products of two such vectors
     sums = np.arange(-most, most + 1)
     # counts[subset, sum]: the orders in which these places of y meet the first places of x.

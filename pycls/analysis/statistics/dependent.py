@@ -67,7 +67,7 @@ def compare_rhos(
     Raises:
         ConfigError: vectors of different lengths, or a level outside (0, 1).
     """
-    from scipy.stats import t as student
+    from scipy.special import stdtr
 
     check_sampling(confidence)
     labels = [] if families is None else [family_codes(families)]
@@ -89,7 +89,7 @@ def compare_rhos(
     if error == 0:  # too few to differ in their influence
         return Difference(difference, n)
     freedom = degrees_of_freedom(values) if values.any() else len(values) - 2.0
-    p_value = 2 * float(student.sf(abs(z_b - z_a) / error, freedom))
+    p_value = 2 * float(stdtr(freedom, -abs(z_b - z_a) / error))
     low_a, high_a = spearman_interval(a, target, confidence=confidence, families=grouped)
     low_b, high_b = spearman_interval(b, target, confidence=confidence, families=grouped)
     of_a, of_b = family_influence(influence_a, grouped), family_influence(influence_b, grouped)

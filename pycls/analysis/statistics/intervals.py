@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,10 +15,12 @@ from pycls.analysis.statistics.pairs import (
     check_sampling,
     complete_pairs,
 )
+from pycls.analysis.statistics.ranks import ranks_of
 from pycls.analysis.statistics.resampling import bootstrap_rhos
 from pycls.errors import ConfigError
 
 METHODS = ("influence", "fisher", "percentile", "bca")
+_KEPT = 1024  # pairs whose influence is kept
 _FEW = 8  # below, the standard error from the data is too uncertain to be used alone
 
 
@@ -115,20 +118,21 @@ def influence(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[float, ND
     Returns:
         rho, and n values; NaN and zeros where rho is undefined.
     """
-    n = len(x)
     if not can_correlate(x, y):
-        return math.nan, np.zeros(n)
-    from scipy.stats import rankdata
+        return math.nan, np.zeros(len(x))
+    rho, values = _influence(x.tobytes(), y.tobytes())
+    return rho, values.copy()
 
-    x_ranks = (rankdata(x) - (n + 1) / 2) / n
-    y_ranks = (rankdata(y) - (n + 1) / 2) / n
-    x_var, y_var = float(np.mean(x_ranks**2)), float(np.mean(y_ranks**2))
-    scale = math.sqrt(x_var * y_var)
-    rho = float(np.mean(x_ranks * y_ranks)) / scale
-    covariance = x_ranks * y_ranks + _mean_above(x, y_ranks) + _mean_above(y, x_ranks)
-    of_x = x_ranks**2 + 2 * _mean_above(x, x_ranks)
-    of_y = y_ranks**2 + 2 * _mean_above(y, y_ranks)
-    values = covariance / scale - rho / 2 * (of_x / x_var + of_y / y_var)
+
+@lru_cache(maxsize=_KEPT)  # a page shows many a rho several times
+def _influence(x: bytes, y: bytes) -> tuple[float, NDArray[np.float64]]:
+    first, second = ranks_of(np.frombuffer(x)), ranks_of(np.frombuffer(y))
+    a, b = first.centred, second.centred
+    scale = math.sqrt(first.variance * second.variance)
+    rho = float(np.mean(a * b)) / scale
+    covariance = a * b + first.mean_above(b) + second.mean_above(a)
+    own = first.own_influence / first.variance + second.own_influence / second.variance
+    values = covariance / scale - rho / 2 * own
     at_end = abs(rho) > 1 - 1e-12  # rounding
     return (math.copysign(1.0, rho) if at_end else rho), values - values.mean()
 
@@ -157,23 +161,10 @@ def degrees_of_freedom(values: NDArray[np.float64]) -> float:
     return max(2.0, min(n - 2.0, 2 * n / excess)) if excess > 0 else n - 2.0
 
 
-def _mean_above(at: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return, per entry of `at`, the sum of `values` whose own `at` is larger, over n.
-
-    Ties count half.
-    """
-    order = np.argsort(at, kind="stable")
-    ordered = at[order]
-    sums = np.concatenate([[0.0], np.cumsum(values[order])])
-    below = sums[np.searchsorted(ordered, at, side="left")]
-    up_to = sums[np.searchsorted(ordered, at, side="right")]
-    return (sums[-1] - (below + up_to) / 2) / len(at)
-
-
 def _influence_interval(
     rho: float, values: NDArray[np.float64], confidence: float
 ) -> tuple[float, float]:
-    from scipy.stats import t as student
+    from scipy.special import stdtrit
 
     n = len(values)
     if math.isnan(rho):
@@ -184,7 +175,7 @@ def _influence_interval(
     error = standard_error(values) / (1 - rho**2)
     if error == 0:  # too few to differ in their influence
         return fisher_interval(rho, n, confidence)
-    half = float(student.ppf(0.5 + confidence / 2, degrees_of_freedom(values))) * error
+    half = float(stdtrit(degrees_of_freedom(values), 0.5 + confidence / 2)) * error
     low, high = math.tanh(math.atanh(rho) - half), math.tanh(math.atanh(rho) + half)
     if n < _FEW:
         fisher = fisher_interval(rho, n, confidence)

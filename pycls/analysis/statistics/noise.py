@@ -143,7 +143,7 @@ def training_agreement(
     Raises:
         ConfigError: arrays of other shapes, or a level outside (0, 1).
     """
-    from scipy.stats import t as student
+    from scipy.special import stdtrit
 
     check_sampling(confidence)
     table = _trainings(trainings)
@@ -159,7 +159,7 @@ def training_agreement(
 
     def bound(center: float, influences: NDArray[np.float64], sign: int) -> float:
         center = float(np.clip(center, -0.99, 0.9999))
-        half = float(student.ppf(level, degrees_of_freedom(influences)))
+        half = float(stdtrit(degrees_of_freedom(influences), level))
         half *= standard_error(influences) / (1 - center**2)
         return math.tanh(math.atanh(center) + sign * half)
 
@@ -206,7 +206,7 @@ def corrected_rho(
     Raises:
         ConfigError: lengths that differ, or a level outside (0, 1).
     """
-    from scipy.stats import t as student
+    from scipy.special import stdtrit
 
     check_sampling(confidence)
     rho, values = paired_influence(x, y)
@@ -229,7 +229,7 @@ def corrected_rho(
     reason = next(filter(None, reasons), "")
     low = high = math.nan
     if not reason and shifted.any():
-        half = float(student.ppf(0.5 + confidence / 2, degrees_of_freedom(shifted)))
+        half = float(stdtrit(degrees_of_freedom(shifted), 0.5 + confidence / 2))
         half *= standard_error(shifted)
         low, high = np.clip([corrected - half, corrected + half], -1, 1)
     corrected = float(np.clip(corrected, -1, 1))

@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from pycls.analysis.statistics.intervals import influence
 from pycls.analysis.statistics.pairs import can_correlate, complete_pairs
+from pycls.analysis.statistics.ranks import ranks_of
 
 _MOST_EXACT = 100  # architectures up to which each is left out in fact
 
@@ -43,10 +44,8 @@ def _without_each(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.
 
     The ranks above one that is left out fall by 1, those that tie with it by a half.
     """
-    from scipy.stats import rankdata
-
     n = len(x)
-    a, b = (rankdata(side) - n / 2 for side in (x, y))
+    a, b = (ranks_of(side).average - n / 2 for side in (x, y))
     falls = [_falls(side) for side in (x, y)]
     both = np.einsum("ij,ij->i", *falls)
     sums = [

@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 from pycls.analysis.statistics.correlation import Correlation
 from pycls.analysis.statistics.intervals import fisher_interval
 from pycls.analysis.statistics.pairs import MIN_PAIRS, check_sampling, complete_pairs
+from pycls.analysis.statistics.ranks import ranks_of
 from pycls.errors import ConfigError
 
 
@@ -35,7 +36,7 @@ def partial_spearman(
     Raises:
         ConfigError: lengths that differ, or a level outside (0, 1).
     """
-    from scipy.stats import t as student
+    from scipy.special import stdtr
 
     check_sampling(confidence)
     fixed = np.asarray(given, dtype=float)
@@ -57,10 +58,8 @@ def partial_spearman(
     degrees = n - 2 - k
     low, high = fisher_interval(rho, n - k, confidence)
     t = math.inf if abs(rho) == 1 else abs(rho) * math.sqrt(degrees / (1 - rho**2))
-    return Correlation(rho, n, low, high, 2 * float(student.sf(t, degrees)))
+    return Correlation(rho, n, low, high, 2 * float(stdtr(degrees, -t)))
 
 
 def _centred_ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    from scipy.stats import rankdata
-
-    return np.asarray(rankdata(values) - (len(values) + 1) / 2, dtype=float)
+    return ranks_of(values).centred
