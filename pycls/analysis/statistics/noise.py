@@ -3,21 +3,29 @@
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import combinations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pycls.analysis.statistics.averages import paired_influence
-from pycls.analysis.statistics.correlation import spearman
+from pycls.analysis.statistics.correlation import kendall, spearman
 from pycls.analysis.statistics.intervals import degrees_of_freedom, standard_error
 from pycls.analysis.statistics.pairs import MIN_PAIRS, check_sampling, complete_pairs
 from pycls.errors import ConfigError
 
 MIN_REPEATED = 60  # architectures behind an interval
-MIN_TRAININGS = 3  # of each of them
 _MAX_CHOSEN_P = 0.001  # of the test that repeated architectures are a random sample
-_UNSEEN, _FREE_LOW, _FREE_HIGH = 3.0, 4.0, 20.0  # see _unstable_too
+_DRAWS = 2000
+# Where trainings of one architecture differ so many times as much as those of others with about
+# its error (fully from the second number on), the noise comes from a few, and the sample may have
+# missed some: so many as a gamma distribution of this shape, each moving rho by twice its size at
+# least. Set by simulation (docs/statistics.md).
+_FAR_LOW, _FAR_HIGH, _UNSEEN, _MOVE = 4.0, 5.5, 2.5, 2.0
+_NEIGHBOURS = 31  # architectures by whose noise that of one is judged
+_LEAST = 0.01  # agreement of two trainings that rho is divided by
+_MOST = 0.9999  # |rho|, so that its transform is finite
 
 
 @dataclass(frozen=True)
@@ -124,9 +132,13 @@ def training_agreement(
 
     The mean rho over all pairs of trainings. Nothing is assumed about the noise: it may grow with
     the error, be larger for good architectures, or come from a few unstable ones. The
-    architectures must be a random sample of those that the statement is about. Where a few
-    architectures carry the noise, the sample may hold too few of them by chance, and the lower
-    bound allows for more.
+    architectures must be a random sample of those that the statement is about.
+
+    The interval is by each architecture's influence, around the rho less its bias in small
+    samples (on average it is too low by 3 (rho - tau) / (n + 1); Moran 1948, Biometrika 35,
+    203-206). Where a few architectures carry the noise, the sample may hold too few of them by
+    chance; the lower bound then allows for more, drawn with the weights of a Bayesian bootstrap
+    (Rubin 1981, Annals of Statistics 9, 130-134).
 
     Args:
         trainings: (n, trainings) errors of the same architectures under several seeds; NaN where
@@ -136,9 +148,8 @@ def training_agreement(
         confidence: level of the interval, between 0 and 1.
 
     Returns:
-        The agreement. It has no interval with fewer than `MIN_REPEATED` architectures, with
-        fewer than `MIN_TRAININGS` trainings of each, or where the repeated ones are no random
-        sample.
+        The agreement. It has no interval with fewer than `MIN_REPEATED` architectures, or where
+        the repeated ones are no random sample.
 
     Raises:
         ConfigError: arrays of other shapes, or a level outside (0, 1).
@@ -152,19 +163,65 @@ def training_agreement(
     rho, values = agreement_influence(table[repeated])
     if math.isnan(rho):
         return Agreement(n=n, reason="too few architectures were trained twice")
-    reason = _no_interval(table, repeated, errors)
+    reason = _no_interval(repeated, errors)
     if reason or rho >= 1 or not values.any():
         return Agreement(rho, n, reason=reason or "all trainings rank alike")
     level = 0.5 + confidence / 2
+    half = float(stdtrit(degrees_of_freedom(values), level)) * standard_error(values)
+    centre = float(np.clip(_without_bias(rho, table[repeated]), -_MOST, _MOST))
+    scaled = 1 / (1 - centre**2)
+    low, high = (math.tanh(math.atanh(centre) + sign * half * scaled) for sign in (-1, 1))
+    share = _carried_by_few(table[repeated])
+    if share:
+        weights, unseen = _weights(n)
+        moved = np.tanh(math.atanh(centre) + weights @ values * scaled)
+        size = share * max(-float(values.min()), _MOVE * rho)
+        low = min(low, float(np.quantile(moved - size * unseen, 1 - level)))
+    return Agreement(rho, n, max(-1.0, min(rho, low)), max(rho, high))
 
-    def bound(center: float, influences: NDArray[np.float64], sign: int) -> float:
-        center = float(np.clip(center, -0.99, 0.9999))
-        half = float(stdtrit(degrees_of_freedom(influences), level))
-        half *= standard_error(influences) / (1 - center**2)
-        return math.tanh(math.atanh(center) + sign * half)
 
-    lower = bound(*_unstable_too(rho, values), -1)
-    return Agreement(rho, n, min(rho, lower), bound(rho, values, 1))
+def _without_bias(rho: float, trainings: NDArray[np.float64]) -> float:
+    """Return a mean rho of pairs of trainings without its bias in small samples."""
+    n = len(trainings)
+    found = [kendall(one, other).value for one, other in combinations(trainings.T, 2)]
+    tau = float(np.nanmean(found))
+    return ((n + 1) * rho - 3 * tau) / (n - 2)
+
+
+def _carried_by_few(trainings: NDArray[np.float64]) -> float:
+    """Return from 0 to 1 how sure it is that a few architectures carry the noise.
+
+    The deviation over an architecture's trainings is compared with the median of those with about
+    its error, of which noise that grows or falls with the error leaves nothing conspicuous.
+    """
+    from scipy.special import chdtri
+
+    counts = np.sum(~np.isnan(trainings), axis=1)
+    order = np.argsort(np.nanmedian(trainings, axis=1), kind="stable")
+    deviations = np.nanstd(trainings, axis=1, ddof=1)[order]
+    if not deviations.any():
+        return 0.0
+    # The median deviation of trainings with a noise of 1.
+    usual = np.sqrt(chdtri(counts - 1, 0.5) / (counts - 1))[order]
+    windows = np.lib.stride_tricks.sliding_window_view(deviations / usual, _NEIGHBOURS)
+    inner, side = np.median(windows, axis=1), _NEIGHBOURS // 2
+    noise = np.concatenate([np.full(side, inner[0]), inner, np.full(side, inner[-1])])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        farthest = float(np.nanmax(deviations / noise))
+    return float(np.clip((farthest - _FAR_LOW) / (_FAR_HIGH - _FAR_LOW), 0, 1))
+
+
+@lru_cache(maxsize=4)
+def _weights(n: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return draws of the weights of n architectures, and of those that the sample has missed.
+
+    The first are scaled to the standard error of :func:`standard_error`.
+    """
+    rng = np.random.default_rng(0)
+    seen = rng.standard_exponential((_DRAWS, n))
+    missed = rng.standard_gamma(_UNSEEN, _DRAWS)
+    total = seen.sum(axis=1)
+    return seen / total[:, None] * math.sqrt(n / (n - 2)), missed / (total + missed)
 
 
 def agreement_influence(trainings: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
@@ -193,8 +250,9 @@ def corrected_rho(
     Spearman's (1904, American Journal of Psychology 15, 72-101) correction: the ceiling is the
     root of the product of rho between two trainings on x and on y. It is exact for ranks as for
     any other scores, whatever the noise, for the correlation of the ranks that each architecture
-    has on average over seeds; noise on x and on y must be independent. The interval is by
-    each architecture's influence on the three rhos.
+    has on average over seeds; noise on x and on y must be independent. The interval is by each
+    architecture's influence on the three rhos, with the weights of a Bayesian bootstrap and the
+    allowance of :func:`training_agreement` for unstable architectures that the sample has missed.
 
     Args:
         x: n errors; NaN where there is none.
@@ -206,34 +264,46 @@ def corrected_rho(
     Raises:
         ConfigError: lengths that differ, or a level outside (0, 1).
     """
-    from scipy.special import stdtrit
-
     check_sampling(confidence)
     rho, values = paired_influence(x, y)
     n = len(complete_pairs(x, y)[0])
-    ceiling, parts, reasons = 1.0, [], []
+    sides, reasons, draws = [], [], np.empty((2, _DRAWS))
+    weights, unseen = _weights(len(values))
+    draws[:] = rho + weights @ values
+    ceiling = 1.0
     for errors, trainings in ((x, trainings_x), (y, trainings_y)):
         table = _trainings(trainings)
         if len(table) != len(values):
             raise ConfigError("trainings must have a row for each of the errors")
         repeated = np.sum(~np.isnan(table), axis=1) >= 2
         agreement, moved = agreement_influence(table)
-        reasons.append(_no_interval(table, repeated, errors))
-        parts.append((agreement, moved))
+        sides.append(agreement)
+        reasons.append(_no_interval(repeated, errors))
         ceiling *= math.sqrt(max(0.0, agreement)) if math.isfinite(agreement) else math.nan
-    (of_x, moved_x), (of_y, moved_y) = parts
-    if not (math.isfinite(rho) and ceiling > 0):
-        return Ceiling(n, rho, ceiling, of_x, of_y)
-    corrected = rho / ceiling
-    shifted = values / ceiling - corrected / 2 * (moved_x / of_x + moved_y / of_y)
+        if not reasons[-1]:
+            size = _carried_by_few(table[repeated]) * max(
+                -float(moved.min()) * int(repeated.sum()) / len(values), _MOVE * agreement
+            )
+            missed = unseen * len(values) / int(repeated.sum())
+            drawn = agreement + weights @ moved - np.stack([np.zeros(_DRAWS), size * missed])
+            draws /= np.sqrt(np.maximum(drawn, _LEAST))
+    of_x, of_y = sides
     reason = next(filter(None, reasons), "")
+    if not (math.isfinite(rho) and ceiling > 0):
+        return Ceiling(n, rho, ceiling, of_x, of_y, reason=reason)
+    corrected = float(np.clip(rho / ceiling, -1, 1))
     low = high = math.nan
-    if not reason and shifted.any():
-        half = float(stdtrit(degrees_of_freedom(shifted), 0.5 + confidence / 2))
-        half *= standard_error(shifted)
-        low, high = np.clip([corrected - half, corrected + half], -1, 1)
-    corrected = float(np.clip(corrected, -1, 1))
-    return Ceiling(n, rho, ceiling, of_x, of_y, corrected, float(low), float(high), reason)
+    if not reason:
+        tail = (1 - confidence) / 2
+        low, high = _outer_quantiles(draws, tail)
+        low, high = min(corrected, max(-1.0, low)), max(corrected, min(1.0, high))
+    return Ceiling(n, rho, ceiling, of_x, of_y, corrected, low, high, reason)
+
+
+def _outer_quantiles(draws: NDArray[np.float64], tail: float) -> tuple[float, float]:
+    """Return the lowest and highest of the quantiles of several rows of draws."""
+    low, high = np.quantile(draws, [tail, 1 - tail], axis=1)
+    return float(low.min()), float(high.max())
 
 
 def noise_ceiling(
@@ -312,16 +382,11 @@ def _trainings(trainings: ArrayLike) -> NDArray[np.float64]:
     return table
 
 
-def _no_interval(
-    table: NDArray[np.float64], repeated: NDArray[np.bool_], errors: ArrayLike | None
-) -> str:
+def _no_interval(repeated: NDArray[np.bool_], errors: ArrayLike | None) -> str:
     """Return why repeats give no interval; empty where they do."""
     n = int(repeated.sum())
     if n < MIN_REPEATED:
         return f"{n} repeated architectures, and an interval needs {MIN_REPEATED}"
-    most = int(np.median(np.sum(~np.isnan(table[repeated]), axis=1)))
-    if most < MIN_TRAININGS:
-        return f"{most} trainings of each, and an interval needs {MIN_TRAININGS}"
     if errors is not None:
         from scipy.stats import ks_2samp
 
@@ -333,19 +398,3 @@ def _no_interval(
             if test.pvalue < _MAX_CHOSEN_P:
                 return "the repeated architectures are no random sample of all"
     return ""
-
-
-def _unstable_too(rho: float, values: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-    """Return rho and influences as if the sample held up to three more of its most unstable.
-
-    The fewer degrees of freedom the influences have, the fewer architectures carry the noise,
-    and the likelier the sample has missed some.
-    """
-    free = degrees_of_freedom(values)
-    more = _UNSEEN * float(np.clip((_FREE_HIGH - free) / (_FREE_HIGH - _FREE_LOW), 0, 1))
-    if more == 0:
-        return rho, values
-    n, worst = len(values), float(values.min())
-    added = np.concatenate([values, np.full(math.ceil(more), worst)])
-    added[n:] *= math.sqrt(more / math.ceil(more))
-    return rho + more * worst / (n + more), added

@@ -49,7 +49,7 @@ def trained(rng, mu, spread, times):
 
 
 @pytest.mark.parametrize("noise", NOISES)
-@pytest.mark.parametrize(("repeated", "times"), [(100, 3), (100, 5)])
+@pytest.mark.parametrize(("repeated", "times"), [(100, 2), (100, 3)])
 def test_corrected_rho_of_trainings_and_their_agreement_are_held(noise, repeated, times):
     rng = np.random.default_rng(1)
     many = rng.standard_normal(200_000)
@@ -63,7 +63,7 @@ def test_corrected_rho_of_trainings_and_their_agreement_are_held(noise, repeated
         runs[repeated:, 1:] = math.nan
         found = training_agreement(runs, runs[:, 0])
         held += found.reason != "" or found.ci_low <= true <= found.ci_high
-    low, high = (0.925, 0.975) if TRIALS else (0.87, 1.0)
+    low, high = (0.93, 0.98) if TRIALS else (0.89, 1.0)
     assert low <= held / trials <= high
 
 
@@ -98,7 +98,7 @@ def test_corrected_rho_is_that_of_the_expected_ranks(noise):
     assert true == pytest.approx(0.6, abs=0.03)
     results = []
     for _ in range(TRIALS or 80):
-        x, y = draw(300, 4)
+        x, y = draw(300, 3)
         x[100:, 1:] = y[100:, 1:] = math.nan
         results.append(corrected_rho(x[:, 0], y[:, 0], x, y))
     given = [found for found in results if not found.reason]
@@ -120,7 +120,7 @@ def test_no_interval_where_repeats_cannot_give_one():
 
     assert repeated(range(70)).reason == ""
     assert "59 repeated architectures" in repeated(range(59)).reason
-    assert "2 trainings of each" in repeated(range(70), 2).reason
+    assert repeated(range(70), 2).reason == ""
     best = np.argsort(runs[:, 0])[:100].tolist()
     assert "no random sample" in repeated(best).reason
     one = repeated([5])
