@@ -18,6 +18,7 @@ STATUS_JSON = "status.json"
 RESULTS_CSV = "results.csv"
 CURVES_CSV = "curves.csv"
 TIMINGS_CSV = "timings.csv"
+SCORES_CSV = "scores.csv"
 # Files in a sweep's folder: as pycls has it, and the page of its analysis.
 SWEEP_JSON = "sweep.json"
 ANALYSIS_HTML = "analysis.html"
@@ -118,6 +119,26 @@ RESULTS = (
     Column("cum_depth", "count", _structure("cum_depth")),
     Column("cum_width", "count", _structure("cum_width")),
 )
+# Zero-cost scores, each so that more is taken for better: column of scores.csv -> name for people.
+SCORES: Mapping[str, str] = {
+    "params": "parameters",
+    "flops": "multiply-adds",
+    "acts": "activations",
+    "l2_norm": "L2 norm",
+    "grad_norm": "gradient norm",
+    "plain": "plain",
+    "snip": "SNIP",
+    "grasp": "GraSP",
+    "synflow": "SynFlow",
+    "fisher": "Fisher",
+    "jacob_cov": "Jacobian covariance",
+    "naswot": "NASWOT",
+    "zen": "Zen",
+    "epe_nas": "EPE-NAS",
+}
+# What else scores.csv has: whose score it is, and of each score that is empty, why.
+SCORE_KEYS = ("dataset", "arch", "seed", "batch", "made_from")
+SCORE_REASONS = "undefined"
 # Columns of which results.csv has one a stage, such as depth_1; their values are sequences.
 STAGES = (
     Column("depth", "count", _structure("depths")),

@@ -17,6 +17,7 @@ ALLOWED = {
     "models": {"kernels"},
     "datasets": set(),
     "core": {"models", "datasets", "kernels"},
+    "scores": {"core", "datasets", "models", "study"},
     "zoo": {"core", "models"},
     "spaces": {"models"},
     "slurm": set(),
@@ -27,8 +28,8 @@ ALLOWED = {
     "launch": {"core", "pool", "results", "slurm", "study", "sweep"},
     "analysis": set(),
     "commands": {
-        "analysis", "core", "datasets", "launch", "models", "pool", "results", "spaces", "study",
-        "sweep", "zoo",
+        "analysis", "core", "datasets", "launch", "models", "pool", "results", "scores", "spaces",
+        "study", "sweep", "zoo",
     },
 }  # fmt: skip
 # pycls.models offers the zoo's constructors under its own name, imported on first use.
@@ -40,6 +41,7 @@ FORBIDDEN = {
     "models": {"matplotlib", "submitit", "pandas"},
     "datasets": {"matplotlib", "submitit", "pandas"},
     "core": {"matplotlib", "submitit", "pandas"},
+    "scores": {"matplotlib", "submitit", "pandas"},
     "zoo": {"matplotlib", "submitit", "pandas"},
     "spaces": {"torch", "matplotlib", "submitit", "pandas"},
     "slurm": {"torch", "matplotlib", "pandas"},

@@ -1,8 +1,8 @@
 """Carry out a study: tools/study.py COMMAND STUDY.yaml [options] [LAUNCH.KEY VALUE ...].
 
-init writes a first study file for a data set (init SET [--out FILE]); plan, setup, run and report
-are for one machine; launch, status, cancel, resume and retry are for Slurm too. LAUNCH keys on the
-command line stand in for those of the study file.
+init writes a first study file for a data set (init SET [--out FILE]); plan, setup, run, score and
+report are for one machine; launch, status, cancel, resume and retry are for Slurm too. LAUNCH keys
+on the command line stand in for those of the study file.
 """
 
 import argparse
@@ -14,6 +14,7 @@ from pathlib import Path
 
 from pycls.command_names import as_typed, command_name
 from pycls.core.cli import CommandParser, positive_int
+from pycls.cores import usable_cores
 from pycls.errors import PyclsError
 from pycls.launch.commands import LAUNCH_COMMANDS, add_launch_arguments, carry_out
 from pycls.launch.here import train_here
@@ -22,6 +23,8 @@ from pycls.pool.seats import default_workers
 from pycls.progress import align, format_duration
 from pycls.results.collect_study import collect
 from pycls.schema import STATUS_JSON, STUDY_JSON
+from pycls.scores.study_scores import BATCH as SCORED_IMAGES
+from pycls.scores.study_scores import score_study
 from pycls.study.file import load_study_file
 from pycls.study.init import ARCHITECTURES, write_first_study
 from pycls.study.plan import SweepCost, plan_study
@@ -34,6 +37,7 @@ _COMMANDS = {
     "setup": "sample, and write one configuration a run; trains nothing",
     "run": "sample, prepare, train what is missing on this machine, collect and report",
     **LAUNCH_COMMANDS,
+    "score": "score the networks without training them (zero-cost scores), into scores.csv",
     "report": "collect the results there are and write the report",
 }
 
@@ -49,7 +53,9 @@ def main() -> int:
     study = StudyFolder(spec, args.out or Path("studies") / spec.name, args.data_dir, args.base)
     if args.command in LAUNCH_COMMANDS:
         return carry_out(args.command, study_work(study, tuple(args.overrides)), args)
-    commands = {"plan": _plan, "setup": _setup, "run": _run, "report": _report}
+    commands = {
+        "plan": _plan, "setup": _setup, "run": _run, "score": _score, "report": _report,
+    }  # fmt: skip
     return commands[args.command](study, args)
 
 
@@ -92,6 +98,15 @@ def _parse_args() -> argparse.Namespace:
             command.add_argument(
                 "--no-report", action="store_true",
                 help="collect the results, and leave the report to the command of that name",
+            )  # fmt: skip
+        if name == "score":
+            command.add_argument(
+                "--jobs", type=positive_int, metavar="N",
+                help="networks at a time, a core each (default: as many as there are cores)",
+            )  # fmt: skip
+            command.add_argument(
+                "--batch", type=positive_int, default=SCORED_IMAGES, metavar="N",
+                help="images that a network is scored on (default: %(default)s)",
             )  # fmt: skip
         if name == "report":
             command.add_argument(
@@ -256,6 +271,20 @@ def _run(study: StudyFolder, args: argparse.Namespace) -> int:
     for sweep, reason in study.waiting.items():
         print(f"not trained: {sweep} {reason}")
     return _tell_failures(json.loads((study.folder / STATUS_JSON).read_text(encoding="utf-8")))
+
+
+def _score(study: StudyFolder, args: argparse.Namespace) -> int:
+    start = time.monotonic()
+    study.check()
+    work = study_work(study)
+    work.require_inputs()
+    for line in work.prepare():
+        print(f"  {line}")
+    with work.hold():
+        write_study(study)
+        path = score_study(study, args.jobs or usable_cores(), args.batch)
+    print(f"scores: {path} ({format_duration(time.monotonic() - start)})")
+    return 0
 
 
 # ---------------------------------------------------------------- report

@@ -8,7 +8,7 @@ import pandas as pd
 
 from pycls.analysis.choosing.surrogate import MIN_R2, Surrogate
 from pycls.analysis.inputs.study_json import Study
-from pycls.analysis.report.html_tables import HtmlTable, rho_cells
+from pycls.analysis.report.html_tables import RHO_HEADERS, HtmlTable, rho_cells
 from pycls.analysis.tables.heat import parameter_title
 from pycls.analysis.wording import (
     DASH,
@@ -39,12 +39,13 @@ def choosing_parts(
 
     Args:
         tables: the report's; of :mod:`pycls.analysis.tables.choosing`: race, prediction, top,
-            early and several.
+            early and several; of :mod:`pycls.analysis.tables.scores`: scores.
         study: for names.
         surrogate: of the errors on the reference; None where there are no parameters.
     """
     makers: dict[str, Callable[[pd.DataFrame, Study], Part]] = {
-        "race": _race, "prediction": _prediction, "top": _top, "early": _early, "several": _several,
+        "race": _race, "scores": _scores, "prediction": _prediction, "top": _top, "early": _early,
+        "several": _several,
     }  # fmt: skip
     parts = [
         make(tables[name], study)
@@ -89,6 +90,39 @@ def _race(table: pd.DataFrame, study: Study) -> Part:
             ],
             rows=rows,
             csv="tables/race.csv",
+            text_columns=(0, 1),
+        ),
+    )
+
+
+def _scores(table: pd.DataFrame, study: Study) -> Part:
+    rows = []
+    for target, group in table.groupby("target", sort=False):
+        for place, row in enumerate(group.to_dict("records")):
+            gain = (row["difference"], row["ci_low_difference"], row["ci_high_difference"])
+            rows.append(
+                [
+                    _name(str(target), study) if place == 0 else "",
+                    _name(row["predictor"], study).removeprefix("score: "),
+                    *rho_cells(row),
+                    estimate_text(*gain) if math.isfinite(gain[0]) else DASH,
+                    *(number(row[name], 2) for name in ("lost", "random_lost")),
+                ]
+            )
+    return Part(
+        "What do scores without training say?",
+        "Zero-cost scores are computed from first weights and one batch of the target, in seconds "
+        f"a network. Beside them the reference, first of each target; {RHO} is with the score "
+        "turned round, so that a high one is a good predictor. An interval of the difference that "
+        "lies below 0 shows that the reference ranks better.",
+        HtmlTable(
+            caption="The reference and zero-cost scores as predictors of each target.",
+            headers=[
+                *("target", "predictor", *RHO_HEADERS, "less the reference [95 %]"),
+                *("lost", "lost at random"),
+            ],
+            rows=rows,
+            csv="tables/scores.csv",
             text_columns=(0, 1),
         ),
     )

@@ -24,6 +24,7 @@ from pycls.analysis.inputs.results_csv import (
     population_runs,
     repeat_runs,
 )
+from pycls.analysis.inputs.scores_csv import load_scores
 from pycls.analysis.inputs.study_json import Study, load_status, load_study, load_trained_with
 from pycls.analysis.paper.beside import writer
 from pycls.analysis.report import html_tables as show
@@ -52,6 +53,7 @@ from pycls.analysis.tables.heat import (
     stage_parameters,
 )
 from pycls.analysis.tables.pairs import with_own_runs
+from pycls.analysis.tables.scores import score_table
 from pycls.analysis.wording import number
 from pycls.errors import ConfigError
 from pycls.files import remove_partials, write_text
@@ -72,6 +74,7 @@ class _Analysis:
     parameters: pd.DataFrame
     curves: Mapping[str, Curves]
     hours: Mapping[str, float]
+    scores: Mapping[str, pd.DataFrame]
     tables: dict[str, pd.DataFrame]
     spaces: SpaceSection | None
     controls: ControlSection | None
@@ -180,6 +183,7 @@ def _analyse(folder: Path, study: Study) -> _Analysis:
         parameters=parameter_values(results, study, errors.index),
         curves=population_curves(load_curves(folder), study, errors.index),
         hours=training_hours(_timings(folder), results, study),
+        scores=load_scores(folder, errors.index),
         tables={},
         spaces=space_section(results, study),
         controls=control_section(folder, study),
@@ -218,7 +222,8 @@ def _population_tables(analysis: _Analysis) -> dict[str, pd.DataFrame]:
 def _choosing_tables(analysis: _Analysis) -> dict[str, pd.DataFrame]:
     study, errors, parameters = analysis.study, analysis.errors, analysis.parameters
     found = {
-        "race": choosing.race_table(errors, parameters, study),
+        "race": choosing.race_table(errors, parameters, study, analysis.scores),
+        "scores": score_table(analysis.scores, errors, study),
         "prediction": choosing.prediction_table(errors, study),
         "top": choosing.top_table(errors, study),
         "early": choosing.early_tables(analysis.curves, study, analysis.hours),

@@ -20,28 +20,42 @@ from pycls.analysis.inputs.study_json import Study
 from pycls.analysis.statistics.apart import outliers
 from pycls.analysis.statistics.correlation import correlation_columns, spearman
 from pycls.analysis.statistics.proxies import closest_member
+from pycls.analysis.tables.scores import score_candidates
 
 COSTS = {"params": "more parameters", "flops": "more multiply-adds"}  # taken for better
 _PROPERTIES = {"num_classes": "class count", "train_images": "images", "im_size": "image size"}
 
 
 def candidates_for(
-    target: str, errors: pd.DataFrame, parameters: pd.DataFrame
+    target: str,
+    errors: pd.DataFrame,
+    parameters: pd.DataFrame,
+    scores: Mapping[str, pd.DataFrame] | None = None,
 ) -> dict[str, pd.Series]:
     """Return what could rank the architectures of a target without training on it.
 
     Returns:
         Name -> a value per architecture, low for those taken for good: the errors on each other
-        data set, and the negative costs in `COSTS` that differ.
+        data set, the negative costs in `COSTS` that differ, and zero-cost scores on the target,
+        where there are some (data set -> architectures x scores).
     """
     found = {str(key): errors[key] for key in errors if key != target}
-    return found | {COSTS[name]: -parameters[name] for name in COSTS if name in parameters}
+    found |= {COSTS[name]: -parameters[name] for name in COSTS if name in parameters}
+    scored = (scores or {}).get(target)
+    if scored is not None:  # of the costs there are those of the parameters already
+        scored = scored.assign(**dict.fromkeys(set(COSTS) & set(parameters), math.nan))
+    return found | score_candidates(scored)
 
 
-def race_table(errors: pd.DataFrame, parameters: pd.DataFrame, study: Study) -> pd.DataFrame:
+def race_table(
+    errors: pd.DataFrame,
+    parameters: pd.DataFrame,
+    study: Study,
+    scores: Mapping[str, pd.DataFrame] | None = None,
+) -> pd.DataFrame:
     """Return :func:`pycls.analysis.choosing.race.race` for each target, in the column target."""
     tables = [
-        race(candidates_for(key, errors, parameters), errors[key]).assign(target=key)
+        race(candidates_for(key, errors, parameters, scores), errors[key]).assign(target=key)
         for key in study.targets
     ]
     if not tables:
