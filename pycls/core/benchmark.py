@@ -94,7 +94,7 @@ def measure_iteration(
     )
     with left_as_it_was(model, device):
         rounds = range(warm_up + iterations)
-        tested = [_time_evaluation(model, test_batch, device) for _ in rounds]
+        tested = [_time_evaluation(model, test_batch, cfg, device) for _ in rounds]
         trained = [_time_passes(model, train_batch, cfg, device) for _ in rounds]
     forward, backward = (
         statistics.fmean(column) for column in zip(*trained[warm_up:], strict=True)
@@ -139,9 +139,9 @@ def left_as_it_was(model: nn.Module, device: torch.device) -> Iterator[None]:
                 buffer.copy_(before)
 
 
-def _time_evaluation(model: nn.Module, batch: Batch, device: torch.device) -> float:
+def _time_evaluation(model: nn.Module, batch: Batch, cfg: CfgNode, device: torch.device) -> float:
     model.eval()
-    with torch.no_grad():
+    with torch.no_grad(), Precision(cfg, device).autocast():
         return _seconds(lambda: model(batch[0]), device)
 
 
@@ -196,10 +196,12 @@ def measure_network(
     memory = MemoryUse(device)
     model, step, batch = prepare_network(cfg, device, loader)
     images, labels = batch
+    precision = Precision(cfg, device)
 
     @torch.no_grad()
     def forward() -> None:
-        model(images)
+        with precision.autocast():
+            model(images)
 
     def forward_backward() -> None:
         step.optimizer.zero_grad(set_to_none=True)

@@ -1,11 +1,15 @@
 """Opens one side of the data of a configuration and returns its batches."""
 
+from collections.abc import Callable
+
 import torch
 from yacs.config import CfgNode
 
 from pycls.core.inputs import open_side
 from pycls.cores import usable_cores
 from pycls.datasets.loading.loader import Loader
+
+LoaderBuilder = Callable[[CfgNode, str, torch.device, int, int, bool], Loader]
 
 # Threads that read and cut for a GPU: more are seldom of use.
 _MAX_THREADS = 8
@@ -18,6 +22,7 @@ def build_loader(
     rank: int = 0,
     world_size: int = 1,
     evaluate: bool = False,
+    kind: type[Loader] = Loader,
 ) -> Loader:
     """Return the loader of one side of a run.
 
@@ -29,6 +34,7 @@ def build_loader(
         world_size: number of processes that share every batch.
         evaluate: the training side as in testing: stored order, centre crop, no augmentation,
             every image once.
+        kind: what to make of it.
 
     Raises:
         ConfigError: MODEL.NUM_CLASSES is not the data set's, or a size does not fit.
@@ -38,7 +44,7 @@ def build_loader(
     dataset = open_side(cfg, side)
     is_train = side == "TRAIN" and not evaluate
     cores = max(1, usable_cores() // world_size)
-    return Loader(
+    return kind(
         dataset,
         batch_size=section.BATCH_SIZE,
         im_size=cfg.TRAIN.IM_SIZE,

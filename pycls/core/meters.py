@@ -18,23 +18,49 @@ from pycls.core.processes.world import ONE_PROCESS, World
 T = TypeVar("T")
 
 
+class Clock:
+    """Tells the time of one training, which stands still while the process is at others."""
+
+    def __init__(self) -> None:
+        self._away = 0.0
+        self._left: float | None = None
+
+    def now(self) -> float:
+        """Return the time, in seconds from some moment on."""
+        return (time.perf_counter() if self._left is None else self._left) - self._away
+
+    def stop(self) -> None:
+        """Stand still."""
+        self._left = time.perf_counter()
+
+    def go_on(self) -> None:
+        """Go on after :meth:`stop`."""
+        if self._left is not None:
+            self._away += time.perf_counter() - self._left
+            self._left = None
+
+
 class Spent:
     """Adds up the seconds spent on each of several things, in the host's time.
 
     On a GPU work is queued: time shows where the host waits for it.
+
+    Args:
+        clock: the training's; None: one that never stops.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock | None = None) -> None:
         self.seconds: defaultdict[str, float] = defaultdict(float)
+        self._clock = clock or Clock()
 
     @contextmanager
     def on(self, what: str) -> Iterator[None]:
         """Add the time in the context to `what`."""
-        start = time.perf_counter()
+        start = self._clock.now()
         try:
             yield
         finally:
-            self.seconds[what] += time.perf_counter() - start
+            self.seconds[what] += self._clock.now() - start
 
     def waiting(self, what: str, items: Iterable[T]) -> Iterator[T]:
         """Yield `items`, adding the time until each is there to `what`."""
@@ -144,6 +170,7 @@ class Meter:
         device: where the sums are kept.
         world: the processes that share the images; their counts are added up in records. All
             of them ask for records of training iterations and of epochs, or none does.
+        clock: the training's; None: one that never stops.
     """
 
     def __init__(
@@ -153,7 +180,9 @@ class Meter:
         log_period: int,
         device: torch.device,
         world: World = ONE_PROCESS,
+        clock: Clock | None = None,
     ) -> None:
+        self._clock = clock or Clock()
         self._world = world
         self._iterations = iterations
         self._max_epoch = max_epoch
@@ -170,7 +199,7 @@ class Meter:
         # One row an iteration: wrong at 1, wrong at k, loss * images; and the images.
         self._rows: list[torch.Tensor] = []
         self._images: list[int] = []
-        self._start = self._last = time.perf_counter()
+        self._start = self._last = self._clock.now()
         self._time_diff = 0.0
         self._earlier_iterations = 0
         self._earlier_seconds = 0.0
@@ -205,7 +234,7 @@ class Meter:
         total_loss = (loss.detach() if loss is not None else wrong.new_zeros(())) * images
         self._rows.append(torch.cat([wrong.double(), total_loss.double()[None]]))
         self._images.append(images)
-        now = time.perf_counter()
+        now = self._clock.now()
         self._time_diff = now - self._last
         self._last = now
 
@@ -261,4 +290,4 @@ class Meter:
         return (self._last - self._start) / max(len(self._rows) - self._earlier_iterations, 1)
 
     def _elapsed(self) -> float:
-        return self._earlier_seconds + time.perf_counter() - self._start
+        return self._earlier_seconds + self._clock.now() - self._start

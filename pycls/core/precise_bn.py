@@ -1,11 +1,13 @@
 """Computes batch-norm statistics over many batches, instead of a running average."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
 from itertools import islice
 
 import torch
 from torch import nn
 
+from pycls.core.precision import Precision
 from pycls.core.processes.group import mean_over
 from pycls.core.processes.world import ONE_PROCESS, World
 
@@ -18,8 +20,11 @@ def update_bn_stats(
     *,
     parts: int = 1,
     world: World = ONE_PROCESS,
-) -> None:
+    precision: Precision | None = None,
+) -> Iterator[None]:
     """Set the statistics of all batch norms to the mean over batches (Wu and Johnson, 2021).
+
+    It is done when what is returned, which stops after each batch, has been gone through.
 
     Args:
         model: the network; left in training mode.
@@ -27,6 +32,7 @@ def update_bn_stats(
         iterations: how many batches to take.
         parts: parts that each batch is computed in, as in training.
         world: the processes that share the batches; all end with the same statistics.
+        precision: the number formats to compute in; None: float32.
     """
     norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
     if not norms:
@@ -42,12 +48,14 @@ def update_bn_stats(
         count = 0
         for images, _ in islice(batches, iterations):
             for part in images.split(len(images) // parts):
-                model(part)
+                with nullcontext() if precision is None else precision.autocast():
+                    model(part)
                 count += 1
                 for norm, mean, variance in zip(norms, means, variances, strict=True):
                     batch_mean, batch_variance, _ = _running(norm)
                     mean += batch_mean
                     variance += batch_variance
+            yield
     finally:
         # The counters too: doing this twice, after an interruption, must leave no trace.
         for norm, momentum, counter in zip(norms, momenta, counters, strict=True):

@@ -1,6 +1,7 @@
 """Tests a network: one pass over the test side."""
 
 import math
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -10,8 +11,10 @@ from yacs.config import CfgNode
 from pycls.core.env import move_model, run_settings
 from pycls.core.loaders import build_loader
 from pycls.core.meters import Meter, topk_right
+from pycls.core.precision import Precision
 from pycls.core.runs.interruption import StopRequest
 from pycls.core.runs.log import RunLog
+from pycls.core.together.steps import Steps, to_the_end
 from pycls.core.weights.weights import load_weights_into, read_weights
 from pycls.datasets.loading.loader import Loader
 from pycls.errors import ConfigError
@@ -49,7 +52,9 @@ def test_model(cfg: CfgNode) -> dict[str, float]:
         with RunLog() as log:
             epoch = "unknown" if weights.epoch is None else weights.epoch + 1
             log.line(". ".join((f"Weights: {cfg.TEST.WEIGHTS} (epoch {epoch})", *notes)))
-            return evaluate(loader, model, meter, log, 0, min(5, cfg.MODEL.NUM_CLASSES), {})
+            topk = min(5, cfg.MODEL.NUM_CLASSES)
+            precision = Precision(cfg, device)
+            return to_the_end(evaluate(loader, model, meter, log, 0, topk, {}, precision=precision))
 
 
 @torch.no_grad()
@@ -65,8 +70,9 @@ def evaluate(
     kind: str = "test",
     halves: bool = False,
     stop: StopRequest | None = None,
-) -> dict[str, float]:
-    """Test a network on every image of the loader, once.
+    precision: Precision | None = None,
+) -> Steps[dict[str, float]]:
+    """Test a network on every image of the loader, once, in a step a batch.
 
     Args:
         loader: the test side, or this process's share of it.
@@ -79,6 +85,7 @@ def evaluate(
         kind: what the records are called: test, test_ema, train_full.
         halves: whether the errors on two halves of the images go to the log, too.
         stop: looked at between batches.
+        precision: the number formats to compute in; None: float32.
 
     Returns:
         {"top1_err", "top5_err"} in percent, over the images of all processes.
@@ -90,7 +97,9 @@ def evaluate(
     meter.reset()
     parts = meter.halves() if halves else None
     for images, labels in loader.epoch(epoch):
-        right = topk_right(model(images), labels, topk)
+        with nullcontext() if precision is None else precision.autocast():
+            logits = model(images)
+        right = topk_right(logits, labels, topk)
         meter.update(len(labels) - right.sum(dim=0), None, len(labels))
         if parts is not None:
             parts.update(right)
@@ -99,6 +108,7 @@ def evaluate(
             log.stats(_test_fields(meter.iter_stats(epoch, add_up=False)), f"{kind}_iter")
         if stop:
             raise stop.to_error()
+        yield
     stats = _test_fields(meter.epoch_stats(epoch))
     for name in ("top1_err", "top5_err"):
         min_errors[f"min_{name}"] = min(min_errors.get(f"min_{name}", math.inf), stats[name])

@@ -7,7 +7,7 @@ image, so that a run stopped at any moment and started again goes on to the same
 
 import math
 import os
-import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,6 @@ from pycls.core.benchmark import epoch_times, measure_iteration
 from pycls.core.config.load import cfg_hash, cfg_to_dict, dump_cfg
 from pycls.core.config.trainable import check_trainable
 from pycls.core.env import describe_environment, run_settings
-from pycls.core.loaders import build_loader
 from pycls.core.meters import Meter, Spent
 from pycls.core.precise_bn import update_bn_stats
 from pycls.core.processes.faults import Fault, find_fault
@@ -33,8 +32,10 @@ from pycls.core.runs.record import failures_of, read_record, utc_now, write_reco
 from pycls.core.runs.watchers import is_watched, open_watchers
 from pycls.core.schedules import lr_at
 from pycls.core.tester import evaluate
+from pycls.core.together.steps import Steps, to_the_end
 from pycls.core.training_run import TrainingRun
 from pycls.core.weights import checkpoint, resume_point
+from pycls.datasets.loading.loader import Batch
 from pycls.datasets.randomness import make_key
 from pycls.errors import (
     ConfigError,
@@ -48,7 +49,7 @@ from pycls.models.counting import complexity
 from pycls.schema import LOG_FILE
 
 _ERRORS = ("top1_err", "top5_err")
-_INTERRUPTS = (KeyboardInterrupt, SystemExit, RunInterruptedError)
+_INTERRUPTS = (KeyboardInterrupt, SystemExit, GeneratorExit, RunInterruptedError)
 _STREAM_STATISTICS = 103
 
 # Processes agree on stopping this often: asking costs them a meeting.
@@ -90,13 +91,16 @@ def train_model(cfg: CfgNode, world: World = ONE_PROCESS) -> dict[str, Any]:
         check_trainable(cfg, device)
         # Data and network first: a mistake there must leave no folder behind.
         run = TrainingRun(cfg, device, world)
-        if world.is_main:
-            return _train_in_folder(run, stop)
-        return _train_beside(run, stop)
+        train = train_in_folder if world.is_main else _train_beside
+        return to_the_end(train(run, stop))
 
 
-def _train_in_folder(run: TrainingRun, stop: StopRequest) -> dict[str, Any]:
-    """Train in OUT_DIR, as the process that writes there, and record how it ended."""
+def train_in_folder(run: TrainingRun, stop: StopRequest) -> Steps[dict[str, Any]]:
+    """Train in OUT_DIR, as the process that writes there, and record how it ended.
+
+    Between its steps, a batch each, the process may do what it likes but stop the batches of the
+    run; raises and returns what :func:`train_model` does.
+    """
     cfg, out_dir = run.cfg, Path(run.cfg.OUT_DIR)
     out_dir.mkdir(parents=True, exist_ok=True)
     with run_lease(out_dir) as lease:
@@ -117,7 +121,7 @@ def _train_in_folder(run: TrainingRun, stop: StopRequest) -> dict[str, Any]:
         log_path = out_dir / LOG_FILE if to_file else None
         with RunLog(log_path, open_watchers(cfg), lease.check) as log:
             try:
-                _train(run, stop, log, origin, record)
+                yield from _train(run, stop, log, origin, record)
             except BaseException as error:
                 lease.check()  # without it the folder is another process's: nothing is written
                 _end_record(
@@ -135,7 +139,7 @@ def _train_in_folder(run: TrainingRun, stop: StopRequest) -> dict[str, Any]:
     return record
 
 
-def _train_beside(run: TrainingRun, stop: StopRequest) -> dict[str, Any]:
+def _train_beside(run: TrainingRun, stop: StopRequest) -> Steps[dict[str, Any]]:
     """Train with the process that writes; what it reads is there before it begins."""
     run.resume()
     before = read_record(run.cfg.OUT_DIR)
@@ -143,13 +147,13 @@ def _train_beside(run: TrainingRun, stop: StopRequest) -> dict[str, Any]:
         return before
     record = _new_record(run, before)
     with RunLog(os.devnull) as log:
-        _train(run, stop, log, "", record)
+        yield from _train(run, stop, log, "", record)
     return {**record, "status": "done", "result": run.result()}
 
 
 def _train(
     run: TrainingRun, stop: StopRequest, log: RunLog, origin: str, record: dict[str, Any]
-) -> None:
+) -> Steps[None]:
     """Log what the run is and go through the epochs that are left."""
     cfg, environment = run.cfg, record["environment"]
     log.line("Environment: " + ", ".join(f"{key}={value}" for key, value in environment.items()))
@@ -160,13 +164,13 @@ def _train(
         log.line(f"Data: {loader.describe()}")
     if run.epoch == run.iteration == 0 and cfg.PREC_TIME.NUM_ITER > 0:
         _log_times(run, log)
-    spent = Spent()
+    spent = Spent(run.clock)
     # All of them have read where the run is before the first writes anew.
     wait_for_all(run.world)
     while run.epoch < cfg.OPTIM.MAX_EPOCH:
         try:
-            train_stats = train_epoch(run, log, spent, stop)
-            _test(run, log, spent, stop, train_stats)
+            train_stats = yield from train_epoch(run, log, spent, stop)
+            yield from _test(run, log, spent, stop, train_stats)
         except RunInterruptedError:
             state = run.interrupted_state()  # by all of them: counts are added up
             if run.world.is_main:
@@ -180,10 +184,12 @@ def _train(
         if any_over(run.world, bool(stop)) and run.epoch < cfg.OPTIM.MAX_EPOCH:
             raise stop.to_error()
     if cfg.TRAIN.FULL_ERRORS:
-        _measure_full_errors(run, log, stop)
+        yield from _measure_full_errors(run, log, stop)
 
 
-def train_epoch(run: TrainingRun, log: RunLog, spent: Spent, stop: StopRequest) -> dict[str, Any]:
+def train_epoch(
+    run: TrainingRun, log: RunLog, spent: Spent, stop: StopRequest
+) -> Steps[dict[str, Any]]:
     """Train for what is left of the run's present epoch and return the epoch's record.
 
     Raises:
@@ -200,16 +206,17 @@ def train_epoch(run: TrainingRun, log: RunLog, spent: Spent, stop: StopRequest) 
         run.require_folder()
         with spent.on("step"):
             lr = lr_at(cfg.OPTIM, epoch + run.iteration / iterations)
-            compiles, began = run.compiles, time.perf_counter()
+            compiles, began = run.compiles, run.clock.now()
             run.train_step(images, labels, lr)
             if compiles:
-                log.line(f"Compiled in the first step, {time.perf_counter() - began:.1f} s")
+                log.line(f"Compiled in the first step, {run.clock.now() - began:.1f} s")
             if meter.is_log_iter():
                 stats = meter.iter_stats(epoch)
                 log.stats({**stats, "lr": lr}, "train_iter")
                 _require_finite(stats)
         if _shall_stop(run, stop):
             raise stop.to_error()
+        yield
     stats = meter.epoch_stats(epoch)
     lr = lr_at(cfg.OPTIM, epoch + (iterations - 1) / iterations)
     log.stats({**stats, "lr": lr}, "train_epoch")
@@ -228,7 +235,7 @@ def _shall_stop(run: TrainingRun, stop: StopRequest) -> bool:
 
 def _test(
     run: TrainingRun, log: RunLog, spent: Spent, stop: StopRequest, train_stats: dict[str, Any]
-) -> None:
+) -> Steps[None]:
     """Test network and average after an epoch, and save the epoch.
 
     Nothing of the run is changed before all is tested: what an interruption in here saves is
@@ -241,8 +248,8 @@ def _test(
         with spent.on("evaluation"):
             buffers_from_main(run.world, model)
             if cfg.BN.USE_PRECISE_STATS:
-                _set_precise_statistics(run, model)
-            tested = evaluate(
+                yield from _set_precise_statistics(run, model)
+            tested = yield from evaluate(
                 run.test_loader,
                 model,
                 run.test_meter,
@@ -254,6 +261,7 @@ def _test(
                 halves=kind == "test" and epoch + 1 == cfg.OPTIM.MAX_EPOCH,
                 # Several processes must go through a test together.
                 stop=stop if run.world.size == 1 else None,
+                precision=run.precision,
             )
         prefix = "ema_" if kind == "test_ema" else ""
         errors |= {f"{prefix}{name}": value for name, value in tested.items()}
@@ -267,29 +275,37 @@ def _test(
             resume_point.remove_inside_epoch(cfg.OUT_DIR)
 
 
-def _set_precise_statistics(run: TrainingRun, model: nn.Module) -> None:
+def _set_precise_statistics(run: TrainingRun, model: nn.Module) -> Steps[None]:
     cfg, loader = run.cfg, run.train_loader
-    # Dropout and drop connect act here too: the same way whenever it is done.
-    torch.manual_seed(make_key(cfg.RNG_SEED, _STREAM_STATISTICS, run.epoch, run.world.rank))
     iterations = max(1, cfg.BN.NUM_SAMPLES_PRECISE // cfg.TRAIN.BATCH_SIZE)
-    update_bn_stats(
+    yield from update_bn_stats(
         model,
-        loader.epoch(run.epoch),
+        _seeded(run, loader.epoch(run.epoch)),
         min(iterations, len(loader)),
         parts=cfg.TRAIN.ACCUMULATE,
         world=run.world,
+        precision=run.precision,
     )
 
 
-def _measure_full_errors(run: TrainingRun, log: RunLog, stop: StopRequest) -> None:
+def _seeded(run: TrainingRun, batches: Iterator[Batch]) -> Iterator[Batch]:
+    """Yield batches, on which dropout and drop connect act the same way whenever it is done."""
+    for number, batch in enumerate(batches):
+        torch.manual_seed(
+            make_key(run.cfg.RNG_SEED, _STREAM_STATISTICS, run.epoch, number, run.world.rank)
+        )
+        yield batch
+
+
+def _measure_full_errors(run: TrainingRun, log: RunLog, stop: StopRequest) -> Steps[None]:
     """Test the network on all training images, as they are (the study's Fig A4 B)."""
     cfg, world = run.cfg, run.world
-    loader = build_loader(cfg, "TRAIN", run.device, world.rank, world.size, evaluate=True)
-    meter = Meter(len(loader), cfg.OPTIM.MAX_EPOCH, cfg.LOG_PERIOD, run.device, world)
+    loader = run.loader("TRAIN", evaluate=True)
+    meter = Meter(len(loader), cfg.OPTIM.MAX_EPOCH, cfg.LOG_PERIOD, run.device, world, run.clock)
     epoch = cfg.OPTIM.MAX_EPOCH - 1
-    errors = evaluate(
+    errors = yield from evaluate(
         loader, run.model, meter, log, epoch, run.topk, {}, kind="train_full",
-        stop=stop if world.size == 1 else None,
+        stop=stop if world.size == 1 else None, precision=run.precision,
     )  # fmt: skip
     run.take_full_errors(errors)
 
@@ -338,7 +354,7 @@ def _new_record(run: TrainingRun, before: dict[str, Any] | None) -> dict[str, An
 def _end_record(record: dict[str, Any], run: TrainingRun, status: str) -> None:
     record["status"] = status
     record["ended"] = utc_now()
-    record["seconds"] = round(time.monotonic() - run.start_time, 3)
+    record["seconds"] = round(run.clock.now() - run.start_time, 3)
 
 
 def _describe_error(error: BaseException) -> str:

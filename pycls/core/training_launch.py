@@ -1,7 +1,8 @@
 """Trains in as many processes as a configuration asks for (no PyTorch until it begins)."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 from yacs.config import CfgNode
@@ -10,6 +11,9 @@ from pycls.core.allocator import keep_freed_memory
 from pycls.core.config.load import dump_cfg, parse_cfg
 from pycls.core.processes.launch_local import launch
 from pycls.core.processes.world import ONE_PROCESS, World, find_world
+from pycls.errors import RunInterruptedError
+
+_Around = Callable[[int], AbstractContextManager[Any]]
 
 
 def train(cfg: CfgNode, world: World | None = None) -> dict[str, Any]:
@@ -29,6 +33,31 @@ def train(cfg: CfgNode, world: World | None = None) -> dict[str, Any]:
     from pycls.core.trainer import train_model
 
     return train_model(cfg, world or ONE_PROCESS)
+
+
+def train_several(
+    cfgs: Sequence[CfgNode], around: _Around
+) -> Iterator[tuple[int, dict[str, Any] | Exception]]:
+    """Train several networks in this process, on one reading of the data where they share it.
+
+    Arguments and what is yielded are those of :func:`pycls.core.together.train.train_together`;
+    here any configurations of one process each will do, those that share nothing in turn.
+    """
+    keep_freed_memory()
+    from pycls.core.together.train import group_cfgs, train_together
+
+    for group in group_cfgs(cfgs):
+        ended = train_together([cfgs[index] for index in group], _of_group(around, group))
+        stopped = False
+        for number, outcome in ended:
+            stopped = stopped or isinstance(outcome, RunInterruptedError)
+            yield group[number], outcome
+        if stopped:
+            return
+
+
+def _of_group(around: _Around, group: list[int]) -> _Around:
+    return lambda number: around(group[number])
 
 
 def train_in_process(world: World, text: str) -> dict[str, Any]:

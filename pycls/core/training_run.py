@@ -15,8 +15,8 @@ from pycls.core.config.trainable import captures_steps
 from pycls.core.cuda_graph import GraphedStep
 from pycls.core.ema import Ema, ema_alpha
 from pycls.core.env import move_model
-from pycls.core.loaders import build_loader
-from pycls.core.meters import Meter
+from pycls.core.loaders import LoaderBuilder, build_loader
+from pycls.core.meters import Clock, Meter
 from pycls.core.optimizer import build_optimizer, load_optimizer_state
 from pycls.core.precision import Precision
 from pycls.core.processes.group import wrap
@@ -26,6 +26,7 @@ from pycls.core.step import TrainStep
 from pycls.core.weights.checkpoint import load_weights
 from pycls.core.weights.resume_point import load_newest, resume_points
 from pycls.core.weights.weights import load_weights_into, read_weights
+from pycls.datasets.loading.loader import Loader
 from pycls.errors import CheckpointError, ConfigError
 from pycls.kernels.forms import find_table
 from pycls.models.builders import build_model
@@ -57,19 +58,30 @@ class TrainingRun:
         min_errors, min_ema_errors: {"min_top1_err", "min_top5_err"}, lowest test errors so far of
             the network and of its average, in percent.
         last_errors: errors of the last finished epoch, in percent; empty before the first.
-        start_time: when it was built, by the monotonic clock.
+        clock: its own time, of which `start_time` is when it was built.
     """
 
-    def __init__(self, cfg: CfgNode, device: torch.device, world: World = ONE_PROCESS) -> None:
-        """Open the data and build the network, with TRAIN.WEIGHTS where they are named."""
-        self.start_time = self._last_shown = time.monotonic()
+    def __init__(
+        self,
+        cfg: CfgNode,
+        device: torch.device,
+        world: World = ONE_PROCESS,
+        build: LoaderBuilder = build_loader,
+    ) -> None:
+        """Open the data and build the network, with TRAIN.WEIGHTS where they are named.
+
+        Batches come from what `build` returns, which is called as
+        :func:`pycls.core.loaders.build_loader`.
+        """
+        self.clock = Clock()
+        self.start_time, self._last_shown = self.clock.now(), time.monotonic()
         self._lease: Lease | None = None
         self.cfg = cfg
         self.device = device
         self.world = world
-        shares = (device, world.rank, world.size)
-        self.train_loader = build_loader(cfg, "TRAIN", *shares)
-        self.test_loader = build_loader(cfg, "TEST", *shares)
+        self._build = build
+        self.train_loader = self.loader("TRAIN")
+        self.test_loader = self.loader("TEST")
         self.topk = min(5, cfg.MODEL.NUM_CLASSES)
         self.weights_notes: tuple[str, ...] | None = None
         self.model = build_model(cfg)
@@ -83,7 +95,7 @@ class TrainingRun:
         self.step = self._build_step()
         self.compiles = bool(cfg.TRAIN.COMPILE)
         iterations = len(self.train_loader)
-        meter = (cfg.OPTIM.MAX_EPOCH, cfg.LOG_PERIOD, device, world)
+        meter = (cfg.OPTIM.MAX_EPOCH, cfg.LOG_PERIOD, device, world, self.clock)
         self.train_meter = Meter(iterations, *meter)
         self.test_meter = Meter(len(self.test_loader), *meter)
         self.epoch = 0
@@ -91,6 +103,11 @@ class TrainingRun:
         self.min_errors = {"min_top1_err": math.inf, "min_top5_err": math.inf}
         self.min_ema_errors = dict(self.min_errors)
         self.last_errors: dict[str, float] = {}
+
+    def loader(self, side: str, evaluate: bool = False) -> Loader:
+        """Return the loader of a side, of this process's share of it."""
+        world = self.world
+        return self._build(self.cfg, side, self.device, world.rank, world.size, evaluate)
 
     def resume(self) -> str:
         """Go on from the newest checkpoint in OUT_DIR, where there is one.

@@ -18,6 +18,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from pycls.core.runs.interruption import STOP_SIGNALS
 from pycls.core.runs.lease import find_owner
@@ -103,7 +104,7 @@ class SlurmJob:
         )
         outcome = run_jobs(
             [self._job(run) for run in pending],
-            [Seat(threads=plan["threads"])] * plan["at_once"],
+            _seats(plan),
             max_retry=most,
             retry_here=False,
             task=plan["task"],
@@ -215,6 +216,14 @@ class SlurmJob:
     def _note(self, state: str, reason: str = "") -> None:
         self._state = replace(self._state, state=state, reason=reason, at_work=())
         self._submission.write_job_state(self._index, self._state)
+
+
+def _seats(plan: Mapping[str, Any]) -> list[Seat]:
+    """Return the workers' shares of the job: runs on a GPU share a process, and its batches."""
+    threads, at_once = plan["threads"], plan["at_once"]
+    if plan["options"]["NUM_GPUS"] == 0:
+        return [Seat(threads)] * at_once
+    return [Seat(threads, runs_on_gpu=at_once, at_once=at_once)]
 
 
 if __name__ == "__main__":

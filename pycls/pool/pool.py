@@ -78,6 +78,8 @@ def run_jobs(
 
     Told to stop, it has the workers save what they are at and leave, and returns. A run that
     another process has is put behind the others, and left to that process where it keeps it.
+    Where a seat is for several runs at once, runs of one group share a worker process; should that
+    end unexpectedly, each of them goes on by itself, and only what fails then has failed.
 
     Args:
         jobs: what to do, in this order; their ids differ.
@@ -104,7 +106,7 @@ def run_jobs(
         stream: where progress is shown; None: standard output.
     """
     switch = StopSwitch() if stop is None else stop
-    at_once = max(1, min(len(seats), len(jobs)))
+    at_once = max(1, min(sum(seat.at_once for seat in seats), len(jobs)))
     progress = RunCount(dict(Counter(job.group for job in jobs)), done_before, at_once, stream)
     start = partial(
         WorkerProcess,
@@ -150,6 +152,7 @@ class _Pool:
         self._waiting = deque(self.jobs)
         self._busy: deque[tuple[float, Job]] = deque()  # with the time to try again
         self._seen_busy: set[str] = set()
+        self._alone: set[str] = set()  # ids of jobs that are not to share a process any more
         self._failures: dict[str, list[dict[str, Any]]] = {}  # seen here, of jobs by id
         self._ends: dict[str, str] = {}  # {id: which list of the outcome}
         self._fatal = ""
@@ -200,7 +203,7 @@ class _Pool:
         """See to it that no worker is left."""
         workers = [worker for worker in self._workers if worker is not None]
         for worker in workers:
-            if worker.job is None:
+            if not worker.jobs:
                 worker.dismiss()
             else:
                 worker.kill()
@@ -209,7 +212,7 @@ class _Pool:
         self._selector.close()
 
     def _at_work(self) -> list[WorkerProcess]:
-        return [worker for worker in self._workers if worker is not None and worker.job is not None]
+        return [worker for worker in self._workers if worker is not None and worker.jobs]
 
     def _begin_to_stop(self) -> None:
         self._deadline = time.monotonic() + self.grace_s
@@ -218,8 +221,9 @@ class _Pool:
             worker.ask_to_stop()
         if self.switch:
             hint = "; Ctrl-C again stops at once" if self.switch.names == ["SIGINT"] else ""
+            runs = sum(len(worker.jobs) for worker in at_work)
             self.progress.say(
-                f"stopping ({self.switch.names[0]}): {len(at_work)} runs save their state{hint}"
+                f"stopping ({self.switch.names[0]}): {runs} runs save their state{hint}"
             )
 
     # ------------------------------------------------------------ jobs
@@ -227,29 +231,55 @@ class _Pool:
     def _give_out(self) -> None:
         for place, seat in enumerate(self.seats):
             worker = self._workers[place]
-            if worker is not None and (worker.job is not None or worker.retired):
+            if worker is not None and (worker.jobs or worker.retired):
                 continue
-            job = self._next_job()
-            if job is None:
+            jobs = self._next_jobs(seat.at_once)
+            if not jobs:
                 return
             if worker is None:
                 worker = self._workers[place] = self.start(seat)
                 self._selector.register(worker, selectors.EVENT_READ)
             if self.note_at_work is not None:
-                at_work = [each.job.id for each in self._workers if each and each.job]
-                self.note_at_work([*at_work, job.id])
-            worker.give(job, self.task)
+                at_work = [job for each in self._workers if each for job in each.jobs]
+                self.note_at_work([*at_work, *(job.id for job in jobs)])
+            worker.give(jobs, self.task)
+
+    def _next_jobs(self, at_once: int) -> list[Job]:
+        """Return what a worker is to do next: one job, or up to so many that go together."""
+        first = self._next_job()
+        if first is None:
+            return []
+        jobs = [first]
+        if at_once > 1 and self._goes_along(first):
+            # Other workers are to have their part.
+            free = len(self.seats) - len(self._at_work())
+            most = min(at_once, -(-(len(self._waiting) + 1) // free))
+            for job in [job for job in self._waiting if job.group == first.group]:
+                if len(jobs) < most and self._goes_along(job):
+                    self._waiting.remove(job)
+                    if self._may_be_tried(job):
+                        jobs.append(job)
+        return jobs
+
+    def _goes_along(self, job: Job) -> bool:
+        return self.task == TRAIN and not job.srun and job.id not in self._alone
+
+    def _may_be_tried(self, job: Job) -> bool:
+        """Say whether a job has tries left; it is settled where it has none."""
+        record = read_record(job.out_dir)
+        if not has_failed_for_good(record, self.max_retry):
+            return True
+        failures = failures_of(record)
+        reason = failures[-1]["reason"].splitlines()[0]
+        self._finish(job, "failed", f"FAILED {len(failures)} times before ({reason})")
+        return False
 
     def _next_job(self) -> Job | None:
         """Return what to do next: runs that others have come after all others."""
         while self._waiting:
             job = self._waiting.popleft()
-            record = read_record(job.out_dir)
-            if not has_failed_for_good(record, self.max_retry):
+            if self._may_be_tried(job):
                 return job
-            failures = failures_of(record)
-            reason = failures[-1]["reason"].splitlines()[0]
-            self._finish(job, "failed", f"FAILED {len(failures)} times before ({reason})")
         for _ in range(len(self._busy)):
             if self._busy[0][0] > time.monotonic():
                 return None
@@ -278,8 +308,8 @@ class _Pool:
         for answer in worker.answers():
             if answer["state"] == "ready":
                 worker.ready = True
-            elif worker.job is not None:
-                job, worker.job = worker.job, None
+            elif answer["id"] in worker.jobs:
+                job = worker.jobs.pop(answer["id"])
                 self._settle(job, answer, time.monotonic() - worker.since)
                 if answer.get("fresh"):
                     worker.kill()
@@ -287,8 +317,8 @@ class _Pool:
             self._workers[place] = None
             self._selector.unregister(worker)
             worker.close()
-            if worker.job is not None:
-                self._settle_dead(worker.job, worker, code)
+            for job in worker.jobs.values():
+                self._settle_dead(job, worker, code)
 
     def _settle(self, job: Job, answer: dict[str, Any], seconds: float) -> None:
         state, reason = answer["state"], answer.get("reason", "")
@@ -314,6 +344,11 @@ class _Pool:
         elif code > 0 and not worker.ready:
             # Not of the run's doing, and it would cost every run its tries.
             self._fatal = f"worker processes do not start (exit code {code}, see above)"
+        elif len(worker.jobs) > 1:
+            # One of them may be to blame, and it is not known which.
+            self.progress.say(f"{job.id}: {describe_exit(code)}; it goes on by itself")
+            self._alone.add(job.id)
+            self._waiting.append(job)
         else:
             self._fail(job, describe_exit(code), time.monotonic() - worker.since)
 

@@ -20,13 +20,15 @@ class Seat:
         threads: CPU threads of a run.
         cores: the CPU cores it is bound to; None: not bound.
         gpus: the GPUs it sees, as CUDA_VISIBLE_DEVICES names them; None: as its parent does.
-        runs_on_gpu: how many of the workers see the same GPUs.
+        runs_on_gpu: how many runs, of all workers, share its GPUs.
+        at_once: runs of one group that the worker trains together, in one process.
     """
 
     threads: int
     cores: tuple[int, ...] | None = None
     gpus: str | None = None
     runs_on_gpu: int = 1
+    at_once: int = 1
 
 
 def make_seats(workers: int, threads: int | None = None, gpus_each: int = 1) -> list[Seat]:

@@ -1,12 +1,14 @@
-"""The program of a worker process: it trains the runs that it is given, one after another.
+"""The program of a worker process: it trains the runs that it is given.
 
 Started by :mod:`pycls.pool.worker_process` as ``python -m pycls.pool.worker``.
-Each line on standard input is a JSON object, one job. Standard output has {"state": "ready"}
-once, and then one line a job: "done", "failed" (with "reason", "fresh" where the process should
-not be used again, and "final" where another try would fail of the same), "busy" (another process
-has the run) or "fatal" (all runs would fail of it). A signal to stop ends the process with exit
-code 75, what it was at being saved. So does the end of standard input, with exit code 0, wherever
-it is: the driver is gone then (what is being written is written atomically, so nothing is lost).
+Each line on standard input is a JSON list of jobs, of which several are trainings to be done
+together. Standard output has {"state": "ready"} once, and then one line a job, with its "id":
+"done", "failed" (with "reason", "fresh" where the process should not be used again, which the last
+answer of a list says for all of it, and "final" where another try would fail of the same), "busy"
+(another process has the run) or "fatal" (all runs would fail of it). A signal to stop ends the
+process with exit code 75, what it was at being saved. So does the end of standard input, with exit
+code 0, wherever it is: the driver is gone then (what is being written is written atomically, so
+nothing is lost).
 """
 
 import contextlib
@@ -20,6 +22,8 @@ import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TextIO
+
+from yacs.config import CfgNode
 
 from pycls.errors import (
     ConfigError,
@@ -44,15 +48,19 @@ def main() -> None:
     early = EarlySignals()
     early.take()
     answers = _take_standard_output()
-    jobs: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+    lists: queue.SimpleQueue[list[dict[str, Any]]] = queue.SimpleQueue()
     step = SrunStep(early)
-    threading.Thread(target=_read_jobs, args=(jobs, step), daemon=True).start()
+    threading.Thread(target=_read_jobs, args=(lists, step), daemon=True).start()
     warnings.formatwarning = lambda message, *args, **kwargs: f"warning: {message}\n"
     _answer(answers, {"state": "ready"})
     while True:
         with early.leaving():
-            job = jobs.get()
-        _answer(answers, _run_job(job, early, step))
+            jobs = lists.get()
+        if len(jobs) == 1:
+            _answer(answers, {"id": jobs[0]["id"], **_run_job(jobs[0], early, step)})
+            continue
+        for answer in _run_together(jobs, early):
+            _answer(answers, answer)
 
 
 def _take_cores() -> None:
@@ -78,9 +86,9 @@ def _answer(answers: TextIO, answer: dict[str, Any]) -> None:
         os._exit(0)  # the driver is gone
 
 
-def _read_jobs(jobs: "queue.SimpleQueue[dict[str, Any]]", step: SrunStep) -> None:
+def _read_jobs(lists: "queue.SimpleQueue[list[dict[str, Any]]]", step: SrunStep) -> None:
     for line in sys.stdin:
-        jobs.put(json.loads(line))
+        lists.put(json.loads(line))
     step.terminate()
     os._exit(0)
 
@@ -99,13 +107,53 @@ def _run_job(job: dict[str, Any], early: EarlySignals, step: SrunStep) -> dict[s
 
 
 def _call_task(job: Mapping[str, Any], early: EarlySignals) -> None:
+    task = import_object(job["task"])
+    cfg = _load(job, early)
+    task(cfg)
+
+
+def _load(job: Mapping[str, Any], early: EarlySignals) -> CfgNode:
     from pycls.core.config.load import load_cfg
 
-    task = import_object(job["task"])
     cfg = load_cfg(job["cfg"], job["overrides"])
     if early.name:
         leave()
-    task(cfg)
+    return cfg
+
+
+def _run_together(jobs: list[dict[str, Any]], early: EarlySignals) -> Iterator[dict[str, Any]]:
+    """Train several networks together and say what came of each, as soon as it is known."""
+    from pycls.core.training_launch import train_several
+
+    left, fresh, stopped = len(jobs), False, False
+
+    def answer(number: int, outcome: object) -> dict[str, Any]:
+        nonlocal left, fresh
+        left -= 1
+        said = {"state": "done"}
+        if isinstance(outcome, Exception):
+            said = _judge(outcome, early)
+        fresh = fresh or bool(said.get("fresh"))
+        return {**said, "id": jobs[number]["id"], "fresh": fresh and not left}
+
+    loaded: dict[int, CfgNode] = {}
+    for number, job in enumerate(jobs):
+        try:
+            with _errors_to_log(job):
+                loaded[number] = _load(job, early)
+        except Exception as error:
+            yield answer(number, error)
+    numbers = list(loaded)
+    ended = train_several(list(loaded.values()), lambda index: _errors_to_log(jobs[numbers[index]]))
+    for index, outcome in ended:
+        if isinstance(outcome, Exception) and (
+            early.name or isinstance(outcome, RunInterruptedError)
+        ):
+            stopped = True  # the others have yet to save their state
+        else:
+            yield answer(numbers[index], outcome)
+    if stopped:
+        leave()
 
 
 def _judge(error: BaseException, early: EarlySignals) -> dict[str, Any]:

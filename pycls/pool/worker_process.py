@@ -51,8 +51,9 @@ class WorkerProcess:
         inherit: file descriptors that it keeps open.
 
     Attributes:
-        job: what it is at; None: it is idle.
-        since: when it was given its job, as time.monotonic() tells.
+        seat: its share of the machine.
+        jobs: what it is at, by their ids; empty: it is idle.
+        since: when it was given its jobs, as time.monotonic() tells.
         ready: whether it came so far as to take jobs.
         retired: whether it was told to leave, or killed, by its driver.
 
@@ -63,7 +64,8 @@ class WorkerProcess:
     def __init__(
         self, seat: Seat, environment: Mapping[str, str], inherit: Sequence[int] = ()
     ) -> None:
-        self.job: Job | None = None
+        self.seat = seat
+        self.jobs: dict[str, Job] = {}
         self.since = 0.0
         self.ready = False
         self.retired = False
@@ -93,16 +95,20 @@ class WorkerProcess:
         """Return its exit code, negative for a signal; None while it lives."""
         return self._process.poll()
 
-    def give(self, job: Job, task: str) -> None:
-        """Give it a job; where it is dead, its exit code will tell."""
-        self.job, self.since = job, time.monotonic()
-        message = {
-            "cfg": str(job.cfg),
-            "out_dir": str(job.out_dir),
-            "overrides": job.overrides,
-            "srun": job.srun,
-            "task": task,
-        }
+    def give(self, jobs: Sequence[Job], task: str) -> None:
+        """Give it jobs, to do together; where it is dead, its exit code will tell."""
+        self.jobs, self.since = {job.id: job for job in jobs}, time.monotonic()
+        message = [
+            {
+                "id": job.id,
+                "cfg": str(job.cfg),
+                "out_dir": str(job.out_dir),
+                "overrides": job.overrides,
+                "srun": job.srun,
+                "task": task,
+            }
+            for job in jobs
+        ]
         assert self._process.stdin is not None
         with contextlib.suppress(OSError):
             self._process.stdin.write(json.dumps(message).encode() + b"\n")
@@ -175,5 +181,6 @@ def _worker_environment(seat: Seat, environment: Mapping[str, str]) -> dict[str,
         made[CORES_VARIABLE] = ",".join(map(str, seat.cores))
     if seat.gpus is not None:
         made["CUDA_VISIBLE_DEVICES"] = seat.gpus
+    if seat.gpus is not None or seat.runs_on_gpu > 1:
         made[RUNS_ON_GPU_VARIABLE] = str(seat.runs_on_gpu)
     return made

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pool_tasks
@@ -359,3 +360,30 @@ def test_a_signal_before_a_training_in_processes_begins_is_no_failure(training):
     record = read_record(job.out_dir)
     assert failures_of(record) == []
     assert record["processes"] == 2
+
+
+# ---------------------------------------------------------------- several in one process
+
+
+def test_runs_of_one_worker_fail_and_die_apart(training, digits_dir, tmp_path, undisturbed, capsys):
+    """One diverges; then the worker is killed, for which no run pays."""
+    keys = (*LONG, "LOG_PERIOD", 1)
+    jobs = [training("fine", *keys), training("diverges", *keys, "OPTIM.BASE_LR", 1e30)]
+    jobs.append(training("too", *keys))
+
+    def kill():
+        kill_worker(signal.SIGKILL)()
+        (tmp_path / "killed").touch()
+
+    killing = Meanwhile(lambda: has_checkpoint(jobs[0]), kill)
+    outcome = run_jobs(
+        jobs, [replace(SEAT, at_once=4)], environment=paced(tmp_path / "killed")
+    )  # fmt: skip
+    killing.check()
+    assert (outcome.done, outcome.failed) == (["fine", "too"], ["diverges"])
+    assert "loss is" in failures_of(read_record(jobs[1].out_dir))[0]["reason"]
+    said = capsys.readouterr().out
+    assert said.count("it goes on by itself") == 2
+    for job in (jobs[0], jobs[2]):
+        assert_same_weights(job.out_dir, undisturbed)
+        assert not failures_of(read_record(job.out_dir))

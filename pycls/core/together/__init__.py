@@ -1,0 +1,1 @@
+"""Several trainings in one process, in turns, on the same batches."""
