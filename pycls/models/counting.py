@@ -29,6 +29,7 @@ _FREE = (
     DropConnect,
     nn.Sigmoid,
     nn.AdaptiveAvgPool2d,
+    nn.Identity,
     *map(ACTIVATIONS.load, ACTIVATIONS),
 )
 

@@ -260,10 +260,18 @@ PAPER = (
         "that the first row is Figure 3, on its axes; under it Spearman's rho, the darker the "
         "larger, blue for positive and orange for negative ones.", words=_SETS),
 )
+CHOOSING = (
+    Entry(
+        "replay", "replay:replay_figure", "Ways of choosing, replayed",
+        "Mean regret on each target, over replays, by the share of the cost of training all {n} "
+        "architectures: random search; training the best on {reference}, or by a zero-cost score; "
+        "successive halving of architectures drawn at random.", needs="replayed targets"),
+)
 # fmt: on
 # Sections of the report whose figures are of the population.
 POPULATION: Mapping[str, tuple[Entry, ...]] = {
     "answer": ANSWER,
+    "choosing": CHOOSING,
     "structure": STRUCTURE,
     "errors": ERRORS,
     "curves": CURVES,

@@ -53,6 +53,7 @@ from pycls.analysis.tables.heat import (
     stage_parameters,
 )
 from pycls.analysis.tables.pairs import with_own_runs
+from pycls.analysis.tables.replay import replay_table
 from pycls.analysis.tables.scores import score_table
 from pycls.analysis.wording import number
 from pycls.errors import ConfigError
@@ -88,6 +89,10 @@ class _Analysis:
     @property
     def forest(self) -> pd.DataFrame:
         return self.tables["forest"]
+
+    @property
+    def replayed(self) -> pd.DataFrame:
+        return self.tables.get("replay", pd.DataFrame())
 
     @property
     def structured(self) -> pd.DataFrame:
@@ -224,6 +229,7 @@ def _choosing_tables(analysis: _Analysis) -> dict[str, pd.DataFrame]:
     found = {
         "race": choosing.race_table(errors, parameters, study, analysis.scores),
         "scores": score_table(analysis.scores, errors, study),
+        "replay": replay_table(errors, analysis.curves, analysis.scores, study),
         "prediction": choosing.prediction_table(errors, study),
         "top": choosing.top_table(errors, study),
         "early": choosing.early_tables(analysis.curves, study, analysis.hours),

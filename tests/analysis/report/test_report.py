@@ -22,8 +22,8 @@ from pycls.errors import ConfigError
 pytestmark = pytest.mark.slow
 
 TABLES = {"rho", "choice", "forest", "structure", "drivers", "pairs", "best", "datasets", "noise"}
-TABLES |= {"race", "prediction", "top", "several"}
-FIGURES = {"forest", "edf", "depth", "width", "noise"}
+TABLES |= {"race", "replay", "prediction", "top", "several"}
+FIGURES = {"replay", "forest", "edf", "depth", "width", "noise"}
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,188 @@
+"""Ways of choosing an architecture, replayed on a population that was trained to the end."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+SHARES = (1 / 16, 1 / 8, 1 / 4, 1 / 2)  # of the cost of training the whole population
+REPLAYS = 2000
+_HALVES = 100
+_RUNGS = 4
+MIN_ARCHITECTURES = 8
+RANDOM, HALVING = "random search", "halving"
+COLUMNS = (
+    *("strategy", "share", "trainings", "cost", "n", "lost", "half_low", "half_high"),
+    "beats_random",
+)
+
+Indices = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class _Results:
+    """What was trained: errors (n,) at the end, and after each epoch (n, e); no epochs: ()."""
+
+    final: NDArray[np.float64]
+    epochs: tuple[int, ...]
+    curves: NDArray[np.float64]
+
+
+def replay(
+    final: Sequence[float] | NDArray[np.float64],
+    predictors: Mapping[str, Sequence[float] | NDArray[np.float64]],
+    filters: Sequence[str] = (),
+    epochs: Sequence[int] = (),
+    curves: NDArray[np.float64] | None = None,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Return what each strategy loses at each budget, and how often it beats random search.
+
+    Strategies: random search (k architectures are trained to the end, the best is kept); the k best
+    by each predictor, in the same way; successive halving (Jamieson and Talwalkar 2016, AISTATS):
+    as many architectures, drawn at random, as the budget allows are trained to an eighth of the
+    epochs, the better half goes on to a quarter, and so on, each from where it stopped; and halving
+    among the better half by a predictor. What is chosen on are the same errors that it is judged
+    by.
+
+    Regret against the best of a sample has no interval over architectures that holds
+    (docs/statistics.md). In its place stands what the mean regret would have been with a random
+    half of the architectures, at the same share of the cost: its middle 95 % over halves.
+
+    Args:
+        final: n errors at the end, in percent.
+        predictors: name -> n values that are low for those taken for good.
+        filters: those of them that halving is tried after.
+        epochs: (e,) rising; the last one is the end; none: without halving.
+        curves: (n, e) errors after each of `epochs`.
+        seed: of the replays.
+
+    Returns:
+        A row per strategy and share of the whole cost: strategy, share, trainings (what the share
+        is in full trainings), cost (what was spent of it), n, lost (mean regret in points),
+        half_low, half_high, and beats_random (share of replays in which it ends with a lower error
+        than a random search of the same cost; an equal one counts half). Only architectures of
+        which all is known; empty with fewer than eight, and without strategies that need more
+        trainings than a budget has.
+    """
+    last = np.asarray(final, dtype=float)
+    shown = np.empty((len(last), 0)) if curves is None else np.asarray(curves, dtype=float)
+    known = np.isfinite(last) & np.isfinite(shown).all(axis=1)
+    results = _Results(last[known], tuple(epochs) if shown.size else (), shown[known])
+    n = len(results.final)
+    if n < MIN_ARCHITECTURES:
+        return pd.DataFrame(columns=list(COLUMNS))
+    rng = np.random.default_rng(seed)
+    whole = rng.permuted(np.tile(np.arange(n), (REPLAYS, 1)), axis=1)
+    half = rng.permuted(np.tile(np.arange(n), (_HALVES, 1)), axis=1)[:, : n // 2]
+    halves = rng.permuted(np.repeat(half, REPLAYS // _HALVES, axis=0), axis=1)
+    others = rng.permuted(whole, axis=1)
+    complete = {name: np.asarray(row, dtype=float)[known] for name, row in predictors.items()}
+    complete = {name: row for name, row in complete.items() if np.isfinite(row).all()}
+    rows = []
+    for share in SHARES:
+        if share * n < 1:
+            continue
+        by_chance = _search(results, others, share)
+        for name, by, is_halving in _strategies(complete, filters, results):
+            chosen = _choose(results, whole, share, by, is_halving)
+            if chosen is None:
+                continue
+            ended, cost = chosen
+            of_halves = _choose(results, halves, share, by, is_halving)
+            ends = (np.nan, np.nan)
+            if of_halves is not None:
+                lost = of_halves[0] - results.final[halves].min(axis=1)
+                middle = np.percentile(lost.reshape(_HALVES, -1).mean(axis=1), [2.5, 97.5])
+                ends = (float(middle[0]), float(middle[1]))
+            wins = np.mean(ended < by_chance) + np.mean(ended == by_chance) / 2
+            lost_mean = float(ended.mean() - results.final.min())
+            rows.append((name, share, share * n, cost, n, lost_mean, *ends, float(wins)))
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def _strategies(
+    predictors: Mapping[str, NDArray[np.float64]], filters: Sequence[str], results: _Results
+) -> list[tuple[str, NDArray[np.float64] | None, bool]]:
+    """Return name, predictor and whether it halves, of each strategy."""
+    found: list[tuple[str, NDArray[np.float64] | None, bool]] = [(RANDOM, None, False)]
+    found += [(name, by, False) for name, by in predictors.items()]
+    if results.epochs:
+        found.append((HALVING, None, True))
+        kept = [name for name in filters if name in predictors]
+        found += [(f"{HALVING} after {name}", predictors[name], True) for name in kept]
+    return found
+
+
+def _choose(
+    results: _Results,
+    available: Indices,
+    share: float,
+    by: NDArray[np.float64] | None,
+    is_halving: bool,
+) -> tuple[NDArray[np.float64], float] | None:
+    """Return the error that each replay ends with, and the cost; None where it cannot be paid.
+
+    Args:
+        results: what was trained.
+        available: (replays, a) architectures in random order.
+        share: of the cost of training all a.
+        by: values of the predictor; None: none.
+        is_halving: halving, not a search to the end.
+    """
+    if by is not None:
+        # The order is random, so that what ties is taken by chance.
+        places = np.argsort(by[available], axis=1, kind="stable")
+        available = np.take_along_axis(available, places, axis=1)
+    budget = share * available.shape[1]
+    if not is_halving:
+        if budget < 1:
+            return None
+        return _search(results, available, share), float(int(budget))
+    if by is not None:
+        available = available[:, : available.shape[1] // 2]
+    rungs, sizes, cost = plan_halving(results.epochs, available.shape[1], budget)
+    if not sizes:
+        return None
+    for place, size in zip(rungs, sizes, strict=True):
+        available = available[:, :size] if place == rungs[0] else available
+        errors = results.curves[available, place]
+        order = np.argsort(errors, axis=1, kind="stable")
+        after = sizes[rungs.index(place) + 1] if place != rungs[-1] else 1
+        available = np.take_along_axis(available, order[:, :after], axis=1)
+    return results.final[available[:, 0]], cost
+
+
+def _search(results: _Results, available: Indices, share: float) -> NDArray[np.float64]:
+    """Return the lowest error of the first so many, a row each."""
+    count = int(share * available.shape[1])
+    return np.asarray(results.final[available[:, : max(1, count)]].min(axis=1))
+
+
+def plan_halving(
+    epochs: Sequence[int], available: int, budget: float
+) -> tuple[list[int], list[int], float]:
+    """Return the rungs of successive halving that a budget pays for, with most to begin with.
+
+    Args:
+        epochs: rising; the last one is the end.
+        available: architectures that there are.
+        budget: in trainings to the end.
+
+    Returns:
+        Places in `epochs`, at about an eighth, a quarter, a half and the whole of the end; the
+        architectures that are trained up to each; the cost in trainings to the end. No sizes where
+        not one training can be paid.
+    """
+    numbers = np.asarray(epochs, dtype=float)
+    wanted = numbers[-1] / 2.0 ** np.arange(_RUNGS - 1, -1, -1)
+    rungs = sorted({int(np.argmin(np.abs(numbers - each))) for each in wanted})
+    steps = np.diff(numbers[rungs], prepend=0.0) / numbers[-1]
+    for start in range(available, 0, -1):
+        sizes = [max(1, start >> place) for place in range(len(rungs))]
+        cost = float(np.dot(sizes, steps))
+        if cost <= budget + 1e-9:
+            return rungs, sizes, cost
+    return rungs, [], 0.0

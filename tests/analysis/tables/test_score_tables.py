@@ -1,0 +1,77 @@
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from synthetic_study import Plan, write_study
+
+from pycls.analysis.inputs.results_csv import error_table, load_results
+from pycls.analysis.inputs.scores_csv import load_scores
+from pycls.analysis.inputs.study_json import load_study
+from pycls.analysis.statistics import compare_rhos, spearman
+from pycls.analysis.tables.choosing import candidates_for, race_table
+from pycls.analysis.tables.replay import replay_table
+from pycls.analysis.tables.scores import score_table
+from pycls.errors import ConfigError
+from pycls.schema import SCORES
+
+
+@pytest.fixture(scope="module")
+def scored(tmp_path_factory):
+    """A study with scores of two of its targets: one good, one undefined for two networks."""
+    folder = write_study(tmp_path_factory.mktemp("scored"), Plan(repeats=0))
+    study = load_study(folder)
+    errors = error_table(load_results(folder), study)
+    rng = np.random.default_rng(0)
+    rows = []
+    for key in ("photographs", "faces"):
+        for i, arch in enumerate(errors.index[::-1]):
+            cells = dict.fromkeys(SCORES, 1.0) | {"dataset": key, "arch": arch}
+            cells["snip"] = -errors[key][arch] + 0.1 * rng.standard_normal()
+            cells["zen"] = "" if i < 2 else rng.standard_normal()
+            rows.append(cells)
+    pd.DataFrame(rows).to_csv(folder / "scores.csv", index=False)
+    return folder, study, errors
+
+
+def test_scores_stand_beside_the_reference_with_intervals(scored):
+    folder, study, errors = scored
+    scores = load_scores(folder, errors.index)
+    table = score_table(scores, errors, study)
+    assert table["target"].unique().tolist() == ["photographs", "faces"]
+    own = table[table["target"] == "faces"].set_index("predictor")
+    assert list(own.index) == ["digits", *(f"score: {name}" for name in SCORES.values())]
+    reference, snip = own.loc["digits"], own.loc["score: SNIP"]
+    assert reference["rho"] == spearman(errors["digits"], errors["faces"]).rho < 0
+    assert math.isnan(reference["difference"])
+    assert snip["ci_low"] > 0.9
+    gain = compare_rhos(errors["digits"], -scores["faces"]["snip"], errors["faces"])
+    assert (snip["difference"], snip["ci_low_difference"]) == (gain.difference, gain.ci_low)
+    assert snip["p_adjusted_difference"] >= snip["p_difference"]
+    assert (own.loc["score: Zen", "n"], own.loc["score: plain", "n"]) == (30, 32)
+    assert math.isnan(own.loc["score: plain", "rho"])
+    race = race_table(errors, pd.DataFrame(index=errors.index), study, scores)
+    assert race[race["target"] == "photographs"]["candidate"].iloc[0] == "score: SNIP"
+    assert "score: SNIP" not in candidates_for("textures", errors, pd.DataFrame(), scores)
+
+
+def test_the_replay_has_means_over_targets(scored):
+    folder, study, errors = scored
+    table = replay_table(errors, {}, load_scores(folder, errors.index), study)
+    means = table[table["target"] == "average"].set_index(["strategy", "share"])
+    assert means.loc[("random search", 0.25), "n"] == 3
+    snip = means.loc[("score: SNIP", 0.25)]
+    assert (snip["n"], snip["lost"]) == (2, 0)
+    assert snip["sets_low"] == snip["sets_high"] == 0
+    assert not table["strategy"].str.startswith("halving").any()
+
+
+def test_two_rows_of_one_network_are_refused(scored, tmp_path):
+    folder, _, errors = scored
+    lines = (folder / "scores.csv").read_text().splitlines()
+    (tmp_path / "scores.csv").write_text("\n".join([*lines, lines[-1]]))
+    with pytest.raises(ConfigError, match=r"scores\.csv: two rows of \S+ on faces"):
+        load_scores(tmp_path, errors.index)
+    (tmp_path / "scores.csv").write_text("\n".join(line.rpartition(",")[0] for line in lines))
+    with pytest.raises(ConfigError, match="expected a CSV table with the columns"):
+        load_scores(tmp_path, errors.index)
