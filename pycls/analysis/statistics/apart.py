@@ -13,7 +13,7 @@ _SHARE = 0.1  # of the architectures that may be outliers; more are a second pop
 # An outlier's ranks, as normal scores, are this far apart, and this many times (more among few
 # architectures) as far as those of the next one. Set by simulation, so that about 5 % of samples
 # without outliers have one at most, with heavy tails or noise that grows with the error too.
-_DISTANCE, _GAP, _GAP_OF_FEW = 2.8, 2.5, 15.0
+_DISTANCE, _GAP, _GAP_OF_FEW = 2.8, 2.6, 15.0
 
 
 def outliers(x: ArrayLike, y: ArrayLike) -> NDArray[np.intp]:
