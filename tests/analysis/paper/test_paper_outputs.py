@@ -15,7 +15,15 @@ import pandas as pd
 import pytest
 from figure_texts import check_texts
 from scipy.stats import spearmanr
-from simulated_study import CLOSEST, FAMILY, REFERENCE, TARGETS, WANTED, write_collection
+from simulated_study import (
+    CLOSEST,
+    FAMILY,
+    REFERENCE,
+    TARGETS,
+    WANTED,
+    Simulation,
+    write_collection,
+)
 from synthetic_appendix import write_pair
 from synthetic_spaces import write_spaces
 from synthetic_study import Plan, write_study
@@ -25,6 +33,7 @@ from pycls.analysis.figures.style import ORANGE, RED
 from pycls.analysis.inputs.collection import MissingRuns, load_collection
 from pycls.analysis.paper import write
 from pycls.analysis.paper.outputs import OUTPUTS
+from pycls.analysis.paper.published import TABLE_3, TABLE_4
 from pycls.analysis.paper.write import write_outputs
 from pycls.analysis.wording import MINUS, RHO
 from pycls.errors import ConfigError
@@ -90,6 +99,22 @@ def truth(simulated):
 def sums(simulated):
     table = pd.read_csv(simulated / "results.csv").drop_duplicates("arch").set_index("arch")
     return {name: table[name].to_dict() for name in ("cum_depth", "cum_width")}
+
+
+def test_planted_rhos_come_out_of_tables_3_and_4(tmp_path):
+    folder = Simulation(500, 1, exact=True).write_main(tmp_path)
+    entries = {each.key: each for each in write_outputs(folder, only=["table3", "table4"])}
+    found = read(entries["table3"], "table3.csv").set_index("target")
+    columns = ["rho_reference", "rho_member"]
+    for key, rhos in TABLE_3.items():
+        assert found.loc[key, columns].tolist() == pytest.approx(rhos, abs=0.002), key
+    averages = np.mean(list(TABLE_3.values()), axis=0)
+    assert averages == pytest.approx([0.19, 0.5], abs=5e-4)
+    assert found.loc["average", columns].tolist() == pytest.approx(averages, abs=0.001)
+    found = read(entries["table4"], "table4.csv").set_index("dataset")
+    columns = ["rho_cum_depth", "rho_cum_width"]
+    for key, rhos in TABLE_4.items():
+        assert found.loc[key, columns].tolist() == pytest.approx(rhos, abs=0.002), key
 
 
 def rho(x, y):
