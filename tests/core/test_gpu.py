@@ -212,3 +212,26 @@ def test_two_processes_on_one_gpu_are_told_what_to_do():
         raise torch.distributed.DistBackendError("Duplicate GPU detected : rank 0 and rank 1")
     with pytest.raises(torch.OutOfMemoryError), _peers_explained(world):
         raise torch.OutOfMemoryError("CUDA out of memory")
+
+
+def test_tests_and_statistics_compute_in_the_runs_format(digits_cfg):
+    """Training and precise statistics (training mode) and testing, each in bfloat16."""
+    seen = set()
+
+    def note(module, inputs, output):
+        if isinstance(module, torch.nn.Conv2d) and output.device.type != "meta":  # counting
+            seen.add((module.training, torch.is_grad_enabled(), output.dtype))
+
+    handle = torch.nn.modules.module.register_module_forward_hook(note)
+    try:
+        train_model(
+            # Small: processors that cannot compute in bfloat16 take a hundred times as long.
+            digits_cfg("TRAIN.MIXED_PRECISION", True, "OPTIM.MAX_EPOCH", 1,
+                       "BN.USE_PRECISE_STATS", True, "DATA.PER_CLASS", 1, "TRAIN.BATCH_SIZE", 8,
+                       "ANYNET.STEM_W", 4, "ANYNET.DEPTHS", [1], "ANYNET.WIDTHS", [4],
+                       "ANYNET.STRIDES", [4], "ANYNET.BOT_MULS", [1.0], "ANYNET.GROUP_WS", [4])
+        )  # fmt: skip
+    finally:
+        handle.remove()
+    passes = {(True, True), (True, False), (False, False)}
+    assert seen == {(*which, torch.bfloat16) for which in passes}
