@@ -68,7 +68,11 @@ class LeaseLostError(PyclsError):
     """A run's folder was, or may have been, taken over by another process."""
 
 
+# Of the storage, not of what is done on it: another time it may work.
+_STORAGE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE)
 _OS_ERROR_HINTS = {
+    errno.EIO: "the storage gave an input/output error; try again, or ask who looks after it",
+    errno.ESTALE: "stale handle: the file server has changed; try again, or ask who looks after it",
     errno.ENOSPC: "no space left on the device; free some space and run the same command again",
     errno.EDQUOT: "the disk quota is used up; free some space and run the same command again",
     errno.EFBIG: "the file-size limit was reached; raise the limit and run the same command again",
@@ -100,6 +104,20 @@ def find_environment_error(error: BaseException | None) -> OSError | None:
         if isinstance(cause, OSError) and explain_os_error(cause):
             return cause
     return None
+
+
+def find_storage_error(error: BaseException | None) -> OSError | None:
+    """Return the OSError in an exception's chain that is the storage's, and may pass."""
+    for cause in chain_of(error):
+        if isinstance(cause, OSError) and cause.errno in _STORAGE_ERRORS:
+            return cause
+    return None
+
+
+def tells_of_storage(text: str) -> bool:
+    """Say whether the words of another process tell of such an error."""
+    words = [(os.strerror(number), _OS_ERROR_HINTS[number]) for number in _STORAGE_ERRORS]
+    return any(system in text or own in text for system, own in words)
 
 
 def chain_of(error: BaseException | None) -> Iterator[BaseException]:

@@ -68,6 +68,8 @@ class Arrays:
             throttle=plan["throttle"],
             dependency=f"afterany:{':'.join(map(str, after))}" if after else None,
             code=Path(plan["code"]),
+            faults=self._ledger.faults.resolve(),
+            left_out=sorted(self._ledger.bad_nodes()),
         )
 
     def submit(

@@ -9,6 +9,7 @@ from pathlib import Path
 from pycls.checked_keys import key_value_pairs
 from pycls.core.cli import positive_int
 from pycls.errors import ConfigError, PyclsError
+from pycls.launch.held import release_held
 from pycls.launch.here import train_here
 from pycls.launch.ledger import Ledger
 from pycls.launch.live_jobs import find_live_jobs, find_states
@@ -111,6 +112,10 @@ def _launch_on_slurm(command: str, work: Work, args: argparse.Namespace) -> int:
     work.require_inputs()
     for line in work.prepare():
         print(f"  {line}", flush=True)
+    if command in ("resume", "retry"):
+        released = release_held(Ledger(work.folder), slurm, forget_nodes=command == "retry")
+        if released:
+            print(f"{work.title}: {count(released, 'job')} released that waited since a fault")
     launcher.launch(_asker(args.yes), again=again)
     return 0
 

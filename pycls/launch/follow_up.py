@@ -10,7 +10,8 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from pycls.errors import PyclsError, run_tool
+from pycls.errors import PyclsError
+from pycls.launch.job_exit import leave_with
 from pycls.launch.ledger import Ledger
 from pycls.launch.report import leave_report
 from pycls.launch.submit import REFERENCE, Launcher
@@ -55,4 +56,4 @@ def _agree(description: str) -> bool:
 
 
 if __name__ == "__main__":
-    run_tool(main)
+    leave_with(main)

@@ -2,14 +2,17 @@
 
 Started by a batch script as ``python -m pycls.launch.job FOLDER NUMBER``; which
 element of the array it is, Slurm says in its environment. This process only looks after the
-worker processes that train (see :mod:`pycls.pool.pool`) and imports no PyTorch.
+worker processes that train (see :mod:`pycls.pool.pool`) and imports no PyTorch. It does not speak
+to Slurm, whose commands may not be there in a container: by its exit code the batch script knows
+what to ask for (:mod:`pycls.slurm.job_shell`).
 
 SIGUSR2, or SIGUSR1, means that the time limit is near or a preemption is announced: the runs are
-saved and the job asks for its own requeueing. SIGTERM mostly means that Slurm ends the job: what
+saved and the job goes back to the queue. SIGTERM mostly means that Slurm ends the job: what
 comes of it (nothing after scancel, the queue after a preemption) has been decided then. Where
-Slurm knows nothing of an end, SIGTERM was all, and the job asks for its requeueing too.
+Slurm knows nothing of an end, SIGTERM was all, and the job goes back too.
 """
 
+import contextlib
 import os
 import signal
 import socket
@@ -23,17 +26,16 @@ from typing import Any
 from pycls.core.runs.interruption import STOP_SIGNALS
 from pycls.core.runs.lease import find_owner
 from pycls.core.runs.record import is_unfinished, read_record, utc_now
-from pycls.errors import PyclsError, RunInterruptedError, run_tool
-from pycls.launch.ledger import GAVE_UP, JobState, Ledger, Submission
+from pycls.launch import ledger
+from pycls.launch.job_exit import leave_with, tell_reason
+from pycls.launch.ledger import JobState, Ledger, Submission
 from pycls.pool.pool import Outcome, run_jobs
 from pycls.pool.seats import Seat
 from pycls.pool.signals import StopSwitch
-from pycls.pool.worker_process import Job
-from pycls.slurm.client import Slurm
+from pycls.pool.worker_process import NODE, Job
+from pycls.slurm import job_shell
+from pycls.slurm.options import LaunchOptions
 
-STOPPED = RunInterruptedError.exit_code
-# For how long a job that is to leave waits for a controller that does not answer, in seconds.
-_PATIENCE_S = 90.0
 # Saving takes seconds; whoever tells a job to stop gives it a minute or two.
 _GRACE_S = 60.0
 # A job that reaches its time limit so often before a run could begin would go on like that.
@@ -45,7 +47,7 @@ def main() -> int:
     """Be the job that the environment says.
 
     Returns:
-        The exit code: 0 all of its runs are done, 1 some failed, 75 stopped.
+        The exit code, of :mod:`pycls.slurm.job_shell`.
     """
     switch = _take_signals()
     folder, number = sys.argv[1:]
@@ -53,7 +55,11 @@ def main() -> int:
     if submission.void:
         print(f"nothing to do: {submission.void}", flush=True)
         return 0
-    return SlurmJob(submission, os.environ, switch).run()
+    try:
+        return SlurmJob(submission, os.environ, switch).run()
+    except FileNotFoundError as error:
+        # Others see it: the folder is not mounted here, or by what no more is there.
+        return tell_reason(f"{error.filename} is not to be seen here", job_shell.NODE_FAULT)
 
 
 def _take_signals() -> StopSwitch:
@@ -80,6 +86,7 @@ class SlurmJob:
         self._switch = switch
         self._began = time.monotonic()
         self._index = int(environ["SLURM_ARRAY_TASK_ID"])
+        self._epochs: dict[str, int] = {}  # of each run when this start began
         before = submission.job_state(self._index)
         self._state = JobState(
             "running",
@@ -96,7 +103,9 @@ class SlurmJob:
         plan = self._submission.plan
         self._note("running")
         most = plan["options"]["MAX_RETRY"]
-        pending = [run for run in chunk if is_unfinished(read_record(run["out_dir"]), most)]
+        records = {run["id"]: read_record(run["out_dir"]) or {} for run in chunk}
+        pending = [run for run in chunk if is_unfinished(records[run["id"]], most)]
+        self._epochs = {name: len(r.get("epochs") or []) for name, r in records.items()}
         print(
             f"job {self._state.job} on {self._state.host}, start {self._state.restarts + 1}: "
             f"{len(pending)} of {len(chunk)} runs to train, {plan['at_once']} at a time",
@@ -111,6 +120,7 @@ class SlurmJob:
             done_before=len(chunk) - len(pending),
             stop=self._switch,
             note_at_work=self._note_at_work,
+            note_imported=self._note_proved,
             grace_s=_GRACE_S,
         )
         return self._end(outcome, pending)
@@ -120,10 +130,13 @@ class SlurmJob:
         return Job(
             run["id"], run["group"], Path(run["cfg"]), Path(run["out_dir"]),
             overrides=tuple(plan["overrides"]), srun=tuple(plan["srun"]),
+            gpus=LaunchOptions.from_dict(plan["options"]).gpus_of_node,
         )  # fmt: skip
 
     def _end(self, outcome: Outcome, pending: list[dict[str, str]]) -> int:
         """Settle what became of the runs; return the exit code."""
+        if outcome.fault:
+            return self._wait_out(outcome, pending)
         if outcome.fatal:
             return self._give_up(outcome.fatal)
         if outcome.stopped_by:
@@ -135,7 +148,26 @@ class SlurmJob:
         if outcome.busy:
             return self._leave(outcome.busy, pending)
         self._note("ended")
-        return 1 if outcome.failed else 0
+        return job_shell.SOME_FAILED if outcome.failed else 0
+
+    def _wait_out(self, outcome: Outcome, pending: Sequence[Mapping[str, str]]) -> int:
+        """Leave a node, or a storage that is at fault, which costs no run a try."""
+        if outcome.fault == NODE:
+            self._note("requeued", outcome.fatal)
+            return tell_reason(outcome.fatal, job_shell.NODE_FAULT)
+        with contextlib.suppress(OSError):  # it is the storage that is at fault
+            self._note("requeued", outcome.fatal)
+        try:
+            has_moved = bool(outcome.done) or any(map(self._has_moved, pending))
+        except OSError:
+            has_moved = False
+        code = job_shell.STORAGE_FAULT_AFTER_PROGRESS if has_moved else job_shell.STORAGE_FAULT
+        return tell_reason(outcome.fatal, code)
+
+    def _has_moved(self, run: Mapping[str, str]) -> bool:
+        """Say whether a run has ended an epoch in this start of the job."""
+        record = read_record(run["out_dir"]) or {}
+        return len(record.get("epochs") or []) > self._epochs.get(run["id"], 0)
 
     def _leave(self, busy: Sequence[str], pending: Sequence[Mapping[str, str]]) -> int:
         """Leave runs to the processes that have them."""
@@ -156,29 +188,15 @@ class SlurmJob:
             idle = self._state.idle_starts + 1
         self._state = replace(self._state, idle_starts=idle)
         if signal_name == "SIGTERM":
+            # If Slurm knows of an end, this is what stays; else the job goes back to the queue.
             self._note("stopped", "ended by Slurm (SIGTERM)")
-            if self._is_being_ended():
-                print("ended by Slurm (SIGTERM); the runs are saved", flush=True)
-                return STOPPED
+            return tell_reason("told to stop by SIGTERM", job_shell.AGAIN)
         if idle >= _MOST_IDLE_STARTS:
             return self._give_up(
                 f"stopped {idle} times in a row before a run could begin; "
                 "ask for more time (LAUNCH.TIME_LIMIT)"
             )
         return self._requeue(f"told to stop by {signal_name}")
-
-    def _is_being_ended(self) -> bool:
-        """Say whether Slurm is ending this job, or has ended it already."""
-        deadline = time.monotonic() + _PATIENCE_S
-        while time.monotonic() < deadline:
-            try:
-                jobs = Slurm(connect=False).jobs()
-            except PyclsError:
-                time.sleep(1.0)  # an end that Slurm has decided comes without its answer
-                continue
-            states = {job.job_name: job.state for job in jobs}
-            return states.get(self._state.job) != "RUNNING"
-        return False
 
     def _is_late(self) -> bool:
         """Say whether this start may have come near the job's time limit."""
@@ -193,21 +211,19 @@ class SlurmJob:
     def _requeue(self, reason: str) -> int:
         """Go back to the queue."""
         self._note("requeued", reason)
-        print(f"{reason}; going back to the queue", flush=True)
-        try:
-            # Not by the job's own number, which may be that of the whole array.
-            Slurm(patience_s=_PATIENCE_S).requeue(self._state.job)
-        except PyclsError as error:
-            if not self._submission.void:
-                self._note("stopped", f"{reason}, and could not be requeued: {error}")
-            print(f"not requeued: {error}", flush=True)
-        return STOPPED
+        return tell_reason(reason, job_shell.AGAIN)
 
     def _give_up(self, reason: str) -> int:
         """End, as another start, now or by the job that looks after this one, would not help."""
-        self._state = replace(self._state, end=GAVE_UP)
+        self._state = replace(self._state, end=ledger.GAVE_UP)
         self._note("stopped", reason)
-        raise PyclsError(reason)
+        print(f"error: {reason}", file=sys.stderr)
+        return job_shell.GAVE_UP
+
+    def _note_proved(self) -> None:
+        if not self._state.proved:
+            self._state = replace(self._state, proved=True)
+            self._submission.write_job_state(self._index, self._state)
 
     def _note_at_work(self, runs: Sequence[str]) -> None:
         self._state = replace(self._state, at_work=tuple(runs))
@@ -227,4 +243,4 @@ def _seats(plan: Mapping[str, Any]) -> list[Seat]:
 
 
 if __name__ == "__main__":
-    run_tool(main)
+    leave_with(main)

@@ -11,6 +11,7 @@ Layout, below the folder of a study or sweep::
     launch/0001/void.json           it was not submitted, or was cancelled: its jobs do nothing
     launch/0001/jobs/00003.json     what the fourth job of the array is at, by itself
     launch/0001/*.log               what jobs print
+    launch/faults/123_4.0.json      a start that found its node unfit to train: node, reason
 
 A crash between plan.json and submitted.json leaves open whether Slurm has the array. Its name
 holds a random word, so Slurm can be asked; and where the answer is no, void.json makes sure of
@@ -56,6 +57,7 @@ class JobState:
         end: how a lost job ended, in Slurm's word; "" where Slurm does not know. GAVE_UP of one
             that stopped as starting it again would not help.
         at_work: the runs that it was at when it last began one.
+        proved: whether its node was found fit to train in this start.
     """
 
     state: str
@@ -67,6 +69,7 @@ class JobState:
     idle_starts: int = 0
     end: str = ""
     at_work: Sequence[str] = ()
+    proved: bool = False
 
 
 class Submission:
@@ -195,6 +198,25 @@ class Ledger:
         self.root.mkdir(parents=True, exist_ok=True)
         purpose = f"submitting or cancelling jobs of {self.folder}"
         return files.exclusive_lock(self.root / ".lock", purpose, wait_s)
+
+    @property
+    def faults(self) -> Path:
+        """Return the folder of faults of nodes; jobs write there."""
+        return self.root / "faults"
+
+    def bad_nodes(self) -> dict[str, dict[str, str]]:
+        """Return {node: its last fault} of nodes that were found unfit, until that is forgotten.
+
+        A fault holds "job", "node", "reason" and "when".
+        """
+        found = [_read(path) for path in self.faults.glob("*.json")]
+        known = sorted((f for f in found if f), key=lambda fault: str(fault.get("when")))
+        return {str(fault["node"]): fault for fault in known if fault.get("node")}
+
+    def forget_faults(self) -> None:
+        """Use again all nodes that were found unfit."""
+        for path in self.faults.glob("*.json"):
+            path.unlink(missing_ok=True)
 
     @property
     def code(self) -> Path:

@@ -4,7 +4,7 @@ import math
 import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -73,11 +73,15 @@ class PendingJobs:
         reason: in Slurm's words.
         count: how many.
         first: the first of them, "123_4".
+        fault: since when they wait, where that is a fault of a node or of the storage.
+        is_held: whether they start only when they are released.
     """
 
     reason: str
     count: int
     first: str
+    fault: str = ""
+    is_held: bool = False
 
 
 @dataclass(frozen=True)
@@ -89,12 +93,14 @@ class QueueStatus:
         problem: why it could not be asked; "" where it was, or has nothing of this.
         jobs: {Slurm's state: number of jobs}.
         pending: jobs that wait, by reason.
+        bad_nodes: {node: why it is left out}.
     """
 
     asked: bool = False
     problem: str = ""
     jobs: Mapping[str, int] | None = None
     pending: Sequence[PendingJobs] = ()
+    bad_nodes: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -188,7 +194,10 @@ def find_status(work: Work, slurm: Slurm | None) -> Status:
     queue, problem = _ask(ledger, slurm)
     live = find_live_jobs(ledger, queue)
     states = find_states(work.runs(), jobs_by_run(live), work.options.max_retry)
-    slurm_status = _queue_status(live, slurm is not None and not problem, problem)
+    slurm_status = replace(
+        _queue_status(live, slurm is not None and not problem, problem),
+        bad_nodes={node: str(fault["reason"]) for node, fault in ledger.bad_nodes().items()},
+    )
     reasons = _find_job_reasons(ledger, states, submitted if slurm_status.asked else set())
     runs = [_run_status(state, reasons.get(state.run.id, "")) for state in states]
     left = _time_left(states, runs)
@@ -212,11 +221,15 @@ def _ask(ledger: Ledger, slurm: Slurm | None) -> tuple[list[QueuedJob], str]:
 
 
 def _queue_status(live: Sequence[LiveJob], asked: bool, problem: str) -> QueueStatus:
-    waiting: dict[str, list[str]] = {}
+    waiting: dict[tuple[str, str, bool], list[str]] = {}
     for job in live:
         if job.queued.state in _WAITING:
-            waiting.setdefault(job.queued.reason, []).append(job.queued.job_name)
-    pending = [PendingJobs(reason, len(names), names[0]) for reason, names in waiting.items()]
+            kind = (job.queued.reason, job.queued.fault, job.queued.is_held)
+            waiting.setdefault(kind, []).append(job.queued.job_name)
+    pending = [
+        PendingJobs(reason, len(names), names[0], fault, is_held)
+        for (reason, fault, is_held), names in waiting.items()
+    ]
     pending.sort(key=lambda jobs: -jobs.count)
     return QueueStatus(asked, problem, dict(Counter(j.queued.state for j in live)), pending)
 
@@ -328,6 +341,9 @@ def _advise(
             advice.append(("all runs are done; their report is written by", work.report_command))
         else:
             advice.append((f"all runs are done; their report is {work.page}", ""))
+    if any(jobs.fault for jobs in slurm.pending):
+        why = "when what is at fault is mended, jobs that wait since are released by"
+        advice.append((why, work.command("resume")))
     if slurm.problem:
         return advice
     open_runs = [s for s in states if s.state in ("planned", "stopped")]

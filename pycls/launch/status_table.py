@@ -61,6 +61,7 @@ def table(status: Status, width: int | None = None, *, in_colour: bool = False) 
         _running_lines(running, width),
         *(_reason_lines(status.runs, state, width) for state in ("failed", "stopped")),
         _slurm_lines(status.slurm, width),
+        _node_lines(status.slurm, width),
         _left_lines(status.left, width),
         _advice_lines(status, width),
     ]
@@ -159,13 +160,27 @@ def _slurm_lines(slurm: QueueStatus, width: int | None) -> list[str]:
     reasons = ", ".join(f"{jobs.reason} {jobs.count:,}" for jobs in slurm.pending)
     lines = _wrap(f"jobs in Slurm: {states}{f' ({reasons})' if reasons else ''}", width)
     for jobs in slurm.pending:
+        others = f" and {jobs.count - 1:,} more" if jobs.count > 1 else ""
+        if jobs.fault:
+            how = "held" if jobs.is_held else "to be tried again by itself"
+            lines += _wrap(f"  attention: {jobs.first}{others}: {how}: {jobs.fault}", width)
+            continue
         plain = "".join(letter for letter in jobs.reason.lower() if letter.isalpha())
         for start, text in _HELD:
             if plain.startswith(start):
-                others = f" and {jobs.count - 1:,} more" if jobs.count > 1 else ""
                 what = f"{jobs.first}{others}: {jobs.reason}: {text.format(job=jobs.first)}"
                 lines += _wrap(f"  attention: {what}", width)
     return lines
+
+
+def _node_lines(slurm: QueueStatus, width: int | None) -> list[str]:
+    if not slurm.bad_nodes:
+        return []
+    lines = ["nodes that are left out, until 'retry':"]
+    shown = list(slurm.bad_nodes.items())[:_MOST_REASONS]
+    for node, reason in shown:
+        lines += _wrap(f"  {node}: {reason}", width)
+    return [*lines, *_more(len(slurm.bad_nodes), len(shown))]
 
 
 def _left_lines(left: TimeLeft, width: int | None) -> list[str]:

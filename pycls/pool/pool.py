@@ -6,6 +6,7 @@ a run's failures cost it is in its own record, so that tries are counted over dr
 
 import os
 import selectors
+import signal
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
@@ -24,7 +25,15 @@ from pycls.errors import RunInterruptedError
 from pycls.pool.run_count import RunCount
 from pycls.pool.seats import Seat
 from pycls.pool.signals import StopSwitch
-from pycls.pool.worker_process import TRAIN, Job, WorkerProcess, describe_exit, environment_with
+from pycls.pool.worker_process import (
+    NODE,
+    STORAGE,
+    TRAIN,
+    Job,
+    WorkerProcess,
+    describe_exit,
+    environment_with,
+)
 
 BUSY_RETRY_S = 5.0
 
@@ -46,6 +55,7 @@ class Outcome:
         left: they were stopped, their state saved where there was time, or never begun.
         stopped_by: what asked the pool to stop first (the name of a signal); "" where nothing did.
         fatal: what all runs would have failed of; "" where nothing came up.
+        fault: what `fatal` is a fault of, NODE or STORAGE; "": of what was launched.
     """
 
     done: list[str]
@@ -55,6 +65,7 @@ class Outcome:
     left: list[str]
     stopped_by: str = ""
     fatal: str = ""
+    fault: str = ""
 
 
 def run_jobs(
@@ -72,6 +83,7 @@ def run_jobs(
     grace_s: float = 60.0,
     busy_wait_s: float = 150.0,
     note_at_work: Callable[[Sequence[str]], None] | None = None,
+    note_imported: Callable[[], None] | None = None,
     stream: TextIO | None = None,
 ) -> Outcome:
     """Do all jobs, as many at a time as there are seats.
@@ -103,6 +115,7 @@ def run_jobs(
             nothing changes, in seconds.
         note_at_work: told what workers are at, by ids, before one is given something: of a run
             that takes its worker, driver and all down with it, nothing else tells.
+        note_imported: told when a worker has come so far as to call the task: the machine is fit.
         stream: where progress is shown; None: standard output.
     """
     switch = StopSwitch() if stop is None else stop
@@ -114,8 +127,8 @@ def run_jobs(
         inherit=inherit,
     )
     pool = _Pool(
-        jobs, seats, max_retry, retry_here, grace_s, busy_wait_s, task, note_at_work, start,
-        switch, progress,
+        jobs, seats, max_retry, retry_here, grace_s, busy_wait_s, task, note_at_work, note_imported,
+        start, switch, progress,
     )  # fmt: skip
     parent = os.getppid() if stop_with_parent else None
     with stop_signals_to(switch.receive) if stop is None else nullcontext():
@@ -142,6 +155,7 @@ class _Pool:
     busy_wait_s: float
     task: str
     note_at_work: Callable[[Sequence[str]], None] | None
+    note_imported: Callable[[], None] | None
     start: Callable[[Seat], WorkerProcess]
     switch: StopSwitch
     progress: RunCount
@@ -155,7 +169,7 @@ class _Pool:
         self._alone: set[str] = set()  # ids of jobs that are not to share a process any more
         self._failures: dict[str, list[dict[str, Any]]] = {}  # seen here, of jobs by id
         self._ends: dict[str, str] = {}  # {id: which list of the outcome}
-        self._fatal = ""
+        self._fatal = self._fault = ""
         self._deadline: float | None = None  # of workers that were told to stop
         self._changed = time.monotonic()
 
@@ -165,7 +179,7 @@ class _Pool:
         for job in self.jobs:
             ids[self._ends.get(job.id, "left")].append(job.id)
         stopped_by = self.switch.names[0] if self.switch else ""
-        return Outcome(**ids, stopped_by=stopped_by, fatal=self._fatal)
+        return Outcome(**ids, stopped_by=stopped_by, fatal=self._fatal, fault=self._fault)
 
     def is_over(self) -> bool:
         """Say whether there is nothing left to do, or to wait for."""
@@ -197,7 +211,12 @@ class _Pool:
                     self._hear(place, worker)
         except OSError as error:
             # A record that cannot be read, a process that cannot be started.
-            self._fatal = self._fatal or errors.explain_os_error(error) or str(error)
+            fault = STORAGE if errors.find_storage_error(error) else ""
+            self._give_up(errors.explain_os_error(error) or str(error), fault)
+
+    def _give_up(self, reason: str, fault: str) -> None:
+        if not self._fatal:
+            self._fatal, self._fault = reason, fault
 
     def close(self) -> None:
         """See to it that no worker is left."""
@@ -308,6 +327,9 @@ class _Pool:
         for answer in worker.answers():
             if answer["state"] == "ready":
                 worker.ready = True
+            elif answer["state"] == "imported":
+                if self.note_imported is not None:
+                    self.note_imported()
             elif answer["id"] in worker.jobs:
                 job = worker.jobs.pop(answer["id"])
                 self._settle(job, answer, time.monotonic() - worker.since)
@@ -325,7 +347,7 @@ class _Pool:
         if state == "done":
             self._finish(job, "done", "done", seconds)
         elif state == "fatal":
-            self._fatal = self._fatal or reason
+            self._give_up(reason, answer.get("fault", ""))
         elif state == "busy":
             if job.id not in self._seen_busy:
                 self._seen_busy.add(job.id)
@@ -343,7 +365,10 @@ class _Pool:
             self._waiting.append(job)
         elif code > 0 and not worker.ready:
             # Not of the run's doing, and it would cost every run its tries.
-            self._fatal = f"worker processes do not start (exit code {code}, see above)"
+            self._give_up(f"worker processes do not start (exit code {code}, see above)", NODE)
+        elif -code == signal.SIGBUS:
+            # A file that is mapped into memory cannot be read, or memory that is shared is full.
+            self._give_up(f"{job.id}: {describe_exit(code)}", STORAGE)
         elif len(worker.jobs) > 1:
             # One of them may be to blame, and it is not known which.
             self.progress.say(f"{job.id}: {describe_exit(code)}; it goes on by itself")

@@ -2,13 +2,14 @@
 
 Started by :mod:`pycls.pool.worker_process` as ``python -m pycls.pool.worker``.
 Each line on standard input is a JSON list of jobs, of which several are trainings to be done
-together. Standard output has {"state": "ready"} once, and then one line a job, with its "id":
-"done", "failed" (with "reason", "fresh" where the process should not be used again, which the last
-answer of a list says for all of it, and "final" where another try would fail of the same), "busy"
-(another process has the run) or "fatal" (all runs would fail of it). A signal to stop ends the
-process with exit code 75, what it was at being saved. So does the end of standard input, with exit
-code 0, wherever it is: the driver is gone then (what is being written is written atomically, so
-nothing is lost).
+together. Standard output has {"state": "ready"} once, then "imported" where what a job needs is
+there, and one line a job, with its "id": "done", "failed" (with "reason", "fresh" where the process
+should not be used again, which the last answer of a list says for all of it, and "final" where
+another try would fail of the same), "busy" (another process has the run) or "fatal" (all runs would
+fail of it, for good or, by its "fault", on this node, or while the storage is as it is). A signal
+to stop ends the process with exit code 75, what it was at being saved. So does the end of standard
+input, with exit code 0, wherever it is: the driver is gone then (what is being written is written
+atomically, so nothing is lost).
 """
 
 import contextlib
@@ -30,14 +31,18 @@ from pycls.errors import (
     LeaseHeldError,
     LeaseLostError,
     PyclsError,
+    RunError,
     RunInterruptedError,
     explain_os_error,
     find_environment_error,
+    find_storage_error,
+    tells_of_storage,
 )
 from pycls.pool.failure_reason import describe_failure
+from pycls.pool.node_check import NodeError, failed_to_import, prove_node
 from pycls.pool.signals import EarlySignals, leave
 from pycls.pool.srun_step import SrunStep
-from pycls.pool.worker_process import CORES_VARIABLE, TRAIN
+from pycls.pool.worker_process import CORES_VARIABLE, NODE, STORAGE, TRAIN
 from pycls.registry import import_object
 from pycls.schema import ERR_FILE
 
@@ -57,9 +62,9 @@ def main() -> None:
         with early.leaving():
             jobs = lists.get()
         if len(jobs) == 1:
-            _answer(answers, {"id": jobs[0]["id"], **_run_job(jobs[0], early, step)})
+            _answer(answers, {"id": jobs[0]["id"], **_run_job(jobs[0], early, step, answers)})
             continue
-        for answer in _run_together(jobs, early):
+        for answer in _run_together(jobs, early, answers):
             _answer(answers, answer)
 
 
@@ -93,35 +98,42 @@ def _read_jobs(lists: "queue.SimpleQueue[list[dict[str, Any]]]", step: SrunStep)
     os._exit(0)
 
 
-def _run_job(job: dict[str, Any], early: EarlySignals, step: SrunStep) -> dict[str, Any]:
+def _run_job(
+    job: dict[str, Any], early: EarlySignals, step: SrunStep, answers: TextIO
+) -> dict[str, Any]:
     """Do a job and say what came of it."""
     try:
         with _errors_to_log(job):
             if job["srun"]:
                 step.train(job)
             else:
-                _call_task(job, early)
+                _call_task(job, early, answers)
     except BaseException as error:
         return _judge(error, early)
     return {"state": "done"}
 
 
-def _call_task(job: Mapping[str, Any], early: EarlySignals) -> None:
+def _call_task(job: Mapping[str, Any], early: EarlySignals, answers: TextIO) -> None:
     task = import_object(job["task"])
-    cfg = _load(job, early)
+    cfg = _load(job, early, answers)
     task(cfg)
 
 
-def _load(job: Mapping[str, Any], early: EarlySignals) -> CfgNode:
+def _load(job: Mapping[str, Any], early: EarlySignals, answers: TextIO) -> CfgNode:
     from pycls.core.config.load import load_cfg
 
     cfg = load_cfg(job["cfg"], job["overrides"])
+    if job["task"] == TRAIN:
+        prove_node(cfg.DEVICE, job["gpus"])
+    _answer(answers, {"state": "imported"})
     if early.name:
         leave()
     return cfg
 
 
-def _run_together(jobs: list[dict[str, Any]], early: EarlySignals) -> Iterator[dict[str, Any]]:
+def _run_together(
+    jobs: list[dict[str, Any]], early: EarlySignals, answers: TextIO
+) -> Iterator[dict[str, Any]]:
     """Train several networks together and say what came of each, as soon as it is known."""
     from pycls.core.training_launch import train_several
 
@@ -140,7 +152,7 @@ def _run_together(jobs: list[dict[str, Any]], early: EarlySignals) -> Iterator[d
     for number, job in enumerate(jobs):
         try:
             with _errors_to_log(job):
-                loaded[number] = _load(job, early)
+                loaded[number] = _load(job, early, answers)
         except Exception as error:
             yield answer(number, error)
     numbers = list(loaded)
@@ -158,10 +170,17 @@ def _run_together(jobs: list[dict[str, Any]], early: EarlySignals) -> Iterator[d
 
 def _judge(error: BaseException, early: EarlySignals) -> dict[str, Any]:
     """Return the answer to a job that raised an error; leave where that was a signal's doing."""
+    passing = find_storage_error(error)
+    if passing is not None:
+        return {"state": "fatal", "reason": explain_os_error(passing), "fault": STORAGE}
     cause = find_environment_error(error) if not isinstance(error, PyclsError) else None
     if cause is not None:
-        # A full disk or a missing permission concerns every run, not this one.
+        # A missing permission concerns every run, not this one.
         return {"state": "fatal", "reason": explain_os_error(cause)}
+    if isinstance(error, NodeError) or failed_to_import(error):
+        return {"state": "fatal", "reason": describe_failure(error), "fault": NODE}
+    if isinstance(error, RunError) and tells_of_storage(str(error)):
+        return {"state": "fatal", "reason": str(error), "fault": STORAGE}
     if isinstance(error, LeaseHeldError | LeaseLostError):
         return {"state": "busy", "reason": str(error)}
     code = getattr(error, "code", 1) if isinstance(error, SystemExit) else None

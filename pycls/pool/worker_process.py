@@ -18,6 +18,8 @@ from pycls.pool.seats import Seat
 
 CORES_VARIABLE = "PYCLS_WORKER_CORES"
 TRAIN = "pycls.core.training_launch:train"
+# Faults that are no run's: of this machine, or of the storage that it shares with others.
+NODE, STORAGE = "node", "storage"
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
@@ -32,6 +34,7 @@ class Job:
         out_dir: its folder.
         overrides: configuration keys and values, alternating, over those of the file.
         srun: a command (srun and its options) to train it under, in processes that it starts.
+        gpus: how many GPUs this machine must have for it, unless its DEVICE is cpu.
     """
 
     id: str
@@ -40,6 +43,7 @@ class Job:
     out_dir: Path
     overrides: tuple[str, ...] = ()
     srun: tuple[str, ...] = ()
+    gpus: int = 0
 
 
 class WorkerProcess:
@@ -105,6 +109,7 @@ class WorkerProcess:
                 "out_dir": str(job.out_dir),
                 "overrides": job.overrides,
                 "srun": job.srun,
+                "gpus": job.gpus,
                 "task": task,
             }
             for job in jobs
@@ -159,7 +164,8 @@ def describe_exit(code: int) -> str:
     """Return how a worker ended that should not have."""
     if code >= 0:
         return f"its worker process ended unexpectedly with exit code {code}"
-    hint = " (out of memory?)" if -code == signal.SIGKILL else ""
+    hints = {signal.SIGKILL: " (out of memory?)", signal.SIGBUS: " (storage that cannot be read?)"}
+    hint = hints.get(signal.Signals(-code), "")
     return f"its worker process was ended by {signal.Signals(-code).name}{hint}"
 
 

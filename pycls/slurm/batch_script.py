@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pycls.errors import ConfigError
+from pycls.slurm.job_shell import closing_lines, opening_lines
 from pycls.slurm.options import LaunchOptions
 
 # To the batch process only: it tells its workers, who would be told twice otherwise.
@@ -33,6 +34,8 @@ def script_text(
     throttle: int = 0,
     dependency: str | None = None,
     code: Path | None = None,
+    faults: Path = Path("/dev/null"),
+    left_out: Sequence[str] = (),
 ) -> str:
     """Return the script of an array of jobs, or of a single one.
 
@@ -46,6 +49,8 @@ def script_text(
         throttle: jobs of the array that run at a time; 0: any number.
         dependency: what must have ended before, such as "afterany:123:124".
         code: a snapshot of the package, which jobs run instead of what is installed.
+        faults: the folder of faults of nodes, below that of the launch.
+        left_out: nodes that are not used, beside those of the user's own `exclude`.
 
     Raises:
         ConfigError: a name or path holds what a script cannot.
@@ -53,7 +58,7 @@ def script_text(
     # Imported here: who only looks at a launch needs no submitit.
     from pycls.slurm.script_writer import ScriptWriter
 
-    for text in (str(folder), job_name, *arguments, str(code or "")):
+    for text in (str(folder), job_name, *arguments, str(code or ""), str(faults)):
         if not text.isprintable():
             raise ConfigError(
                 f"{text!r} holds a line break or another control character, which a batch script "
@@ -65,10 +70,13 @@ def script_text(
             "another folder"
         )
     output = _OUTPUT["single" if count is None else "array"]
+    own_exclude = str(options.sbatch.get("exclude", ""))
+    exclude = [node for node in (own_exclude, *left_out) if node]
     further = {
         **{n: _plain(v) for n, v in {**options.sbatch, **options.given_to_sbatch}.items()},
         "signal": f"{_SIGNAL}@{options.signal_before_s}",
         "requeue": True,
+        **({"exclude": ",".join(exclude)} if exclude else {}),
         "output": f"{_escaped(_plain(str(folder)), '%')}/{output}",
     }
     writer = ScriptWriter(folder)
@@ -76,14 +84,24 @@ def script_text(
         **{name: value for name, value in _shares(options).items() if value is not None},
         job_name=_plain(job_name),
         dependency=dependency,
-        setup=[_UNTOLD, *options.setup, *_environment(code)],
+        setup=[
+            _UNTOLD,
+            *opening_lines(
+                faults,
+                comment=options.comment,
+                exclude=[own_exclude] if own_exclude else [],
+                delay_s=options.retry_delay,
+            ),
+            *options.setup,
+            *_environment(code),
+        ],
         additional_parameters=further,
         stderr_to_stdout=True,
         use_srun=False,
         wckey=None,  # submitit's own would be refused where keys are checked
     )
-    command = f"exec {python_command(options)} -m {module} {shlex.join(arguments)}".rstrip()
-    return writer.text(command, count, throttle or count or 1)
+    command = f"{python_command(options)} -m {module} {shlex.join(arguments)}".rstrip()
+    return writer.text(closing_lines(command), count, throttle or count or 1)
 
 
 def _shares(options: LaunchOptions) -> Mapping[str, Any]:

@@ -177,6 +177,23 @@ class Slurm:
             if "pending execution" not in error.said:  # it is there already
                 raise
 
+    def release(self, job: int | str, **changes: str) -> None:
+        """Let a job, or all elements of an array, start that somebody holds or that are to wait.
+
+        Args:
+            job: 123 or "123_4".
+            changes: what else to change of it, as `scontrol update` calls it.
+        """
+        words = [f"{name}={value}" for name, value in {"StartTime": "now", **changes}.items()]
+        for command in (["update", f"JobId={job}", *words], ["release", str(job)]):
+            try:
+                self._ask("scontrol", *command)
+            except SlurmUnreachableError:
+                raise
+            except SlurmError:
+                # Of elements of an array some may run, or have ended; the others were changed.
+                continue
+
     def set_throttle(self, array_id: int, throttle: int) -> bool:
         """Say how many jobs of an array may run at a time; return whether it is still there."""
         try:

@@ -137,6 +137,8 @@ class LaunchOptions:
     # folder of the environment whose Python runs the jobs
     conda_env: str = _declare("", check_line)
     python: str = _declare("", check_line)  # shell command in place of the interpreter
+    # seconds before a job that met a fault of the storage starts again; the second time four times
+    retry_delay: int = _declare(120, count_from(0))
     follow_up: bool = _declare(True, check_flag)  # whether a small job looks after the others
     # further options of sbatch, {long name: value; True: without one}
     sbatch: Mapping[str, Any] = _declare({}, _sbatch_options)

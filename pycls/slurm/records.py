@@ -4,9 +4,11 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from pycls.slurm.job_shell import COMMENT_MARK
+
 # Control characters between fields and jobs: names of jobs may hold anything printable.
 _FIELD, _JOB = "\x1f", "\x1e"
-QUEUE_FORMAT = _JOB + _FIELD.join(("%F", "%K", "%T", "%r", "%N", "%j"))
+QUEUE_FORMAT = _JOB + _FIELD.join(("%F", "%K", "%T", "%r", "%N", "%k", "%j"))
 ENDED_FORMAT = ":|,".join(("ArrayJobID", "ArrayTaskID", "State")) + ":|"
 _ENDED = frozenset(
     {
@@ -59,6 +61,7 @@ class QueuedJob:
         state: "PENDING", "RUNNING", "COMPLETING" and so on.
         reason: why it waits.
         nodes: where it runs.
+        fault: what our own batch script notes of it in Slurm's comment.
     """
 
     array_id: int
@@ -67,6 +70,12 @@ class QueuedJob:
     state: str
     reason: str
     nodes: str
+    fault: str = ""
+
+    @property
+    def is_held(self) -> bool:
+        """Whether it starts only when it is released."""
+        return self.state == "REQUEUE_HOLD" or "held" in self.reason.lower()
 
     @property
     def job_name(self) -> str:
@@ -111,7 +120,7 @@ def read_queue(text: str) -> list[QueuedJob]:
 
 
 def _read_job(part: str) -> QueuedJob:
-    array_id, index, state, reason, nodes, name = part.removesuffix("\n").split(_FIELD, 5)
+    array_id, index, state, reason, nodes, comment, name = part.removesuffix("\n").split(_FIELD, 6)
     return QueuedJob(
         array_id=int(array_id),
         index=int(index) if index.isdigit() else None,
@@ -119,6 +128,7 @@ def _read_job(part: str) -> QueuedJob:
         state=state,
         reason="" if reason == "None" else reason,
         nodes=nodes,
+        fault=comment.partition(COMMENT_MARK)[2].strip(),
     )
 
 

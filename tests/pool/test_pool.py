@@ -229,6 +229,7 @@ def test_what_all_runs_would_fail_of_ends_the_pool(make_jobs, tmp_path, capfd):
     jobs = make_jobs(4)
     outcome = run_task("full_disk", jobs, max_retry=5)
     assert outcome.fatal.startswith("somewhere: no space left on the device")
+    assert outcome.fault == "storage"
     assert outcome.left == [job.id for job in jobs]
     assert sum((job.out_dir / "notes").exists() for job in jobs) == 1
     assert read_record(jobs[0].out_dir) is None
@@ -238,6 +239,7 @@ def test_what_all_runs_would_fail_of_ends_the_pool(make_jobs, tmp_path, capfd):
     environment = {**os.environ, "PYTHONPATH": str(tmp_path / "broken")}
     outcome = run_jobs(jobs, [SEAT], environment=environment, max_retry=5)
     assert outcome.fatal == "worker processes do not start (exit code 1, see above)"
+    assert outcome.fault == "node"
     assert "ImportError: broken" in capfd.readouterr().err
     assert outcome.left == [job.id for job in jobs]
 

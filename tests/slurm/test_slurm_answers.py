@@ -179,11 +179,12 @@ def test_accounting_that_fails_is_done_without(commands, tmp_path):
 
 
 def test_names_with_line_breaks_and_bars_are_read():
-    fields = ["12", "N/A", "RUNNING", "None", "node1"]
+    fields = ["12", "N/A", "RUNNING", "None", "node1", "mine; pycls: fault 2 in a row"]
     text = "".join("\x1e" + "\x1f".join([*fields, name]) + "\n" for name in ("a|b\nc", ""))
     first, second = read_queue(text)
     assert (first.name, second.name) == ("a|b\nc", "")
     assert (first.reason, first.index, first.nodes) == ("", None, "node1")
+    assert first.fault == "fault 2 in a row"
 
 
 def test_accounting_rows_of_whole_ranges_are_read():
