@@ -54,7 +54,7 @@ class Arrays:
             "threads": threads,
         }
 
-    def script(self, submission: Submission, after: Sequence[int] = ()) -> str:
+    def script(self, submission: Submission, after: Sequence[int | str] = ()) -> str:
         """Return the batch script of a planned array, which begins when all in `after` ended."""
         plan = submission.plan
         module = "job" if submission.kind == "runs" else "follow_up"
@@ -104,6 +104,12 @@ class Arrays:
         Raises:
             PyclsError: it was not submitted, or nobody knows if it was.
         """
+        settings = self.follow_up_settings(options, code)
+        title = f"{self._work.title}-follow-up"
+        return self._submit(self._ledger.add(title, [[]], settings, kind="follow-up"), after)
+
+    def follow_up_settings(self, options: LaunchOptions, code: Path) -> dict[str, Any]:
+        """Return :meth:`settings` of the job that looks after others, by those of the launch."""
         light = replace(
             options, num_gpus=0, runs_per_gpu=1, cpus_per_gpu=1, gpu_type="", gres="",
             signal_before="auto", mem_per_gpu=min(options.mem_per_gpu, _FOLLOW_UP_GB),
@@ -111,9 +117,7 @@ class Arrays:
             sbatch={k: value for k, value in options.sbatch.items() if k != "exclusive"},
         )  # fmt: skip
         settings = self.settings(light, code, throttle=1, threads=1)
-        settings["launch_options"] = options.to_dict()
-        title = f"{self._work.title}-follow-up"
-        return self._submit(self._ledger.add(title, [[]], settings, kind="follow-up"), after)
+        return {**settings, "launch_options": options.to_dict()}
 
     def _submit(self, submission: Submission, after: Sequence[int]) -> Submission:
         files.write_text(submission.script, self.script(submission, after))

@@ -121,7 +121,12 @@ class Launcher:
         if len(request.arrays) > 1:
             texts.append("# each array begins when the one before it has ended")
         if self._options.follow_up:
-            texts.append("# and a small job that looks after them when they have ended")
+            texts.append("# and a small job that looks after them when they have ended (JOBS)")
+            settings = self._arrays.follow_up_settings(self._options, code)
+            title = f"{self._work.title}-follow-up"
+            plan = {**settings, "name": title, "kind": "follow-up", "chunks": [[]]}
+            submission = Submission(self._ledger.submission(number + 1).path, plan)
+            texts.append(f"# {submission.script}\n{self._arrays.script(submission, ['JOBS'])}")
         return "\n".join(texts)
 
     def _submit(self, request: Request) -> int:

@@ -192,6 +192,7 @@ def test_no_slurm_on_this_machine(tool, rates, monkeypatch, tmp_path):
     assert (code, error) == (0, "")
     assert "4 runs in 4 jobs" in printed
     assert options_of(printed)["mem"] == "102M"
+    assert "#SBATCH --dependency=afterany:JOBS" in printed  # of who looks after them
     assert "there is no Slurm on this machine" in printed
     assert all_files(folder) == before
 

@@ -58,7 +58,7 @@ def test_mistakes_and_defects_are_the_runs(tmp_path):
 
 @pytest.mark.slow
 def test_a_machine_must_have_the_gpus_unless_the_run_is_for_the_cpu():
-    with pytest.raises(NodeError, match="of the 99 GPUs that the job asked for.*set DEVICE cpu"):
+    with pytest.raises(NodeError, match=r"of the 99 GPUs that the job asked for.*set DEVICE cpu"):
         prove_node("auto", 99)
     prove_node("cpu", 99)
     prove_node("auto", 0)
