@@ -61,6 +61,8 @@ def count_from(least: int) -> Check:
     """Return the check of whole numbers of `least` or more."""
 
     def check(value: Any) -> str:
+        if is_whole(value) and value >= 2**63:
+            return f"expected a whole number of {least} to {2**63 - 1}"
         if is_whole(value) and value >= least:
             return ""
         hint = ""

@@ -10,6 +10,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 from pycls.command_names import as_typed
 
@@ -82,6 +83,9 @@ _OS_ERROR_HINTS = {
     errno.EEXIST: "there is a file where a folder is needed; choose another output folder",
     errno.EISDIR: "is a folder where a file is needed; name a file",
     errno.ENAMETOOLONG: "the name is too long for the file system; choose a shorter one",
+    errno.EMFILE: "too many files are open; raise the limit (ulimit -n)",
+    errno.ENFILE: "too many files are open on this machine",
+    errno.ENOMEM: "not enough memory; use fewer processes or smaller batches",
     errno.EPERM: "operation not permitted; check the owner of the folder or choose another one",
 }
 
@@ -140,19 +144,51 @@ def run_tool(main: Callable[[], int | None]) -> None:
         code = main() or 0
         sys.stdout.flush()
     except PyclsError as error:
-        print(f"error: {error}", file=sys.stderr)
+        _say(f"error: {error}")
         code = error.exit_code
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        _say("interrupted")
         code = 130
     except BrokenPipeError:
         # The reader of our output (head, less) has left; silence the flush at exit too.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
-    except Exception as error:
-        cause = find_environment_error(error)
-        if cause is None:
-            raise
-        print(f"error: {explain_os_error(cause)}", file=sys.stderr)
+    except MemoryError:
+        _say("error: not enough memory; use smaller batches, images or fewer processes")
         code = 1
+    except Exception as error:
+        # Libraries turn an interrupted import into an error of their own.
+        if any(isinstance(cause, KeyboardInterrupt) for cause in chain_of(error)):
+            _say("interrupted")
+            sys.exit(130)
+        words = _words_of(error)
+        if words is None:
+            raise
+        _say(f"error: {words}")
+        code = 1
+    _silence_unwritable()
     sys.exit(code)
+
+
+def _words_of(error: BaseException) -> str | None:
+    """Return what to say of an OSError in an exception's chain; None for a defect."""
+    cause = find_environment_error(error)
+    if cause is not None:
+        return explain_os_error(cause)
+    for found in chain_of(error):
+        if isinstance(found, OSError) and found.filename and found.strerror:
+            return f"{os.fsdecode(found.filename)}: {found.strerror.lower()}"
+    return None
+
+
+def _say(text: str) -> None:
+    with suppress(OSError):
+        print(text, file=sys.stderr)
+
+
+def _silence_unwritable() -> None:
+    """Throw away what standard output could not take, or Python tries again as it leaves."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

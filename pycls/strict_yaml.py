@@ -1,4 +1,8 @@
-"""A reader and writer of YAML as users mean it: no key twice, and `5e-5` is a number."""
+"""A reader and writer of YAML as users mean it.
+
+No key twice, `5e-5` is a number, `010` is ten, and `12:00:00` is a text (YAML 1.1 takes these for
+8 and for 43200).
+"""
 
 import os
 import re
@@ -12,10 +16,24 @@ from pycls.errors import ConfigError
 from pycls.files import read_text
 
 _MERGE = "tag:yaml.org,2002:merge"  # the key << takes over another mapping's keys
+_INT, _FLOAT = "tag:yaml.org,2002:int", "tag:yaml.org,2002:float"
+_SIGNS = list("-+0123456789")
 
 
 class _StrictLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """Safe loader with two corrections to YAML 1.1 as PyYAML reads it."""
+    """Safe loader with corrections to YAML 1.1 as PyYAML reads it: numbers are those of 1.2."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012 (PyYAML's name)
+        first: [pair for pair in pairs if pair[0] not in (_INT, _FLOAT)]
+        for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+    def construct_int(self, node: yaml.ScalarNode) -> int:
+        """Build a whole number; one that begins with 0 is decimal."""
+        text = str(node.value).replace("_", "")
+        digits = text.lstrip("+-")
+        base = {"0x": 16, "0b": 2, "0o": 8}.get(digits[:2].lower(), 10)
+        return int(text, base)
 
     def construct_mapping(self, node: yaml.Node, deep: bool = False) -> dict[Any, Any]:
         """Build a mapping; a key that occurs twice is an error, not a silent last wins."""
@@ -42,12 +60,27 @@ class _StrictDumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ign
     """Safe dumper that quotes the texts which the loader would take for numbers."""
 
 
-# PyYAML follows YAML 1.1, where an exponent needs a dot and a sign: 5e-5 would be a text.
+_StrictLoader.add_constructor(_INT, _StrictLoader.construct_int)
+_StrictLoader.add_implicit_resolver(
+    _INT,
+    re.compile(r"^[-+]?(?:0b[01_]*[01]|0o[0-7_]*[0-7]|0x[0-9a-fA-F_]*[0-9a-fA-F]|[0-9][0-9_]*)$"),
+    _SIGNS,
+)
+_StrictLoader.add_implicit_resolver(
+    _FLOAT,
+    re.compile(
+        r"^(?:[-+]?(?:[0-9][0-9_]*\.[0-9_]*|\.[0-9][0-9_]*)|[-+]?\.(?:inf|Inf|INF)|"
+        r"\.(?:nan|NaN|NAN))$"
+    ),
+    [*_SIGNS, "."],
+)
+# In YAML 1.1 an exponent needs a dot and a sign: 5e-5 would be a text. The dumper quotes what
+# either version takes for a number.
 for _class in (_StrictLoader, _StrictDumper):
     _class.add_implicit_resolver(
-        "tag:yaml.org,2002:float",
+        _FLOAT,
         re.compile(r"^[-+]?(?:[0-9][0-9_]*(?:\.[0-9_]*)?|\.[0-9][0-9_]*)[eE][-+]?[0-9]+$"),
-        list("-+0123456789."),
+        [*_SIGNS, "."],
     )
 
 

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Runs pycls/commands/prepare_data.py of this checkout (installed: pycls-data)."""
 
+import os.path
 import sys
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
 from pycls_studies import run
 
 run("prepare_data")

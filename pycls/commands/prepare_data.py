@@ -13,6 +13,7 @@ Examples:
 """
 
 import argparse
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -197,7 +198,7 @@ def _refuse_paths(keys: list[str]) -> None:
             name = "" if CATALOG[known].num_classes else " --name NAME"
             raise ConfigError(
                 f"'{key}' is a {'folder' if Path(key).is_dir() else 'file'}, not a data set; "
-                f"to prepare what is in it: prepare {known} --raw {key}{name}"
+                f"to prepare what is in it: prepare {known} --raw {shlex.quote(key)}{name}"
             )
 
 

@@ -3,6 +3,7 @@
 import argparse
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pycls import __version__
@@ -12,7 +13,20 @@ if TYPE_CHECKING:
     from yacs.config import CfgNode
 
 
-class CommandParser(argparse.ArgumentParser):
+class _Parser(argparse.ArgumentParser):
+    """A parser to which ~ at the beginning of a value is the home folder, as in the shell.
+
+    The shell itself leaves it as it is in `--out=~/x` and in quotes.
+    """
+
+    def _get_value(self, action: argparse.Action, arg_string: str) -> Any:
+        home = arg_string == "~" or arg_string.startswith("~/")
+        return super()._get_value(
+            action, str(Path(arg_string).expanduser()) if home else arg_string
+        )
+
+
+class CommandParser(_Parser):
     """The parser of a tool: its name as the user starts it, examples as written, --version.
 
     Args:
@@ -40,7 +54,7 @@ class CommandParser(argparse.ArgumentParser):
         return self.parse_intermixed_args(arguments)
 
 
-class _Subparser(argparse.ArgumentParser):
+class _Subparser(_Parser):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         _add_version(self)
@@ -67,6 +81,8 @@ def load_tool_cfg(tool: str, description: str) -> "CfgNode":
 def add_cfg_arguments(parser: argparse.ArgumentParser) -> None:
     """Add ``--cfg FILE`` and ``[KEY VALUE ...]`` (`overrides`)."""
     parser.add_argument("--cfg", required=True, metavar="FILE", help="configuration (YAML)")
+    # What torch.distributed.launch adds; the variable LOCAL_RANK, which it sets too, says the same.
+    parser.add_argument("--local-rank", "--local_rank", type=int, help=argparse.SUPPRESS)
     add_keys(parser, "configuration keys and the values", "OPTIM.BASE_LR 0.05")
 
 

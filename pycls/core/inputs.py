@@ -4,6 +4,7 @@ No PyTorch: what is launched is checked with this on machines that train nothing
 """
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -88,8 +89,9 @@ def find_missing(cfg: CfgNode, where: str) -> list[str]:
     """
     missing = []
     try:
-        images = {side: len(open_side(cfg, side)) for side in SIDES}
-        check_batch(cfg, images["TRAIN"])
+        train, test = (open_side(cfg, side) for side in SIDES)
+        check_classes(cfg, train.class_names, test.class_names)
+        check_batch(cfg, len(train))
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from None
     except DataError as error:
@@ -105,6 +107,30 @@ def find_missing_weights(source: str) -> list[str]:
     if not source or urlsplit(source).scheme in ("http", "https") or Path(source).is_file():
         return []
     return [f"TRAIN.WEIGHTS {source}: no such file"]
+
+
+def check_classes(cfg: CfgNode, train: Sequence[str], test: Sequence[str]) -> None:
+    """Refuse to test on other classes than those that are trained.
+
+    Args:
+        cfg: the configuration.
+        train: the names of the classes that are trained, in the order of their labels.
+        test: the same of the test side.
+
+    Raises:
+        ConfigError: names or order differ, and TEST.CLASSES_BY_POSITION does not say that the
+            order is what counts.
+    """
+    if tuple(train) == tuple(test) or cfg.TEST.CLASSES_BY_POSITION:
+        return
+    place = next(i for i, pair in enumerate(zip(train, test, strict=False)) if pair[0] != pair[1])
+    shown = [", ".join(names[place : place + 3]) for names in (test, train)]
+    what = "in another order" if sorted(train) == sorted(test) else "other classes"
+    raise ConfigError(
+        f"TEST.DATASET {cfg.TEST.DATASET} has {what} than TRAIN.DATASET {cfg.TRAIN.DATASET}: "
+        f"class {place + 1} and on are {shown[0]}, in training {shown[1]}; name sets of the same "
+        "classes, or set TEST.CLASSES_BY_POSITION True if class i is the same in both"
+    )
 
 
 def check_batch(cfg: CfgNode, train_images: int) -> None:

@@ -15,6 +15,7 @@ from pycls.core.config.trainable import captures_steps
 from pycls.core.cuda_graph import GraphedStep
 from pycls.core.ema import Ema, ema_alpha
 from pycls.core.env import move_model
+from pycls.core.inputs import check_classes
 from pycls.core.loaders import LoaderBuilder, build_loader
 from pycls.core.meters import Clock, Meter
 from pycls.core.optimizer import build_optimizer, load_optimizer_state
@@ -82,6 +83,9 @@ class TrainingRun:
         self._build = build
         self.train_loader = self.loader("TRAIN")
         self.test_loader = self.loader("TEST")
+        check_classes(
+            cfg, self.train_loader.dataset.class_names, self.test_loader.dataset.class_names
+        )
         self.topk = min(5, cfg.MODEL.NUM_CLASSES)
         self.weights_notes: tuple[str, ...] | None = None
         self.model = build_model(cfg)

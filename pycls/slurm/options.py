@@ -37,6 +37,10 @@ _GPU_GRES = re.compile(r"(?:gres[/:])?gpu(?::[A-Za-z][^:=(]*)?(?:[:=](\d+))?(?:\
 
 Where = Callable[..., str]
 
+# D-HH:MM:SS or HH:MM:SS, as Slurm writes it.
+_TIME = re.compile(r"(?:(\d+)-)?(\d+):(\d+)(?::(\d+))?")
+_MEMORY = re.compile(r"(\d+(?:\.\d+)?) ?([kmgt])(?:i?b)?", re.IGNORECASE)
+
 
 def _key_name(*keys: str | int) -> str:
     return ".".join(map(str, keys))
@@ -71,6 +75,34 @@ def _sbatch_options(value: Any) -> str:
         if content is not True and (isinstance(content, bool) or not _is_scalar(content)):
             return f"{name} is {content!r}; expected a text, a number, or True for an option alone"
     return ""
+
+
+def _minutes(value: Any) -> str:
+    """Check a time limit, and say what a time in Slurm's notation is in minutes."""
+    problem = count_from(1)(value)
+    if not problem:
+        return ""
+    found = _TIME.fullmatch(str(value))
+    hint = ""
+    if found and found[0]:
+        days, *rest = (int(part or 0) for part in found.groups())
+        hours, minutes, seconds = rest
+        total = max(1, -(-(days * 86400 + hours * 3600 + minutes * 60 + seconds) // 60))
+        hint = f"; write {total}"
+    return f"{problem}, in minutes{hint}"
+
+
+def _gigabytes(value: Any) -> str:
+    """Check an amount of memory, and say what one with a unit is in gigabytes."""
+    problem = check_amount(value)
+    if not problem:
+        return ""
+    found = _MEMORY.fullmatch(str(value))
+    hint = ""
+    if found:
+        power = {"k": -2, "m": -1, "g": 0, "t": 1}[found[2].lower()]
+        hint = f"; write {float(found[1]) * 1024**power:g}"
+    return f"{problem}, in gigabytes{hint}"
 
 
 def _declare(
@@ -118,13 +150,13 @@ class LaunchOptions:
     # jobs of a launch in the queue at a time; 0: what the cluster allows
     max_jobs: int = _declare(0, count_from(0))
     max_retry: int = _declare(3, count_from(0))  # how often a failed run is tried again
-    time_limit: int = _declare(4200, count_from(1), sbatch="time", unit="minutes")  # of a job
+    time_limit: int = _declare(4200, _minutes, sbatch="time", unit="minutes")  # of a job
     # seconds before the limit at which a job gets a signal, or "auto"; see :attr:`signal_before_s`
     signal_before: int | str = _declare("auto", check_auto_or_count, mixed=True)
     # CPU cores for each GPU; of a CPU job: its cores
     cpus_per_gpu: int = _declare(10, count_from(1))
     # GB for each GPU; of a CPU job: its memory; 0: not asked for
-    mem_per_gpu: float = _declare(60, check_amount)
+    mem_per_gpu: float = _declare(60, _gigabytes)
     # a feature that nodes must have
     gpu_type: str = _declare("", check_line, sbatch="constraint", from_site=True)
     gres: str = _declare("", check_line, sbatch="gres")  # in place of GPUs by their number

@@ -41,6 +41,11 @@ def load_study_file(path: str | os.PathLike[str]) -> StudySpec:
 def _load(path: Path, above: tuple[Path, ...]) -> StudySpec:
     """Read a study file that is the base of those `above`."""
     top = open_sections(path)
+    if "SETUP" in top:
+        raise ConfigError(
+            f"{top.place}: is a sweep file (it has the section SETUP), not a study file; set the "
+            f"sweep up: tools/sweep_setup.py --sweep-cfg {top.place}"
+        )
     top.only(
         "name", "title", "description", "base", "population", "config", "regimes", "datasets",
         "reference", "family", "targets", "class_seed", "seed", "repeats", "uses", "max_retry",

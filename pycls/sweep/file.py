@@ -56,7 +56,7 @@ class SweepCfg:
     @property
     def folder(self) -> Path:
         """Return the sweep's folder, ROOT_DIR/NAME."""
-        return Path(self.values["ROOT_DIR"]) / self.name
+        return Path(self.values["ROOT_DIR"]).expanduser() / self.name
 
     @property
     def setup(self) -> Mapping[str, Any]:

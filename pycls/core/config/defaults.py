@@ -140,6 +140,8 @@ def default_cfg() -> Node:
     cfg.TEST.BATCH_SIZE = 200
     cfg.TEST.IM_SIZE = 256  # the shorter side before the centre crop of TRAIN.IM_SIZE
     cfg.TEST.WEIGHTS = ""
+    # Whether the classes of both sides are matched by their order where their names differ.
+    cfg.TEST.CLASSES_BY_POSITION = False
 
     # ----------------------------------------------------- machine and launch
     cfg.DATA_LOADER = Node()

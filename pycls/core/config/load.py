@@ -12,6 +12,7 @@ import math
 import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from yacs.config import CfgNode
@@ -25,12 +26,21 @@ from pycls.strict_yaml import dump_yaml, load_yaml, parse_yaml
 
 _TYPE_NAMES = {bool: "True or False", int: "a whole number", float: "a number", str: "a text"}
 
+# Keys whose values are paths or may be: ~ at the beginning is the home folder.
+_PATHS = (
+    "OUT_DIR", "DATA.DIR", "DOWNLOAD_CACHE", "TRAIN.DATASET", "TRAIN.WEIGHTS", "TEST.DATASET",
+    "TEST.WEIGHTS",
+)  # fmt: skip
+
+# PyTorch takes seeds of 64 bits.
+_SEEDS = ("RNG_SEED", "DATA.VIEW_SEED")
+
 # What says where and how a run is watched, not what it computes.
 _NOT_IN_HASH = (
     "OUT_DIR", "CFG_DEST", "LOG_DEST", "LOG_PERIOD", "VERBOSE", "DESC", "DOWNLOAD_CACHE", "DEVICE",
     "NUM_THREADS", "DATA.DIR", "LAUNCH", "DATA_LOADER", "PREC_TIME", "HOST", "PORT_RANGE",
     "MAX_GPUS_PER_NODE", "DIST_BACKEND", "CHECKPOINT", "TRAIN.AUTO_RESUME",
-    "CUDNN", "TEST.WEIGHTS", "TENSORBOARD", "LOG_HOOK", "LAYER_FORMS",
+    "CUDNN", "TEST.WEIGHTS", "TEST.CLASSES_BY_POSITION", "TENSORBOARD", "LOG_HOOK", "LAYER_FORMS",
 )  # fmt: skip
 
 
@@ -122,6 +132,11 @@ def _complete(layers: Sequence[tuple[str, Any]], overrides: Sequence[Any], where
     for place, values in layers:
         _merge(cfg, values, place)
     _merge_overrides(cfg, overrides)
+    for key in _PATHS:
+        section, _, leaf = key.rpartition(".")
+        node = cfg[section] if section else cfg
+        if node[leaf] == "~" or node[leaf].startswith("~/"):
+            node[leaf] = str(Path(node[leaf]).expanduser())
     check_cfg(cfg, where)
     cfg.freeze()
     return cfg
@@ -143,6 +158,16 @@ def _merge(cfg: CfgNode, values: Any, where: str) -> None:
         raise ConfigError(f"{where}: expected keys and values, found {_describe(values)}")
     # pycls's checkpoints carry a stray log tag in their configuration.
     values = {key: value for key, value in values.items() if key != "_type"}
+    if "SETUP" in values and "SETUP" not in cfg:
+        raise ConfigError(
+            f"{where}: is a sweep file (it has the section SETUP), not the configuration of one "
+            f"network; set the sweep up: tools/sweep_setup.py --sweep-cfg {where}"
+        )
+    if {"population", "datasets"} <= values.keys():
+        raise ConfigError(
+            f"{where}: is a study file (it has population and datasets), not the configuration of "
+            f"one network; run the study: tools/study.py run {where}"
+        )
     _merge_node(cfg, values, "", where)
 
 
@@ -206,6 +231,10 @@ def _typed(key: str, value: Any, default: Any, where: str) -> Any:
 
 def _typed_scalar(key: str, value: Any, kind: type, where: str, whole: Any) -> Any:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if is_number and isinstance(value, int) and not -(2**63) <= value < 2**64:
+        raise ConfigError(f"{where}: {key} is {_shortened(value)}; expected at most {2**64 - 1}")
+    if kind is int and is_number and value >= 2**63 and key not in _SEEDS:
+        raise ConfigError(f"{where}: {key} is {value}; expected at most {2**63 - 1}")
     if kind is float and is_number and math.isfinite(value):
         # A list keeps 2 as 2: the epochs of OPTIM.STEPS read as they were written.
         return value if isinstance(whole, list | tuple) else float(value)
@@ -217,12 +246,24 @@ def _typed_scalar(key: str, value: Any, kind: type, where: str, whole: Any) -> A
         return value
     expected = _TYPE_NAMES[kind] + (", or auto" if key in AUTO_KEYS else "")
     if isinstance(whole, list | tuple):
+        hint = _how_to_write(value) if kind is str else ""
         raise ConfigError(
             f"{where}: {key} is {list(whole)!r}; expected a list, each element {expected}, but "
-            f"{value!r} is {_describe(value)}"
+            f"{value!r} is {_describe(value)}{hint}"
         )
-    hint = "; put it in quotes" if kind is str and value is not None else ""
+    hint = _how_to_write(value) if kind is str and value is not None else ""
     raise ConfigError(f"{where}: {key} is {_describe(value)}; expected {expected}{hint}")
+
+
+def _how_to_write(value: Any) -> str:
+    if isinstance(value, bool):
+        return "; YAML takes yes, no, on and off for truth values: put the word in quotes"
+    return "; put it in quotes"
+
+
+def _shortened(value: int) -> str:
+    # Python refuses to write out numbers of more than 4,300 digits.
+    return str(value) if value.bit_length() < 400 else f"a number of {value.bit_length()} bits"
 
 
 def _describe(value: Any) -> str:
@@ -239,10 +280,14 @@ def _describe(value: Any) -> str:
 
 def _unknown_key(key: str, value: Any) -> str:
     known = [*flatten_cfg(default_cfg()), *default_cfg()]
-    close = difflib.get_close_matches(key, known, n=3, cutoff=0.6)
+    # All keys are written in capitals.
+    close = difflib.get_close_matches(key.upper(), known, n=3, cutoff=0.6)
+    if key.upper() in known:
+        close = [key.upper()]
     if not close:
         section = key.split(".")[0]
         close = [name for name in known if name.startswith(f"{section}.")]
     allowed = ", ".join(close or default_cfg())
     shown = str(value) if len(str(value)) <= 40 else f"{str(value)[:37]}..."
-    return f"unknown key {key!r} (value {shown}); did you mean one of: {allowed}"
+    question = f"did you mean {close[0]}?" if len(close) == 1 else f"did you mean one of: {allowed}"
+    return f"unknown key {key!r} (value {shown}); {question}"

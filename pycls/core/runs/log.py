@@ -25,6 +25,7 @@ Record = dict[str, Any]
 _TAG = STATS_TAG.encode()
 _PAIR = re.compile(r"([0-9]{1,9})/([0-9]{1,9})")
 _MOST_CUTS = 20  # in one line
+_JSON = json.JSONDecoder()
 
 
 class RunLog:
@@ -166,9 +167,9 @@ def find_records(data: bytes, kinds: frozenset[str]) -> Iterator[tuple[str, Reco
         kinds: those that are wanted, such as "cfg" and "test_epoch".
     """
     for match in _candidates(kinds).finditer(data):
-        record = _parse(match[1]) or _parse_behind_cuts(match[1])
-        if record is not None and record["_type"] in kinds:
-            yield record.pop("_type"), record
+        for record in _parse_line(match[1]):
+            if record["_type"] in kinds:
+                yield record.pop("_type"), record
 
 
 def read_pair(value: Any) -> tuple[int, int] | None:
@@ -184,20 +185,21 @@ def _candidates(kinds: frozenset[str]) -> re.Pattern[bytes]:
     return re.compile(_TAG + rb'(\{(?:"_type": "(?:' + wanted + rb')"|"(?!_type"))[^\r\n]*)')
 
 
-def _parse_behind_cuts(text: bytes) -> Record | None:
-    """Return the record that another start wrote on the end of a line that was cut."""
+def _parse_line(data: bytes) -> Iterator[Record]:
+    """Yield the whole records of a line, which begins with one.
+
+    A record ends with its brace: what another process wrote behind it, a progress bar or a code of
+    a colour, does no harm. A line that was cut goes on with what the next start wrote.
+    """
+    text = data.decode("utf-8", "replace")
     for _ in range(_MOST_CUTS):
-        _, tag, text = text.partition(_TAG)
-        record = _parse(text) if tag else None
-        if record is not None or not tag:
-            return record
-    return None
-
-
-def _parse(text: bytes) -> Record | None:
-    """Return the JSON object that a line ends in; None where it is not whole."""
-    try:
-        record = json.loads(text.decode("utf-8", "replace"))
-    except (ValueError, RecursionError):
-        return None
-    return record if isinstance(record, dict) and isinstance(record.get("_type"), str) else None
+        try:
+            record, end = _JSON.raw_decode(text)
+        except (ValueError, RecursionError):
+            end = 0
+        else:
+            if isinstance(record, dict) and isinstance(record.get("_type"), str):
+                yield record
+        _, tag, text = text[end:].partition(STATS_TAG)
+        if not tag:
+            return

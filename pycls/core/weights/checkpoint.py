@@ -15,6 +15,8 @@ import torch
 from torch import nn
 
 from pycls.core.runs.paths import EPOCH_NAME, checkpoint_dir, checkpoint_path
+from pycls.core.weights.file_kinds import archive_kind, foreign_kind
+from pycls.core.weights.safetensors_file import is_safetensors, read_safetensors
 from pycls.errors import CheckpointError
 from pycls.files import atomic_path, write_bytes
 
@@ -35,6 +37,8 @@ _SAFE_GLOBALS: list[Any] = [
 _ARCHIVE = b"PK\x03\x04"
 # How files of PyTorch before 1.6 begin: a pickle of its magic number.
 _OLD_FORMAT = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19."
+
+_SHOWN = 6
 
 _RESUMING = "delete it, and the run goes on from the checkpoint before it or from the beginning"
 _REFUSED_NAME = re.compile(r"GLOBAL ([\w.]+)|function (.+)")
@@ -101,8 +105,16 @@ def load_checkpoint(
     """
     path = Path(path)
     where = where or str(path)
+    if path.is_dir():
+        inside = sorted(found.name for found in path.iterdir())[:_SHOWN]
+        raise CheckpointError(
+            f"{where}: is a folder, expected a checkpoint file; in it are "
+            f"{', '.join(inside) or 'no files'}"
+        )
     if not path.is_file():
         raise CheckpointError(f"{where}: no such checkpoint file")
+    if accept_bare and is_safetensors(path):
+        return {"model_state": read_safetensors(path, where, remedy)}
     _verify_format(path, where, remedy)
     try:
         with torch.serialization.safe_globals(_SAFE_GLOBALS), warnings.catch_warnings():
@@ -112,11 +124,25 @@ def load_checkpoint(
         raise
     except Exception as error:  # a damaged pickle can raise whatever its operations can
         raise CheckpointError(_describe_failure(error, where, remedy)) from None
+    if not isinstance(state, dict):
+        raise CheckpointError(
+            f"{where}: not a checkpoint: it holds one {type(state).__name__}, expected names and "
+            "tensors"
+        )
     if accept_bare and state and is_state_dict(state):
         return {"model_state": state}
-    if not isinstance(state, dict) or not is_state_dict(state.get("model_state")):
+    if not is_state_dict(state.get("model_state")):
+        names = ", ".join(map(repr, list(state)[:_SHOWN])) or "none"
+        weights = [name for name, value in state.items() if is_state_dict(value) and value]
+        hint = (
+            f"; the weights seem to be in {weights[0]!r}: save these alone, under the names of the "
+            "network's layers"
+            if weights
+            else ""
+        )
         raise CheckpointError(
-            f"{where}: not a checkpoint (it has no entry 'model_state' of names and tensors)"
+            f"{where}: not a checkpoint (it has no entry 'model_state' of names and tensors; its "
+            f"entries are {names}{', ...' if len(state) > _SHOWN else ''}){hint}"
         )
     return state
 
@@ -169,18 +195,28 @@ def is_classifier(name: str) -> bool:
 def _verify_format(path: Path, where: str, remedy: str) -> None:
     """Check that the file is one of PyTorch's, and where it is an archive, its checksums."""
     with path.open("rb") as file:
-        beginning = file.read(len(_OLD_FORMAT))
-    if beginning == _OLD_FORMAT:
+        beginning = file.read(512)
+    if beginning.startswith(_OLD_FORMAT):
         return
+    if not beginning:
+        raise CheckpointError(
+            f"{where}: the checkpoint is empty, its writer was cut short; {remedy}"
+        )
     if not beginning.startswith(_ARCHIVE):
+        kind = foreign_kind(path, beginning)
+        if kind:
+            raise CheckpointError(f"{where}: not a checkpoint but {kind}; {remedy}")
         raise CheckpointError(
             f"{where}: not a checkpoint file, or its beginning is damaged; {remedy}"
         )
     try:
         with zipfile.ZipFile(path) as archive:
-            damaged = archive.testzip()
+            kind = archive_kind(archive.namelist())
+            damaged = None if kind else archive.testzip()
     except Exception as error:  # damage in the directory can ask for anything zipfile knows
         raise CheckpointError(f"{where}: the checkpoint is cut short ({error}); {remedy}") from None
+    if kind:
+        raise CheckpointError(f"{where}: not a checkpoint but {kind}; {remedy}")
     if damaged:
         raise CheckpointError(f"{where}: the checkpoint is damaged (in {damaged}); {remedy}")
 

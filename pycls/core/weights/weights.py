@@ -20,6 +20,9 @@ from pycls.core.weights.download import cached_file, sha256_of
 from pycls.errors import CheckpointError, ConfigError
 from pycls.strict_yaml import parse_yaml
 
+# Names that DDP and torch.compile put before those of the network inside.
+_WRAPPERS = ("module.", "_orig_mod.")
+
 _REMEDY = "get the file again"
 
 
@@ -28,7 +31,7 @@ class Weights:
     """The weights of a network, read from a checkpoint.
 
     Attributes:
-        state: name -> tensor, on the CPU, without the prefix that DDP adds.
+        state: name -> tensor, on the CPU, without the prefixes that DDP and torch.compile add.
         source: where they are from: a path or an address.
         which: "model", or "ema" for the moving average.
         epoch: the epoch after which they were saved (from 0); None where it is not known.
@@ -83,7 +86,7 @@ def read_weights(
         raise CheckpointError(f"{text}: its {chosen}_state is not a dict of names and tensors")
     epoch = state.get("epoch")
     return Weights(
-        state=_without_ddp_prefix(weights),
+        state=_without_wrappers(weights),
         source=text,
         which=chosen,
         epoch=epoch if isinstance(epoch, int) else None,
@@ -100,8 +103,8 @@ def load_weights_into(
     Args:
         model: the network.
         weights: of :func:`read_weights`; they are left as they are.
-        replace_head: where nothing but the number of classes differs, leave the network's own
-            classifier as it is instead of refusing.
+        replace_head: where nothing but the number of classes differs, or the classifier is
+            missing, leave the network's own as it is instead of refusing.
 
     Returns:
         Sentences for the log: what was chosen, reversed, replaced.
@@ -109,8 +112,13 @@ def load_weights_into(
     Raises:
         CheckpointError: the weights are of another network; nothing was copied.
     """
+    _check_finite(weights)
     state, own = dict(weights.state), model.state_dict()
     notes = list(weights.notes)
+    for name in own:
+        # PyTorch's counts of batches, which nothing here looks at and older files lack.
+        if name.endswith(".num_batches_tracked"):
+            state.setdefault(name, own[name])
     if weights.channels == "bgr":
         stem = _first_convolution(own)
         if stem in state and state[stem].shape == own[stem].shape:
@@ -120,6 +128,9 @@ def load_weights_into(
     if classes is not None:
         state.update({name: own[name] for name in own if is_classifier(name)})
         notes.append(f"Head of {classes[0]} classes replaced by a new one of {classes[1]}")
+    elif replace_head and not any(is_classifier(name) for name in state):
+        state.update({name: own[name] for name in own if is_classifier(name)})
+        notes.append("The file has no head; the network's is new")
     load_weights(model, state, weights.source)
     return tuple(notes)
 
@@ -166,12 +177,30 @@ def _error(value: Any) -> float:
     return 100.0 if math.isnan(error) else error
 
 
-def _without_ddp_prefix(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Return the weights under the network's own names; DDP may have been put around twice."""
-    for _ in range(2):
-        if state and all(name.startswith("module.") for name in state):
-            state = {name.removeprefix("module."): value for name, value in state.items()}
-    return dict(state)
+def _without_wrappers(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Return the weights under the network's own names, without those of what was put around it.
+
+    DDP ("module.") and torch.compile ("_orig_mod.") may have been put around it in any order.
+    """
+    state = dict(state)
+    while state:
+        prefix = next((p for p in _WRAPPERS if all(n.startswith(p) for n in state)), None)
+        if prefix is None:
+            break
+        state = {name.removeprefix(prefix): value for name, value in state.items()}
+    return state
+
+
+def _check_finite(weights: Weights) -> None:
+    """Refuse weights of a training that diverged: every answer of the network would be the same."""
+    for name, tensor in weights.state.items():
+        if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
+            count = int((~tensor.isfinite()).sum())
+            raise CheckpointError(
+                f"{weights.source}: its weights are not finite: {name} holds {count} of "
+                f"{tensor.numel()} values that are infinite or no number; the training that saved "
+                "them diverged, take a checkpoint of an earlier epoch"
+            )
 
 
 def _channels_of(state: dict[str, Any]) -> str:

@@ -1,9 +1,12 @@
 """Batches of image files that worker processes decode."""
 
 import multiprocessing
+import os
 import signal
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from multiprocessing import queues
 from pathlib import Path
 from typing import Any
 
@@ -70,12 +73,27 @@ class FileImages:
         return [self._tree.files[row] for row in rows.tolist()]
 
     def _run(self, cut: "_Batches", tasks: Sequence["_Task"]) -> Iterator[Tensor]:
-        for batch in self._start(cut, tasks) if self._workers else map(cut.__getitem__, tasks):
+        batches = self._received(cut, tasks) if self._workers else map(cut.__getitem__, tasks)
+        for batch in batches:
             if isinstance(batch, str):
                 raise DataError(batch)
             yield batch.to(self._device, non_blocking=True)
 
-    def _start(self, cut: "_Batches", tasks: Sequence["_Task"]) -> "DataLoader[Any]":
+    def _received(self, cut: "_Batches", tasks: Sequence["_Task"]) -> Iterator[Tensor | str]:
+        """Yield what workers send; one that dies is missed within seconds."""
+        try:
+            yield from self._start(_Shared(cut), tasks)
+        except RuntimeError as error:
+            if "worker" not in str(error):
+                raise
+            raise DataError(
+                f"{self._tree.folder}: a process that reads images ended before its work was done "
+                f"({str(error).splitlines()[0]}); memory may be short, or "
+                "shared memory (/dev/shm): make it larger (docker run --shm-size 1g), or set "
+                "DATA_LOADER.NUM_WORKERS lower, or 0"
+            ) from None
+
+    def _start(self, cut: "_Shared", tasks: Sequence["_Task"]) -> "DataLoader[Any]":
         context = multiprocessing.get_context("forkserver")
         # The server imports once what all workers need.
         context.set_forkserver_preload([__name__])
@@ -87,7 +105,7 @@ class FileImages:
             prefetch_factor=_BATCHES_AHEAD,
             pin_memory=self._device.type == "cuda",
             multiprocessing_context=context,
-            worker_init_fn=_leave_signals_to_parent,
+            worker_init_fn=_begin_worker,
         )
 
 
@@ -143,7 +161,41 @@ class _TestBatches(_Batches):
         return squares
 
 
-def _leave_signals_to_parent(_: int) -> None:
-    """Go on when the whole job is signalled: the training finishes its step and ends us."""
+@dataclass(frozen=True)
+class _Shared:
+    """Puts a worker's batches into shared memory itself.
+
+    Left to the thread of the queue, as PyTorch does, the error of a full /dev/shm reaches nobody,
+    and the parent waits for ever.
+    """
+
+    batches: _Batches
+
+    def __getitem__(self, task: _Task) -> Tensor | str:
+        batch = self.batches[task]
+        if isinstance(batch, str):
+            return batch
+        try:
+            return batch.share_memory_()
+        except (RuntimeError, OSError) as error:
+            reason = str(error).splitlines()[0]
+            return (
+                f"{self.batches.folder}: a batch of {batch.numel() / 1e6:.1f} MB finds no room in "
+                f"shared memory, /dev/shm ({reason}); make it larger (docker run --shm-size 1g), "
+                "or set DATA_LOADER.NUM_WORKERS 0"
+            )
+
+
+def _begin_worker(_: int) -> None:
+    """Go on when the whole job is signalled: the training finishes its step and ends us.
+
+    A worker that cannot send its result ends, for its parent notices that and nothing else.
+    """
+    queues.Queue._on_queue_feeder_error = staticmethod(_end_worker)  # type: ignore[attr-defined]
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(number, signal.SIG_IGN)
+
+
+def _end_worker(error: Exception, _: object) -> None:
+    print(f"error: a batch of images cannot be sent: {error}", file=sys.stderr, flush=True)
+    os._exit(1)

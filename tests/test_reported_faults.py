@@ -1,0 +1,302 @@
+"""Situations that users of peers reported: no traceback, nothing passed over, the right word."""
+
+import json
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pycls.core.config.load import load_cfg
+from pycls.core.inputs import check_classes
+from pycls.core.runs.log import find_records
+from pycls.core.weights.checkpoint import load_checkpoint
+from pycls.core.weights.weights import load_weights_into, read_weights
+from pycls.errors import CheckpointError, ConfigError, PyclsError
+from pycls.models.builders import build_model
+from pycls.slurm.options import read_options
+from pycls.strict_yaml import dump_yaml, parse_yaml
+from pycls.study.file import load_study_file
+
+ROOT = Path(__file__).resolve().parents[1]
+NET = [
+    "MODEL.TYPE", "anynet", "MODEL.NUM_CLASSES", 2, "ANYNET.STEM_TYPE", "res_stem_cifar",
+    "ANYNET.STEM_W", 8, "ANYNET.BLOCK_TYPE", "vanilla_block", "ANYNET.DEPTHS", [1],
+    "ANYNET.WIDTHS", [8], "ANYNET.STRIDES", [1], "ANYNET.BOT_MULS", [], "ANYNET.GROUP_WS", [],
+]  # fmt: skip
+KINDS = frozenset(("cfg", "test_epoch"))
+
+
+@pytest.fixture(scope="module")
+def network():
+    return build_model(load_cfg(None, NET))
+
+
+# ---------------------------------------------------------------- every tool, from its first line
+
+
+def run_tool(*words, **options):
+    command = [sys.executable, str(ROOT / "tools" / words[0]), *words[1:]]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, **options)
+
+
+def test_closed_and_narrow_output(tmp_path):
+    closed = subprocess.run(
+        ["sh", "-c", f"'{sys.executable}' '{ROOT}/tools/analyze.py' --version >&- <&-"],
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert (closed.returncode, closed.stderr) == (0, "")
+    (tmp_path / "ρ.yaml").write_text("{")
+    narrow = run_tool(
+        "train_net.py", "--cfg", "ρ.yaml", cwd=tmp_path, env={"PYTHONIOENCODING": "latin-1"}
+    )
+    assert narrow.returncode == 2
+    assert "Traceback" not in narrow.stderr
+    assert "not valid YAML" in narrow.stderr
+
+
+def test_ctrl_c_while_modules_are_imported(tmp_path):
+    # Sent by the process itself as the first heavy module is looked for, whatever the load.
+    (tmp_path / "yacs.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
+    ended = run_tool("train_net.py", "--help", env={"PYTHONPATH": str(tmp_path)})
+    assert (ended.returncode, ended.stderr) == (130, "interrupted\n")
+
+
+# ---------------------------------------------------------------- configurations
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["RNG_SEED", "18446744073709551616"], "RNG_SEED is 18446744073709551616; expected at "
+            "most 18446744073709551615"),
+        (["OPTIM.MAX_EPOCH", "9" * 30], "OPTIM.MAX_EPOCH is 9{30}; expected at most"),
+        (["OPTIM.BASE_LR", "1" + "0" * 400], "OPTIM.BASE_LR is a number of 1329 bits"),
+        (["RNG_SEED", "1:30"], "RNG_SEED is the text '1:30'; expected a whole number"),
+        (["optim.base_lr", "0.1"], r"did you mean OPTIM.BASE_LR\?"),
+        (["DATA.CLASSES", "[yes, no]"], "put the word in quotes"),
+    ],
+)  # fmt: skip
+def test_values_and_keys_of_a_configuration(words, expected):
+    with pytest.raises(ConfigError, match=expected):
+        load_cfg(None, words)
+
+
+def test_numbers_are_decimal_and_homes_are_homes(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    cfg = load_cfg(None, ["RNG_SEED", "010", "OUT_DIR", "~/runs/x", "TRAIN.DATASET", "~/birds"])
+    assert (cfg.RNG_SEED, cfg.OUT_DIR, cfg.TRAIN.DATASET) == (
+        10,
+        "/home/me/runs/x",
+        "/home/me/birds",
+    )
+    text = "a: 12:00:00\nb: 0x10\nc: 1_000\nd: -007\ne: .5\nf: 1:30.5\n"
+    found = parse_yaml(text, "x")
+    assert found == {"a": "12:00:00", "b": 16, "c": 1000, "d": -7, "e": 0.5, "f": "1:30.5"}
+    assert parse_yaml(dump_yaml(found), "x") == found
+
+
+def test_files_of_another_kind_are_called_by_it(tmp_path):
+    sweep, study = tmp_path / "sweep.yaml", tmp_path / "study.yaml"
+    sweep.write_text("NAME: t/one\nSETUP: {}\n")
+    study.write_text("name: x\npopulation: {}\ndatasets: [a]\n")
+    for read in (load_cfg, load_study_file):
+        with pytest.raises(ConfigError, match=f"{sweep}: is a sweep file.*sweep_setup.py"):
+            read(sweep)
+    with pytest.raises(ConfigError, match=f"{study}: is a study file.*study.py run"):
+        load_cfg(study)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "hint"),
+    [
+        ("TIME_LIMIT", "12:00:00", "in minutes; write 720"),
+        ("TIME_LIMIT", "1-00:00:00", "in minutes; write 1440"),
+        ("TIME_LIMIT", "a day", "in minutes"),
+        ("MEM_PER_GPU", "60G", "in gigabytes; write 60"),
+        ("MEM_PER_GPU", "512 MB", "in gigabytes; write 0.5"),
+    ],
+)
+def test_units_of_a_launch_are_named(key, value, hint):
+    with pytest.raises(ConfigError, match=f"{key} is '{value}'; expected .*{hint}$"):
+        read_options({key: value}, lambda *keys: ".".join(map(str, keys)))
+
+
+def test_both_sides_are_of_the_same_classes():
+    cfg = load_cfg(None, ["TRAIN.DATASET", "pets", "TEST.DATASET", "bugs"])
+    check_classes(cfg, ("ant", "bee"), ("ant", "bee"))
+    with pytest.raises(
+        ConfigError, match="bugs has other classes than TRAIN.DATASET pets: class 2"
+    ):
+        check_classes(cfg, ("ant", "bee"), ("ant", "cat"))
+    with pytest.raises(ConfigError, match="in another order"):
+        check_classes(cfg, ("ant", "bee"), ("bee", "ant"))
+    meant = load_cfg(None, ["TEST.CLASSES_BY_POSITION", True])
+    check_classes(meant, ("n01440764", "n01443537"), ("0", "1"))
+
+
+@pytest.mark.parametrize("words", [["OUT_DIR", ""], []])
+def test_a_run_needs_a_folder_of_its_own(monkeypatch, words):
+    from pycls.commands import train_net
+
+    monkeypatch.setattr(train_net, "load_tool_cfg", lambda *_: load_cfg(None, words))
+    with pytest.raises(ConfigError, match="OUT_DIR runs/NAME"):
+        train_net.main()
+
+
+# ---------------------------------------------------------------- logs
+
+
+def test_a_record_ends_with_its_brace():
+    first = b'[a.py: 1]: json_stats: {"_type": "test_epoch", "epoch": "1/2", "min_top1_err": 50.0}'
+    second = first.replace(b"1/2", b"2/2")
+    for between in (b"", b"\x1b[0m", b"  5%|# | 1/20", b"[b.py: 2]: json_st"):
+        found = list(find_records(first + between + second + b" slurmstepd: x\n", KINDS))
+        assert [record["epoch"] for _, record in found] == ["1/2", "2/2"]
+
+
+# ---------------------------------------------------------------- checkpoints
+
+
+def safetensors(state):
+    header, body = {"__metadata__": {"format": "pt"}}, b""
+    for name, tensor in state.items():
+        data = tensor.contiguous().numpy().tobytes()
+        dtype = {torch.float32: "F32", torch.int64: "I64"}[tensor.dtype]
+        offsets = [len(body), len(body) + len(data)]
+        header[name] = {"dtype": dtype, "shape": list(tensor.shape), "data_offsets": offsets}
+        body += data
+    text = json.dumps(header).encode()
+    return struct.pack("<Q", len(text)) + text + body
+
+
+@pytest.mark.parametrize("form", ["compiled", "both", "uncounted", "headless", "safetensors"])
+def test_forms_of_weights_that_are_read(tmp_path, network, form):
+    own, path = network.state_dict(), tmp_path / "weights.pth"
+    state = dict(own)
+    if form in ("compiled", "both"):
+        prefix = "_orig_mod." if form == "compiled" else "module._orig_mod."
+        state = {f"{prefix}{name}": value for name, value in own.items()}
+    elif form == "uncounted":
+        state = {name: value for name, value in own.items() if "num_batches" not in name}
+    elif form == "headless":
+        state = {name: value for name, value in own.items() if not name.startswith("head.")}
+    if form == "safetensors":
+        path.write_bytes(safetensors(state))
+    else:
+        torch.save(state, path)
+    weights = read_weights(path)
+    target = build_model(load_cfg(None, NET))
+    if form == "headless":
+        with pytest.raises(CheckpointError, match="missing: head.fc"):
+            load_weights_into(target, weights)
+        assert "The file has no head" in load_weights_into(target, weights, replace_head=True)[-1]
+    else:
+        load_weights_into(target, weights)
+        assert all(value.equal(own[name]) for name, value in target.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid", "git lfs pull"),
+        (b"\n<!DOCTYPE html><html>", "a web page"),
+        (b"\x1f\x8b\x08\x00", "packed by gzip"),
+        ({"state_dict": {"a": torch.zeros(1)}, "epoch": 3}, "entries are 'state_dict', 'epoch'"),
+        (torch.zeros(3), "holds one Tensor"),
+        ([1, 2], "holds one list"),
+        (None, "is a folder"),
+        ("script", "TorchScript"),
+    ],
+)
+def test_files_that_are_no_checkpoints_are_named(tmp_path, content, expected):
+    path = tmp_path / "x.pth"
+    if content is None:
+        path.mkdir()
+    elif isinstance(content, bytes):
+        path.write_bytes(content)
+    elif isinstance(content, str):
+        torch.jit.save(torch.jit.script(torch.nn.ReLU()), path)
+    else:
+        torch.save(content, path)
+    with pytest.raises(CheckpointError, match=expected) as caught:
+        read_weights(path)
+    assert str(path) in str(caught.value)
+
+
+def test_weights_that_are_not_finite_are_refused(tmp_path, network):
+    state = {name: value.clone() for name, value in network.state_dict().items()}
+    state["head.fc.weight"][0, 0] = torch.nan
+    torch.save(state, tmp_path / "x.pth")
+    with pytest.raises(CheckpointError, match="not finite: head.fc.weight holds 1 of 16"):
+        load_weights_into(network, read_weights(tmp_path / "x.pth"))
+
+
+# ---------------------------------------------------------------- whatever a file holds
+
+SCALARS = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=8),
+    st.sampled_from(["12:00:00", "010", "yes", "~", "1e400", "60G", "auto"]),
+)  # fmt: skip
+KEYS = st.sampled_from(
+    ["MODEL", "OPTIM", "TYPE", "BASE_LR", "RNG_SEED", "OUT_DIR", "DATA", "DIR", "CLASSES", "SETUP",
+     "optim", "ANYNET", "DEPTHS", "LAUNCH", "population", "datasets", "name", "family"]
+)  # fmt: skip
+TREES = st.recursive(
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS | SCALARS, inner, max_size=4),
+    max_leaves=8,
+)
+
+
+@pytest.mark.filterwarnings("ignore")
+@given(TREES, st.text(max_size=3), st.integers(0, 200))
+def test_any_configuration_is_read_or_refused(tmp_path_factory, tree, junk, place):
+    import yaml
+
+    path = tmp_path_factory.getbasetemp() / "any.yaml"
+    text = yaml.safe_dump(tree, allow_unicode=True)
+    place = min(place, len(text))
+    path.write_bytes((text[:place] + junk + text[place:]).encode("utf-8", "surrogatepass"))
+    for read in (load_cfg, load_study_file):
+        try:
+            read(path)
+        except PyclsError as error:
+            assert str(path) in str(error)  # noqa: PT017
+
+
+@given(st.binary(max_size=40), st.integers(0, 400), st.integers(0, 3))
+def test_any_log_is_read(junk, place, cut):
+    record = b'[a.py: 1]: json_stats: {"_type": "test_epoch", "epoch": "1/2", "top1_err": 5.0}\n'
+    data = record * 3
+    data = data[:place] + junk + data[place + cut :]
+    assert all(kind in KINDS for kind, _ in find_records(data, KINDS))
+
+
+@pytest.fixture(scope="module")
+def checkpoints(tmp_path_factory, network):
+    folder = tmp_path_factory.mktemp("checkpoints")
+    torch.save({"model_state": network.state_dict()}, folder / "archive")
+    (folder / "safetensors").write_bytes(safetensors(network.state_dict()))
+    old = {"_use_new_zipfile_serialization": False}
+    torch.save({"model_state": {"a": torch.zeros(2)}}, folder / "old", **old)
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@given(
+    st.sampled_from(["archive", "safetensors", "old"]),
+    st.binary(max_size=20), st.integers(0, 600), st.floats(0, 1),
+)  # fmt: skip
+def test_any_checkpoint_is_read_or_refused(tmp_path_factory, checkpoints, form, junk, place, share):
+    path = tmp_path_factory.getbasetemp() / "any.pth"
+    data = checkpoints[form]
+    data = data[:place] + junk + data[place + len(junk) :]
+    path.write_bytes(data[: int(len(data) * share)] if share < 0.5 else data)
+    try:
+        load_checkpoint(path, accept_bare=True)
+    except PyclsError as error:
+        assert str(path) in str(error)  # noqa: PT017
