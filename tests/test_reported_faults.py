@@ -1,6 +1,7 @@
 """Situations that users of peers reported: no traceback, nothing passed over, the right word."""
 
 import json
+import os
 import struct
 import subprocess
 import sys
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pycls.core.config.load import load_cfg
@@ -28,6 +29,7 @@ NET = [
     "ANYNET.STEM_W", 8, "ANYNET.BLOCK_TYPE", "vanilla_block", "ANYNET.DEPTHS", [1],
     "ANYNET.WIDTHS", [8], "ANYNET.STRIDES", [1], "ANYNET.BOT_MULS", [], "ANYNET.GROUP_WS", [],
 ]  # fmt: skip
+EXAMPLES = int(os.environ.get("PYCLS_SOAK_FUZZ", "50"))
 KINDS = frozenset(("cfg", "test_epoch"))
 
 
@@ -50,9 +52,9 @@ def test_closed_and_narrow_output(tmp_path):
         capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     assert (closed.returncode, closed.stderr) == (0, "")
-    (tmp_path / "ρ.yaml").write_text("{")
+    (tmp_path / "甲.yaml").write_text("{")
     narrow = run_tool(
-        "train_net.py", "--cfg", "ρ.yaml", cwd=tmp_path, env={"PYTHONIOENCODING": "latin-1"}
+        "train_net.py", "--cfg", "甲.yaml", cwd=tmp_path, env={"PYTHONIOENCODING": "latin-1"}
     )
     assert narrow.returncode == 2
     assert "Traceback" not in narrow.stderr
@@ -105,9 +107,9 @@ def test_files_of_another_kind_are_called_by_it(tmp_path):
     sweep.write_text("NAME: t/one\nSETUP: {}\n")
     study.write_text("name: x\npopulation: {}\ndatasets: [a]\n")
     for read in (load_cfg, load_study_file):
-        with pytest.raises(ConfigError, match=f"{sweep}: is a sweep file.*sweep_setup.py"):
+        with pytest.raises(ConfigError, match=rf"{sweep}: is a sweep file.*sweep_setup.py"):
             read(sweep)
-    with pytest.raises(ConfigError, match=f"{study}: is a study file.*study.py run"):
+    with pytest.raises(ConfigError, match=rf"{study}: is a study file.*study.py run"):
         load_cfg(study)
 
 
@@ -122,7 +124,7 @@ def test_files_of_another_kind_are_called_by_it(tmp_path):
     ],
 )
 def test_units_of_a_launch_are_named(key, value, hint):
-    with pytest.raises(ConfigError, match=f"{key} is '{value}'; expected .*{hint}$"):
+    with pytest.raises(ConfigError, match=rf"{key} is '{value}'; expected .*{hint}$"):
         read_options({key: value}, lambda *keys: ".".join(map(str, keys)))
 
 
@@ -130,7 +132,7 @@ def test_both_sides_are_of_the_same_classes():
     cfg = load_cfg(None, ["TRAIN.DATASET", "pets", "TEST.DATASET", "bugs"])
     check_classes(cfg, ("ant", "bee"), ("ant", "bee"))
     with pytest.raises(
-        ConfigError, match="bugs has other classes than TRAIN.DATASET pets: class 2"
+        ConfigError, match=r"bugs has other classes than TRAIN.DATASET pets: class 2"
     ):
         check_classes(cfg, ("ant", "bee"), ("ant", "cat"))
     with pytest.raises(ConfigError, match="in another order"):
@@ -192,7 +194,7 @@ def test_forms_of_weights_that_are_read(tmp_path, network, form):
     weights = read_weights(path)
     target = build_model(load_cfg(None, NET))
     if form == "headless":
-        with pytest.raises(CheckpointError, match="missing: head.fc"):
+        with pytest.raises(CheckpointError, match=r"missing: head\.fc"):
             load_weights_into(target, weights)
         assert "The file has no head" in load_weights_into(target, weights, replace_head=True)[-1]
     else:
@@ -232,7 +234,7 @@ def test_weights_that_are_not_finite_are_refused(tmp_path, network):
     state = {name: value.clone() for name, value in network.state_dict().items()}
     state["head.fc.weight"][0, 0] = torch.nan
     torch.save(state, tmp_path / "x.pth")
-    with pytest.raises(CheckpointError, match="not finite: head.fc.weight holds 1 of 16"):
+    with pytest.raises(CheckpointError, match=r"not finite: head.fc.weight holds 1 of 16"):
         load_weights_into(network, read_weights(tmp_path / "x.pth"))
 
 
@@ -254,6 +256,7 @@ TREES = st.recursive(
 
 
 @pytest.mark.filterwarnings("ignore")
+@settings(max_examples=EXAMPLES)
 @given(TREES, st.text(max_size=3), st.integers(0, 200))
 def test_any_configuration_is_read_or_refused(tmp_path_factory, tree, junk, place):
     import yaml
@@ -269,6 +272,7 @@ def test_any_configuration_is_read_or_refused(tmp_path_factory, tree, junk, plac
             assert str(path) in str(error)  # noqa: PT017
 
 
+@settings(max_examples=EXAMPLES)
 @given(st.binary(max_size=40), st.integers(0, 400), st.integers(0, 3))
 def test_any_log_is_read(junk, place, cut):
     record = b'[a.py: 1]: json_stats: {"_type": "test_epoch", "epoch": "1/2", "top1_err": 5.0}\n'
@@ -287,6 +291,7 @@ def checkpoints(tmp_path_factory, network):
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
+@settings(max_examples=EXAMPLES)
 @given(
     st.sampled_from(["archive", "safetensors", "old"]),
     st.binary(max_size=20), st.integers(0, 600), st.floats(0, 1),

@@ -126,8 +126,8 @@ def load_checkpoint(
         raise CheckpointError(_describe_failure(error, where, remedy)) from None
     if not isinstance(state, dict):
         raise CheckpointError(
-            f"{where}: not a checkpoint: it holds one {type(state).__name__}, expected names and "
-            "tensors"
+            f"{where}: not a checkpoint: it holds one {type(state).__name__}, expected an entry "
+            "'model_state' of names and tensors"
         )
     if accept_bare and state and is_state_dict(state):
         return {"model_state": state}
