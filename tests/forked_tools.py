@@ -105,6 +105,9 @@ def _tool_of(connection):
     for here, file in enumerate(files):
         os.dup2(file, here)
         os.close(file)
+    # Those of the server know what it was given, such as a file in which one can go back.
+    sys.stdin, sys.stdout = open(0), open(1, "w")  # noqa: SIM115
+    sys.stderr = open(2, "w", buffering=1, errors="backslashreplace")  # noqa: SIM115
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(pair.split("=", 1) for pair in environment)
