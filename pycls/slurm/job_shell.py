@@ -58,7 +58,7 @@ pycls_again() {{ # KIND REASON: back to the queue, if Slurm has not decided othe
         [ "$kind" = progress ] || count=$(printf '%s' "$comment" |
             sed -n 's/.*{COMMENT_MARK} fault \\([0-9]*\\) .*/\\1/p')
         count=$((${{count:-0}} + 1))
-        comment="$own{COMMENT_MARK} fault $count in a row, on $node: $reason"
+        comment="${{own}}{COMMENT_MARK} fault $count in a row, on $node: $reason"
         [ $count -lt {MOST_IN_A_ROW} ] || held=$pycls_job
         pycls_ask scontrol update JobId="$pycls_job" Comment="$comment"
     fi
@@ -75,7 +75,7 @@ pycls_again() {{ # KIND REASON: back to the queue, if Slurm has not decided othe
                 grep -qvxF "$nodes"
         then
             held=${{SLURM_ARRAY_JOB_ID:-$pycls_job}}
-            comment="$own{COMMENT_MARK} held, most starts fail; the last on $node: $reason"
+            comment="${{own}}{COMMENT_MARK} held, most starts fail; the last on $node: $reason"
         fi
     elif [ "$kind" != stop ]; then
         delay=$((pycls_delay * {_GROWTH} ** (count - 1)))

@@ -24,7 +24,9 @@ def run_tool(folder, name, *args, prefix=(), timeout=1800, **options):
     Return the process. The time limit is there for what hangs.
     """
     words = [str(ROOT / "tools" / f"{name}.py"), *map(str, args)]
-    command = [*prefix, sys.executable, *words] if prefix else forked_tools.command(*words)
+    # What is imported from elsewhere must not have been imported before.
+    is_plain = not prefix and "PYTHONPATH" not in os.environ
+    command = forked_tools.command(*words) if is_plain else [*prefix, sys.executable, *words]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     return subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, timeout=timeout,
