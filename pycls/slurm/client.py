@@ -184,7 +184,8 @@ class Slurm:
             job: 123 or "123_4".
             changes: what else to change of it, as `scontrol update` calls it.
         """
-        words = [f"{name}={value}" for name, value in {"StartTime": "now", **changes}.items()]
+        # A node refuses a job that went back to the queue in the same second, and Slurm fails it.
+        words = [f"{name}={value}" for name, value in {"StartTime": "now+2", **changes}.items()]
         for command in (["update", f"JobId={job}", *words], ["release", str(job)]):
             try:
                 self._ask("scontrol", *command)
