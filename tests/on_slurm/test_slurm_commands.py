@@ -336,7 +336,8 @@ def test_accounting_tells_what_the_controller_has_forgotten(
     slurm_accounting, tmp_path, monkeypatch
 ):
     assert Slurm().limits().accounting
-    text = "import os, sys; sys.exit(int(os.environ['SLURM_ARRAY_TASK_ID']))"
+    # 1 is what a Python that does not start ends with.
+    text = "import os, sys; sys.exit(3 * int(os.environ['SLURM_ARRAY_TASK_ID']))"
     array = submit_python(tmp_path / "a", options_of(), text, count=2)
     held = submit(tmp_path / "b", options_of(**HELD), count=3)
     wait_for_end(array)
