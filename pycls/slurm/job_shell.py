@@ -64,8 +64,12 @@ pycls_again() {{ # KIND REASON: back to the queue, if Slurm has not decided othe
     fi
     if [ "$kind" = node ]; then
         mkdir -p "$pycls_faults"
-        [ -e "$file" ] || printf '{{"job": "%s", "node": "%s", "reason": "%s", "when": "%s"}}\\n' \\
-            "$pycls_job" "$node" "$reason" "$(date -u +%Y-%m-%dT%H:%M:%S+00:00)" > "$file"
+        # Others read it at any moment: whole or not at all.
+        [ -e "$file" ] || {{
+            printf '{{"job": "%s", "node": "%s", "reason": "%s", "when": "%s"}}\\n' "$pycls_job" \\
+                "$node" "$reason" "$(date -u +%Y-%m-%dT%H:%M:%S+00:00)" > "$file.partial"
+            mv "$file.partial" "$file"
+        }}
         nodes=$(pycls_nodes "$pycls_faults"/*.json)
         bad=$(pycls_nodes $(find "$pycls_faults" -name '*.json' -mmin -60) | wc -l)
         good=$(find "$pycls_faults"/../*/jobs -name '*.json' -mmin -60 2> /dev/null |
