@@ -2,7 +2,9 @@
 
 from html.parser import HTMLParser
 
+import numpy as np
 import pandas as pd
+import PIL.Image
 import pytest
 from browser import CHROMIUM, NO_CHROMIUM, Browser
 from synthetic_study import plan_of, write_study
@@ -92,8 +94,8 @@ def test_contents_stay_in_view_and_wide_things_scroll_by_themselves(browser, pag
 
 
 @pytest.mark.slow
-def test_the_page_is_dark_where_the_reader_s_screen_is(browser, page):
-    found = {}
+def test_the_page_is_dark_where_the_reader_s_screen_is(browser, page, tmp_path):
+    found, bright = {}, {}
     for scheme in ("light", "dark"):
         in_light(browser, scheme)
         browser.open(page, 1400, 900)
@@ -101,11 +103,21 @@ def test_the_page_is_dark_where_the_reader_s_screen_is(browser, page):
             "[getComputedStyle(document.body).backgroundColor, "
             "getComputedStyle(document.body).color]"
         )
+        browser.run("document.querySelectorAll('details').forEach((each) => (each.open = true))")
+        for name in (".frame img", ".plot", "table.heat"):
+            browser.run(f"document.querySelector('{name}').scrollIntoView({{block: 'center'}})")
+            shot = tmp_path / "shot.png"
+            browser.screenshot(shot)
+            with PIL.Image.open(shot) as image:
+                bright[scheme, name] = (np.asarray(image.convert("L")) > 128).mean()
     in_light(browser, "light")
     assert found["light"] == ["rgb(255, 255, 255)", "rgb(34, 34, 34)"]
     background, ink = ([int(n) for n in text[4:-1].split(",")] for text in found["dark"])
     assert max(background) < 60
     assert min(ink) > 200
+    # Figures, plots and shades are drawn on white; none of them glares.
+    assert min(share for (scheme, _), share in bright.items() if scheme == "light") > 0.8
+    assert max(share for (scheme, _), share in bright.items() if scheme == "dark") < 0.2
 
 
 def warned(folder):
