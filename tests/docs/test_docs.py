@@ -1,8 +1,11 @@
 """README and docs are true: links lead somewhere, commands and code are used as they stand."""
 
+import ast
 import importlib
+import inspect
 import re
 import shlex
+import shutil
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,10 +13,12 @@ from types import SimpleNamespace
 import pytest
 import yaml
 from synthetic_study import Plan, write_study
+from tiny_study import TINY
 
 from pycls.command_names import TOOLS
 from pycls.core.cli import CommandParser
 from pycls.core.config import load_cfg
+from pycls.datasets.catalog.views import load_views
 from pycls.study.file import load_study_file
 from pycls.sweep.file import load_sweep_cfg
 
@@ -24,6 +29,7 @@ PAGES = [
 ]
 COMMAND = re.compile(r"(?:(?:\.venv/bin/)?python )?tools/(\w+)\.py|(pycls-[a-z-]+)")
 BLOCK = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.M | re.S)
+QUOTED = re.compile(r"`((?:tools/\w+\.py|pycls-[a-z-]+)\s[^`]+)`")
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)|(?:src|href)=\"([^\"]+)\"")
 
 # Lines of command blocks that are no command of ours, with the reason why they are not tried here.
@@ -44,13 +50,15 @@ NO_COMMANDS = {
     "architecture.md": 2, "own.md": 2, "own_images.md": 1,
 }  # fmt: skip
 # Pages whose Python blocks are executed here; and those that are not, with the reason.
-EXECUTED = {"README.md", "figures.md", "reading.md", "training.md"}
+EXECUTED = {"README.md", "figures.md", "reading.md", "training.md", "models.md",
+            "datasets/README.md"}  # fmt: skip
 PYTHON_NOT_HERE = {
-    "datasets/README.md": "opens a part of ImageNet; views are opened by tests/datasets/opening",
-    "models.md": "downloads published weights; tests/zoo builds, loads and exports these networks",
     "extending.md": "tests/test_extending.py carries all of them out",
-    "slurm_cluster.md": "tests/on_slurm starts clusters in this way",
+    "slurm_cluster.md": "starts a cluster; its calls are compared with what they call",
 }
+# Kinds of blocks; each is tried: commands parsed, YAML read by what it is for, Python executed.
+# Those of extending.md name a file, or `run`.
+KINDS = {"", "bash", "sh", "yaml", "python"}
 
 
 def name_of(page):
@@ -160,6 +168,26 @@ def test_a_command_is_one_that_its_tool_takes(line, monkeypatch, tmp_path):
             load_cfg(cfg, overrides)
 
 
+def test_commands_in_sentences_name_what_their_tools_have(monkeypatch, capsys):
+    """Commands within and options, of those that are quoted in part."""
+    found = {
+        " ".join(quoted.split())
+        for page in PAGES
+        for quoted in QUOTED.findall(BLOCK.sub("", page.read_text()))
+    }
+    assert len(found) > 15
+    for command in found:
+        tool, words = tool_of(command), command.split()[1:]
+        within = words[0].split("|") if tool in ("study", "prepare_data") else [""]
+        for name in within:
+            monkeypatch.setattr("sys.argv", [f"{tool}.py", *filter(None, [name]), "--help"])
+            with pytest.raises(SystemExit) as leaving:
+                importlib.import_module(f"pycls.commands.{tool}").main()
+            text = capsys.readouterr().out
+            assert leaving.value.code == 0, command
+            assert all(word in text for word in words if word.startswith("--")), command
+
+
 def test_make_targets_are_there():
     makefile = (ROOT / "Makefile").read_text()
     for page in PAGES:
@@ -168,10 +196,46 @@ def test_make_targets_are_there():
                 assert "=" in word or re.search(rf"^{word}:", makefile, re.M), (page, word)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(name_of(page)))
-def test_yaml_is_read(page, tmp_path):
-    for text in blocks(page, "yaml"):
-        assert isinstance(yaml.safe_load(text), dict)
+def test_every_block_is_of_a_kind_that_is_tried():
+    for page in PAGES:
+        kinds = {kind for kind, _ in BLOCK.findall(page.read_text())}
+        if page.name == "extending.md":
+            kinds = {
+                kind for kind in kinds if not re.search(r"^python file=|^(python|sh) run", kind)
+            }
+        assert kinds <= KINDS, page
+
+
+def test_yaml_is_what_it_is_for(tmp_path):
+    """Study files, sections of them, sweep files and views, each read by its own reader."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (folder / "mine.txt").write_text("\n".join(f"class {n}" for n in range(50)))
+    shutil.copytree(ROOT / "docs" / "datasets", tmp_path / "docs" / "datasets")
+    shutil.copy(ROOT / "configs" / "embedded" / "digits_resnet8.yaml", folder / "resnet8.yaml")
+    read, sweep = [], {}
+    for page in PAGES:
+        for text in blocks(page, "yaml"):
+            keys = yaml.safe_load(text)
+            path = folder / f"{keys.get('name', 'views')}.yaml"
+            path.write_text(text)
+            if keys.keys() & {"NAME", "ANALYZE"}:
+                if "NAME" not in keys:
+                    path.write_text(yaml.safe_dump({**sweep, **keys}))
+                sweep = yaml.safe_load(path.read_text())
+                load_sweep_cfg(path)
+                read.append("sweep")
+            elif keys.keys() & {"name", "launch", "datasets"}:
+                path.write_text(text if "name" in keys else yaml.safe_dump({**TINY, "family": [],
+                    "repeats": [], **keys}))  # fmt: skip
+                load_study_file(path)
+                read.append("study" if "name" in keys else "section")
+            else:
+                assert len(load_views(path)) == len(keys)
+                read.append("views")
+    assert {kind: read.count(kind) for kind in read} == {
+        "study": 2, "section": 2, "sweep": 3, "views": 3,
+    }  # fmt: skip
 
 
 def test_every_python_block_is_executed_somewhere():
@@ -210,6 +274,48 @@ def test_the_library_is_used_as_the_readme_says(digits_here):
     assert len(names["population"]) == 5
     assert len(names["images"]) == 1078
     assert len(names["results"]) > 8
+
+
+@pytest.mark.slow
+def test_networks_are_made_as_the_page_says(tmp_path, monkeypatch):
+    """But for the published weights, which need a network; a checkpoint of one's own is loaded."""
+    import torch
+
+    from pycls.models import effnet
+
+    monkeypatch.chdir(tmp_path)
+    own = tmp_path / "runs" / "a" / "model.pyth"
+    own.parent.mkdir(parents=True)
+    torch.save({"model_state": effnet("B0").state_dict()}, own)
+    execute("models.md", [("pretrained=True", "pretrained=False")])
+
+
+def test_a_view_is_opened_as_the_page_says(digits_here, digits_dir, tmp_path):
+    """Of the digits under ImageNet's name: what is on disk beside a views.yaml like the page's."""
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "imagenet").symlink_to(digits_dir / "digits")
+    (tmp_path / "data" / "views.yaml").write_text("imagenet_10: {of: imagenet, num_classes: 5}")
+    assert execute("datasets/README.md")["train"].num_classes == 5
+
+
+def test_a_cluster_s_calls_are_those_of_the_page(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "dev"))
+    (text,) = blocks(ROOT / "docs" / "slurm_cluster.md", "python")
+    tree = ast.parse(text)
+    module = importlib.import_module("slurm_cluster")
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    bound = set()
+    for call in calls:
+        name = ast.unparse(call.func)
+        if name == "sys.path.insert":
+            continue
+        of_cluster = name.startswith("cluster.")
+        owner = module.SlurmCluster if of_cluster else module
+        function = getattr(owner, name.removeprefix("cluster."))
+        given = {word.arg: word.value for word in call.keywords}
+        inspect.signature(function).bind(*[module] * of_cluster, *call.args, **given)
+        bound.add(name)
+    assert len(bound) > 8
 
 
 @pytest.mark.slow
