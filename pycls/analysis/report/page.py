@@ -4,12 +4,13 @@ import base64
 import itertools
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import jinja2
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -19,12 +20,16 @@ _TEMPLATES = Path(__file__).parent / "templates"
 _PIXELS_PER_INCH = 118  # a figure of page width fills the page's column
 _MAX_INLINE_CSV = 300_000  # bytes; larger tables are linked, not embedded
 _SURPLUS = re.compile(r"(\d\.\d\d)\d+")  # decimals after the second
+_UNTURNED = re.compile(r' transform="rotate\(-?0 [^)]*\)"')
+_LINE = re.compile(r' d="M (?:[-\d. ]+\nL )+[-\d. ]+\n"')  # an open line
+_NUMBER = re.compile(r"[-\d.]+")
 # Three or more markers in a row of one shape and style.
 _MARKERS = re.compile(
     r'<use xlink:href="#(\w+)" x="[^"]*" y="[^"]*" style="([^"]*)"/>\n'
     r'(?:<use xlink:href="#\1" x="[^"]*" y="[^"]*" style="\2"/>\n){2,}'
 )
 _PLACE = re.compile(r'x="([^"]*)" y="([^"]*)"')
+_REFERENCE = re.compile(r'(url\(|href=")#([^")]+)')
 _STYLE = re.compile(r'style="([^"]*)"')
 
 
@@ -88,31 +93,53 @@ def svg_pixels(content: bytes) -> tuple[int, int]:
 def compact_svg(content: bytes) -> bytes:
     """Return an SVG of matplotlib that looks the same in about a third of the bytes.
 
-    Without metadata; numbers in tags, which are in points, with two decimals; the markers of a
-    series, which each are an element, as one path with a marker on each of its points, to a tenth
-    of a point; styles that occur again and again as classes; single quotes.
+    Without metadata; numbers in tags, which are in points, with two decimals, those of lines
+    with one; the markers of a series, which each are an element, as one path with a marker on
+    each of its points, to a tenth of a point; only ids that something refers to, and short ones;
+    styles that occur again and again as classes; single quotes.
     """
     text = content[content.index(b"<svg") :].decode("utf-8")
     text = re.sub(r"\s*<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     text = re.sub(r"\n\s*", "\n", text)
     numbers = itertools.count(1)
+    text = _UNTURNED.sub("", text)
+    text = _LINE.sub(lambda line: f' d="m{_steps(_NUMBER.findall(line[0]))}"', text)
     text = _MARKERS.sub(lambda markers: _as_path(markers, next(numbers)), text)
     text = re.sub(r"<[^>]+>", lambda tag: _SURPLUS.sub(r"\1", tag[0]), text)
-    text = _share_styles(text)
+    text = _share_styles(_short_ids(text))
     return re.sub(r'="([^"\']*)"', r"='\1'", text).encode("utf-8")
 
 
 def _as_path(markers: re.Match[str], number: int) -> str:
     """Return markers of one kind as a path that has one on each of its points."""
-    points = [
-        f"{float(x):.1f} {float(y):.1f}".replace(".0", "") for x, y in _PLACE.findall(markers[0])
-    ]
+    places = itertools.chain.from_iterable(_PLACE.findall(markers[0]))
+    points = " ".join(f"{float(place):.1f}".removesuffix(".0") for place in places)
     look = f"fill: none; stroke: none; marker: url(#k{number})"
     return (
         f'<marker id="k{number}" markerUnits="userSpaceOnUse" overflow="visible">'
         f'<use xlink:href="#{markers[1]}" style="{markers[2]}"/></marker>'
-        f'<path d="M{" ".join(points)}" style="{look}"/>\n'
+        f'<path d="M{points}" style="{look}"/>\n'
     )
+
+
+def _steps(numbers: Sequence[str]) -> str:
+    """Return a line's points to a tenth of a point, each but the first relative to the last."""
+    tenths = np.rint(np.asarray(numbers, dtype=float).reshape(-1, 2) * 10).astype(int)
+    steps = np.diff(tenths, axis=0, prepend=0).ravel().tolist()
+    texts = " ".join(f"{step / 10:.1f}".removesuffix(".0") for step in steps)
+    return re.sub(r"\b0\.", ".", texts).replace(" -", "-")
+
+
+def _short_ids(text: str) -> str:
+    """Return an SVG whose ids are those that are referred to, numbered."""
+    used = dict.fromkeys(name for _, name in _REFERENCE.findall(text))
+    short = {name: f"i{place}" for place, name in enumerate(used)}
+    text = re.sub(
+        r'(<[^>]*) id="([^"]*)"',
+        lambda tag: f'{tag[1]} id="{short[tag[2]]}"' if tag[2] in short else tag[1],
+        text,
+    )
+    return _REFERENCE.sub(lambda found: f"{found[1]}#{short[found[2]]}", text)
 
 
 def _share_styles(text: str) -> str:

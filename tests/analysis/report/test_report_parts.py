@@ -273,7 +273,7 @@ def test_a_compact_figure_looks_the_same(parts, tmp_path):
 
 
 def drawn(svg):
-    """Return the markers and texts with the style that they are drawn in."""
+    """Return markers, texts and points of lines with the style that they are drawn in."""
     root, found, markers = ET.fromstring(svg), [], {}
     sheet = "".join(e.text or "" for e in root.iter() if e.tag.endswith("}style"))
     classes = dict(re.findall(r"\.(\w+){([^}]*)}", sheet))
@@ -292,6 +292,11 @@ def drawn(svg):
             numbers = re.findall(r"[\d.]+", element.get("d"))
             places = zip(numbers[::2], numbers[1::2], strict=True)
             found.extend(("use", float(x), float(y), markers[own["marker"]]) for x, y in places)
+        elif tag == "path" and re.fullmatch(r"[mML\d.\s-]+", line := element.get("d")):
+            numbers = re.findall(r"-?(?:\d+\.?\d*|\.\d+)", line)
+            points = np.array(numbers, dtype=float).reshape(-1, 2)
+            points = np.cumsum(points, axis=0) if line.startswith("m") else points
+            found.extend(("line", x, y, own) for x, y in points)
         elif tag in ("use", "text"):
             place = (float(element.get(name, 0)) for name in "xy")
             found.append((tag, *place, own if tag == "use" else style))
