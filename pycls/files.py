@@ -2,6 +2,7 @@
 
 import csv
 import fcntl
+import filecmp
 import io
 import json
 import os
@@ -57,6 +58,26 @@ def write_text_if_changed(path: str | os.PathLike[str], text: str) -> bool:
         return False
     write_text(path, text)
     return True
+
+
+@contextmanager
+def csv_if_changed(path: str | os.PathLike[str]) -> Iterator[Callable[[Iterable[Any]], object]]:
+    """Yield a function that writes a row; in the end the table is at `path`, atomically.
+
+    No more of it than a row is in memory, and a file that holds the same already is left alone.
+    """
+    path = Path(path)
+    temporary = temporary_path(path)
+    try:
+        with naming(path):
+            with temporary.open("w", encoding="utf-8", newline="") as file:
+                yield csv.writer(file, lineterminator="\n").writerow
+                file.flush()
+                os.fsync(file.fileno())
+            if not path.is_file() or not filecmp.cmp(path, temporary, shallow=False):
+                temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def write_texts(folder: str | os.PathLike[str], texts: Mapping[str, str]) -> list[str]:

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +14,6 @@ from pycls.slurm.batch_script import script_text
 from pycls.slurm.client import Slurm
 from pycls.slurm.commands import SubmissionUnknownError
 from pycls.slurm.options import LaunchOptions
-
-_FOLLOW_UP_MINUTES, _FOLLOW_UP_GB = 60, 4
 
 
 class Arrays:
@@ -110,13 +107,7 @@ class Arrays:
 
     def follow_up_settings(self, options: LaunchOptions, code: Path) -> dict[str, Any]:
         """Return :meth:`settings` of the job that looks after others, by those of the launch."""
-        light = replace(
-            options, num_gpus=0, runs_per_gpu=1, cpus_per_gpu=1, gpu_type="", gres="",
-            signal_before="auto", mem_per_gpu=min(options.mem_per_gpu, _FOLLOW_UP_GB),
-            time_limit=min(options.time_limit, _FOLLOW_UP_MINUTES),
-            sbatch={k: value for k, value in options.sbatch.items() if k != "exclusive"},
-        )  # fmt: skip
-        settings = self.settings(light, code, throttle=1, threads=1)
+        settings = self.settings(options.of_follow_up, code, throttle=1, threads=1)
         return {**settings, "launch_options": options.to_dict()}
 
     def _submit(self, submission: Submission, after: Sequence[int]) -> Submission:

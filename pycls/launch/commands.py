@@ -15,8 +15,8 @@ from pycls.launch.ledger import Ledger
 from pycls.launch.live_jobs import find_live_jobs, find_states
 from pycls.launch.report import leave_report
 from pycls.launch.status_table import show
-from pycls.launch.submit import Launcher, cancel, last_launch
-from pycls.launch.work import Work
+from pycls.launch.submit import REFERENCE, Launcher, cancel, last_launch
+from pycls.launch.work import Work, load_work
 from pycls.pool.seats import default_workers
 from pycls.progress import count
 from pycls.slurm.client import AbsentSlurm, Slurm
@@ -100,7 +100,10 @@ def require_no_jobs(folder: Path) -> None:
 def _launch_on_slurm(command: str, work: Work, args: argparse.Namespace) -> int:
     is_here = shutil.which("sbatch") is not None
     slurm = AbsentSlurm() if args.dry_run and not is_here else Slurm()
-    launcher = _resuming(work, slurm) if command == "resume" else Launcher(work, slurm)
+    if command == "resume":
+        work, launcher = _resuming(work, slurm)
+    else:
+        launcher = Launcher(work, slurm)
     work.check()
     again = args.runs if command == "retry" else None
     if args.dry_run:
@@ -129,9 +132,10 @@ def _print_missing(work: Work) -> None:
         print(f"  {text}")
 
 
-def _resuming(work: Work, slurm: Slurm) -> Launcher:
-    """Return what launches with the options and the code of the last launch."""
-    plan = last_launch(Ledger(work.folder)).plan
+def _resuming(work: Work, slurm: Slurm) -> tuple[Work, Launcher]:
+    """Return the work as it was launched last, and what launches it as it did then."""
+    ledger = Ledger(work.folder)
+    plan = last_launch(ledger).plan
     code = Path(plan["code"])
     if not code.is_dir():
         raise PyclsError(
@@ -141,7 +145,8 @@ def _resuming(work: Work, slurm: Slurm) -> Launcher:
     pairs = key_value_pairs(work.reference["overrides"], "command line")
     words = [word for key, value in pairs if key.startswith("LAUNCH.") for word in (key, value)]
     options = override(LaunchOptions.from_dict(plan["options"]), words)
-    return Launcher(work, slurm, options=options, code=code, task=plan["task"])
+    work = load_work(ledger.root / REFERENCE, words)
+    return work, Launcher(work, slurm, options=options, code=code, task=plan["task"])
 
 
 def _launch_here(command: str, work: Work, args: argparse.Namespace) -> int:

@@ -4,6 +4,7 @@ Layout, below the folder of a study or sweep::
 
     launch/.lock                    held while jobs are submitted or cancelled
     launch/target.json              what is launched, for follow-up jobs
+    launch/files/DIGEST/            its files as they were then
     launch/code/DIGEST/pycls/       the code that jobs run
     launch/0001/plan.json           an array of jobs: which runs, how; before it is submitted
     launch/0001/script.sh           its batch script
@@ -217,6 +218,11 @@ class Ledger:
         """Use again all nodes that were found unfit."""
         for path in self.faults.glob("*.json"):
             path.unlink(missing_ok=True)
+
+    @property
+    def files(self) -> Path:
+        """Return the folder of copies of the files of what is launched."""
+        return self.root / "files"
 
     @property
     def code(self) -> Path:

@@ -94,6 +94,7 @@ class QueueStatus:
         jobs: {Slurm's state: number of jobs}.
         pending: jobs that wait, by reason.
         bad_nodes: {node: why it is left out}.
+        follow_up: what became of the job that looks after the others; "" where there is none.
     """
 
     asked: bool = False
@@ -101,6 +102,7 @@ class QueueStatus:
     jobs: Mapping[str, int] | None = None
     pending: Sequence[PendingJobs] = ()
     bad_nodes: Mapping[str, str] = field(default_factory=dict)
+    follow_up: str = ""
 
 
 @dataclass(frozen=True)
@@ -197,6 +199,7 @@ def find_status(work: Work, slurm: Slurm | None) -> Status:
     slurm_status = replace(
         _queue_status(live, slurm is not None and not problem, problem),
         bad_nodes={node: str(fault["reason"]) for node, fault in ledger.bad_nodes().items()},
+        follow_up=_describe_follow_up(ledger, live, slurm is not None and not problem),
     )
     reasons = _find_job_reasons(ledger, states, submitted if slurm_status.asked else set())
     runs = [_run_status(state, reasons.get(state.run.id, "")) for state in states]
@@ -232,6 +235,26 @@ def _queue_status(live: Sequence[LiveJob], asked: bool, problem: str) -> QueueSt
     ]
     pending.sort(key=lambda jobs: -jobs.count)
     return QueueStatus(asked, problem, dict(Counter(j.queued.state for j in live)), pending)
+
+
+def _describe_follow_up(ledger: Ledger, live: Sequence[LiveJob], asked: bool) -> str:
+    """Say what the last job does, or did, that looks after the others."""
+    found = [s for s in ledger.submissions() if s.kind == "follow-up" and s.job_id is not None]
+    last = next((s for s in reversed(found) if not s.void), None)
+    if last is None:
+        return ""
+    job = f"job {last.job_id}"
+    state = last.job_state(0)
+    reason = f": {state.reason}" if state and state.reason else ""
+    now = [each.queued.state for each in live if each.submission.number == last.number]
+    if now:
+        return f"{job} {'waits' if now[0] in _WAITING else 'is at work'}{reason}"
+    if state is not None and state.state in ("ended", "stopped"):
+        return f"{job} {'has ended' if state.state == 'ended' else 'gave up'}{reason}"
+    if not asked:
+        return ""
+    log = f"; its output: {last.log_path(0)}" if state else ", and never began"
+    return f"{job} is not in Slurm any more{log}"
 
 
 # ------------------------------------------------------------ single runs

@@ -154,8 +154,10 @@ def _slurm_lines(slurm: QueueStatus, width: int | None) -> list[str]:
             "counted as planned or stopped"
         )
         return _wrap(" ".join(text.split()), width)
+    looks_after = f"looks after the others: {slurm.follow_up}" if slurm.follow_up else ""
+    follow_up = _wrap(looks_after, width) if looks_after else []
     if not slurm.jobs:
-        return []
+        return follow_up
     states = ", ".join(f"{n:,} {name.lower()}" for name, n in sorted(slurm.jobs.items()))
     reasons = ", ".join(f"{jobs.reason} {jobs.count:,}" for jobs in slurm.pending)
     lines = _wrap(f"jobs in Slurm: {states}{f' ({reasons})' if reasons else ''}", width)
@@ -170,7 +172,7 @@ def _slurm_lines(slurm: QueueStatus, width: int | None) -> list[str]:
             if plain.startswith(start):
                 what = f"{jobs.first}{others}: {jobs.reason}: {text.format(job=jobs.first)}"
                 lines += _wrap(f"  attention: {what}", width)
-    return lines
+    return lines + follow_up
 
 
 def _node_lines(slurm: QueueStatus, width: int | None) -> list[str]:

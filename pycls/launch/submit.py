@@ -8,6 +8,7 @@ from pycls import files
 from pycls.core.runs.record import forget_failures
 from pycls.errors import PyclsError
 from pycls.launch.arrays import Arrays, free_places, rebalance
+from pycls.launch.as_launched import keep_files
 from pycls.launch.ledger import Ledger, Submission
 from pycls.launch.live_jobs import LiveJob, find_live_jobs
 from pycls.launch.plan import Request, describe, plan_request, why_nothing
@@ -37,6 +38,11 @@ class Launcher:
         lock_wait_s: how long to wait for another process that is launching, in seconds.
         pause_s: between two arrays, for the controller's sake, in seconds.
         say: where messages go.
+
+    Attributes:
+        unattended: after a launch, why no job looks after what there is; "" where one does, or is
+            not to.
+        has_others: whether, at the last launch, other jobs of the work were in Slurm.
     """
 
     def __init__(
@@ -58,6 +64,8 @@ class Launcher:
         self._lock_wait_s, self._pause_s, self._say = lock_wait_s, pause_s, say
         self._ledger = Ledger(work.folder)
         self._arrays = Arrays(work, self._ledger, slurm, task)
+        self.unattended = ""
+        self.has_others = False
 
     def launch(
         self,
@@ -79,7 +87,10 @@ class Launcher:
         Raises:
             PyclsError: Slurm refuses, or somebody else is launching.
         """
-        self._slurm.check_request(self._options)
+        if self._own_number is None:  # else it was checked; a partition may be down for a while
+            for options in self._requests():
+                self._slurm.check_request(options)
+        self.unattended = ""
         with self._work.hold():
             self._work.write()
         with self._ledger.lock(self._lock_wait_s):
@@ -89,6 +100,7 @@ class Launcher:
                 self._work, self._ledger, self._slurm, self._options, queue,
                 again=again, spare_cancelled=spare_cancelled,
             )  # fmt: skip
+            self.has_others = any(job.submission.number != self._own_number for job in request.live)
             if not request.arrays:
                 self._say(why_nothing(self._work, self._options, request, self._own_number))
                 self._look_after(request.live, [])
@@ -100,7 +112,8 @@ class Launcher:
 
     def dry_run(self, *, again: Sequence[str] | None = None) -> str:
         """Return the batch scripts that :meth:`launch` would submit; nothing is written."""
-        self._slurm.check_request(self._options)
+        for options in self._requests():
+            self._slurm.check_request(options)
         queue = self._slurm.jobs()
         request = plan_request(
             self._work, self._ledger, self._slurm, self._options, queue, again=again
@@ -129,10 +142,17 @@ class Launcher:
             texts.append(f"# {submission.script}\n{self._arrays.script(submission, ['JOBS'])}")
         return "\n".join(texts)
 
+    def _requests(self) -> list[LaunchOptions]:
+        """Return the options of all kinds of jobs that a launch submits."""
+        return [self._options, *([self._options.of_follow_up] if self._options.follow_up else [])]
+
     def _submit(self, request: Request) -> int:
         """Submit arrays one by one, and the job that looks after them; return their jobs."""
         code = self._code or snapshot_code(self._ledger.code)
-        files.write_json(self._ledger.root / REFERENCE, self._work.reference)
+        reference = dict(self._work.reference)
+        if "copy" not in reference:
+            reference["copy"] = str(keep_files(self._work.files, self._ledger.files).resolve())
+        files.write_json(self._ledger.root / REFERENCE, reference)
         share = self._options.cpus_of_node // self._options.runs_per_gpu
         threads = choose_threads(self._work.folder, share, say=self._say)
         free, after = free_places(request.live, self._options.parallel_jobs)
@@ -180,6 +200,7 @@ class Launcher:
         try:
             submission = self._arrays.submit_follow_up(self._options, code, after)
         except PyclsError as error:
+            self.unattended = str(error)
             self._say(
                 f"no job looks after them ({error}): give the same command again when they have "
                 "ended, to submit what was lost or only then is ready; LAUNCH.FOLLOW_UP False "

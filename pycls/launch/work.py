@@ -83,6 +83,7 @@ class Work:
         look_again: looks for runs that only now are known; says whether there are any.
         waiting: returns {sweep: why its runs are not known yet}.
         before_it: what to do first where weights of another study are missing.
+        files: all files that say what the work is, that of the study or sweep first.
     """
 
     kind: str
@@ -104,6 +105,7 @@ class Work:
     look_again: Callable[[], bool] = bool
     waiting: Callable[[], Mapping[str, str]] = dict
     before_it: str = ""
+    files: Sequence[Path] = ()
 
     def hold(self) -> AbstractContextManager[int]:
         """Hold the folder, to write what runs need or to train there.
@@ -143,9 +145,17 @@ class Work:
         return shlex.join([command_name(tool), *words])
 
 
-def study_work(study: StudyFolder, overrides: Sequence[str] = ()) -> Work:
-    """Return the work of a study; `overrides` are LAUNCH keys and values over its file's."""
-    path, base = study.spec.path, study.base
+def study_work(
+    study: StudyFolder, overrides: Sequence[str] = (), named: Path | None = None
+) -> Work:
+    """Return the work of a study.
+
+    Args:
+        study: the study.
+        overrides: LAUNCH keys and values over its file's.
+        named: the file that its user knows, where the study's own is a copy of it.
+    """
+    path, base = named or study.spec.path, study.base
     words = [command_name("study"), "{}", str(path)]
     if study.folder != Path("studies") / study.spec.name:
         words += ["--out", str(study.folder)]
@@ -162,10 +172,11 @@ def study_work(study: StudyFolder, overrides: Sequence[str] = ()) -> Work:
             "data_dir": str(study.data.data_dir.resolve()),
             "base": str(base.folder.resolve()) if base else None,
             "overrides": list(overrides),
+            **({"copy": str(study.spec.path)} if named else {}),
         },
         words=words,
         here=["run"],
-        report=["study", "report", *words[2:], *_elsewhere(study)],
+        report=["study", "report", str(study.spec.path), *words[3:], *_elsewhere(study)],
         page=study.folder / "report" / "index.html",
         check=study.check,
         write=partial(write_study, study),
@@ -178,6 +189,7 @@ def study_work(study: StudyFolder, overrides: Sequence[str] = ()) -> Work:
         waiting=lambda: study.waiting,
         before_it=f"finish the base study first ('tools/study.py run {base_file}'), or say with "
         "--base where it is",
+        files=study.spec.files,
     )
 
 
@@ -210,16 +222,20 @@ def _study_seconds(study: StudyFolder) -> Callable[[WorkRun], float | None]:
     return lambda run: seconds[run.group]
 
 
-def sweep_work(sweep: SweepCfg) -> Work:
-    """Return the work of a sweep of pycls's form, set up with tools/sweep_setup.py."""
+def sweep_work(sweep: SweepCfg, named: Path | None = None) -> Work:
+    """Return the work of a sweep of pycls's form, set up with tools/sweep_setup.py.
+
+    `named` is the file that its user knows, where the sweep's own is a copy of it.
+    """
     files = SweepFolder(sweep.folder)
+    path = named or sweep.path
 
     def check() -> None:
         # Drawing thousands of networks is a step of its own.
         if not files.runs():
             raise ConfigError(
                 f"{sweep.folder}: this sweep is not set up; do that first: "
-                f"'tools/sweep_setup.py --sweep-cfg {sweep.path}'"
+                f"'tools/sweep_setup.py --sweep-cfg {path}'"
             )
 
     options = read_options(sweep.values["LAUNCH"], sweep.where)
@@ -227,7 +243,7 @@ def sweep_work(sweep: SweepCfg) -> Work:
     def missing() -> list[str]:
         return find_missing_inputs(map(files.cfg, files.runs()), options.run_overrides)
 
-    words = [command_name("sweep_launch"), "{}", "--sweep-cfg", str(sweep.path)]
+    words = [command_name("sweep_launch"), "{}", "--sweep-cfg", str(path)]
     if sweep.root_dir is not None:
         words += ["--root-dir", sweep.root_dir]
     return Work(
@@ -237,13 +253,20 @@ def sweep_work(sweep: SweepCfg) -> Work:
         options=options,
         reference={
             "kind": "sweep",
-            "file": str(sweep.path.resolve()),
+            "file": str(path.resolve()),
             "root_dir": str(Path(sweep.values["ROOT_DIR"]).resolve()),
             "overrides": list(sweep.given),
+            **({"copy": str(sweep.path)} if named else {}),
         },
         words=words,
         here=["launch", "LAUNCH.MODE", "local"],
-        report=["sweep_analyze", *words[2:], *_keys_of("ANALYZE.", sweep.given)],
+        report=[
+            "sweep_analyze",
+            "--sweep-cfg",
+            str(sweep.path),
+            *words[4:],
+            *_keys_of("ANALYZE.", sweep.given),
+        ],
         page=sweep.folder / ANALYSIS_HTML,
         check=check,
         write=lambda: None,  # the configurations are there
@@ -253,6 +276,7 @@ def sweep_work(sweep: SweepCfg) -> Work:
         expected_seconds=partial(_sweep_seconds, files),
         collect=partial(collect_sweep, sweep.folder),
         missing=missing,
+        files=[sweep.path],
     )
 
 
@@ -276,8 +300,12 @@ def _sweep_seconds(files: SweepFolder) -> Callable[[WorkRun], float | None]:
     return lambda run: mean
 
 
-def load_work(path: str | os.PathLike[str]) -> Work:
-    """Return the work that a file with a :attr:`Work.reference` names.
+def load_work(path: str | os.PathLike[str], words: Sequence[str] = ()) -> Work:
+    """Return the work that a file with a :attr:`Work.reference` names, as it was launched.
+
+    Args:
+        path: the file.
+        words: LAUNCH keys and values over those that it was launched with.
 
     Raises:
         PyclsError: the file, or the study or sweep file that it names, cannot be used.
@@ -286,8 +314,10 @@ def load_work(path: str | os.PathLike[str]) -> Work:
         found = json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise PyclsError(f"{path}: nothing was launched here") from None
+    named = Path(found["file"]) if "copy" in found else None
+    file, overrides = found.get("copy", found["file"]), [*found["overrides"], *words]
     if found["kind"] == "study":
-        spec = load_study_file(found["file"])
+        spec = load_study_file(file)
         study = StudyFolder(spec, found["folder"], found["data_dir"], found["base"])
-        return study_work(study, found["overrides"])
-    return sweep_work(load_sweep_cfg(found["file"], found["overrides"], found["root_dir"]))
+        return study_work(study, overrides, named)
+    return sweep_work(load_sweep_cfg(file, overrides, found["root_dir"]), named)

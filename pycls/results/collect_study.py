@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -45,36 +45,36 @@ def collect(study: StudyFolder) -> dict[str, Any]:
         trained_with (code, PyTorch and device of the finished runs, each once).
     """
     results, timings, failed = [], [], []
-    curves: list[list[Any]] = []
     stages = study.population.num_stages
     trained_with: set[str] = set()
     described = json.loads((study.folder / STUDY_JSON).read_text(encoding="utf-8"))
     _require_known(study, described)
-    records = {run.id: read_record(study.out_dir(run)) for run in study.runs}
+    records = {run.id: _read_record(study.out_dir(run)) for run in study.runs}
     done = [run for run in study.runs if (records[run.id] or {}).get("status") == "done"]
     cache = _read_logs(study, done)
-    for run in study.runs:
-        log = cache.entries[run.id].data() if run.id in cache.entries else LogData()
-        dataset = described["datasets"][run.dataset]
-        facts = {
-            "num_classes": dataset["num_classes"],
-            "epochs": described["sweeps"][run.sweep]["epochs"],
-            "error_metric": dataset["error_metric"],
-            "topk": min(5, dataset["num_classes"]),
-        }
-        state = _find_state(study, run, records[run.id], log, facts["epochs"])
-        results.append(_result_row(run, state.state, facts, log, stages))
-        if state.state == "done":
-            timings.append([run.id, state.record.get("started"), state.record.get("seconds")])
-            curves += _curve_rows(run, log)
-            trained_with.add(_describe_code(state.record))
-        elif state.state == "failed":
-            failed.append(
-                {"run": run.id, "reason": state.reason, "log_tail": log_tail(study.out_dir(run))}
-            )
+    with files.csv_if_changed(study.folder / CURVES_CSV) as write_row:
+        write_row(column.name for column in CURVES)
+        for run in study.runs:
+            log = cache.entries[run.id].data() if run.id in cache.entries else LogData()
+            dataset = described["datasets"][run.dataset]
+            facts = {
+                "num_classes": dataset["num_classes"],
+                "epochs": described["sweeps"][run.sweep]["epochs"],
+                "error_metric": dataset["error_metric"],
+                "topk": min(5, dataset["num_classes"]),
+            }
+            state = _find_state(study, run, records[run.id], log, facts["epochs"])
+            results.append(_result_row(run, state.state, facts, log, stages))
+            if state.state == "done":
+                timings.append([run.id, state.record.get("started"), state.record.get("seconds")])
+                for row in _curve_rows(run, log):
+                    write_row(row)
+                trained_with.add(_describe_code(state.record))
+            elif state.state == "failed":
+                tail = log_tail(study.out_dir(run))
+                failed.append({"run": run.id, "reason": state.reason, "log_tail": tail})
     for name, header, rows in (
         (RESULTS_CSV, _columns(stages), results),
-        (CURVES_CSV, [column.name for column in CURVES], curves),
         (TIMINGS_CSV, ["run", "started", "seconds"], timings),
     ):
         files.write_text_if_changed(study.folder / name, files.csv_text([header, *rows]))
@@ -87,6 +87,12 @@ def collect(study: StudyFolder) -> dict[str, Any]:
     }
     files.write_json(study.folder / STATUS_JSON, summary)
     return summary
+
+
+def _read_record(out_dir: Path) -> dict[str, Any] | None:
+    """Return a run's record without its epochs, most of it, which would fill the memory."""
+    record = read_record(out_dir)
+    return record and {key: value for key, value in record.items() if key != "epochs"}
 
 
 def _read_logs(study: StudyFolder, runs: Sequence[Run]) -> LogCache:
@@ -144,14 +150,14 @@ def _columns(stages: int) -> list[str]:
     return [*(column.name for column in RESULTS), *by_stage]
 
 
-def _curve_rows(run: Run, log: LogData) -> list[list[Any]]:
-    """Return one row an epoch, with the errors that the log has of it."""
+def _curve_rows(run: Run, log: LogData) -> Iterator[list[Any]]:
+    """Yield one row an epoch, with the errors that the log has of it."""
     train = log.train
     sources = (
         SimpleNamespace(run=run, arch=run.arch, epoch=epoch, test=test, train=train.get(epoch, {}))
         for epoch, test in log.test.items()
     )
-    return [[column.value(source) for column in CURVES] for source in sources]
+    return ([column.value(source) for column in CURVES] for source in sources)
 
 
 def _result_row(

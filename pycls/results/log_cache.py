@@ -43,7 +43,8 @@ class LogEntry:
         check: a checksum of the bytes around the part that was read.
         start: how far the log's last start is; see :meth:`LogData.start_state`.
         derived: what the cache's owner made of the log.
-        job: what :func:`to_columns` made of it, as JSON.
+        fresh: what :func:`to_columns` made of it, as JSON; "" where `line` has it.
+        line: as the file has it, where it comes from there.
     """
 
     signature: Signature
@@ -51,15 +52,20 @@ class LogEntry:
     check: int
     start: dict[str, Any]
     derived: dict[str, Any]
-    job: str
-    line: str = ""  # as the file has it, where it comes from there
+    fresh: str = ""
+    line: str = ""
 
     @classmethod
     def from_line(cls, line: str) -> tuple[str, "LogEntry"]:
         """Return name and entry of a line of the file."""
-        fields, _, job = line.partition("\t")
+        fields = line[: line.find("\t")]
         name, signature, offset, check, start, derived = json.loads(fields)
-        return name, cls(signature, offset, check, start, derived, job, line)
+        return name, cls(signature, offset, check, start, derived, line=line)
+
+    @property
+    def job(self) -> str:
+        """Return what :func:`to_columns` made of the log, as JSON."""
+        return self.fresh or self.line[self.line.find("\t") + 1 :]
 
     def to_line(self, name: str) -> str:
         """Return the line that :meth:`from_line` reads."""
@@ -126,8 +132,9 @@ class LogCache:
         if not self.load_shared():
             return
         try:
-            head, *lines = self.path.read_text(encoding="utf-8").rstrip("\n").split("\n")
-            entries = dict(map(LogEntry.from_line, lines))
+            with self.path.open(encoding="utf-8", newline="\n") as file:
+                head = file.readline().removesuffix("\n")
+                entries = dict(LogEntry.from_line(line.removesuffix("\n")) for line in file)
             if len(entries) != json.loads(head)["logs"]:
                 return
         except (OSError, ValueError, TypeError, KeyError):
@@ -185,8 +192,10 @@ class LogCache:
         head = json.dumps(header)
         if head == self._saved:
             return
-        lines = [head, *(entry.to_line(name) for name, entry in self.entries.items())]
-        files.write_text(self.path, "\n".join(lines) + "\n")
+        # Line by line: of many runs it has hundreds of megabytes.
+        with files.atomic_path(self.path) as place, place.open("w", encoding="utf-8") as file:
+            file.write(f"{head}\n")
+            file.writelines(f"{entry.to_line(n)}\n" for n, entry in self.entries.items())
         self._saved = head
 
     def _run(
@@ -256,7 +265,7 @@ def _read_log(
         check=check,
         start=start,
         derived=derive(name, data) if derive is not None else {},
-        job=json.dumps(to_columns(data)),
+        fresh=json.dumps(to_columns(data)),
     )
     return entry, len(content)
 

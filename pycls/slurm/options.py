@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from typing import Any
 
@@ -33,6 +33,7 @@ _OTHER_MODES = {
     "info": "tools/model_info.py tells what a network costs",
 }
 _DEFAULT_SIGNAL_BEFORE_S = 120
+_FOLLOW_UP_MINUTES, _FOLLOW_UP_GB = 60, 4
 _GPU_GRES = re.compile(r"(?:gres[/:])?gpu(?::[A-Za-z][^:=(]*)?(?:[:=](\d+))?(?:\(.*\))?")
 
 Where = Callable[..., str]
@@ -172,6 +173,11 @@ class LaunchOptions:
     # seconds before a job that met a fault of the storage starts again; the second time four times
     retry_delay: int = _declare(120, count_from(0))
     follow_up: bool = _declare(True, check_flag)  # whether a small job looks after the others
+    # that job's own; "" and 0: as those of the others, at most 4 GB and 60 minutes
+    follow_up_partition: str = _declare("", check_line)
+    follow_up_qos: str = _declare("", check_line)
+    follow_up_mem: float = _declare(0, _gigabytes)
+    follow_up_time: int = _declare(0, count_from(0))
     # further options of sbatch, {long name: value; True: without one}
     sbatch: Mapping[str, Any] = _declare({}, _sbatch_options)
     where: Where = field(default=_key_name, compare=False, repr=False)
@@ -210,6 +216,27 @@ class LaunchOptions:
         if isinstance(self.signal_before, int):
             return self.signal_before
         return min(_DEFAULT_SIGNAL_BEFORE_S, self.time_limit * 60 // 4)
+
+    @property
+    def of_follow_up(self) -> "LaunchOptions":
+        """The options of the job that looks after the others, which needs little."""
+
+        def where(*keys: str | int) -> str:
+            own = {"PARTITION": "FOLLOW_UP_PARTITION", "TIME_LIMIT": "FOLLOW_UP_TIME"}
+            name = own.get(str(keys[-1]), "")
+            is_own = bool(name and getattr(self, name.lower()))
+            return self.where(*keys[:-1], name if is_own else keys[-1])
+
+        return replace(
+            self, num_gpus=0, runs_per_gpu=1, cpus_per_gpu=1, gpu_type="", gres="",
+            signal_before="auto",
+            mem_per_gpu=self.follow_up_mem or min(self.mem_per_gpu, _FOLLOW_UP_GB),
+            time_limit=self.follow_up_time or min(self.time_limit, _FOLLOW_UP_MINUTES),
+            partition=self.follow_up_partition or self.partition,
+            qos=self.follow_up_qos or self.qos,
+            sbatch={k: value for k, value in self.sbatch.items() if k != "exclusive"},
+            where=where,
+        )  # fmt: skip
 
     @property
     def run_overrides(self) -> list[str]:

@@ -157,6 +157,13 @@ class StudySpec:
         """The study file."""
         return self.place.path
 
+    @property
+    def files(self) -> list[Path]:
+        """All files that say what the study is, its own first."""
+        found = [self.path, self.population.csv, *(self.base.files if self.base else ())]
+        found += [path for dataset in self.datasets.values() for path in dataset.networks.values()]
+        return list(dict.fromkeys(path for path in found if path is not None))
+
     def where(self, *keys: str | int) -> str:
         """Return file, line and key, for messages."""
         return str(self.place.at(*keys))
