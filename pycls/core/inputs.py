@@ -48,12 +48,13 @@ def open_side(cfg: CfgNode, side: str) -> Dataset | ImageTree:
             per_class=data.PER_CLASS,
             balance=data.BALANCE,
             view_seed=data.VIEW_SEED,
+            validation_share=data.VALIDATION_SHARE,
         )
-    elif data.PER_CLASS or data.BALANCE:
+    elif data.PER_CLASS or data.BALANCE or data.VALIDATION_SHARE:
         raise ConfigError(
-            f"{section.DATASET} is a tree of image files, of which DATA.PER_CLASS and DATA.BALANCE "
-            "cannot choose; prepare it first (tools/prepare_data.py prepare folder), or leave them "
-            "out"
+            f"{section.DATASET} is a tree of image files, of which DATA.PER_CLASS, DATA.BALANCE "
+            "and DATA.VALIDATION_SHARE cannot choose; prepare it first (tools/prepare_data.py "
+            "prepare folder), or leave them out"
         )
     else:
         dataset = open_image_tree(section.DATASET, section.SPLIT, data.CLASSES)

@@ -132,8 +132,10 @@ def train_in_folder(run: TrainingRun, stop: StopRequest) -> Steps[dict[str, Any]
                 raise
         _end_record(record, run, "done")
         record["result"] = run.result()
+        if run.stops_early:
+            record["stopped_after"] = run.epoch
         _write_record(run, record)
-        if cfg.CHECKPOINT.KEEP == "none":
+        if cfg.CHECKPOINT.KEEP == "none" and not run.stops_early:
             run.require_folder()
             checkpoint.remove_checkpoints(out_dir)
     return record
@@ -167,7 +169,7 @@ def _train(
     spent = Spent(run.clock)
     # All of them have read where the run is before the first writes anew.
     wait_for_all(run.world)
-    while run.epoch < cfg.OPTIM.MAX_EPOCH:
+    while run.epoch < run.last_epoch:
         try:
             train_stats = yield from train_epoch(run, log, spent, stop)
             yield from _test(run, log, spent, stop, train_stats)
@@ -181,9 +183,9 @@ def _train(
         if run.is_record_due():
             _write_record(run, record)
         run.end_epoch()
-        if any_over(run.world, bool(stop)) and run.epoch < cfg.OPTIM.MAX_EPOCH:
+        if any_over(run.world, bool(stop)) and run.epoch < run.last_epoch:
             raise stop.to_error()
-    if cfg.TRAIN.FULL_ERRORS:
+    if cfg.TRAIN.FULL_ERRORS and not run.stops_early:
         yield from _measure_full_errors(run, log, stop)
 
 

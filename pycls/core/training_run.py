@@ -162,13 +162,25 @@ class TrainingRun:
 
     def is_finished_as(self, record: dict[str, Any]) -> bool:
         """Say whether an earlier record is of this very run, finished and still whole."""
-        no_epoch_left = self.epoch == self.cfg.OPTIM.MAX_EPOCH
+        # Without checkpoints only the record knows how far it came.
+        forgets = self.cfg.CHECKPOINT.KEEP == "none" and "stopped_after" not in record
         return (
             record.get("status") == "done"
             and record.get("config_hash") == cfg_hash(self.cfg)
             and record.get("data") == self.data_fingerprints()
-            and (no_epoch_left or self.cfg.CHECKPOINT.KEEP == "none")
+            and (self.epoch >= self.last_epoch or forgets)
         )
+
+    @property
+    def last_epoch(self) -> int:
+        """The epochs after which it ends, or stops to go on some other time (OPTIM.STOP_EPOCH)."""
+        optim = self.cfg.OPTIM
+        return min(optim.STOP_EPOCH or optim.MAX_EPOCH, optim.MAX_EPOCH)
+
+    @property
+    def stops_early(self) -> bool:
+        """Whether it stops before the end of its schedule."""
+        return self.last_epoch < self.cfg.OPTIM.MAX_EPOCH
 
     def data_fingerprints(self) -> dict[str, str]:
         """Return what identifies the images, labels and split that the run works on."""
@@ -272,7 +284,7 @@ class TrainingRun:
                 "min_ema_top1_err": self.min_ema_errors["min_top1_err"],
                 "min_ema_topk_err": self.min_ema_errors["min_top5_err"],
             }
-        if self.cfg.TRAIN.FULL_ERRORS:
+        if self.cfg.TRAIN.FULL_ERRORS and not self.stops_early:
             result |= {
                 "full_train_top1_err": errors["train_full_top1_err"],
                 "full_train_topk_err": errors["train_full_top5_err"],

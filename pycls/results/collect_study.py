@@ -59,7 +59,7 @@ def collect(study: StudyFolder) -> dict[str, Any]:
             dataset = described["datasets"][run.dataset]
             facts = {
                 "num_classes": dataset["num_classes"],
-                "epochs": described["sweeps"][run.sweep]["epochs"],
+                "epochs": run.stop or described["sweeps"][run.sweep]["epochs"],
                 "error_metric": dataset["error_metric"],
                 "topk": min(5, dataset["num_classes"]),
             }

@@ -69,12 +69,14 @@ def base_cfg(
     data = [
         "MODEL.NUM_CLASSES", facts.num_classes,
         "TRAIN.DATASET", dataset.prepared, "TRAIN.SPLIT", "train",
-        "TEST.DATASET", dataset.prepared, "TEST.SPLIT", "test",
+        "TEST.DATASET", dataset.prepared, "TEST.SPLIT", data_sets.tested_side,
         "DATA.DIR", str(data_sets.data_dir), "DATA.CLASSES", list(classes),
         "DATA.PER_CLASS", dataset.per_class or 0, "DATA.BALANCE", dataset.balance,
         "LOG_DEST", "file",
     ]  # fmt: skip
-    if dataset.per_class or dataset.balance:
+    if spec.validation:
+        data += ["DATA.VALIDATION_SHARE", spec.validation]
+    if dataset.per_class or dataset.balance or spec.validation:
         data += ["DATA.VIEW_SEED", spec.class_seed]
     return layer_cfg(layers, data)
 

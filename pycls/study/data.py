@@ -36,6 +36,10 @@ class DataFacts(ExpectedFacts):
 class StudyData:
     """Opens the data sets of a study, each once.
 
+    Attributes:
+        tested_side: what its runs are tested on, "test" or "validation"; wherever a split is asked
+            for, "test" stands for it.
+
     Args:
         spec: the study.
         data_dir: folder of the prepared sets; None: PYCLS_DATA, or else `data`.
@@ -44,6 +48,7 @@ class StudyData:
     def __init__(self, spec: StudySpec, data_dir: str | os.PathLike[str] | None = None) -> None:
         self.spec = spec
         self.data_dir, self.usual_dir = resolve_data_dir(data_dir), resolve_data_dir()
+        self.tested_side = "validation" if spec.validation else "test"
         self._opened: dict[tuple[str, str], Dataset] = {}
         self._facts: dict[str, DataFacts] = {}
 
@@ -94,12 +99,13 @@ class StudyData:
             try:
                 self._opened[key] = open_dataset(
                     dataset.prepared,
-                    split,
+                    self.tested_side if split == "test" else split,
                     self.data_dir,
                     self.classes(dataset),
                     per_class=dataset.per_class or 0,
                     balance=dataset.balance,
                     view_seed=self.spec.class_seed,
+                    validation_share=self.spec.validation,
                 )
             except (DataError, ConfigError) as error:
                 raise type(error)(f"{self._where(dataset)}: {error}") from None
@@ -135,7 +141,8 @@ class StudyData:
             train, test = self.open(dataset, "train"), self.open(dataset, "test")
             yield (
                 f"{dataset.key}: {train.num_classes} classes, {len(train)} training and "
-                f"{len(test)} test images of {train.im_size[0]} x {train.im_size[1]} pixels"
+                f"{len(test)} {self.tested_side} images of {train.im_size[0]} x {train.im_size[1]} "
+                "pixels"
             )
 
     def missing_bytes(self) -> dict[str, int]:
@@ -173,6 +180,10 @@ class StudyData:
             expected = self._expect(dataset)
         except ConfigError as error:
             raise ConfigError(f"{self._where(dataset)}: {error}") from None
+        if self.spec.validation:
+            held_out = round(expected.train_images * self.spec.validation)
+            left = expected.train_images - held_out
+            expected = replace(expected, train_images=left, test_images=held_out, exact=False)
         return DataFacts(**vars(expected), prepared=False)
 
     def _expect(self, dataset: DatasetSpec) -> ExpectedFacts:

@@ -11,6 +11,7 @@ from pycls.core.config.load import layer_cfg
 from pycls.core.runs.code_version import code_version, package_versions
 from pycls.datasets.catalog.catalog import CATALOG
 from pycls.datasets.opening.dataset import Dataset
+from pycls.datasets.opening.validation import describe_rule
 from pycls.schema import STUDY_JSON
 from pycls.spaces.bounds import STAGE_COLUMNS
 from pycls.study.configs import assumed_layers
@@ -32,6 +33,7 @@ def describe_study(study: StudyFolder) -> dict[str, Any]:
         "datasets": {d.key: _describe_dataset(study, d) for d in spec.datasets.values()},
         "regimes": {key: _describe_regime(study, key) for key in spec.regimes},
         "population": _describe_population(study),
+        "selected_on": study.data.tested_side,
         "versions": package_versions(),
         "commit": f"{commit} with uncommitted changes" if commit and dirty else commit,
     }
@@ -79,8 +81,12 @@ def _describe_dataset(study: StudyFolder, dataset: DatasetSpec) -> dict[str, Any
         return described
     train, test = study.data.open(dataset, "train"), study.data.open(dataset, "test")
     meta = train.meta
+    validation = ""
+    if study.spec.validation:
+        validation = describe_rule(train.store, study.spec.validation, study.spec.class_seed)
     return described | {
         **{key: meta.get(key, "") for key in ("description", "source", "licence", "split_rule")},
+        **({"validation_rule": validation} if validation else {}),
         "mirror": train.mirror,
         "classes": list(train.class_names),
         "class_counts": {"train": _count_classes(train), "test": _count_classes(test)},

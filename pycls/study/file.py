@@ -13,6 +13,7 @@ from pycls.slurm.options import LaunchOptions, read_options
 from pycls.study.checks import check_study
 from pycls.study.spec import (
     METRICS,
+    VALIDATION_SHARE,
     DatasetSpec,
     PopulationSpec,
     RepeatSpec,
@@ -49,7 +50,7 @@ def _load(path: Path, above: tuple[Path, ...]) -> StudySpec:
     top.only(
         "name", "title", "description", "base", "population", "config", "regimes", "datasets",
         "reference", "family", "targets", "class_seed", "seed", "repeats", "uses", "max_retry",
-        "launch", "images_per_second",
+        "launch", "images_per_second", "select", "choose",
     )  # fmt: skip
     name = top.text("name")
     _check_name(name, top.place.at("name"))
@@ -74,6 +75,8 @@ def _load(path: Path, above: tuple[Path, ...]) -> StudySpec:
         uses=top.names("uses", []),
         launch=_read_launch(top, base),
         images_per_second=_read_speed(top, base),
+        validation=_read_validation(top, base),
+        choose=top.section("choose") if "choose" in top else None,
     )
     check_study(spec)
     return spec
@@ -111,6 +114,25 @@ def _read_speed(top: Section, base: StudySpec | None) -> float | None:
             f"{top.place.at('images_per_second')} is {speed}; expected a number above 0"
         )
     return float(speed)
+
+
+def _read_validation(top: Section, base: StudySpec | None) -> float:
+    """Return the share that `select: validation`, or `select: {validation: 0.2}`, holds out."""
+    if "select" not in top:
+        return base.validation if base else 0.0
+    what = "'test', 'validation', or {validation: SHARE} with a share above 0 and below 1"
+    value = top.get("select", (str, Mapping), what)
+    if isinstance(value, str):
+        shares = {"test": 0.0, "validation": VALIDATION_SHARE}
+        if value in shares:
+            return shares[value]
+    else:
+        section = top.section("select")
+        section.only("validation")
+        share = section.get("validation", (int, float), "a share", None)
+        if share is not None and not isinstance(share, bool) and 0 < share < 1:
+            return float(share)
+    raise ConfigError(f"{top.place.at('select')} is {value!r}; expected {what}")
 
 
 def _read_launch(top: Section, base: StudySpec | None) -> LaunchOptions:

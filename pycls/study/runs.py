@@ -75,6 +75,7 @@ class Run:
         arch: the network.
         seed: RNG_SEED.
         role: "main" (the population), "repeats" (training noise) or "control".
+        stop: epochs after which it stops, to go on some other time; 0: it goes to the end.
     """
 
     sweep: str
@@ -84,6 +85,7 @@ class Run:
     arch: Network
     seed: int
     role: str
+    stop: int = 0
 
     @property
     def id(self) -> str:
@@ -179,7 +181,8 @@ def list_runs(
             role = "control" if dataset.control else "main"
             for j, seed in enumerate(seeds):
                 index = i * len(seeds) + j
-                yield Run(key, index, key, dataset.regime, networks[i], seed, role)
+                stop = dataset.stops.get(networks[i].arch, 0)
+                yield Run(key, index, key, dataset.regime, networks[i], seed, role, stop)
     for repeat in spec.repeats:
         where = spec.where("repeats")
         if repeat.arch not in population.ids:

@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from pycls.slurm.options import LaunchOptions
-from pycls.yaml_sections import Place
+from pycls.yaml_sections import Place, Section
 
 METRICS = ("top1", "top5")
+# Share of the training side that choosing holds out where nothing says otherwise.
+VALIDATION_SHARE = 0.15
 # Keys that cut a part out of a prepared set.
 PARTS = ("num_classes", "classes", "per_class", "balance")
 
@@ -85,6 +87,7 @@ class DatasetSpec:
         networks: {name: file} of hand-written networks, in the place of the population.
         seeds: RNG_SEED of each architecture's runs; (): the study's.
         weights_from: the sweep whose runs, of the same architecture, give the first weights.
+        stops: {architecture: epochs after which its runs stop, to go on some other time}.
     """
 
     key: str
@@ -104,6 +107,7 @@ class DatasetSpec:
     networks: Mapping[str, Path] = field(default_factory=dict)
     seeds: tuple[int, ...] = ()
     weights_from: str | None = None
+    stops: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def is_view(self) -> bool:
@@ -131,6 +135,8 @@ class StudySpec:
 
     `uses` names sweeps of the base whose results it looks at without runs of its own. `launch`
     has `max_retry` as its MAX_RETRY; whether its keys go together is for `override` to check.
+    `validation` is the share of the training side that runs are tested on in place of the test
+    side; 0: the test side. `choose` is the section that :mod:`pycls.choose` reads.
     """
 
     place: Place
@@ -151,6 +157,8 @@ class StudySpec:
     uses: tuple[str, ...]
     launch: LaunchOptions
     images_per_second: float | None
+    validation: float = 0.0
+    choose: Section | None = None
 
     @property
     def path(self) -> Path:

@@ -7,7 +7,7 @@ from pathlib import Path
 from pycls import files
 from pycls.core.config.load import cfg_to_dict, computing_keys, parse_cfg
 from pycls.core.config.template import CfgTemplate
-from pycls.core.runs.record import read_record, record_path
+from pycls.core.runs.record import go_on, read_record, record_path
 from pycls.errors import ConfigError
 from pycls.schema import STUDY_JSON
 from pycls.study.configs import base_cfg
@@ -48,6 +48,9 @@ def write_study(study: StudyFolder) -> None:
         files.remove_partials(folder)
         files.write_texts(folder, content)
     files.write_json(study.folder / STUDY_JSON, describe_study(study))
+    for run in study.runs:
+        if study.spec.datasets[run.dataset].stops:
+            go_on(study.out_dir(run), run.stop or study.epochs(study.spec.datasets[run.dataset]))
 
 
 def _store_selections(study: StudyFolder) -> None:
@@ -134,6 +137,8 @@ class _ConfigWriter:
         pinned = self._pinned[run.dataset]
         changes = {key: value for key, value in keys_of(run.arch).items() if key not in pinned}
         changes |= {"OUT_DIR": str(self._study.out_dir(run)), "RNG_SEED": run.seed}
+        if run.stop:
+            changes["OPTIM.STOP_EPOCH"] = run.stop
         weights = self._study.weights_path(run)
         if weights is not None:
             changes["TRAIN.WEIGHTS"] = str(weights)

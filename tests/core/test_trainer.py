@@ -10,9 +10,10 @@ import torch
 from run_checkpoints import last_checkpoint
 from run_logs import parse_log
 
+from pycls.core.config.load import cfg_hash
 from pycls.core.runs import paths as checkpoint_paths
 from pycls.core.runs.lease import run_lease
-from pycls.core.runs.record import read_record, write_record
+from pycls.core.runs.record import go_on, read_record, write_record
 from pycls.core.tester import test_model as measure_errors
 from pycls.core.trainer import train_model
 from pycls.core.weights import checkpoint
@@ -68,6 +69,35 @@ def test_learns_and_writes_what_it_says(digits_cfg):
     )  # fmt: skip
     assert set(records(cfg, "complexity")[0]) == {"_type", "acts", "flops", "params"}
     assert records(cfg, "cfg")[0]["OPTIM"]["WEIGHT_DECAY"] == 5e-5
+
+
+def test_a_schedule_cut_at_rungs_ends_in_the_same_bits(digits_cfg, tmp_path):
+    parts = {name: ["OUT_DIR", str(tmp_path / name), "OPTIM.MAX_EPOCH", 3] for name in ("a", "b")}
+    whole = digits_cfg(*parts["a"], "CHECKPOINT.KEEP", "last", "TRAIN.FULL_ERRORS", True)
+    train_model(whole)
+    result = read_record(whole.OUT_DIR)["result"]
+    for stop in (1, 1, 2, 0):
+        cut = digits_cfg(
+            *parts["b"],
+            "CHECKPOINT.KEEP",
+            "last",
+            "TRAIN.FULL_ERRORS",
+            True,
+            "OPTIM.STOP_EPOCH",
+            stop,
+        )
+        record = train_model(cut)
+        assert record["status"] == "done"
+        assert record.get("stopped_after") == (stop or None)
+        go_on(cut.OUT_DIR, stop)
+        assert read_record(cut.OUT_DIR)["status"] == "done"
+        go_on(cut.OUT_DIR, 3)
+        assert read_record(cut.OUT_DIR)["status"] == ("interrupted" if stop else "done")
+    assert record["result"] == result
+    assert cfg_hash(cut) == cfg_hash(whole)
+    assert_same_bits(weights(whole), weights(cut))
+    epochs = [entry["epoch"] for entry in records(cut, "test_epoch")]
+    assert epochs == ["1/3", "2/3", "3/3"]  # none is trained twice
 
 
 def test_same_configuration_same_bits_other_seed_others(digits_cfg, tmp_path):

@@ -104,6 +104,9 @@ def default_cfg() -> Node:
     cfg.OPTIM.LR_MULT = 0.1
     cfg.OPTIM.MIN_LR = 0.0  # as a fraction of BASE_LR
     cfg.OPTIM.MAX_EPOCH = 200
+    # Stop after so many epochs of that schedule, to go on some other time; 0: at its end. What is
+    # trained does not depend on it.
+    cfg.OPTIM.STOP_EPOCH = 0
     cfg.OPTIM.MOMENTUM = 0.9
     cfg.OPTIM.DAMPENING = 0.0
     cfg.OPTIM.NESTEROV = True
@@ -196,7 +199,10 @@ def default_cfg() -> Node:
     cfg.DATA.CLASSES = []  # train and test on these classes only (names); []: all
     cfg.DATA.PER_CLASS = 0  # most training images of a class; 0: all
     cfg.DATA.BALANCE = False  # cut the most common class to the size of the second
-    cfg.DATA.VIEW_SEED = 1  # draws the images that PER_CLASS and BALANCE keep
+    cfg.DATA.VIEW_SEED = 1  # draws the images that PER_CLASS, BALANCE and the next keep
+    # Share of the training side that is held out as the side "validation", unless the set brings
+    # one; 0: none is.
+    cfg.DATA.VALIDATION_SHARE = 0.0
     # Training crops: padded (out of the image with a border of DATA.PAD), resized (a box of random
     # area and aspect, as on ImageNet), auto (resized for stored images above 64 pixels).
     cfg.DATA.CROP = "auto"

@@ -33,8 +33,8 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "RESNET.TRANS_FUN": ("basic_transform", "bottleneck_transform"),
     "OPTIM.OPTIMIZER": tuple(OPTIMIZERS),
     "OPTIM.LR_POLICY": tuple(SCHEDULES),
-    "TRAIN.SPLIT": ("train", "val", "test"),
-    "TEST.SPLIT": ("train", "val", "test"),
+    "TRAIN.SPLIT": ("train", "val", "test", "validation"),
+    "TEST.SPLIT": ("train", "val", "test", "validation"),
     "LOG_DEST": ("stdout", "file"),
     "LAUNCH.MODE": ("local", "submitit_local", "slurm"),
     "VIT.STEM_TYPE": ("patchify", "conv"),
@@ -75,7 +75,7 @@ _RANGES: tuple[tuple[Callable[[Any], bool], str, tuple[str, ...]], ...] = (
             "OPTIM.EMA_UPDATE_PERIOD", "OPTIM.CLIP_GRAD_NORM",
             "DATA_LOADER.NUM_WORKERS", "PREC_TIME.WARMUP_ITER", "PREC_TIME.NUM_ITER",
             "LAUNCH.MAX_RETRY", "DATA.PAD", "DATA.PER_CLASS", "DATA.VIEW_SEED", "NUM_THREADS",
-            "PORT_RANGE",
+            "PORT_RANGE", "OPTIM.STOP_EPOCH",
         ),
     ),
     (
@@ -88,7 +88,7 @@ _RANGES: tuple[tuple[Callable[[Any], bool], str, tuple[str, ...]], ...] = (
         "a number of 0 or more and below 1",
         (
             "OPTIM.MOMENTUM", "OPTIM.BETA1", "OPTIM.BETA2", "TRAIN.LABEL_SMOOTHING",
-            "EN.DC_RATIO", "EN.DROPOUT_RATIO",
+            "EN.DC_RATIO", "EN.DROPOUT_RATIO", "DATA.VALIDATION_SHARE",
         ),
     ),
 )  # fmt: skip

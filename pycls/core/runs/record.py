@@ -101,6 +101,17 @@ def add_failure(
     return record
 
 
+def go_on(out_dir: str | os.PathLike[str], epochs: int) -> None:
+    """Let a run that stopped at an epoch (OPTIM.STOP_EPOCH) be trained up to a later one."""
+    record = read_record(out_dir)
+    if record is None or record["status"] != "done":
+        return
+    stopped = record.get("stopped_after")
+    if stopped is not None and stopped < epochs:
+        reason = f"stopped after epoch {stopped}, to go on to {epochs}"
+        write_record(out_dir, {**record, "status": "interrupted", "reason": reason})
+
+
 def forget_failures(out_dir: str | os.PathLike[str]) -> None:
     """Let a failed run be tried as often as one that never failed; its last reason stays."""
     record = read_record(out_dir)

@@ -10,10 +10,13 @@ import numpy.typing as npt
 from pycls.datasets.catalog.views import ViewSpec
 from pycls.datasets.opening import subsets
 from pycls.datasets.opening.locate import locate
-from pycls.datasets.store.store import SIDES, ImageArray, Store, open_store
+from pycls.datasets.opening.validation import with_validation
+from pycls.datasets.store.store import SIDES, VALIDATION, ImageArray, Store, open_store
 from pycls.errors import ConfigError
 
-_SIDE_OF_SPLIT = {"train": "train", "test": "test", "val": "test"}
+# "val" is pycls's word for the side that it tests on.
+_SIDE_OF_SPLIT = {"train": "train", "test": "test", "val": "test", VALIDATION: VALIDATION}
+_SIDES = (*SIDES, VALIDATION)
 
 
 class Dataset:
@@ -21,14 +24,14 @@ class Dataset:
 
     Attributes:
         store: the open prepared set.
-        split: "train" or "test".
-        selection: the images of both sides that it holds.
+        split: "train", "test" or "validation".
+        selection: the images of all sides that it holds.
         title: name in reports.
         error_metric: "top1" or "top5".
         indices: int64, N, positions of the images in the prepared set, ascending.
         labels: int64, N, positions in `class_names`.
         class_names: the classes that occur here, in the prepared set's order.
-        fingerprint: identifies contents, split and view; the same on both sides.
+        fingerprint: identifies contents, split and view; the same on all sides.
     """
 
     def __init__(
@@ -45,7 +48,7 @@ class Dataset:
         self.title = title or str(store.meta.get("title", store.name))
         self.error_metric = error_metric or str(store.meta.get("error_metric", "top1"))
         self.class_names = self.selection.class_names
-        side = store.split == SIDES.index(split)
+        side = store.split == _SIDES.index(split)
         self.indices = np.flatnonzero(self.selection.kept & side).astype(np.int64)
         number = {name: label for label, name in enumerate(self.class_names)}
         numbers = np.array([number.get(name, -1) for name in store.class_names], dtype=np.int64)
@@ -157,20 +160,23 @@ def open_dataset(
     per_class: int = 0,
     balance: bool = False,
     view_seed: int = 1,
+    validation_share: float = 0.0,
 ) -> Dataset:
     """Open one side of a prepared set or of a view.
 
     Args:
         name_or_path: the name of a prepared set or view, looked up in `data_dir`, or the path
             of a prepared set's folder, or of a folder that holds only one.
-        split: "train" or "test"; "val" is another word for "test".
+        split: "train", "test" or "validation"; "val" is another word for "test".
         data_dir: folder of the prepared sets; by default the environment variable
             PYCLS_DATA, or else `data`.
         classes: names of the classes to keep (at least 2); all of them where empty. Labels
             are renumbered in the set's own order of classes, whatever order they come in.
         per_class: keep at most so many training images of each class; 0: all.
         balance: cut, on each side, the most common class to the size of the second.
-        view_seed: draws the images that the two before keep.
+        view_seed: draws the images that the two before keep, and those of the next.
+        validation_share: share of the training side that is held out as the validation side, unless
+            the set brings one; 0: none is.
 
     Raises:
         ConfigError: unknown split, unknown or repeated class, fewer than 2 classes, a negative
@@ -182,7 +188,15 @@ def open_dataset(
     if isinstance(classes, str):
         raise ConfigError(f"classes '{classes}': expected a list of names, not one text")
     path, views = locate(name_or_path, data_dir)
-    dataset = Dataset(open_store(path), _SIDE_OF_SPLIT[split])
+    store = open_store(path)
+    if validation_share:
+        store = with_validation(store, validation_share, view_seed)
+    if split == VALIDATION and len(store.sides) == len(SIDES):
+        raise ConfigError(
+            f"data set '{store.name}' brings no validation side; DATA.VALIDATION_SHARE 0.15 holds "
+            "one out of its training side"
+        )
+    dataset = Dataset(store, _SIDE_OF_SPLIT[split])
     for name, spec in views.items():
         try:
             dataset = dataset.view(spec)

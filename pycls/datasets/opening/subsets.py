@@ -97,7 +97,7 @@ def balance_classes(store: Store, selection: ImageSelection, seed: int) -> Image
     (Paper, appendix 6.1.6: MLC2008-balanced and HAM10000-balanced.)
     """
     kept = selection.kept
-    for side in range(len(SIDES)):
+    for side in range(len(store.sides)):
         labels = store.labels[kept & (store.split == side)]
         counts = np.bincount(labels, minlength=len(store.class_names))
         most = kept & (store.split == side) & (store.labels == np.argmax(counts))

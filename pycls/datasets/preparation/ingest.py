@@ -126,7 +126,7 @@ def ingest(
         finish_store(
             work.set_path, path, (size, size), sums, labels, split, listing.class_names, facts,
             decoded.digests[order], [listing.items[at].name for at in order.tolist()], more,
-            execution.progress.advance,
+            execution.progress.advance, None if plan.groups is None else plan.groups[place],
         )  # fmt: skip
     work.remove()
 

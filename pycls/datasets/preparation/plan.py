@@ -6,7 +6,7 @@ import json
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import Any
@@ -59,6 +59,8 @@ class Plan:
         split_rule: how the split was made, in words.
         report: what was left out, merged or differs.
         num_groups: groups the images belong to, 0 where the set has none.
+        groups: int64, N, the number of each image's group, copies and near copies counted; None:
+            each image stands for itself.
     """
 
     kept: IntArray
@@ -66,6 +68,7 @@ class Plan:
     split_rule: str
     report: SetReport
     num_groups: int
+    groups: IntArray | None = None
 
 
 def check_pipeline_options(options: Mapping[str, Any]) -> None:
@@ -272,7 +275,15 @@ def make_plan(
             "Left out: cannot be read",
             [listing.items[at].name for at in sorted(decoded.unreadable)],
         )
-    return Plan(kept, split, rule, report, num_groups)
+    return Plan(kept, split, rule, report, num_groups, _number_groups(copies.groups))
+
+
+def _number_groups(groups: Sequence[Hashable]) -> IntArray | None:
+    """Return the number of each image's group; None where no two images share one."""
+    numbers = {group: number for number, group in enumerate(dict.fromkeys(groups))}
+    if len(numbers) == len(groups):
+        return None
+    return np.array([numbers[group] for group in groups], dtype=np.int64)
 
 
 def _within(near: Sequence[Sequence[int]], readable: Sequence[int]) -> list[list[int]]:

@@ -7,6 +7,7 @@
 - `split.npy`   uint8, N, the side of each image, a position in the `sides` of `meta.json`
 - `digests.npy` uint8, N x 16, a hash of each image's pixels
 - `names.json`  the N names of the images, where they come from files
+- `groups.npy`  int64, N, the group of each image, where images belong together
 - `source.json` names, sizes, times and hashes of the files the set was made of
 - `meta.json`   what the set is, statistics, and size and SHA-256 of the files but `source.json`
 
@@ -33,10 +34,12 @@ _READABLE = (1, 2)
 META_FILE = "meta.json"
 ARRAY_FILES = ("images.npy", "labels.npy", "split.npy")
 NAMES_FILE = "names.json"
+GROUPS_FILE = "groups.npy"
 DIGESTS_FILE = "digests.npy"
 SOURCE_FILE = "source.json"
 # A set may have a third side, which `meta.json` names; training and testing use these.
 SIDES = ("train", "test")
+VALIDATION = "validation"  # the third one, by whatever name
 _MOST_SIDES = 3
 DIGEST_BYTES = 16
 _PREPARE_AGAIN = "delete the folder and prepare the set again (tools/prepare_data.py prepare)"
@@ -87,6 +90,23 @@ class Store:
         if not isinstance(names, list) or len(names) != len(self.labels):
             raise DataError(f"{path}: expected {len(self.labels)} names; {_PREPARE_AGAIN}")
         return tuple(map(str, names))
+
+    @functools.cached_property
+    def groups(self) -> IntArray | None:
+        """The group of each of the N images, images of one being on one side; None: not known.
+
+        Raises:
+            DataError: the file of groups is missing or damaged.
+        """
+        if GROUPS_FILE not in self.meta.get("records", {}):
+            return None
+        path = self.path / GROUPS_FILE
+        try:
+            groups = np.load(path, allow_pickle=False)
+        except (OSError, ValueError) as error:
+            raise DataError(f"{path}: cannot be read ({error}); {_PREPARE_AGAIN}") from None
+        _expect(path, groups, np.int64, (len(self.labels),))
+        return np.asarray(groups)
 
     @property
     def fingerprint(self) -> str:

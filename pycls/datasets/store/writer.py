@@ -24,6 +24,7 @@ from pycls.datasets.store.store import (
     ARRAY_FILES,
     DIGESTS_FILE,
     FORMAT_VERSION,
+    GROUPS_FILE,
     META_FILE,
     NAMES_FILE,
     SIDES,
@@ -135,6 +136,7 @@ def finish_store(
     names: Sequence[str] | None = None,
     extra: Mapping[str, Any] | None = None,
     advance: Callable[[int], None] | None = None,
+    groups: IntArray | None = None,
 ) -> None:
     """Complete a folder that holds `images.npy`; it then takes the place of what is at `path`.
 
@@ -153,6 +155,7 @@ def finish_store(
         names: what the N images are called, if they have names.
         extra: more of that, entered into `meta.json` beside the facts.
         advance: called with the number of bytes read, as the images are read for their checksum.
+        groups: N integers, images of one number belonging together; None: each stands for itself.
 
     Raises:
         DataError: as :func:`write_store`.
@@ -169,6 +172,8 @@ def finish_store(
         text = json.dumps(list(names), ensure_ascii=False, indent=0)
         files.write_text(folder / NAMES_FILE, text + "\n")
         records[NAMES_FILE] = _hash_file(folder / NAMES_FILE)
+    if groups is not None:
+        records[GROUPS_FILE] = _write_array(folder / GROUPS_FILE, np.ascontiguousarray(groups))
     mean, std = sums.compute_statistics()
     meta = {
         **asdict(facts),
