@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from pycls.analysis.inputs.results_csv import finished_runs, population_runs
 from pycls.analysis.inputs.study_json import Study
 from pycls.analysis.statistics.correlation import spearman
+from pycls.analysis.statistics.error_interval import wilson_interval
 
 LEADERS = 10  # of each data set, at most
 HALVES = ("half_1_err", "half_2_err")
@@ -111,10 +112,7 @@ def _interval(error: float, images: int, spread: float) -> tuple[float, float]:
     """Return the 95 % interval of an error in percent; NaN where the images are not known."""
     if not images:
         return math.nan, math.nan
-    z2, share = _NORMAL_95**2, error / 100
-    centre = share + z2 / (2 * images)
-    half = _NORMAL_95 * math.sqrt(share * (1 - share) / images + z2 / (4 * images**2))
-    lowest, highest = (100 * (centre + s * half) / (1 + z2 / images) for s in (-1, 1))
+    lowest, highest = wilson_interval(error, images)
     seeds = _NORMAL_95 * math.sqrt(spread)
     low = error - math.hypot(error - lowest, seeds)
     high = error + math.hypot(highest - error, seeds)
