@@ -22,6 +22,7 @@ from pycls.core.config import load_cfg
 from pycls.core.config.load import cfg_to_dict, layer_cfg
 from pycls.errors import ConfigError, PyclsError
 from pycls.files import atomic_path, write_json, write_text
+from pycls.gpu_devices import is_gpu
 from pycls.spaces.population_csv import read_population
 
 if TYPE_CHECKING:
@@ -264,7 +265,7 @@ def _measure(case: Case, args: argparse.Namespace) -> dict[str, Any]:
     from pycls.models.counting import complexity
 
     row: dict[str, Any] = {**case.settings(), **complexity(case.cfg)}
-    with run_settings(case.cfg) as device, refuse_beyond_available(device.type == "cpu"):
+    with run_settings(case.cfg) as device, refuse_beyond_available(not is_gpu(device)):
         environment = describe_environment(device)
         row |= {name: environment[name] for name in ("device", "threads", "torch", "host")}
         loader, row["loader_note"] = _find_data(case.cfg, device)
@@ -315,12 +316,12 @@ def _profile(cfg: CfgNode, device: "torch.device", loader: "Loader | None", path
     _, step, (images, labels) = prepare_network(cfg, device, loader)
     step(images, labels, 0.0, 0, 0)
     activities = [ProfilerActivity.CPU]
-    if device.type == "cuda":
+    if is_gpu(device):
         activities.append(ProfilerActivity.CUDA)
     with profile(activities=activities) as profiler:
         for i in range(_PROFILED_STEPS):
             step(images, labels, 0.0, 0, i)
-    order = "self_cuda_time_total" if device.type == "cuda" else "self_cpu_time_total"
+    order = "self_cuda_time_total" if is_gpu(device) else "self_cpu_time_total"
     table = profiler.key_averages().table(sort_by=order, row_limit=40)
     write_text(path, f"{_PROFILED_STEPS} training steps, operations by their own time\n{table}")
     with atomic_path(_trace_path(path)) as temporary:

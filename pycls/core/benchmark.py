@@ -23,6 +23,7 @@ from pycls.core.optimizer import build_optimizer
 from pycls.core.precision import Precision
 from pycls.core.step import TrainStep
 from pycls.datasets.loading.loader import Loader
+from pycls.gpu_devices import is_gpu
 from pycls.models.builders import build_model
 
 Batch = tuple[torch.Tensor, torch.Tensor]
@@ -127,7 +128,7 @@ def left_as_it_was(model: nn.Module, device: torch.device) -> Iterator[None]:
     gradients = [(parameter, parameter.grad) for parameter in model.parameters()]
     buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
     try:
-        with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        with torch.random.fork_rng([device] if is_gpu(device) else []):
             yield
     finally:
         for module, mode in modes:
@@ -236,7 +237,7 @@ class MemoryUse:
         """Begin to count; what was freed and kept is given back first, so as to be seen."""
         gc.collect()
         self._device = device
-        if device.type == "cuda":
+        if is_gpu(device):
             torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats(device)
             self._before = {
@@ -256,7 +257,7 @@ class MemoryUse:
 
         Empty where the system does not tell.
         """
-        if self._device.type == "cuda":
+        if is_gpu(self._device):
             most = {
                 "allocated": torch.cuda.max_memory_allocated(self._device),
                 "reserved": torch.cuda.max_memory_reserved(self._device),
@@ -334,6 +335,6 @@ def _seconds(action: Callable[[], object], device: torch.device) -> float:
 
 def _now(device: torch.device) -> float:
     """Return the time when all that was given to the device is done."""
-    if device.type == "cuda":
+    if is_gpu(device):
         torch.cuda.synchronize(device)
     return time.perf_counter()

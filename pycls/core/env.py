@@ -17,6 +17,7 @@ from pycls.core.processes.group import cpu_threads, local_device, process_group
 from pycls.core.processes.world import ONE_PROCESS, World
 from pycls.core.runs.code_version import code_version, package_versions
 from pycls.errors import ConfigError
+from pycls.gpu_devices import is_gpu
 from pycls.kernels.forms import FormTable, own_table
 from pycls.models.layers import use_forms
 
@@ -35,13 +36,13 @@ def select_device(name: str) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     device = torch.device(name)
-    if device.type == "cuda" and not torch.cuda.is_available():
+    if is_gpu(device) and not torch.cuda.is_available():
         raise ConfigError(f"DEVICE is {name!r}, but PyTorch sees no GPU here; use 'cpu' or 'auto'")
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+    if is_gpu(device) and (device.index or 0) >= torch.cuda.device_count():
         raise ConfigError(
             f"DEVICE is {name!r}, but there are {torch.cuda.device_count()} GPUs (0 is the first)"
         )
-    if device.type == "cuda":
+    if is_gpu(device):
         check_supported(device)
     return device
 
@@ -66,10 +67,10 @@ def run_settings(cfg: CfgNode, world: World = ONE_PROCESS) -> Iterator[torch.dev
         torch.set_flush_denormal(True)
         with (
             arithmetic(cfg),
-            torch.random.fork_rng([device] if device.type == "cuda" else []),
+            torch.random.fork_rng([device] if is_gpu(device) else []),
             process_group(world, device, cfg.DIST_BACKEND),
         ):
-            if device.type == "cuda":
+            if is_gpu(device):
                 # A process may train several runs in turn: each has a peak of its own.
                 torch.cuda.reset_peak_memory_stats(device)
             yield device
@@ -116,6 +117,6 @@ def describe_environment(device: torch.device) -> dict[str, Any]:
 
 
 def _describe_device(device: torch.device) -> dict[str, Any]:
-    if device.type != "cuda":
+    if not is_gpu(device):
         return {"device": "cpu"}
     return {"device": torch.cuda.get_device_name(device), **describe_arithmetic()}

@@ -8,6 +8,7 @@ from yacs.config import CfgNode
 from pycls.core.inputs import open_side
 from pycls.cores import usable_cores
 from pycls.datasets.loading.loader import Loader
+from pycls.gpu_devices import is_gpu
 
 LoaderBuilder = Callable[[CfgNode, str, torch.device, int, int, bool], Loader]
 
@@ -64,6 +65,6 @@ def build_loader(
         channels_last=cfg.MEMORY_FORMAT == "channels_last",
         gpu_share=cfg.DATA.GPU_SHARE,
         # The threads of a network on the CPU take all the cores there are.
-        threads=1 if device.type == "cpu" else min(_MAX_THREADS, cores),
+        threads=min(_MAX_THREADS, cores) if is_gpu(device) else 1,
         workers=min(cfg.DATA_LOADER.NUM_WORKERS, cores),
     )

@@ -14,6 +14,7 @@ import torch
 
 from pycls.core.processes.group import sum_over
 from pycls.core.processes.world import ONE_PROCESS, World
+from pycls.gpu_devices import is_gpu
 
 T = TypeVar("T")
 
@@ -155,7 +156,7 @@ def format_eta(seconds: float) -> str:
 
 def memory_mb(device: torch.device) -> int:
     """Return the most memory allocated on the GPU so far, in MB (0 on the CPU)."""
-    if device.type != "cuda":
+    if not is_gpu(device):
         return 0
     return int(torch.cuda.max_memory_allocated(device) / 1024**2)
 

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from yacs.config import CfgNode
 
 from pycls.datasets.randomness import make_key
+from pycls.gpu_devices import is_gpu
 
 # What the draws of a mini-batch are mixed into the run's seed with.
 _STREAM_MIXING = 101
@@ -82,7 +83,7 @@ class Mixer:
         alpha = self._cutmix_alpha if use_cutmix else self._mixup_alpha
         share = float(rng.beta(alpha, alpha))
         order = torch.from_numpy(rng.permutation(len(images)))
-        if images.is_cuda:
+        if is_gpu(images.device):
             order = order.pin_memory().to(images.device, non_blocking=True)
         if not use_cutmix:
             return Mixing(share, order)

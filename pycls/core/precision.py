@@ -8,6 +8,7 @@ from yacs.config import CfgNode
 
 from pycls.core.gpu import has_bfloat16
 from pycls.errors import ConfigError
+from pycls.gpu_devices import is_gpu
 
 _DTYPES = {"float32": None, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
@@ -20,14 +21,14 @@ def choose_format(cfg: CfgNode, device: torch.device) -> str:
     """
     is_mixed = cfg.TRAIN.MIXED_PRECISION
     if is_mixed == "auto":
-        is_mixed = device.type == "cuda" and has_bfloat16(device)
+        is_mixed = is_gpu(device) and has_bfloat16(device)
     if not is_mixed:
         return "float32"
     name: str = cfg.TRAIN.MIXED_DTYPE
     if name == "auto":
-        old_gpu = device.type == "cuda" and not has_bfloat16(device)
+        old_gpu = is_gpu(device) and not has_bfloat16(device)
         return "float16" if old_gpu else "bfloat16"
-    if name == "float16" and device.type != "cuda":
+    if name == "float16" and not is_gpu(device):
         raise ConfigError(
             "TRAIN.MIXED_DTYPE is 'float16', which the CPU computes no faster; use 'bfloat16' "
             "or 'auto', or TRAIN.MIXED_PRECISION False"

@@ -5,6 +5,7 @@ from yacs.config import CfgNode
 
 from pycls.core.precision import choose_format
 from pycls.errors import ConfigError
+from pycls.gpu_devices import is_gpu
 
 
 def check_trainable(cfg: CfgNode, device: torch.device) -> None:
@@ -32,7 +33,7 @@ def captures_steps(cfg: CfgNode, device: torch.device) -> bool:
 
 def _graph_obstacle(cfg: CfgNode, device: torch.device) -> str | None:
     """Return what is in the way of a graph: a captured step is fixed."""
-    if device.type != "cuda":
+    if not is_gpu(device):
         return "but the run is not on a GPU; set it False"
     conflicts = {
         "NUM_GPUS": cfg.NUM_GPUS > 1,

@@ -21,6 +21,7 @@ from pycls.core.processes.faults import Fault, find_fault
 from pycls.core.processes.world import LOOPBACK, Meeting, PeerLostError, World
 from pycls.cores import usable_cores
 from pycls.errors import ConfigError, RunError
+from pycls.gpu_devices import is_gpu
 
 TIMEOUT_S = 600.0
 
@@ -42,7 +43,7 @@ def local_device(world: World, device: torch.device) -> torch.device:
     Raises:
         ConfigError: there are fewer GPUs than processes here, or DEVICE names one GPU for all.
     """
-    if device.type != "cuda" or world.size == 1:
+    if not is_gpu(device) or world.size == 1:
         return device
     if device.index is not None:
         raise ConfigError(
@@ -90,7 +91,7 @@ def process_group(
         ConfigError: two processes have one GPU.
         RunError: no port to meet on is free.
     """
-    if device.type == "cuda" and device.index is not None:
+    if is_gpu(device) and device.index is not None:
         torch.cuda.set_device(device)
     if world.size == 1:
         yield
@@ -152,7 +153,7 @@ def wrap(model: nn.Module, world: World, device: torch.device) -> nn.Module:
         return model
     buffers_from_main(world, model)
     options: dict[str, Any] = {_SYNC_BUFFERS: False, "gradient_as_bucket_view": True}
-    if device.type == "cuda":
+    if is_gpu(device):
         options["device_ids"] = [device]
     return DistributedDataParallel(model, **options)
 
@@ -174,7 +175,7 @@ def buffers_from_main(world: World, model: nn.Module) -> None:
 
 def _connect(world: World, device: torch.device, backend: str, timeout: timedelta) -> None:
     # Small things (flags, objects) go by gloo on the CPU, beside what the GPU is busy with.
-    backends = f"cpu:gloo,cuda:{backend}" if device.type == "cuda" else "gloo"
+    backends = f"cpu:gloo,cuda:{backend}" if is_gpu(device) else "gloo"
     if world.meeting is None:
         dist.init_process_group(backends, init_method="env://", timeout=timeout)
         return

@@ -24,6 +24,7 @@ from pycls.core.trainer import train_in_folder
 from pycls.core.training_run import TrainingRun
 from pycls.datasets.loading.loader import Loader
 from pycls.datasets.loading.shared import SharedLoader
+from pycls.gpu_devices import is_gpu
 
 Around = Callable[[int], contextlib.AbstractContextManager[Any]]
 
@@ -104,7 +105,7 @@ def train_together(
                     at_work.remove(turns)
                     index = turns.index
                     del turns  # with the memory of the network
-                    if isinstance(outcome, Exception) and device.type == "cuda":
+                    if isinstance(outcome, Exception) and is_gpu(device):
                         torch.cuda.empty_cache()
                     yield index, outcome
         finally:
@@ -120,7 +121,7 @@ def _begin(
     run = TrainingRun(cfg, device, build=loaders.build)
     run.clock.stop()
     stream = None
-    if device.type == "cuda":
+    if is_gpu(device):
         stream = torch.cuda.Stream(device)
         stream.wait_stream(torch.cuda.current_stream(device))
     return _Turns(index, run, train_in_folder(run, stop), stream)

@@ -22,6 +22,7 @@ from pycls.datasets.loading.image_tree import ImageTree, read_image
 from pycls.datasets.sources.decode import fit_image
 from pycls.datasets.store.store import ImageArray, IntArray
 from pycls.errors import DataError
+from pycls.gpu_devices import is_gpu
 
 _BATCHES_AHEAD = 2  # of each worker
 
@@ -103,7 +104,7 @@ class FileImages:
             batch_size=None,
             num_workers=min(self._workers, max(1, len(tasks))),
             prefetch_factor=_BATCHES_AHEAD,
-            pin_memory=self._device.type == "cuda",
+            pin_memory=is_gpu(self._device),
             multiprocessing_context=context,
             worker_init_fn=_begin_worker,
         )

@@ -24,6 +24,7 @@ from pycls.datasets.loading.records import RecordReader
 from pycls.datasets.loading.streamed import StreamedImages
 from pycls.datasets.opening.dataset import Dataset
 from pycls.errors import ConfigError
+from pycls.gpu_devices import is_gpu
 
 # A side of padded images that a process keeps for itself on the CPU, in bytes; larger ones are
 # read through the page cache, which processes share.
@@ -148,7 +149,7 @@ class Loader:
         self._labels = transforms.to_device(dataset.labels[self._own], self.device)
         if max_resident_bytes is None:
             max_resident_bytes = MAX_HELD_BYTES
-            if self.device.type != "cpu":
+            if is_gpu(self.device):
                 memory = torch.cuda.get_device_properties(self.device).total_memory
                 max_resident_bytes = int(gpu_share * memory / runs_on_gpu())
         self._images = self._open_images(threads, workers, max_resident_bytes)
@@ -367,7 +368,7 @@ class Loader:
         positions = self.dataset.indices[self._own]
         border = (self.transform.pad, self._border_colour())
         # The CPU cuts what is resized where it is read: holding it would cost memory only.
-        can_hold = self.device.type != "cpu" or not self.transform.resized
+        can_hold = is_gpu(self.device) or not self.transform.resized
         if can_hold and self._bytes() <= max_resident_bytes:
             try:
                 return HeldImages(reader, positions, self.device, *border)

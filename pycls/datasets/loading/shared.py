@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import torch
 
 from pycls.datasets.loading.loader import Batch, Loader
+from pycls.gpu_devices import is_gpu
 
 
 class SharedLoader(Loader):
@@ -47,7 +48,7 @@ class _Pass:
     def __init__(self, loader: SharedLoader, epoch: int, start: int) -> None:
         self._epoch = epoch
         self._source = loader.make(epoch, start)
-        self._stream = torch.cuda.current_stream() if loader.device.type == "cuda" else None
+        self._stream = torch.cuda.current_stream() if is_gpu(loader.device) else None
         self._first = start
         self._kept: deque[tuple[Batch, torch.cuda.Event | None]] = deque()
         self._places: dict[object, int] = {}

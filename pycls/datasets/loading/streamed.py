@@ -17,6 +17,7 @@ from pycls.datasets.loading.memory import memory_limit
 from pycls.datasets.loading.padded_crops import PaddedCrops
 from pycls.datasets.loading.records import RecordReader
 from pycls.datasets.store.store import ImageArray, IntArray
+from pycls.gpu_devices import is_gpu
 
 T = TypeVar("T")
 
@@ -57,9 +58,7 @@ class StreamedImages:
         """Yield the plan's batches, cut and mirrored: uint8, N x S x S x 3."""
         parts = [plan.positions[plan.part(number)] for number in range(len(plan))]
         if plan.boxes is not None:
-            resized = (
-                self._resized_batches if self._device.type == "cpu" else self._resized_on_device
-            )
+            resized = self._resized_on_device if is_gpu(self._device) else self._resized_batches
             return resized(plan, plan.boxes, parts, transform.im_size)
         return self._padded_batches(plan, parts, transform.im_size)
 
@@ -135,7 +134,7 @@ class StreamedImages:
 
     def _new_batch(self, count: int, height: int, width: int) -> Tensor:
         shape = (count, height, width, 3)
-        if self._device.type == "cpu":
+        if not is_gpu(self._device):
             return self._pool.empty(shape, torch.uint8)
         # PyTorch keeps pinned memory too, and uses it again only when the device has read it.
         return torch.empty(shape, dtype=torch.uint8, pin_memory=True)

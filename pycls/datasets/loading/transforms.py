@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from pycls.datasets.loading.buffers import BufferPool
 from pycls.errors import ConfigError
+from pycls.gpu_devices import is_gpu
 
 _WORDS = (torch.int64, torch.int32, torch.int16, torch.uint8)
 
@@ -111,7 +112,7 @@ class Normalizer:
 def to_device(array: npt.NDArray[Any], device: torch.device) -> Tensor:
     """Copy an array to a device; without waiting for it where that is a GPU."""
     tensor = torch.from_numpy(np.ascontiguousarray(array))
-    if device.type == "cuda":
+    if is_gpu(device):
         return tensor.pin_memory().to(device, non_blocking=True)
     return tensor.to(device)
 
