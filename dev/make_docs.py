@@ -3,9 +3,9 @@
     python dev/make_docs.py [--studies studies]
 
 Lays the pages out in build/docs and lets MkDocs make site/ of them, strictly: a link or an anchor
-that leads nowhere is an error. Figures of the gallery are drawn from the published study, simulated
-(trained it takes 2,000 GPU-hours); notebooks run on the studies of --studies, and on simulated ones
-where they are not there.
+that leads nowhere is an error, and so is what would be fetched from elsewhere. Figures of the
+gallery are drawn from the published study, simulated (trained it takes 2,000 GPU-hours); notebooks
+run on the studies of --studies, and on simulated ones where they are not there.
 """
 
 import argparse
@@ -31,6 +31,8 @@ PUBLIC = (
 )  # fmt: skip
 # Docstrings mark names as Sphinx does; the site shows them as code.
 _ROLE = re.compile(r":(?:class|func|meth|mod|attr):(?=<code>)|(?<=<code>)~(?=pycls)")
+# What a browser would fetch from elsewhere to show a page.
+_FOREIGN = re.compile(r"<(?:script|link|img)\b[^>]*\b(?:src|href)=\"?https?://[^>]*")
 _LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)\s]+)\)")
 
 
@@ -59,7 +61,10 @@ def main() -> None:
     if done.returncode:
         sys.exit("the site was not built")
     for page in SITE.rglob("*.html"):
-        page.write_text(_ROLE.sub("", page.read_text(encoding="utf-8")), encoding="utf-8")
+        text = _ROLE.sub("", page.read_text(encoding="utf-8"))
+        page.write_text(text, encoding="utf-8")
+        if foreign := _FOREIGN.search(text):
+            sys.exit(f"{page}: needs a network: {foreign[0]}")
     print(SITE / "index.html")
 
 
