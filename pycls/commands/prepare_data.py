@@ -30,6 +30,7 @@ from pycls.datasets.preparation.describe import (
     describe_set,
 )
 from pycls.datasets.preparation.prepare import prepare
+from pycls.datasets.readers.layout import printable
 from pycls.datasets.sources.decode import MOST_PIXELS
 from pycls.datasets.sources.sieve import MOST_UNPACKED
 from pycls.datasets.store.store import SIDES, is_store, open_store, verify_store
@@ -258,7 +259,7 @@ def _duplicates(args: argparse.Namespace) -> int:
         "labels"
     )
     for number, side, label, name in rows[:_MOST_SHOWN]:
-        print(f"  group {number}: {side}, {label}, {name}")
+        print(f"  group {number}: {side}, {printable(label)}, {printable(name)}")
     if len(rows) > _MOST_SHOWN:
         print(f"  ... and {len(rows) - _MOST_SHOWN:,} more (--csv FILE writes all)")
     if mixed:
@@ -278,7 +279,7 @@ def _info(args: argparse.Namespace) -> int:
                 f"{dataset.store.path}: keeps no names of images, being of arrays or of a version "
                 "before 0.4.0; --replace makes it again"
             )
-        print("\n".join(dataset.names))
+        print("\n".join(map(printable, dataset.names)))
         return 0
     print(describe_set(train, test, args.all_classes))
     if args.sheet is not None:

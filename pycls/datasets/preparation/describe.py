@@ -15,6 +15,7 @@ from pycls.datasets.catalog.views import VIEWS_FILE, list_views
 from pycls.datasets.opening.dataset import Dataset
 from pycls.datasets.opening.locate import list_prepared
 from pycls.datasets.preparation.work_folder import list_work
+from pycls.datasets.readers.layout import printable
 from pycls.datasets.store.store import ARRAY_FILES, SIDES
 
 _MOST_ROWS = 40
@@ -188,5 +189,5 @@ def describe_classes(train: Dataset, test: Dataset, every_class: bool = False) -
 
 
 def _label(name: str, title: str) -> str:
-    text = name if title == name else f"{name} ({title})"
+    text = printable(name if title == name else f"{name} ({title})")
     return text if len(text) <= _LABEL_WIDTH else text[: _LABEL_WIDTH - 3] + "..."

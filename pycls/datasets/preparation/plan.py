@@ -108,9 +108,8 @@ def read_listing(entry: CatalogEntry, source: Source, options: Mapping[str, Any]
     listing: Listing = reader(source, **{k: v for k, v in options.items() if k in names})
     _check_listing(entry.key, source, listing)
     unmatched = [f"--exclude '{each}' matches nothing" for each in sorted(source.sieve.unmatched)]
-    listing = replace(
-        listing, left_out=_account(source, listing), notes=(*unmatched, *listing.notes)
-    )
+    notes = (*unmatched, *_note_guessed(source), *listing.notes)
+    listing = replace(listing, left_out=_account(source, listing), notes=notes)
     if entry.compared:
         listing = _compare(entry, source, listing)
     order = sorted(range(len(listing.items)), key=lambda position: listing.items[position].name)
@@ -172,6 +171,16 @@ def _check_listing(key: str, source: Source, listing: Listing) -> None:
             f"{where}: {sided} of {len(listing.items)} images say which side they are on; "
             "expected all or none"
         )
+
+
+def _note_guessed(source: Source) -> list[str]:
+    names = source.sieve.guessed
+    if not names:
+        return []
+    return [
+        f"the names of {len(names):,} files in zips are not in UTF-8 and were read as those of DOS "
+        f"({layout.name_some(names)}); if they look wrong, unpack the zips and give the folder"
+    ]
 
 
 def _account(source: Source, listing: Listing) -> dict[str, Sequence[str]]:

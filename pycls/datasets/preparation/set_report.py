@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from pycls.datasets.preparation.decoded import Decoded
 from pycls.datasets.preparation.duplicates import Resolution
+from pycls.datasets.readers.layout import printable
 from pycls.datasets.sources.decode import DARK, DARK_BELOW, DEEP, FRAMES, TURNED
 from pycls.datasets.store.store import SIDES, IntArray
 
@@ -40,10 +41,11 @@ class SetReport:
     def add(self, note: str, heading: str = "", lines: Sequence[str] = ()) -> None:
         """Add a note, and the names it is about under a heading of their own."""
         if lines:
+            lines = [printable(line) for line in lines]
             shown = "; ".join(lines[:_NAMES_IN_NOTE])
             more = len(lines) - _NAMES_IN_NOTE
             note += f": {shown}" + (f"; and {more} more (report.txt)" if more > 0 else "")
-            self.lists[heading] = list(lines)
+            self.lists[heading] = lines
         self.notes.append(note)
 
     def add_left_out(self, left_out: Mapping[str, Sequence[str]]) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from pycls import files
 from pycls.datasets.opening.dataset import Dataset
 from pycls.datasets.randomness import shuffled, text_key
+from pycls.datasets.readers.layout import printable
 from pycls.datasets.store.store import SIDES, ImageArray
 from pycls.errors import ConfigError
 
@@ -85,7 +86,7 @@ def _name_rows(titles: Sequence[str], font_path: str) -> tuple[list[str], list[s
             rows.append(title if len(title) <= _MOST_LETTERS else title[: _MOST_LETTERS - 1] + "…")
         else:
             rows.append(f"class {label}")
-            numbered.append(f"class {label}: {title}")
+            numbered.append(f"class {label}: {printable(title)}")
     return rows, numbered
 
 

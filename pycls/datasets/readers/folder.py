@@ -1,5 +1,6 @@
 """Reader of a set of one's own: a folder of images a class, with or without one a side."""
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +20,13 @@ _EXPECTED = (
 # Of more folders at the top, those in them are not compared; they are classes.
 _MOST_COMPARED = 100
 _FEW = 5
+_SIDE_LISTS = "as lists of the sides, which are used"
+_LABEL_LISTS = "as lists of labels, which are used"
+# Folders, and what stands behind an image's name, where people keep what is drawn on images.
+_MASKS = re.compile(
+    r"(?:.*[^a-z])?(?:masks|labels|annotations|segmentations|ground[_ -]?truth|trimaps)|gt", re.I
+)
+_MASK_OF = re.compile(r"(.+?)[ _.-]+(?:mask|label|segmentation|seg|gt)s?(?:[ _-]?[0-9]+)?", re.I)
 
 
 @dataclass(frozen=True)
@@ -83,7 +91,8 @@ def read_folder(source: Source, test_folder: str = "", level: int = 0) -> Listin
     }
     if lost := [one.member.name for one in found.images if not one.name]:
         raise DataError(
-            f"{source.path}: in no class's folder: {layout.name_some(lost)}; expected {_EXPECTED}"
+            f"{source.path}: in no class's folder: {layout.name_some(lost)}; expected {_EXPECTED}; "
+            "--exclude leaves out what belongs to no class"
         )
     names = sorted({one.name for one in found.images})
     _refuse_empty(source, found, placed, wrapping, packed)
@@ -99,7 +108,7 @@ def read_folder(source: Source, test_folder: str = "", level: int = 0) -> Listin
         found.left_out["there twice, packed and unpacked"] = again
     if found.words:
         layout.require_both_sides(kept, names, str(source.path))
-    notes = (*found.notes, *repeated)
+    notes = (*found.notes, *repeated, *_note_masks(found.images))
     left_out = {reason: names for reason, names in found.left_out.items() if names}
     return Listing(kept, tuple(names), notes, official_split=found.words, left_out=left_out)
 
@@ -108,7 +117,7 @@ def _leave_packed(
     source: Source, images: list[Member]
 ) -> tuple[list[Member], dict[str, list[str]]]:
     """Leave out archives whose images all lie unpacked beside them."""
-    loose = {member.name: member for member in images}
+    loose: dict[str, Member] = {}
     packed: dict[str, list[Member]] = defaultdict(list)
     for member in images:
         parts = member.name.split("/")
@@ -116,15 +125,17 @@ def _leave_packed(
             if archive_suffix(part):
                 packed["/".join(parts[: depth + 1])].append(member)
                 break
+        else:
+            loose[member.name] = member
     left_out: dict[str, list[str]] = {}
+    # Unpackers put it beside the archive, or into a folder of the archive's name or another.
+    folders = {"/".join(name.split("/")[:depth]) for name in loose for depth in range(1, 4)}
     for archive, inside in packed.items():
-        stem = archive.removesuffix(archive[len(archive) - len(archive_suffix(archive)) :])
-        folder = archive.rpartition("/")[0]
-        for place in (folder, stem):
-            twins = [
-                loose.get("/".join(filter(None, (place, m.name[len(archive) + 1 :]))))
-                for m in inside
-            ]
+        paths = [member.name[len(archive) + 1 :] for member in inside]
+        for place in ("", *sorted(f"{folder}/" for folder in folders)):
+            if place + paths[0] not in loose:
+                continue
+            twins = [loose.get(place + path) for path in paths]
             if all(
                 twin is not None and twin.size == m.size and source.read(twin) == source.read(m)
                 for m, twin in zip(inside, twins, strict=True)
@@ -176,7 +187,7 @@ def _divide(source: Source, images: list[_Placed], test_folder: str, level: int)
         found.words = listed.words
         found.left_out = {
             "since the lists of the sides do not name them": unlisted,
-            "as lists of the sides, which are used": list(listed.used),
+            _SIDE_LISTS: list(listed.used),
         }
     return found
 
@@ -259,7 +270,7 @@ def _by_side_folders(
     tests: dict[str, list[_Placed]] = {}
     for word, folders in named.tests.items():
         inside = [one for name in folders for one in by_top[name]]
-        if labelled := _label_side(source, inside, classes):
+        if labelled := _label_side(source, inside, classes, found):
             tests[word] = labelled
         else:
             _leave(found, inside, f"unlabelled, in the folder '{folders[0]}'")
@@ -296,7 +307,9 @@ def _leave(found: _Found, images: Iterable[_Placed], reason: str) -> None:
         found.left_out.setdefault(reason, []).extend(names)
 
 
-def _label_side(source: Source, images: list[_Placed], classes: set[str]) -> list[_Placed]:
+def _label_side(
+    source: Source, images: list[_Placed], classes: set[str], found: _Found
+) -> list[_Placed]:
     """Return the images of a test side, those in no class's folder with the class a list gives.
 
     Returns [] where they have no labels: all lie in one folder that is no class of the train side.
@@ -309,9 +322,11 @@ def _label_side(source: Source, images: list[_Placed], classes: set[str]) -> lis
         return images
     first = images[0]
     folder = first.member.name[: -len("/".join(first.parts[1:])) - 1]
-    labels = sides.read_annotations(source, folder, [one.member.file for one in images])
-    if any(labels.get(one.member.file) not in classes for one in images):
+    files = [one.member.file for one in images]
+    labels, used = sides.read_annotations(source, folder, files, classes)
+    if not labels:
         return []
+    found.left_out.setdefault(_LABEL_LISTS, []).append(used)
     return [_Placed(one.member, one.parts, labels[one.member.file]) for one in images]
 
 
@@ -411,6 +426,28 @@ def _note_shared(tops: Sequence[str], inner: Mapping[str, set[str]], level: int)
     ]
 
 
+def _note_masks(images: Sequence[_Placed]) -> list[str]:
+    """Return a note on images that look like masks or labels of others."""
+    stems = {one.member.name.rpartition(".")[0] for one in images}
+    masks: list[str] = []
+    patterns: dict[str, None] = {}
+    for one in images:
+        folder = next((part for part in one.parts[:-1] if _MASKS.fullmatch(part)), "")
+        behind = None if folder else _MASK_OF.fullmatch(one.member.name.rpartition(".")[0])
+        if behind and behind[1] in stems:
+            folder = f"*{one.member.stem.removeprefix(behind[1].rpartition('/')[2])}.*"
+        if folder:
+            masks.append(one.member.name)
+            patterns[folder] = None
+    if not masks:
+        return []
+    return [
+        f"{len(masks):,} images of the set look like masks or labels of others "
+        f"({layout.name_some(masks)}); if they are, leave them out with --exclude "
+        f"{' --exclude '.join(map(repr, list(patterns)[:_FEW]))}"
+    ]
+
+
 def _refuse_empty(
     source: Source,
     found: _Found,
@@ -432,6 +469,9 @@ def _refuse_empty(
     """
     depth = found.class_depth
     used = {one.parts[: depth + 1] for one in placed}
+    for lists in (_SIDE_LISTS, _LABEL_LISTS):
+        for name in found.left_out.get(lists, ()):
+            used.add(layout.path_parts(name)[len(wrapping) :][: depth + 1])
     above = {one.parts[:depth] for one in found.images}
     inside: dict[tuple[str, ...], Counter[str]] = {}
     names = [*(f"{name}/" for name in source.sieve.folders), *(m.name for m in source.members)]

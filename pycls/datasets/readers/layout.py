@@ -20,7 +20,7 @@ from pycls.datasets.sources.sources import Source
 from pycls.errors import DataError
 
 # Words for the sides of a split that users' sets have; of several test sides the first counts.
-TRAIN_WORDS = ("train", "training", "trn")
+TRAIN_WORDS = ("train", "training", "trn", "trainval")
 TEST_WORDS = (
     *("test", "testing", "tst", "evaluation", "eval", "holdout"),
     *("val", "valid", "validation", "dev"),
@@ -278,6 +278,16 @@ def compare_sides(items: Iterable[Item], key: str, train: str, test: str) -> lis
     )
 
 
+def printable(name: str) -> str:
+    """Return a name with what would break a line or steer a terminal written as an escape."""
+    if name.isprintable():
+        return name
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode("ascii")
+        for letter in name
+    )
+
+
 def name_some(names: Sequence[str]) -> str:
     """Return the first few names in quotes, and how many more there are."""
     more = f" and {len(names) - _MOST_NAMED:,} more" if len(names) > _MOST_NAMED else ""
@@ -286,4 +296,4 @@ def name_some(names: Sequence[str]) -> str:
 
 def join_quoted(names: Iterable[str]) -> str:
     """Return names in quotes, separated by commas."""
-    return ", ".join(f"'{name}'" for name in names)
+    return ", ".join(f"'{printable(name)}'" for name in names)

@@ -8,9 +8,9 @@ refused before anything is called.
 import io
 import math
 import pickle
-import pickletools
-from collections.abc import Callable, Iterator
-from typing import Any
+import struct
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -21,21 +21,18 @@ _ARRAY_MODULES = ("numpy.core.multiarray", "numpy._core.multiarray")
 _BUFFER_MODULES = ("numpy.core.numeric", "numpy._core.numeric")
 # Kinds and sizes in bytes of the numbers an array may hold.
 _DTYPES = frozenset({"u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f4", "f8", "b1"})
-_CODES = {ord(code.code): code for code in pickletools.opcodes}
-# Size in bytes of the length that stands before an argument, and whether that has a sign.
-_LENGTHS = {
-    pickletools.TAKEN_FROM_ARGUMENT1: (1, False),
-    pickletools.TAKEN_FROM_ARGUMENT4: (4, True),
-    pickletools.TAKEN_FROM_ARGUMENT4U: (4, False),
-    pickletools.TAKEN_FROM_ARGUMENT8U: (8, False),
-}
+_KEYS = (str, bytes, int, float, type(None))
+# Values in lists in a dictionary.
+_MOST_LEVELS = 2
+_MOST_SHOWN = 80
 
 
 def load_pickle(data: bytes, where: str) -> Any:
     """Return what a pickle of plain values and arrays of numbers holds.
 
-    Dictionaries, lists, tuples, sets, numbers, text and bytes come as they are (text of Python
-    2 as bytes), arrays as NumPy's.
+    Dictionaries, lists, tuples, numbers, text and bytes come as they are (text of Python 2 as
+    bytes), arrays as NumPy's. What a small pickle may blow up is refused: keys that are more than
+    plain values, and more than two levels of lists and dictionaries.
 
     Args:
         data: the pickle.
@@ -46,60 +43,17 @@ def load_pickle(data: bytes, where: str) -> Any:
             damaged or cut short.
     """
     try:
-        _check_places(data)
-        return _replace_arrays(_Unpickler(io.BytesIO(data), encoding="bytes").load(), {})
+        return _replace_arrays(_Unpickler(data).load(), {}, 0)
     except _RefusedError as error:
         raise DataError(
-            f"{where}: refused, since it asks to call '{error}', which no array of images needs; "
-            "nothing of it was run. Take the file from its publisher"
+            f"{where}: refused, since it asks to call '{str(error)[:_MOST_SHOWN]}', which no array "
+            "of images needs; nothing of it was run. Take the file from its publisher"
         ) from None
     except Exception as error:  # whatever the unpickler stumbles over in damaged data
         raise DataError(
             f"{where}: not a pickle of arrays, or damaged or cut short "
             f"({type(error).__name__}: {error}); download it again"
         ) from None
-
-
-def _check_places(data: bytes) -> None:
-    """Refuse a number to keep a value under that is beyond the values the bytes can hold.
-
-    The unpickler's table is as long as the largest number asks for: through one changed byte it
-    would fill the memory.
-    """
-    for place in _iter_places(data):
-        if place > len(data):
-            raise ValueError(f"value number {place} in {len(data)} bytes")
-
-
-def _iter_places(data: bytes) -> Iterator[int]:
-    """Yield the numbers a pickle keeps values under, as far as an unpickler would come.
-
-    `pickletools.genops` is no help: it does not take all byte strings of Python 2.
-    """
-    at = 0
-    while at < len(data) and (code := _CODES.get(data[at])) and code.name != "STOP":
-        start = at + 1
-        at = _find_end(data, start, code)
-        if code.name == "PUT":
-            yield int(data[start:at])
-        elif code.name == "LONG_BINPUT":
-            yield int.from_bytes(data[start:at], "little")
-
-
-def _find_end(data: bytes, start: int, code: pickletools.OpcodeInfo) -> int:
-    """Return where what belongs to a code of a pickle ends."""
-    size = code.arg.n if code.arg else 0
-    if size >= 0:
-        return start + size
-    if size == pickletools.UP_TO_NEWLINE:
-        for _ in range(2 if code.name in ("GLOBAL", "INST") else 1):
-            start = data.find(b"\n", start) + 1 or len(data)
-        return start
-    width, signed = _LENGTHS[size]
-    length = int.from_bytes(data[start : start + width], "little", signed=signed)
-    if length < 0:
-        raise ValueError(f"a length of {length} bytes")
-    return start + width + length
 
 
 class _RefusedError(Exception):
@@ -160,6 +114,8 @@ def _make_array(data: Any, dtype: Any, shape: Any, order: Any) -> Any:
     if not isinstance(dtype, _Dtype) or not isinstance(data, bytes | bytearray):
         raise ValueError("an array without bytes or data type")
     shape = (shape,) if isinstance(shape, int) else shape
+    if not isinstance(shape, tuple) or not all(isinstance(size, int) for size in shape):
+        raise ValueError("an array without a shape")
     kind = dtype.to_numpy()
     if math.prod(shape) * kind.itemsize != len(data):
         raise ValueError(f"{len(data)} bytes for an array of {shape} of {kind}")
@@ -176,13 +132,6 @@ def _frombuffer(data: Any, dtype: Any, shape: Any, order: Any) -> Any:
     return _make_array(data, dtype, shape, _as_text(order))
 
 
-def _encode(text: Any, encoding: Any) -> bytes:
-    """Stand in for `_codecs.encode`, by which old protocols write bytes."""
-    if not isinstance(text, str) or _as_text(encoding) != "latin1":
-        raise _RefusedError("_codecs.encode")
-    return text.encode("latin1")
-
-
 def _make_bytes(*parts: Any) -> bytes:
     """Stand in for `bytes`, by which old protocols write empty bytes."""
     if parts:
@@ -196,7 +145,6 @@ _NDARRAY = object()
 _ALLOWED: dict[tuple[str, str], Any] = {
     ("numpy", "ndarray"): _NDARRAY,
     ("numpy", "dtype"): _Function(lambda code, *_: _Dtype(code)),
-    ("_codecs", "encode"): _Function(_encode),
     ("builtins", "bytes"): _Function(_make_bytes),
     ("__builtin__", "bytes"): _Function(_make_bytes),
     **{(module, "_reconstruct"): _Function(_reconstruct) for module in _ARRAY_MODULES},
@@ -204,33 +152,97 @@ _ALLOWED: dict[tuple[str, str], Any] = {
 }
 
 
-class _Unpickler(pickle.Unpickler):
+class _Unpickler(pickle._Unpickler):
+    """The unpickler that is written in Python.
+
+    The one in C hashes a tuple of tuples for as long as it takes, and reserves as much memory as
+    the numbers in a pickle ask for.
+    """
+
+    # Of the base class.
+    stack: list[Any]
+    read: Callable[[int], bytes]
+    append: Callable[[Any], None]
+    load_setitem: Callable[[], None]
+    load_setitems: Callable[[], None]
+    load_dict: Callable[[], None]
+
+    dispatch: ClassVar[dict[int, Callable[..., None]]] = dict(pickle._Unpickler.dispatch)
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(io.BytesIO(data), encoding="bytes")
+        self._size = self._left = len(data)
+
     def find_class(self, module: str, name: str) -> Any:
         """Return the stand-in of an allowed name; called for every name in a pickle."""
+        if (module, name) == ("_codecs", "encode"):
+            return _Function(self._encode)
         try:
             return _ALLOWED[module, name]
         except KeyError:
             raise _RefusedError(f"{module}.{name}") from None
 
+    def _encode(self, text: Any, encoding: Any) -> bytes:
+        """Stand in for `_codecs.encode`, by which old protocols write bytes."""
+        if not isinstance(text, str) or _as_text(encoding) != "latin1":
+            raise _RefusedError("_codecs.encode")
+        # One text may be encoded again and again.
+        self._left -= len(text)
+        if self._left < 0:
+            raise ValueError(f"{self._size} bytes that become more")
+        return text.encode("latin1")
 
-def _replace_arrays(value: Any, done: dict[int, Any]) -> Any:
-    """Put arrays in the place of their stand-ins, wherever lists and dictionaries hold them.
+    def _check_keys(self, keys: list[Any]) -> None:
+        if not all(isinstance(key, _KEYS) for key in keys):
+            raise ValueError("a dictionary with keys that are no plain values")
 
-    `done` holds what became of the values met before, by their identity: of dictionaries that
-    hold the one below twice each, sixty levels would have 2**60 ends.
+    def _set_item(self) -> None:
+        self._check_keys(self.stack[-2:-1])
+        self.load_setitem()
+
+    def _set_items(self) -> None:
+        self._check_keys(self.stack[::2])
+        self.load_setitems()
+
+    def _make_dict(self) -> None:
+        self._check_keys(self.stack[::2])
+        self.load_dict()
+
+    def _make_bytearray(self) -> None:
+        (length,) = struct.unpack("<Q", self.read(8))
+        if length > self._size:
+            raise ValueError(f"a length of {length} bytes")
+        self.append(bytearray(self.read(length)))
+
+    dispatch[pickle.SETITEM[0]] = _set_item
+    dispatch[pickle.SETITEMS[0]] = _set_items
+    dispatch[pickle.DICT[0]] = _make_dict
+    dispatch[pickle.BYTEARRAY8[0]] = _make_bytearray
+    for _code in (pickle.EMPTY_SET, pickle.ADDITEMS, pickle.FROZENSET):
+        del dispatch[_code[0]]
+
+
+def _replace_arrays(value: Any, done: dict[int, Any], level: int) -> Any:
+    """Put arrays in the place of their stand-ins in lists and dictionaries.
+
+    `done` holds what became of the values met before, by their identity.
     """
     if isinstance(value, _Array):
         return value.array
-    if id(value) in done:
-        return done[id(value)]
-    found = value
-    if isinstance(value, dict):
-        found = {key: _replace_arrays(part, done) for key, part in value.items()}
-    elif isinstance(value, list | tuple) and any(isinstance(part, _Array | dict) for part in value):
-        found = type(value)(_replace_arrays(part, done) for part in value)
-    done[id(value)] = found
-    return found
+    if not isinstance(value, dict | list | tuple):
+        return value
+    if level == _MOST_LEVELS:
+        raise ValueError(f"more than {level} levels of lists and dictionaries")
+    if id(value) not in done:
+        if isinstance(value, dict):
+            found: Any = {k: _replace_arrays(part, done, level + 1) for k, part in value.items()}
+        else:
+            found = type(value)(_replace_arrays(part, done, level + 1) for part in value)
+        done[id(value)] = found
+    return done[id(value)]
 
 
 def _as_text(value: Any) -> str:
-    return value.decode("latin1") if isinstance(value, bytes) else str(value)
+    if not isinstance(value, str | bytes):
+        raise ValueError("something else than text")
+    return value.decode("latin1") if isinstance(value, bytes) else value

@@ -1,5 +1,6 @@
 """The forms in which downloads name the sides of their split: by folders, or in lists."""
 
+import itertools
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -20,6 +21,7 @@ _COMPOUND = re.compile(
 )
 _LISTS = frozenset({".txt", ".lst", ".csv", ".tsv"})
 _LIST_WORDS = frozenset({"list", "files", "file", "filelist", "filenames", "names"})
+_CLASS_TITLE = re.compile("class|label|categor|target|species")
 _SHARD = re.compile(
     r"(?P<stem>(?:.*[^a-z])?"
     r"(?:part|shard|fold|batch|chunk|split|subset|set|archive|volume|vol|disk|disc|images?|imgs?"
@@ -256,19 +258,22 @@ class _Tails:
         return None
 
 
-def read_annotations(source: Source, folder: str, files: Collection[str]) -> dict[str, str]:
+def read_annotations(
+    source: Source, folder: str, files: Collection[str], classes: Collection[str]
+) -> tuple[dict[str, str], str]:
     """Return {file name: class} of a list such as Tiny-ImageNet's `val_annotations.txt`.
 
-    It lies in the side's folder or beside it, and has a line for each file, with its name first
-    and its class second, whatever follows.
+    It lies in the side's folder or beside it, and has a line for each file, with its path or
+    name in one column and its class in another.
 
     Args:
         source: where it is.
         folder: path of the side's folder.
         files: names of the files that must be in it.
+        classes: names of the classes.
 
     Returns:
-        {} where there is no such list.
+        That and the list's name; ({}, "") where there is no such list.
     """
     beside, _, side = folder.rpartition("/")
     for member in source.members:
@@ -278,12 +283,35 @@ def read_annotations(source: Source, folder: str, files: Collection[str]) -> dic
             or (place == beside and _read_name(member.stem)[0] == side_word(side))
         ):
             continue
-        labels = {}
+        rows = []
         for line in read_text(source, member).splitlines():
             cells = [cell.strip().strip('"') for cell in re.split(r"[,;\t]", line)]
-            cells = cells if len(cells) > 1 else line.split()
-            if len(cells) > 1:
-                labels[cells[0].rpartition("/")[2]] = cells[1]
-        if all(file in labels for file in files):
-            return labels
+            rows.append(cells if len(cells) > 1 else line.split())
+        if labels := _match_columns([row for row in rows if len(row) > 1], files, classes):
+            return labels, member.name
+    return {}, ""
+
+
+def _match_columns(
+    rows: Sequence[Sequence[str]], files: Collection[str], classes: Collection[str]
+) -> dict[str, str]:
+    """Return {file name: class} by the columns of a list that hold them, {} if there are none."""
+    width = min(map(len, rows), default=0)
+    stems = [file.rpartition(".")[0] for file in files]
+    # Numbers of other columns may be names without their suffix.
+    for names, column in itertools.product((files, stems), range(width)):
+        by_name = {row[column].rpartition("/")[2]: row for row in rows}
+        found = [by_name[name] for name in names if name in by_name]
+        if len(found) < len(files):
+            continue
+        fitting = [
+            place
+            for place in range(width)
+            if place != column and all(row[place] in classes for row in found)
+        ]
+        # Numbers, such as those of a box, may be names of classes too.
+        titled = [place for place in fitting if _CLASS_TITLE.search(rows[0][place].casefold())]
+        if fitting:
+            chosen = (titled or [column + 1] * (column + 1 in fitting) or fitting)[0]
+            return {file: row[chosen] for file, row in zip(files, found, strict=True)}
     return {}

@@ -15,6 +15,9 @@ from pycls.errors import ConfigError, DataError
 # A path from the top of another machine, or to beside the folder that was given.
 _ELSEWHERE = re.compile(r"/|[A-Za-z]:/|\.\.(/|$)")
 
+# No system has longer paths.
+_MOST_LETTERS = 4096
+
 
 class TableImages:
     """Finds images by the paths a table gives.
@@ -52,6 +55,8 @@ class TableImages:
         Raises:
             DataError: there is no such file, or several are possible.
         """
+        if len(path) > _MOST_LETTERS:
+            raise DataError(f"{place}: there is no file '{path[:60]}...' ({len(path):,} letters)")
         name = self._make_relative(path.replace("\\", "/"))
         tops = dict.fromkeys((posixpath.join(table_folder, self._folder), self._folder))
         if not self._folder:

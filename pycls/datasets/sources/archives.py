@@ -6,6 +6,7 @@ import os
 import struct
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import IO
@@ -23,7 +24,7 @@ from pycls.datasets.sources.byte_stores import (
     iter_decompressed,
     iter_member,
 )
-from pycls.datasets.sources.sieve import MOST_EXPANSION, Sieve
+from pycls.datasets.sources.sieve import Sieve
 from pycls.errors import DataError
 
 _KINDS = {
@@ -47,7 +48,10 @@ UNPACKERS = {
 # What a zip's numbers mean, of those that are not read.
 _METHODS = {9: "Deflate64", 14: "LZMA", 93: "Zstandard", 95: "XZ", 97: "WavPack", 98: "PPMd"}
 _UTF8_FLAG = 0x800
+_UNICODE_PATH = 0x7075
 _MOST_LEVELS = 5
+# No system unpacks longer paths, and what is made of their parts would fill the memory.
+_MOST_NAME_BYTES = 4096
 
 
 def archive_suffix(name: str) -> str:
@@ -120,20 +124,6 @@ def list_archive(stores: list[Store], archive: Location, sieve: Sieve) -> Iterat
             yield member
 
 
-def _check_expansion(archive: Location, unpacked: int, sieve: Sieve) -> None:
-    """Refuse an archive that becomes so much larger that it would only fill memory and disk."""
-    if unpacked > _most_bytes(archive, sieve):
-        raise DataError(
-            f"{archive.where}: refused, since its {archive.packed:,} bytes become {unpacked:,}, "
-            f"more than {MOST_EXPANSION} times as many; if it is what you want to read, raise the "
-            "limit (--max-unpacked-gb)"
-        )
-
-
-def _most_bytes(archive: Location, sieve: Sieve) -> int:
-    return max(sieve.max_unpacked, MOST_EXPANSION * archive.packed)
-
-
 def _decompress(stores: list[Store], archive: Location, sieve: Sieve) -> Location:
     """Add the store with the tar file that is in a compressed one."""
     unpack = functools.partial(
@@ -143,11 +133,12 @@ def _decompress(stores: list[Store], archive: Location, sieve: Sieve) -> Locatio
         archive.size,
         archive.kind,
         archive.where,
-        _most_bytes(archive, sieve),
+        sieve.most_bytes(archive.packed),
     )
     stores.append(Unpacked(unpack))
     with stores[-1].opened() as descriptor:
         size = os.fstat(descriptor).st_size
+    sieve.check_expansion(archive.packed, size, archive.where)
     return replace(archive, store=len(stores) - 1, start=0, size=size, kind="tar")
 
 
@@ -180,14 +171,15 @@ def _walk_zip(file: IO[bytes], archive: Location, sieve: Sieve) -> Iterator[Memb
         with zipfile.ZipFile(file) as opened:
             entries = opened.infolist()
             sizes = (e.file_size for e in entries if e.compress_type != STORED)
-            _check_expansion(archive, sum(sizes), sieve)
+            sieve.check_expansion(archive.packed, sum(sizes), where)
     except (zipfile.BadZipFile, struct.error, ValueError, OverflowError) as error:
         raise damaged(where, str(error)) from None
     except NotImplementedError as error:
         raise DataError(f"{where}: {error}; unpack it and give the folder") from None
     for entry in entries:
         # Some packers of Windows write its separator.
-        name = _check_name(_read_name(entry).replace("\\", "/"), where)
+        name, is_guessed = _read_name(entry)
+        name = _check_name(name.replace("\\", "/"), where)
         if not sieve.keeps(archive.prefix + name, entry.is_dir()) or entry.is_dir():
             continue
         problem = ""
@@ -198,6 +190,8 @@ def _walk_zip(file: IO[bytes], archive: Location, sieve: Sieve) -> Iterator[Memb
             problem = f"packed by the method {method}, which is not read here"
         if problem:
             raise DataError(f"{where}: '{name}' is {problem}; unpack it and give the folder")
+        if is_guessed:
+            sieve.guessed.append(archive.prefix + name)
         yield Member(
             archive.prefix + name,
             entry.file_size,
@@ -243,19 +237,32 @@ def _walk_tar(file: IO[bytes], archive: Location, sieve: Sieve) -> Iterator[Memb
         raise damaged(where, "it does not end as a tar file does")
 
 
-def _read_name(entry: zipfile.ZipInfo) -> str:
-    """Return an entry's name; without the flag for UTF-8 it is read as that first.
+def _read_name(entry: zipfile.ZipInfo) -> tuple[str, bool]:
+    """Return an entry's name, and whether its encoding is a guess.
 
-    `zip -r` writes the names as they are on disk, mostly UTF-8, and sets no flag; the letters of
-    DOS, which the format then means, are hardly ever valid UTF-8.
+    Without the flag for UTF-8 the name may stand in UTF-8 in an extra field. Else it is read as
+    UTF-8 first: `zip -r` writes the names as they are on disk, mostly in that, and sets no flag;
+    the letters of DOS, which the format then means, are hardly ever valid UTF-8.
     """
     name = entry.filename
     if entry.flag_bits & _UTF8_FLAG or name.isascii():
-        return name
+        return name, False
     try:
-        return name.encode("cp437").decode("utf-8")
+        raw = entry.orig_filename.encode("cp437")
+        return _find_extra_name(entry.extra, raw) or raw.decode("utf-8"), False
     except UnicodeError:
-        return name
+        return name, True
+
+
+def _find_extra_name(extra: bytes, raw: bytes) -> str:
+    """Return the name in the extra field "Unicode Path" of an entry called `raw`, or ""."""
+    while len(extra) >= 4:
+        kind, size = struct.unpack_from("<HH", extra)
+        # A version, the checksum of the other name, the name.
+        if kind == _UNICODE_PATH and extra[5:9] == zlib.crc32(raw).to_bytes(4, "little"):
+            return extra[9 : 4 + size].decode("utf-8")
+        extra = extra[4 + size :]
+    return ""
 
 
 def _check_name(name: str, where: str) -> str:
@@ -267,10 +274,12 @@ def _check_name(name: str, where: str) -> str:
             "archive does not, so take it from its publisher"
         )
     try:
-        name.encode()
+        size = len(name.encode())
     except UnicodeEncodeError:
         raise DataError(
             f"{where}: the file name {name!r} is not UTF-8; unpack the archive, rename the file "
             "and give the folder"
         ) from None
+    if size > _MOST_NAME_BYTES:
+        raise DataError(f"{where}: refused, since it holds a file name of {size:,} bytes")
     return "/".join(part for part in parts if part not in ("", "."))

@@ -7,6 +7,7 @@ the disk open: threads and forked processes share them, and they can be pickled.
 """
 
 import bz2
+import errno
 import gzip
 import io
 import lzma
@@ -148,7 +149,8 @@ class Span(io.RawIOBase):
         """Move the position, as files do."""
         base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size}[whence]
         if base + offset < 0:
-            raise ValueError(f"seek to {base + offset}, before the begin")
+            # As of a file, so that zipfile knows what is too short to be a zip.
+            raise OSError(errno.EINVAL, f"seek to {base + offset}, before the begin")
         self._position = base + offset
         return self._position
 

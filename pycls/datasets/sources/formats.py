@@ -16,6 +16,8 @@ IMAGE_SUFFIXES = frozenset(
         *("jpg", "jpeg", "jpe", "jfif", "mpo", "png", "apng", "bmp", "dib", "gif", "webp"),
         *("tif", "tiff", "avif", "avifs", "heic", "heif", "hif", "tga", "qoi"),
         *("jp2", "j2k", "jpx", "jpf", "jpc", "j2c", "ppm", "pgm", "pbm", "pnm"),
+        # Of SPIDER, a format without a mark of its own, for which Pillow knows no suffix.
+        "spi",
     )
 )
 # Of cameras' raw files Pillow would read the small preview in them.

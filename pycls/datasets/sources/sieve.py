@@ -7,6 +7,8 @@ import re
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
+from pycls.errors import DataError
+
 # Packed images become at most a few times as large; what becomes more than 200 times as large is
 # an attack or a mistake, and harmless only where it is small.
 MOST_UNPACKED = 1_000_000_000
@@ -77,7 +79,10 @@ class Sieve:
         excluded: files that the user leaves out.
         unmatched: patterns of the user's that have matched nothing so far.
         folders: all folders in which either would not lie, the empty ones included.
+        guessed: files in zips whose names are in no encoding that is known for sure.
         max_unpacked: what an archive may unpack to, in bytes, if over 200 times its size.
+        packed: bytes of the archives on disk.
+        unpacked: bytes that they and those within them become.
     """
 
     def __init__(self, exclude: Sequence[str] = (), max_unpacked: int = MOST_UNPACKED) -> None:
@@ -86,7 +91,32 @@ class Sieve:
         self.unmatched = set(exclude)
         self.litter: list[str] = []
         self.excluded: list[str] = []
+        self.guessed: list[str] = []
+        self.packed = 0
+        self.unpacked = 0
         self.folders: set[str] = set()
+
+    def most_bytes(self, packed: int) -> int:
+        """Return what an archive may become that takes so many bytes on disk, packed as it is."""
+        return max(self.max_unpacked, MOST_EXPANSION * packed)
+
+    def check_expansion(self, packed: int, unpacked: int, where: str) -> None:
+        """Refuse an archive that becomes so much larger that it would only fill memory and disk.
+
+        Raises:
+            DataError: it does, alone or with those before it.
+        """
+        self.unpacked += unpacked
+        for before, after, what in (
+            (packed, unpacked, "its"),
+            (self.packed, self.unpacked, "with the archives before it and those within,"),
+        ):
+            if after > self.most_bytes(before):
+                raise DataError(
+                    f"{where}: refused, since {what} {before:,} bytes become {after:,}, more than "
+                    f"{MOST_EXPANSION} times as many; if it is what you want to read, raise the "
+                    "limit (--max-unpacked-gb)"
+                )
 
     def keeps(self, name: str, is_folder: bool = False) -> bool:
         """Say whether a file or folder is looked at; enter it into the account."""

@@ -8,6 +8,7 @@ through a temporary file that vanishes with the process.
 
 import errno
 import os
+from collections import Counter
 from collections.abc import Hashable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,10 @@ from pycls.datasets.sources.byte_stores import DiskFile, Member, Store, iter_mem
 from pycls.datasets.sources.parquet_images import ParquetImages
 from pycls.datasets.sources.sieve import MOST_UNPACKED, Sieve
 from pycls.errors import DataError
+
+# Real ones stay far below these, and a tree made to be endless above them.
+_MOST_FOLDERS = 100
+_MOST_VISITS = 100
 
 
 class Source:
@@ -63,7 +68,8 @@ class Source:
         """Return all files that `at` finds: the members, beside which one file has its folder's."""
         if self._kind != "file":
             return self.members
-        found = (_loose(name, status) for name, status in _walk(self._root, "", (), Sieve()))
+        walk = _walk(self._root, "", (), Sieve(), Counter())
+        found = (_loose(name, status) for name, status in walk)
         return tuple(sorted(found, key=lambda member: member.name))
 
     def read(self, member: Member) -> bytes:
@@ -231,6 +237,7 @@ def _list_file(
 ) -> Iterator[Member]:
     stores.append(DiskFile(path))
     found = path.stat()
+    sieve.packed += found.st_size
     location = Location(
         len(stores) - 1,
         0,
@@ -245,7 +252,7 @@ def _list_file(
 
 
 def _list_folder(root: Path, stores: list[Store], sieve: Sieve, archives: bool) -> Iterator[Member]:
-    for name, found in _walk(root, "", (os.path.realpath(root),), sieve):
+    for name, found in _walk(root, "", (os.path.realpath(root),), sieve, Counter()):
         if archives and (kind := kind_of(name)):
             yield from _list_file(root / name, kind, stores, sieve, f"{name}/")
         else:
@@ -257,9 +264,10 @@ def _loose(name: str, found: os.stat_result) -> Member:
 
 
 def _walk(
-    folder: Path, prefix: str, above: tuple[str, ...], sieve: Sieve
+    folder: Path, prefix: str, above: tuple[str, ...], sieve: Sieve, visits: Counter[str]
 ) -> Iterator[tuple[str, os.stat_result]]:
-    """Yield path and status of all files, links followed."""
+    """Yield path and status of all files, links followed; `visits` counts those of folders."""
+    _check_depth(len(above), folder)
     with os.scandir(folder) as entries:
         for entry in entries:
             name = prefix + entry.name
@@ -271,18 +279,35 @@ def _walk(
                 real = os.path.realpath(entry.path)
                 if real in above:
                     raise DataError(f"{entry.path}: a link to a folder it lies in; remove it")
-                yield from _walk(Path(entry.path), f"{name}/", (*above, real), sieve)
+                visits[real] += 1
+                if visits[real] > _MOST_VISITS:
+                    raise DataError(
+                        f"{entry.path}: links lead to {real} on more than {_MOST_VISITS} ways; "
+                        "remove them"
+                    )
+                yield from _walk(Path(entry.path), f"{name}/", (*above, real), sieve, visits)
             elif entry.is_file():
                 _check_encoding(name, folder)
                 yield name, entry.stat()
-            elif entry.is_symlink():
+            elif entry.is_symlink() and not Path(entry.path).exists():
                 raise DataError(f"{entry.path}: a link to a file that is not there; mend it")
+            else:
+                raise DataError(
+                    f"{entry.path}: neither a file nor a folder, but a pipe, socket or device; "
+                    "remove it, or leave it out with --exclude"
+                )
+
+
+def _check_depth(depth: int, folder: Path | str) -> None:
+    if depth > _MOST_FOLDERS:
+        raise DataError(f"{folder}: more than {_MOST_FOLDERS} folders within each other")
 
 
 def _count_files(folder: str, name: str, sieve: Sieve) -> None:
     """Enter the files of a folder that is kept out into the account."""
     for where, _, files in os.walk(folder):
         below = os.path.relpath(where, folder).replace(os.sep, "/")
+        _check_depth(below.count("/"), where)
         for file in files:
             path = f"{name}/{file}" if below == "." else f"{name}/{below}/{file}"
             sieve.keeps(path.encode("utf-8", "replace").decode())

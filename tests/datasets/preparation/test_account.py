@@ -4,6 +4,9 @@ import io
 import itertools
 import re
 import shutil
+import struct
+import zipfile
+import zlib
 from pathlib import PurePosixPath
 
 import cv2
@@ -15,6 +18,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from pycls.datasets.preparation.prepare import prepare
+from pycls.datasets.sources import archives
 from pycls.datasets.store.store import open_store
 from pycls.errors import DataError
 
@@ -197,3 +201,20 @@ def test_names_of_zips_without_the_flag_for_utf_8(tmp_path):
     store = open_store(prepare_tree(tmp_path, {"all.zip": bytes(packed)}))
     assert store.class_names == ("Käfer", "Wanzen")
     assert {PurePosixPath(name).parts[0] for name in store.names} == {"Käfer", "Wanzen"}
+    # Another encoding is read as that of DOS, and said.
+    packed = packed.replace("Käfer".encode(), "Kaäfe".encode("latin-1") + b"r")
+    (note,) = open_store(prepare_tree(tmp_path / "other", {"all.zip": packed})).meta["notes"]
+    assert note.startswith("the names of 2 files in zips are not in UTF-8 and were read as")
+    # What Info-ZIP writes beside such a name.
+    name, raw = "猫/1.jpg", "猫/1.jpg".encode("gbk")
+    entry = zipfile.ZipInfo(raw.decode("cp437"))
+    entry.extra = struct.pack("<HHBI", 0x7075, 5 + len(name.encode()), 1, zlib.crc32(raw))
+    entry.extra += name.encode()
+    assert archives._read_name(entry) == (name, False)
+
+
+def test_names_that_would_break_a_line_are_escaped(tmp_path):
+    names = [f"{kind}/{at}.jpg" for kind in "ab" for at in (0, 1)]
+    tree = {name: make_image(at) for at, name in enumerate(names)}
+    path = prepare_tree(tmp_path, {**tree, "a/x\n- 5 files\x1b[2J.txt": b"x"})
+    assert "  a/x\\n- 5 files\\x1b[2J.txt\n" in (path / "report.txt").read_text()

@@ -208,6 +208,9 @@ GOOD = {"X": np.zeros((4, 5, 5), np.uint8), "y": np.array([0, 1, 0, 1])}
         ({**GOOD, "X": np.full((4, 5, 5), 4095, np.uint16)}, "uint16 from 4095 to 4095; .* scale"),
         ({**GOOD, "X": np.zeros((4, 25), np.uint8)}, r"of shape \(4, 25\)"),
         ({**GOOD, "X": np.array([{}, {}, {}, {}])}, "Python objects are not loaded"),
+        ({**GOOD, "X": np.zeros((4, 5, 5), "u1,u1")}, "expected whole numbers or fractions"),
+        ({**GOOD, "y": GOOD["y"].astype("M8[s]")}, "expected whole numbers or texts"),
+        ({"X": np.uint8(3), "y": np.int64(1)}, "expected arrays .* found 'X', 'y'"),
         ({"X_train": GOOD["X"], "y_train": GOOD["y"], "X_test": np.zeros((2, 6, 6), np.uint8),
           "y_test": np.array([0, 1])}, r"images of \(5, 5\) and \(6, 6\)"),
     ],
@@ -224,6 +227,29 @@ def test_damaged_arrays_end_in_a_message(tmp_path):
         source = open_source(write_tree(tmp_path / str(number), {"set.npz": cut}))
         with pytest.raises(DataError, match=r"set\.npz"):
             read_arrays(source)
+    for number, shape in enumerate(((10**15,), (10**30, 1))):
+        file = io.BytesIO()
+        head = {"descr": "|u1", "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, head)
+        source = open_source(write_tree(tmp_path / f"claims {number}", {"X.npy": file.getvalue()}))
+        with pytest.raises(DataError, match=r"X\.npy: not arrays"):
+            read_arrays(source)
+
+
+def test_containers_that_become_far_more_than_they_are_are_refused(tmp_path):
+    raw = write_tree(tmp_path / "npz", {"a.npz": npz({"X": np.zeros((999, 50, 50)), "y": [0, 1]})})
+    with pytest.raises(DataError, match=r"a\.npz: refused, since its .*--max-unpacked-gb"):
+        read_arrays(open_source(raw, max_unpacked=1000))
+    table = pa.table({"image": [bytes(10_000 + n) for n in range(300)], "label": [0, 1] * 150})
+    pq.write_table(table, raw / "a.parquet", compression="zstd", use_dictionary=False)
+    with pytest.raises(DataError, match=r"a\.parquet: refused, since its .*--max-unpacked-gb"):
+        read_parquet(open_source(raw, max_unpacked=1000))
+    rows = pa.array(np.zeros(50_000, np.int8))
+    table = pa.table({"image": pa.DictionaryArray.from_arrays(rows, [b"x"]).cast(pa.binary()),
+                      "label": rows})  # fmt: skip
+    pq.write_table(table, raw / "a.parquet")
+    with pytest.raises(DataError, match=r"a\.parquet: claims 50,000 rows in [\d,]+ bytes"):
+        read_parquet(open_source(raw))
 
 
 ROWS = [(f"{n}.jpg", make_image(n), n % 2) for n in range(6)]
@@ -339,6 +365,7 @@ def test_labels_in_json_and_equal_keys_in_several_shards(tmp_path, packing):
         ({"a.jpg": b"x", "a.png": b"y", "a.cls": b"1"}, "a: several images: 'a.jpg', 'a.png'"),
         ({"a.jpg": b"x", "a.cls": b" "}, "the label is empty"),
         ({"a.jpg": b"x", "a.json": b"{"}, "not JSON"),
+        ({"a.jpg": b"x", "a.json": b"[" * 100_000}, "not JSON"),
         ({"a.jpg": b"x", "a.json": b'{"cls": [1, 2]}'}, "expected a number or text under cls"),
         ({"a.cls": b"1"}, "expected tar files with images"),
     ],

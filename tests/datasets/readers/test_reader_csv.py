@@ -162,6 +162,7 @@ def test_of_test_and_val_rows_the_test_rows_count(tmp_path):
             HEADER + "images/1.jpg,cat\nimages/9.jpg,dog\n",
             r"line 3: there is no file 'images/9\.jpg'",
         ),
+        (HEADER + f"images/1.jpg,cat\n{'a/' * 50_000}2.jpg,dog\n", r"line 3: .* letters\)"),
         (HEADER + "images/1.jpg,cat\nimages/2.jpg,\n", "line 3: the column 'label' is empty"),
         (HEADER + "images/1.jpg,cat\nimages/2.jpg,NaN\n", "line 3: .* 'NaN', which means that it"),
         (HEADER + ",cat\n", "line 2: the column 'path' is empty"),

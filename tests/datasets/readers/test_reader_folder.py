@@ -165,6 +165,7 @@ BIRDS = ("001.Auk", "002.Jay")
         (("imagenet_train", "imagenet_val"), {0: TWO, 1: TWO}),
         (("train/images", "val/images"), {0: TWO, 1: TWO}),
         (("trn", "tst"), {0: TWO, 1: TWO}),
+        (("trainval", "test"), {0: TWO, 1: TWO}),
         (("training", "evaluation"), {0: TWO, 1: TWO}),
         (("TrainImages", "TestImages"), {0: TWO, 1: TWO}),
         (("train.X1", "train.X2"), {None: TWO}),
@@ -231,7 +232,12 @@ def test_the_annotations_of_tiny_imagenet(tmp_path):
     assert labels["val/images/val_0.JPEG"] == ("n1", 1)
     assert labels["val/images/val_1.JPEG"] == ("n2", 1)
     assert labels["train/n2/images/n2_0.JPEG"] == ("n2", 0)
-    assert list(listing.left_out) == ["unlabelled, in the folder 'test'", "not images"]
+    assert listing.left_out == {
+        "unlabelled, in the folder 'test'": ["tiny/test/images/test_0.JPEG",
+                                             "tiny/test/images/test_1.JPEG"],
+        "as lists of labels, which are used": ["tiny/val/val_annotations.txt"],
+        "not images": ["tiny/train/n1/n1_boxes.txt"],
+    }  # fmt: skip
 
 
 def test_lists_of_the_sides(tmp_path):
@@ -288,15 +294,50 @@ def test_lists_as_tables_and_without_a_train_side(tmp_path):
 def test_labels_of_a_side_in_a_list(tmp_path):
     tree = images(*(f"train/{name}/1.jpg" for name in sorted(TWO)), "val/1.jpg", "val/2.jpg")
     for name, text in (("val/labels.csv", "file,label\n1.jpg,cats\n2.jpg,dogs"),
-                       ("val.txt", "1.jpg cats\n2.jpg dogs")):  # fmt: skip
+                       ("val.txt", "1.jpg cats\n2.jpg dogs"),
+                       ("val.csv", "label,id\ncats,1\ndogs,2")):  # fmt: skip
         listing = read(tmp_path / name, {**tree, name: text.encode()})
         assert labelled(listing)["val/2.jpg"] == ("dogs", 1)
         assert sides_of(listing) == {0: TWO, 1: TWO}
+        assert listing.left_out == {"as lists of labels, which are used": [name]}
+    # GTSRB's kind: numbers of other columns may be names of classes too.
+    names = [f"Train/{name}/{at}.png" for name in "012" for at in (0, 1)]
+    tree = images(*names, *(f"Test/{at}.png" for at in range(3)))
+    rows = [f"{(at + 1) % 3},0,{at},Test/{at}.png" for at in range(3)]
+    tree["Test.csv"] = "\n".join(("Width,Roi.X1,ClassId,Path", *rows)).encode()
+    assert labelled(read(tmp_path / "signs", tree))["Test/2.png"] == ("2", 1)
+
+
+def test_what_looks_like_masks_is_said(tmp_path):
+    for at, (names, patterns) in enumerate(
+        (
+            ([f"{kind}/{at}.png" for kind in ("images", "masks") for at in (1, 2)], "'masks'"),
+            ([f"{kind}/{at}{end}.png" for kind in TWO for at in (1, 2) for end in ("", "_mask")],
+             "'*_mask.*'"),
+        )
+    ):  # fmt: skip
+        (note,) = read(tmp_path / str(at), images(*names)).notes
+        assert note.startswith(f"{len(names) // 2} images of the set look like masks")
+        assert note.endswith(f"leave them out with --exclude {patterns}")
+    names = [f"{kind}/{at}.png" for kind in ("with_mask", "without_mask") for at in (1, 2)]
+    assert not read(tmp_path / "none", images(*names)).notes
+
+
+def test_a_folder_of_lists_that_are_used_is_no_empty_class(tmp_path):
+    names = [f"{name}/{at}.jpg" for name in sorted(TWO) for at in range(2)]
+    lists = {f"lists/{side}.txt": "\n".join(names[at::2]).encode()
+             for at, side in enumerate(("train", "test"))}  # fmt: skip
+    listing = read(tmp_path, {**images(*names), **lists})
+    assert sides_of(listing) == {0: TWO, 1: TWO}
+    assert listing.left_out == {"as lists of the sides, which are used": [*lists]}
 
 
 def test_an_archive_beside_what_was_unpacked_from_it_is_no_class(tmp_path):
     tree = images("cats/1.jpg", "cats/2.jpg", "dogs/1.jpg", "dogs/2.jpg")
     listing = read(tmp_path / "a", {**tree, "animals.zip": pack("zip", tree)})
+    assert listing.class_names == ("cats", "dogs")
+    assert [len(names) for names in listing.left_out.values()] == [4]
+    listing = read(tmp_path / "c", {**wrap("pets", tree), "animals.zip": pack("zip", tree)})
     assert listing.class_names == ("cats", "dogs")
     assert [len(names) for names in listing.left_out.values()] == [4]
     other = {**tree, "cats/1.jpg": make_image(77)}

@@ -134,6 +134,29 @@ def test_links_in_folders_are_followed_and_loops_refused(tmp_path):
     (tmp_path / "real/gone.jpg").symlink_to("nowhere.jpg")
     with pytest.raises(DataError, match=r"gone\.jpg: a link to a file that is not there"):
         open_source(tmp_path / "raw")
+    (tmp_path / "real/gone.jpg").unlink()
+    # Two ways from each folder to the next: a million ways to the last.
+    for at in range(20):
+        (tmp_path / f"real/{at}").mkdir()
+        for way in "ab" if at < 19 else "":
+            (tmp_path / f"real/{at}/{way}").symlink_to(tmp_path / f"real/{at + 1}")
+    with pytest.raises(DataError, match=r"links lead to .* on more than 100 ways"):
+        open_source(tmp_path / "raw")
+
+
+@pytest.mark.parametrize("top", ["cats", ".hidden"])
+def test_trees_without_end_and_devices_are_refused(tmp_path, top):
+    write_tree(tmp_path, {"cats/1.jpg": b"x"})
+    os.mkfifo(tmp_path / "pipe.jpg")
+    with pytest.raises(DataError, match=r"pipe\.jpg: neither a file nor a folder, but a pipe"):
+        open_source(tmp_path)
+    assert len(open_source(tmp_path, exclude=["pipe*"]).members) == 1
+    write_tree(tmp_path, {f"{top}/{'a/' * 150}1.jpg": b"x"})
+    with pytest.raises(DataError, match="more than 100 folders within each other"):
+        open_source(tmp_path, exclude=["pipe*"])
+    (tmp_path / "x.zip").write_bytes(pack("zip", {"a/" * 3000 + "1.jpg": b"x"}))
+    with pytest.raises(DataError, match=r"x\.zip: refused, since it holds a file name of 6,005"):
+        open_source(tmp_path / "x.zip")
 
 
 def test_a_single_file_finds_those_beside_it(tmp_path):
@@ -358,12 +381,13 @@ def zeros(megabytes):
         {"a.tar.gz": pack("tar.gz", {"big.bmp": zeros(8)})},
         {"a.tar.xz": pack("tar.xz", {"big.bmp": zeros(8)})},
         {"a.tar": pack("tar", {"b.tgz": pack("tar.gz", {"big.bmp": zeros(8)})})},
+        {"a.tar": pack("tar", {f"{n}.tbz2": pack("tar.bz2", {"1.bmp": zeros(2)}) for n in "abcd"})},
     ],
-    ids=range(7),
+    ids=range(8),
 )
 def test_what_unpacks_to_far_more_than_it_is_is_refused_unless_allowed(tmp_path, tree):
     write_tree(tmp_path, tree)
-    with pytest.raises(DataError, match=r"refused, since its .*--max-unpacked-gb"):
+    with pytest.raises(DataError, match=r"refused, since .*--max-unpacked-gb"):
         open_source(tmp_path, max_unpacked=4 << 20)
     source = open_source(tmp_path, max_unpacked=64 << 20)
     assert sum(member.size for member in source.members) == 8 << 20

@@ -15,6 +15,7 @@ from pycls.datasets.readers import layout
 from pycls.datasets.readers.base import Item, Listing
 from pycls.datasets.readers.containers.labels import find_class_names, number_labels
 from pycls.datasets.readers.containers.sides import choose_sides, side_word
+from pycls.datasets.sources.byte_stores import Member
 from pycls.datasets.sources.sources import Source
 from pycls.datasets.store.store import ImageArray
 from pycls.errors import DataError
@@ -31,6 +32,9 @@ _ROLES = {
     **dict.fromkeys(("class names", "classes"), "classes"),
 }
 _Array = npt.NDArray[Any]
+# What damaged files, and those that claim to be huge, raise.
+_BROKEN = (ValueError, EOFError, OSError, MemoryError, OverflowError, zipfile.BadZipFile,
+           zlib.error)  # fmt: skip
 
 
 def read_arrays(source: Source, class_names: str = "", test_split: str = "") -> Listing:
@@ -68,7 +72,8 @@ def read_arrays(source: Source, class_names: str = "", test_split: str = "") -> 
     items: list[Item] = []
     for word in used:
         roles, side = found[word], sides.by_word[word]
-        values += _read_labels(roles["labels"], f"{source.path}: the labels of '{word}'")
+        of = f" of '{word}'" if word else ""
+        values += _read_labels(roles["labels"], f"{source.path}: the labels{of}")
         for name in _names_of(word if side is not None else "", roles):
             items.append(Item(None, name, 0, side=side))
     labels, class_list = number_labels(values, names, str(source.path))
@@ -92,7 +97,7 @@ def _sort_arrays(source: Source) -> tuple[dict[str, dict[str, _Array]], list[str
         if word in words:
             words.remove(word)
         role = _ROLES.get(" ".join(words))
-        if role is None:
+        if role is None or not load.ndim:
             unused.append(name)
         elif role in found[word]:
             raise DataError(
@@ -117,6 +122,7 @@ def _iter_arrays(source: Source) -> Iterator[tuple[str, _Array]]:
     for member in files:
         where = source.where(member)
         try:
+            _check_packed(source, member)
             loaded = np.load(io.BytesIO(source.read(member)), allow_pickle=False)
             if not isinstance(loaded, np.lib.npyio.NpzFile):
                 yield member.stem, loaded
@@ -124,13 +130,21 @@ def _iter_arrays(source: Source) -> Iterator[tuple[str, _Array]]:
             with loaded:
                 for key in loaded.files:
                     yield (f"{member.stem}_{key}" if packed > 1 else key), loaded[key]
-        except (ValueError, EOFError, OSError, zipfile.BadZipFile, zlib.error) as error:
+        except _BROKEN as error:
             if isinstance(error, OSError) and error.errno is not None:
                 raise
             raise DataError(
                 f"{where}: not arrays of numbers or texts, or damaged ({error}); Python objects "
                 "are not loaded, since a file could run anything: save plain arrays"
             ) from None
+
+
+def _check_packed(source: Source, member: Member) -> None:
+    """Refuse a `.npz` that would only fill the memory."""
+    if member.suffix == ".npz":
+        with zipfile.ZipFile(io.BytesIO(source.read(member))) as opened:
+            unpacked = sum(entry.file_size for entry in opened.infolist())
+        source.sieve.check_expansion(member.size, unpacked, source.where(member))
 
 
 def _check_pair(word: str, roles: dict[str, _Array], source: Source) -> None:
@@ -145,6 +159,8 @@ def _check_pair(word: str, roles: dict[str, _Array], source: Source) -> None:
 
 
 def _read_labels(labels: _Array, where: str) -> list[object]:
+    if labels.dtype.kind not in "biufSU":
+        raise DataError(f"{where}: {labels.dtype}; expected whole numbers or texts")
     if labels.ndim == 2 and labels.shape[1] > 1:
         if not np.isin(labels, (0, 1)).all() or not (labels.sum(axis=1) == 1).all():
             raise DataError(
@@ -183,6 +199,8 @@ def _as_pixels(images: _Array, source: Source, word: str) -> ImageArray:
         )
     if images.ndim == 4:
         images = images[..., 0] if images.shape[3] == 1 else images[..., :3]
+    if images.dtype.kind not in "biuf":
+        raise DataError(f"{where}: {images.dtype}; expected whole numbers or fractions")
     if images.dtype == np.uint8:
         return images
     low, high = (images.min(), images.max()) if images.size else (0, 0)

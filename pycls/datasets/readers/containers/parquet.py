@@ -155,26 +155,26 @@ def _read_shard(source: Source, member: Member, columns: Columns) -> Shard:
     try:
         with parquet.ParquetFile(path) as file:
             schema, footer = file.schema_arrow, file.metadata
+            _check_packed(source, member, footer)
             image, path_column = _find_image(schema, columns.image, where)
             label = _find_label(schema, columns.label, where)
             if columns.group and columns.group not in schema.names:
                 raise _no_column("group_column", columns.group, schema, where)
             wanted = [name for name in (path_column, label, columns.group) if name]
-            table = file.read(columns=wanted)
+            table = file.read(columns=wanted).to_pydict()
             rows = [footer.row_group(group).num_rows for group in range(footer.num_row_groups)]
-    except (pyarrow.ArrowException, OSError) as error:
+    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
         raise DataError(f"{where}: no Parquet file, or damaged ({error})") from None
-    paths = [""] * len(table)
+    labels = table[label]
+    paths = [""] * len(labels)
     if path_column:
         top = path_column.partition(".")[0]
-        paths = [str((cell or {}).get("path") or "") for cell in table.column(top).to_pylist()]
-    groups: list[str | None] = [None] * len(table)
+        paths = [str((cell or {}).get("path") or "") for cell in table[top]]
+    groups: list[str | None] = [None] * len(labels)
     if columns.group:
-        cells = table.column(columns.group).to_pylist()
-        groups = [None if cell is None else str(cell) for cell in cells]
-    labels = table.column(label).to_pylist()
+        groups = [None if cell is None else str(cell) for cell in table[columns.group]]
     if any(isinstance(value, (list, dict, float)) for value in labels):
         raise DataError(
             f"{where}: the column '{label}' holds {schema.field(label).type}; expected one whole "
@@ -191,6 +191,22 @@ def _read_shard(source: Source, member: Member, columns: Columns) -> Shard:
         class_names=_class_names(schema, label),
         unused=tuple(name for name in schema.names if name not in used),
     )
+
+
+def _check_packed(source: Source, member: Member, footer: Any) -> None:
+    """Refuse a file that would only fill the memory."""
+    where = source.where(member)
+    if footer.num_rows > member.size:
+        raise DataError(
+            f"{where}: claims {footer.num_rows:,} rows in {member.size:,} bytes; download it again"
+        )
+    groups = (footer.row_group(number) for number in range(footer.num_row_groups))
+    unpacked = sum(
+        group.column(number).total_uncompressed_size
+        for group in groups
+        for number in range(group.num_columns)
+    )
+    source.sieve.check_expansion(member.size, unpacked, where)
 
 
 def _find_image(schema: Any, asked: str, where: str) -> tuple[str, str]:
@@ -242,7 +258,7 @@ def _class_names(schema: Any, label: str) -> tuple[str, ...]:
     try:
         feature = json.loads(text)["info"]["features"][label]
         return tuple(str(name) for name in feature["names"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return ()
 
 

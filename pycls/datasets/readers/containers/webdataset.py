@@ -148,7 +148,7 @@ def _read_label(
 def _from_json(text: str, label_key: str, where: str) -> str:
     try:
         found: Any = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{where}: not JSON ({error})") from None
     keys = (label_key,) if label_key else _JSON_KEYS
     value = None
