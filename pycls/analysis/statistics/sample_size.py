@@ -5,13 +5,14 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from pycls.analysis.statistics.intervals import fisher_interval
+from pycls.analysis.statistics.intervals import fisher_interval, one_swap
 from pycls.analysis.statistics.pairs import MIN_PAIRS, check_sampling
 from pycls.errors import ConfigError
 
 _MOST = 10_000_000
 _FEWEST = 6  # architectures from which two rhos are compared
-_MOST_SIMULATED, _ROUNDS, _CELLS = 2000, 3, 500_000
+_MOST_SIMULATED, _CELLS = 2000, 500_000
+_STEP, _CLOSE = 0.8, 0.01  # of the search: how far a step goes, and how exact its end is
 
 
 def interval_width(rho: float, n: int, confidence: float = 0.95) -> float:
@@ -59,9 +60,9 @@ def architectures_to_tell_apart(
     difference of the Fisher transforms has about the variance 2 (1 - c) (1 + r^2 / 2) /
     (n - 3): r^2 is the mean of both squared rhos, the factor that of Bonett and Wright (2000), and
     c the correlation of the two estimates by Meng, Rosenthal and Rubin (1992), Psychological
-    Bulletin 111, 172-175. With high rhos and small n that is too few, so the number is corrected by
-    the power that simulated samples show (always the same ones). For errors that are monotone
-    transforms of a normal.
+    Bulletin 111, 172-175. With high rhos and small n that is wrong, so up to two thousand architectures
+    the number is searched for from there, by the power that simulated samples show (always the
+    same ones), to about 1 %. For errors that are monotone transforms of a normal.
 
     Args:
         rho_a: of the first proxy with the target.
@@ -91,16 +92,25 @@ def architectures_to_tell_apart(
     n = max(_FEWEST, math.ceil(3 + variance * needed**2))
     if n > _MOST:
         raise ConfigError(f"telling these rhos apart takes more than {_MOST:,} architectures")
-    for _ in range(_ROUNDS):
-        if rho_ab is None or n > _MOST_SIMULATED:
-            break
-        shown = _simulated_power(rho_a, rho_b, rho_ab, n, level)
-        found = float(ndtri(min(max(shown, 0.01), 0.999)))
-        ratio = (float(ndtri(1 - level / 2)) + float(ndtri(power))) / (
-            float(ndtri(1 - level / 2)) + found
-        )
-        n = max(_FEWEST, math.ceil(n * min(max(ratio**2, 0.5), 2.0)))
-    return n
+    if rho_ab is None or n > _MOST_SIMULATED:
+        return n
+
+    def enough(count: int) -> bool:
+        return _simulated_power(rho_a, rho_b, rho_ab, count, level) >= power
+
+    if enough(n):
+        low, high = _FEWEST - 1, n
+        while low < (lower := math.floor(high * _STEP)) and enough(lower):
+            high = lower
+        low = max(low, lower)
+    else:
+        low, high = n, math.ceil(n / _STEP)
+        while not enough(high):
+            low, high = high, math.ceil(high / _STEP)
+    while high - low > max(1, low * _CLOSE):
+        middle = (low + high) // 2
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    return high
 
 
 def _simulated_power(rho_a: float, rho_b: float, rho_ab: float, n: int, level: float) -> float:
@@ -113,15 +123,31 @@ def _simulated_power(rho_a: float, rho_b: float, rho_ab: float, n: int, level: f
     trials = max(200, min(2000, _CELLS // n))
     drawn = np.random.default_rng(n).standard_normal((trials, 3, n))
     first, second, target = np.moveaxis(np.einsum("ij,tjn->tin", root, drawn), 1, 0)
-    rhos, moved = zip(*(_influences(side, target) for side in (first, second)), strict=True)
-    rho_one, rho_two = (np.clip(rho, -0.9999, 0.9999) for rho in rhos)
-    change = moved[1] / (1 - rho_two**2)[:, None] - moved[0] / (1 - rho_one**2)[:, None]
-    squares = np.sum(change**2, axis=1)
-    error = np.sqrt(squares / (n * (n - 1)))
+    sides = [_transforms(side, target) for side in (first, second)]
+    change = sides[1][1] - sides[0][1]
+    squares = np.maximum(np.sum(change**2, axis=1), 1e-30)
+    error = np.sqrt(squares / (n * (n - 1)) + sides[0][2] + sides[1][2])
     excess = n * np.sum(change**4, axis=1) / squares**2 - 1
     free = np.clip(2 * n / excess, 2, n - 2)
-    t = np.abs(np.arctanh(rho_two) - np.arctanh(rho_one)) / error
+    t = np.abs(sides[1][0] - sides[0][0]) / error
     return float(np.mean(2 * stdtr(free, -t) < level))
+
+
+def _transforms(
+    x: NDArray[np.float64], y: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return Fisher's transforms of many rhos, the influence on them, and variance beside that.
+
+    A rho of exactly 1 or -1 is treated as in
+    :func:`pycls.analysis.statistics.dependent.compare_rhos`.
+    """
+    n = x.shape[1]
+    rhos, values = _influences(x, y)
+    close, at_end = one_swap(n), np.abs(rhos) > 1 - 1e-12
+    rhos = np.where(at_end, np.sign(rhos) * close, rhos)
+    beside = np.where(at_end, (1 + close**2 / 2) / (n - 3), 0.0)
+    moved = np.where(at_end[:, None], 0.0, values / (1 - rhos**2)[:, None])
+    return np.arctanh(rhos), moved, beside
 
 
 def _influences(

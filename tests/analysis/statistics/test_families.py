@@ -2,20 +2,11 @@ import math
 
 import numpy as np
 import pytest
-from coverage_simulation import TRIALS, normal_r
+from coverage_simulation import TRIALS, draw_families
 
 from pycls.analysis.statistics import compare_rhos, families_by_name, spearman
 
 pytestmark = pytest.mark.slow
-
-
-def draw(rng, rho, families):
-    """Return x, y and families of about ten members, which share most of both errors."""
-    r = normal_r(rho)
-    of = np.repeat(np.arange(families), np.maximum(1, rng.poisson(10, families)))
-    shared, own = rng.standard_normal((2, families))[:, of], rng.standard_normal((2, len(of)))
-    x, e = 0.8 * shared + 0.6 * own
-    return x, r * x + math.sqrt(1 - r * r) * e, of
 
 
 @pytest.mark.parametrize("rho", [0.0, 0.6, 0.9])
@@ -25,7 +16,7 @@ def test_interval_of_families_covers_where_the_plain_one_does_not(rho, families)
     held = plain = 0
     trials = TRIALS or 150
     for _ in range(trials):
-        x, y, of = draw(rng, rho, families)
+        x, y, of = draw_families(rng, rho, families)
         found = spearman(x, y, families=of)
         held += found.ci_low <= rho <= found.ci_high
         low, high = (getattr(spearman(x, y), name) for name in ("ci_low", "ci_high"))
@@ -45,7 +36,7 @@ def test_each_in_a_family_of_its_own_changes_nothing_much():
 
 def test_few_families_have_no_interval_and_no_p():
     rng = np.random.default_rng(4)
-    x, y, of = draw(rng, 0.5, 9)
+    x, y, of = draw_families(rng, 0.5, 9)
     found = spearman(x, y, families=of)
     assert math.isnan(found.ci_low)
     assert math.isnan(found.p_value)

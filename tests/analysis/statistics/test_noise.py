@@ -2,7 +2,7 @@ import math
 
 import numpy as np
 import pytest
-from coverage_simulation import TRIALS, normal_r
+from coverage_simulation import NOISES, TRIALS, normal_r, trained
 from scipy import stats
 
 from pycls.analysis.statistics import (
@@ -32,20 +32,6 @@ def test_reliability_by_hand():
     assert reliability([1, 2, 3], NoiseVariance(5.0, 9)) == 0
     assert math.isnan(reliability([2, 2, 2], NoiseVariance(1.0, 9)))
     assert math.isnan(reliability([1, 2, 3], NoiseVariance(math.nan, 0)))
-
-
-# Noise of a population of errors with a standard deviation of 3, in points: the same for all, in
-# proportion to the error, larger for good architectures, and large for one in twenty.
-NOISES = {
-    "even": lambda rng, mu: np.ones(mu.shape),
-    "proportional": lambda rng, mu: 0.05 * (20 + 3 * mu),
-    "good ones": lambda rng, mu: 0.8 * np.exp(-0.5 * mu),
-    "unstable": lambda rng, mu: np.where(rng.random(mu.shape) < 0.05, 8.0, 0.7),
-}
-
-
-def trained(rng, mu, spread, times):
-    return 20 + 3 * mu[:, None] + spread[:, None] * rng.standard_normal((len(mu), times))
 
 
 @pytest.mark.parametrize("noise", NOISES)

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from coverage_simulation import DISTRIBUTIONS, TRIALS, draw_pairs
+from coverage_simulation import DISTRIBUTIONS, TRIALS, draw_pairs, with_outliers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
@@ -33,14 +33,6 @@ def test_range_of_many_is_about_that_of_leaving_each_out():
         stats.spearmanr(np.delete(x, place), np.delete(y, place)).statistic for place in range(150)
     ]
     assert leave_one_out(x, y) == pytest.approx((min(rhos), max(rhos)), abs=1e-3)
-
-
-def with_outliers(rng, rho, n, share):
-    """Return x and y, and which of them failed on y and are best on x."""
-    x, y = draw_pairs(rng, rho, n, "normal", False)
-    wrong = rng.random(n) < share
-    x[wrong], y[wrong] = rng.normal(-4, 0.3, wrong.sum()), rng.normal(6, 0.3, wrong.sum())
-    return x, y, wrong
 
 
 @pytest.mark.parametrize("rho", [0.5, 0.9])

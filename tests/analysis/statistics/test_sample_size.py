@@ -2,7 +2,7 @@ import math
 
 import numpy as np
 import pytest
-from coverage_simulation import draw_pairs, normal_r
+from coverage_simulation import draw_pairs, draw_three
 
 from pycls.analysis.statistics import (
     architectures_for_width,
@@ -37,10 +37,8 @@ def test_interval_of_real_samples_has_the_wanted_width():
 @pytest.mark.parametrize("rhos", [(0.3, 0.6, 0.5), (0.7, 0.8, 0.9)])
 def test_that_many_architectures_tell_two_rhos_apart(rhos):
     n = architectures_to_tell_apart(*rhos, power=0.8)
-    a, b, c = (normal_r(rho) for rho in rhos)
-    root = np.linalg.cholesky(np.array([[1, c, a], [c, 1, b], [a, b, 1]]))
     rng = np.random.default_rng(2)
-    found = [compare_rhos(*(root @ rng.standard_normal((3, n)))).p_value < 0.05 for _ in range(300)]
+    found = [compare_rhos(*draw_three(rng, *rhos, n)).p_value < 0.05 for _ in range(300)]
     assert 0.72 < np.mean(found) < 0.88
 
 

@@ -3,7 +3,7 @@ import math
 
 import numpy as np
 import pytest
-from coverage_simulation import TRIALS
+from coverage_simulation import TRIALS, draw_proxy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
@@ -79,15 +79,10 @@ def test_share_that_beats_the_chosen_is_within_its_limits(rho, k, n, shape):
     rng = np.random.default_rng(5)
     trials = TRIALS or 500
 
-    def draw(count):
-        x, noise = rng.standard_normal((2, count))
-        spread = np.exp(-0.7 * x) if shape == "fan" else 1.0
-        return x, rho * x + math.sqrt(1 - rho**2) * spread * noise
-
-    space = np.sort(draw(100_000)[1])
+    space = np.sort(draw_proxy(rng, rho, 100_000, shape)[1])
     held = 0
     for _ in range(trials):
-        found = regret(*draw(n), k)
+        found = regret(*draw_proxy(rng, rho, n, shape), k)
         share = np.searchsorted(space, found.chosen_best) / len(space)
         held += found.better_low <= share <= found.better_high
     assert held / trials >= 0.93
