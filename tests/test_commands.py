@@ -1,5 +1,6 @@
 """Every tool is a command of an installation, and all are started in the same way."""
 
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -34,6 +35,8 @@ def test_a_tool_of_the_checkout_calls_its_command(tool):
     for place in ("commands/{}.py", 'run("{}")'):
         expected = expected.replace(place.format("study"), place.format(tool))
     assert text == expected
+    # What multiprocessing does in each new process, such as those that decode images.
+    runpy.run_path(str(ROOT / "tools" / f"{tool}.py"), run_name="__mp_main__")
 
 
 @pytest.mark.parametrize("tool", TOOLS)

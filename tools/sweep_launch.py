@@ -7,4 +7,6 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
 from pycls_studies import run
 
-run("sweep_launch")
+# Processes that decode images import this file, too.
+if __name__ == "__main__":
+    run("sweep_launch")
