@@ -14,6 +14,7 @@ import torch
 
 from pycls.core.processes.group import sum_over
 from pycls.core.processes.world import ONE_PROCESS, World
+from pycls.core.runs.pulse import beat
 from pycls.gpu_devices import is_gpu
 
 T = TypeVar("T")
@@ -232,6 +233,7 @@ class Meter:
             loss: mean loss of the mini-batch; None in evaluation.
             images: images of the mini-batch.
         """
+        beat()
         total_loss = (loss.detach() if loss is not None else wrong.new_zeros(())) * images
         self._rows.append(torch.cat([wrong.double(), total_loss.double()[None]]))
         self._images.append(images)

@@ -59,6 +59,7 @@ def train_here(
                 run_jobs,
                 seats=make_seats(workers, chosen, gpus_each),
                 max_retry=work.options.max_retry,
+                silence_s=60.0 * work.options.hang_minutes,
                 environment=environment_with(snapshot_code(Ledger(work.folder).code)),
                 # Workers hold the folder too: those of a killed driver may take a moment to leave.
                 inherit=[descriptor],

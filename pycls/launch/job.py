@@ -122,6 +122,7 @@ class SlurmJob:
             note_at_work=self._note_at_work,
             note_imported=self._note_proved,
             grace_s=_GRACE_S,
+            silence_s=60.0 * LaunchOptions.from_dict(plan["options"]).hang_minutes,
         )
         return self._end(outcome, pending)
 

@@ -47,6 +47,7 @@ class RunStatus:
         epochs: of the whole run; of running ones.
         images_per_second: training images; of running ones.
         seconds_left: an estimate; of running ones.
+        seconds_silent: since its log was written last; of running ones.
         failures: how often it failed.
         out_dir: its folder.
     """
@@ -61,6 +62,7 @@ class RunStatus:
     epochs: int | None
     images_per_second: float | None
     seconds_left: float | None
+    seconds_silent: float | None
     failures: int
     out_dir: str
 

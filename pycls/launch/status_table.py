@@ -126,12 +126,14 @@ def _bar(share: float, room: int) -> str:
 def _running_lines(running: Sequence[RunStatus], width: int | None) -> list[str]:
     if not running:
         return []
-    rows = [("running", "job", "host", "epoch", "images/s", "time left")]
+    rows = [("running", "job", "host", "epoch", "images/s", "time left", "last sign")]
     for run in running[:_MOST_RUNNING]:
         epoch = "" if run.epoch is None else f"{run.epoch}/{run.epochs or '?'}"
         rate = "" if run.images_per_second is None else f"{run.images_per_second:,.0f}"
         left = "" if run.seconds_left is None else format_duration(run.seconds_left)
-        rows.append((run.run, run.job, run.host, epoch, rate, left))
+        silent = run.seconds_silent
+        sign = "" if silent is None else f"{format_duration(silent)} ago"
+        rows.append((run.run, run.job, run.host, epoch, rate, left, sign))
     return [*_align(rows, width, text_columns=3), *_more(len(running), _MOST_RUNNING)]
 
 

@@ -82,6 +82,7 @@ def run_jobs(
     stop: StopSwitch | None = None,
     grace_s: float = 60.0,
     busy_wait_s: float = 150.0,
+    silence_s: float = 0.0,
     note_at_work: Callable[[Sequence[str]], None] | None = None,
     note_imported: Callable[[], None] | None = None,
     stream: TextIO | None = None,
@@ -113,6 +114,8 @@ def run_jobs(
             A second Ctrl-C kills at once.
         busy_wait_s: how long to wait for runs of other processes when there are no others and
             nothing changes, in seconds.
+        silence_s: a worker that goes through no batch for so long, and for longer than 20 times the
+            longest time before, is ended, and its run has failed; 0: never.
         note_at_work: told what workers are at, by ids, before one is given something: of a run
             that takes its worker, driver and all down with it, nothing else tells.
         note_imported: told when a worker has come so far as to call the task: the machine is fit.
@@ -125,6 +128,7 @@ def run_jobs(
         WorkerProcess,
         environment=environment_with(_OWN_CODE) if environment is None else environment,
         inherit=inherit,
+        silence_s=silence_s,
     )
     pool = _Pool(
         jobs, seats, max_retry, retry_here, grace_s, busy_wait_s, task, note_at_work, note_imported,
@@ -209,6 +213,7 @@ class _Pool:
             for place, worker in enumerate(self._workers):
                 if worker is not None:
                     self._hear(place, worker)
+                    worker.end_if_stuck()
         except OSError as error:
             # A record that cannot be read, a process that cannot be started.
             fault = STORAGE if errors.find_storage_error(error) else ""
@@ -327,7 +332,10 @@ class _Pool:
         for answer in worker.answers():
             if answer["state"] == "ready":
                 worker.ready = True
+            elif answer["state"] == "alive":
+                worker.watch.note_sign()
             elif answer["state"] == "imported":
+                worker.note_imported()
                 if self.note_imported is not None:
                     self.note_imported()
             elif answer["id"] in worker.jobs:
@@ -360,7 +368,9 @@ class _Pool:
     def _settle_dead(self, job: Job, worker: WorkerProcess, code: int) -> None:
         if self._deadline is not None:
             return
-        if code == _STOPPED:
+        if worker.stuck and not worker.imported:
+            self._give_up(worker.stuck, NODE)  # not of the run's doing
+        elif code == _STOPPED:
             self.progress.say(f"{job.id}: stopped by a signal, state saved; it goes on later")
             self._waiting.append(job)
         elif code > 0 and not worker.ready:
@@ -371,11 +381,12 @@ class _Pool:
             self._give_up(f"{job.id}: {describe_exit(code)}", STORAGE)
         elif len(worker.jobs) > 1:
             # One of them may be to blame, and it is not known which.
-            self.progress.say(f"{job.id}: {describe_exit(code)}; it goes on by itself")
+            ended = worker.stuck or describe_exit(code)
+            self.progress.say(f"{job.id}: {ended}; it goes on by itself")
             self._alone.add(job.id)
             self._waiting.append(job)
         else:
-            self._fail(job, describe_exit(code), time.monotonic() - worker.since)
+            self._fail(job, worker.stuck or describe_exit(code), time.monotonic() - worker.since)
 
     def _fail(self, job: Job, reason: str, seconds: float, final: bool = False) -> None:
         record = add_failure(job.out_dir, reason, this_process().job, final=final)

@@ -13,11 +13,13 @@ atomically, so nothing is lost).
 """
 
 import contextlib
+import itertools
 import json
 import os
 import queue
 import sys
 import threading
+import time
 import traceback
 import warnings
 from collections.abc import Iterator, Mapping
@@ -26,6 +28,7 @@ from typing import Any, TextIO
 
 from yacs.config import CfgNode
 
+from pycls.core.runs.pulse import beats
 from pycls.errors import (
     ConfigError,
     LeaseHeldError,
@@ -44,7 +47,9 @@ from pycls.pool.signals import EarlySignals, leave
 from pycls.pool.srun_step import SrunStep
 from pycls.pool.worker_process import CORES_VARIABLE, NODE, STORAGE, TRAIN
 from pycls.registry import import_object
-from pycls.schema import ERR_FILE
+from pycls.schema import ERR_FILE, LOG_FILE
+
+_ANSWERING = threading.Lock()
 
 
 def main() -> None:
@@ -57,15 +62,50 @@ def main() -> None:
     step = SrunStep(early)
     threading.Thread(target=_read_jobs, args=(lists, step), daemon=True).start()
     warnings.formatwarning = lambda message, *args, **kwargs: f"warning: {message}\n"
+    at_work: set[str] = set()
     _answer(answers, {"state": "ready"})
+    threading.Thread(target=_show_signs, args=(answers, at_work), daemon=True).start()
     while True:
         with early.leaving():
             jobs = lists.get()
+        at_work.update(job["out_dir"] for job in jobs)
         if len(jobs) == 1:
-            _answer(answers, {"id": jobs[0]["id"], **_run_job(jobs[0], early, step, answers)})
+            answer = {"id": jobs[0]["id"], **_run_job(jobs[0], early, step, answers)}
+            at_work.clear()
+            _answer(answers, answer)
             continue
         for answer in _run_together(jobs, early, answers):
             _answer(answers, answer)
+        at_work.clear()
+
+
+def _show_signs(answers: TextIO, at_work: set[str]) -> None:
+    """Say once a second that a training goes on, as long as it does; its folder is in `at_work`.
+
+    Of one in other processes (several GPUs, srun) its log tells, looked at every ten seconds.
+    """
+    before, sizes = beats(), dict[str, int]()
+    for second in itertools.count():
+        time.sleep(1.0)
+        now = beats()
+        is_alive = now != before
+        before = now
+        if not is_alive and second % 10 == 0:
+            last, sizes = sizes, {path: _size(path) for path in map(_log_of, list(at_work))}
+            is_alive = any(last.get(path, size) != size for path, size in sizes.items())
+        if is_alive and at_work:
+            _answer(answers, {"state": "alive"})
+
+
+def _log_of(out_dir: str) -> str:
+    return f"{out_dir}/{LOG_FILE}"
+
+
+def _size(path: str) -> int:
+    try:
+        return Path(path).stat().st_size
+    except OSError:
+        return 0
 
 
 def _take_cores() -> None:
@@ -85,8 +125,9 @@ def _take_standard_output() -> TextIO:
 
 def _answer(answers: TextIO, answer: dict[str, Any]) -> None:
     try:
-        answers.write(json.dumps(answer) + "\n")
-        answers.flush()
+        with _ANSWERING:  # one at a time, of two threads
+            answers.write(json.dumps(answer) + "\n")
+            answers.flush()
     except OSError:
         os._exit(0)  # the driver is gone
 

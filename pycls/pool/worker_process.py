@@ -15,11 +15,16 @@ from typing import Any
 from pycls.core.runs.interruption import STOP_SIGNALS
 from pycls.cores import RUNS_ON_GPU_VARIABLE
 from pycls.pool.seats import Seat
+from pycls.pool.watch import Watch
+from pycls.progress import format_duration
 
 CORES_VARIABLE = "PYCLS_WORKER_CORES"
 TRAIN = "pycls.core.training_launch:train"
 # Faults that are no run's: of this machine, or of the storage that it shares with others.
 NODE, STORAGE = "node", "storage"
+# Python and PyTorch may come from a slow file system.
+LONGEST_IMPORT_S = 600.0
+_LONGEST_DEATH_S = 30.0
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
@@ -53,22 +58,34 @@ class WorkerProcess:
         seat: its share of the machine.
         environment: environment variables to start from.
         inherit: file descriptors that it keeps open.
+        silence_s: see :class:`~pycls.pool.watch.Watch`.
 
     Attributes:
         seat: its share of the machine.
         jobs: what it is at, by their ids; empty: it is idle.
         since: when it was given its jobs, as time.monotonic() tells.
         ready: whether it came so far as to take jobs.
+        imported: whether it came so far as to call its task.
         retired: whether it was told to leave, or killed, by its driver.
+        watch: over the signs that its training goes on.
+        stuck: why it was killed, where it gave none for too long; else "".
 
     Raises:
         OSError: the system does not let it start.
     """
 
     def __init__(
-        self, seat: Seat, environment: Mapping[str, str], inherit: Sequence[int] = ()
+        self,
+        seat: Seat,
+        environment: Mapping[str, str],
+        inherit: Sequence[int] = (),
+        silence_s: float = 0.0,
     ) -> None:
         self.seat = seat
+        self._silence_s = silence_s
+        self.watch = Watch(silence_s and max(silence_s, LONGEST_IMPORT_S))
+        self.imported = False
+        self.stuck = ""
         self.jobs: dict[str, Job] = {}
         self.since = 0.0
         self.ready = False
@@ -102,6 +119,8 @@ class WorkerProcess:
     def give(self, jobs: Sequence[Job], task: str) -> None:
         """Give it jobs, to do together; where it is dead, its exit code will tell."""
         self.jobs, self.since = {job.id: job for job in jobs}, time.monotonic()
+        if self.imported:
+            self.watch = Watch(self._silence_s)
         message = [
             {
                 "id": job.id,
@@ -140,6 +159,28 @@ class WorkerProcess:
         with contextlib.suppress(OSError):
             self._process.stdin.close()
 
+    def note_imported(self) -> None:
+        """Take note that it came so far as to call its task."""
+        if not self.imported:
+            self.watch = Watch(self._silence_s)
+        self.imported = True
+        self.watch.begin()
+
+    def end_if_stuck(self) -> None:
+        """End it where it has shown for too long no sign that its training goes on."""
+        if not self.jobs or self.retired or not self.watch.is_over():
+            return
+        long = format_duration(self.watch.silent_s)
+        if not self.imported:
+            self.stuck = f"worker processes hang while Python starts or imports PyTorch ({long})"
+        else:
+            self.stuck = (
+                f"stuck: no batch in {long} (the longest before: "
+                f"{format_duration(self.watch.longest_s)}), and ended; LAUNCH.HANG_MINUTES allows "
+                "more"
+            )
+        self.kill()
+
     def kill(self) -> None:
         """End it at once."""
         self.retired = True
@@ -151,7 +192,8 @@ class WorkerProcess:
             self._process.wait(timeout=5 if self.retired else 0)
         except subprocess.TimeoutExpired:
             self.kill()
-            self._process.wait()
+            with contextlib.suppress(subprocess.TimeoutExpired):  # a driver may hold it for ever
+                self._process.wait(timeout=_LONGEST_DEATH_S)
         with contextlib.suppress(OSError):
             os.killpg(self._process.pid, signal.SIGTERM)
         for pipe in (self._process.stdin, self._process.stdout):

@@ -36,12 +36,14 @@ class RunProgress:
         epochs: those of the whole run.
         images_per_second: training images.
         seconds_left: an estimate.
+        seconds_silent: since its log was written last.
     """
 
     epoch: int | None = None
     epochs: int | None = None
     images_per_second: float | None = None
     seconds_left: float | None = None
+    seconds_silent: float | None = None
 
 
 @dataclass(frozen=True)
@@ -73,19 +75,21 @@ def read_progress(out_dir: str | os.PathLike[str], record: Mapping[str, Any]) ->
     """
     batch_size, epochs = _read_cfg(Path(out_dir) / CFG_FILE)
     tail, age_s = _read_tail(Path(out_dir) / LOG_FILE)
+    silent = round(age_s, 1) if tail else None
     place = _find_place(tail)
     ended = record.get("epochs") or []
     if not place.epoch and ended:
         place = replace(place, epoch=ended[-1]["epoch"] + 1)
     epochs = place.epochs or epochs
     if not place.epoch:
-        return RunProgress(epochs=epochs)
+        return RunProgress(epochs=epochs, seconds_silent=silent)
     epoch = min(place.epoch, epochs) if epochs else place.epoch
     rate = None
     if batch_size and place.time_avg is not None and place.time_avg >= _SHORTEST_ITERATION_S:
         rate = round(batch_size / place.time_avg, 1)
     left = _seconds_left(replace(place, epochs=epochs or 0), ended, age_s)
-    return RunProgress(epoch, epochs, rate, None if left is None else round(left, 1))
+    left = None if left is None else round(left, 1)
+    return RunProgress(epoch, epochs, rate, left, silent)
 
 
 def seconds_of_epochs(record: Mapping[str, Any]) -> list[float]:

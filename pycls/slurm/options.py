@@ -172,6 +172,8 @@ class LaunchOptions:
     python: str = _declare("", check_line)  # shell command in place of the interpreter
     # seconds before a job that met a fault of the storage starts again; the second time four times
     retry_delay: int = _declare(120, count_from(0))
+    # how long a run may go through no batch, at least, before it is ended; 0: for ever
+    hang_minutes: float = _declare(10, check_amount)
     follow_up: bool = _declare(True, check_flag)  # whether a small job looks after the others
     # that job's own; "" and 0: as those of the others, at most 4 GB and 60 minutes
     follow_up_partition: str = _declare("", check_line)

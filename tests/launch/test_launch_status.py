@@ -167,7 +167,7 @@ def test_every_state_from_files_and_queue(sweep, hold):
     assert plain["counts"]["queued"] == 3
     assert set(plain["runs"][0]) == {
         "run", "sweep", "state", "reason", "job", "host", "epoch", "epochs", "images_per_second",
-        "seconds_left", "failures", "out_dir",
+        "seconds_left", "seconds_silent", "failures", "out_dir",
     }  # fmt: skip
 
 
@@ -413,6 +413,7 @@ def test_many_running_runs(sweep):
             stack.enter_context(run_lease(begin(work, run)))
         text = table(find_status(work, None))
     assert "and 3 more" in text
+    assert " ago\n" in text  # when each gave its last sign
     assert "000019 " in text
     assert "000020 " not in text
     # The process that trains here comes to the others.

@@ -28,6 +28,7 @@ from pycls.pool import pool
 from pycls.pool.pool import Outcome, run_jobs
 from pycls.pool.seats import Seat
 from pycls.pool.signals import StopSwitch
+from pycls.pool.watch import Watch
 from pycls.pool.worker_process import Job
 
 pytestmark = pytest.mark.slow
@@ -389,3 +390,65 @@ def test_runs_of_one_worker_fail_and_die_apart(training, digits_dir, tmp_path, u
     for job in (jobs[0], jobs[2]):
         assert_same_weights(job.out_dir, undisturbed)
         assert not failures_of(read_record(job.out_dir))
+
+
+# ---------------------------------------------------------------- hangs
+
+
+def test_a_run_that_hangs_is_ended_and_has_failed(make_jobs):
+    jobs = make_jobs(1)
+    # Stopped or asleep, it gives no sign.
+    outcome = run_task("sleep", jobs, silence_s=0.3)
+    assert outcome.failed == ["a/0"]
+    (failure,) = failures_of(read_record(jobs[0].out_dir))
+    assert failure["reason"].startswith("stuck: no batch in ")
+    assert "HANG_MINUTES" in failure["reason"]
+
+
+def test_a_run_that_goes_on_gives_signs(make_jobs, monkeypatch, tmp_path):
+    signs = []
+
+    def note_sign(watch):
+        signs.append(watch)
+        if len(signs) == 2:
+            (tmp_path / "go").touch()
+
+    monkeypatch.setattr("pycls.pool.watch.Watch.note_sign", note_sign)
+    assert run_task("train_until_told", make_jobs(1), silence_s=600).done == ["a/0"]
+
+
+def test_a_worker_that_hangs_at_import_costs_no_run_a_try(make_jobs, monkeypatch, tmp_path):
+    (tmp_path / "torch.py").write_text("import time; time.sleep(600)")
+    monkeypatch.setattr("pycls.pool.worker_process.LONGEST_IMPORT_S", 0.5)
+    (job,) = make_jobs(1)
+    places = os.pathsep.join([str(tmp_path), str(Path(pool.__file__).parents[2])])
+    outcome = run_jobs(
+        [job], [SEAT], silence_s=0.1, environment={**os.environ, "PYTHONPATH": places}
+    )
+    assert (outcome.left, outcome.fault) == (["a/0"], "node")
+    assert "hang while Python starts or imports PyTorch" in outcome.fatal
+    assert read_record(job.out_dir) is None
+
+
+def test_time_in_which_the_watcher_is_suspended_does_not_count(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("pycls.pool.watch.time.monotonic", lambda: now[0])
+    watch = Watch(600.0)
+
+    def wait(seconds, step=1.0):
+        over = []
+        for _ in range(round(seconds / step)):
+            now[0] += step
+            over.append(watch.is_over())
+        return any(over)
+
+    assert not wait(590)
+    assert not wait(3600, step=3600)  # as one look
+    assert wait(20)
+    watch = Watch(600.0)
+    assert not wait(50)
+    watch.note_sign()
+    assert not wait(900)  # less than 20 times 50 s
+    assert wait(110)
+    watch = Watch(0.0)
+    assert not wait(5000)
