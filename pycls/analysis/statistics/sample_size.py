@@ -60,9 +60,9 @@ def architectures_to_tell_apart(
     difference of the Fisher transforms has about the variance 2 (1 - c) (1 + r^2 / 2) /
     (n - 3): r^2 is the mean of both squared rhos, the factor that of Bonett and Wright (2000), and
     c the correlation of the two estimates by Meng, Rosenthal and Rubin (1992), Psychological
-    Bulletin 111, 172-175. With high rhos and small n that is wrong, so up to two thousand architectures
-    the number is searched for from there, by the power that simulated samples show (always the
-    same ones), to about 1 %. For errors that are monotone transforms of a normal.
+    Bulletin 111, 172-175. With high rhos and small n that is wrong, so up to two thousand
+    architectures the number is searched for from there, by the power that simulated samples show
+    (always the same ones), to about 1 %. For errors that are monotone transforms of a normal.
 
     Args:
         rho_a: of the first proxy with the target.
