@@ -6,6 +6,7 @@
 #   make appendix   the control experiments in small, after make study
 #   make notebooks  execute the notebooks on the results of both
 #   make docs    the documentation's site, to site/index.html
+#   make gpu-check PYTHON=python3   check and measure a GPU, with that Python as it is
 #   make test-python PYTHON=python3.12   the wheel in small on another Python
 
 VENV := .venv
@@ -13,7 +14,7 @@ PY := $(VENV)/bin/python
 # A process for each core and one more (tests/conftest.py); the tests of one file stay together and share what they build.
 SPREAD := -n auto --maxprocesses=8 --dist=loadfile --no-loadscope-reorder
 
-.PHONY: study appendix notebooks docs test test-quick test-python lint bench soak clean
+.PHONY: study appendix notebooks docs test test-quick test-python gpu-check lint bench soak clean
 
 study: $(VENV)/.ready
 	$(PY) tools/study.py run sweeps/embedded.yaml --stop-with-parent
@@ -44,6 +45,10 @@ test-quick: $(VENV)/.ready-dev
 # Needs nothing of a Python but its venv module: all packages are installed anew.
 test-python:
 	$(or $(PYTHON),python3) dev/smoke_test.py
+
+# In halves of four minutes (HALF=1, HALF=2); WHEELS=FOLDER holds what that Python lacks.
+gpu-check:
+	$(or $(PYTHON),python3) dev/gpu_check $(if $(HALF),--half $(HALF)) $(if $(WHEELS),--wheels $(WHEELS)) $(ARGS)
 
 docs: $(VENV)/.ready-docs
 	$(PY) dev/make_docs.py

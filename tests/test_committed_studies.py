@@ -44,6 +44,8 @@ def test_each_says_its_runs_and_cost(path, tmp_path):
     text = path.read_text()
     assert "# Asks: " in text.split("\nname:")[0]
     assert describe_cost(plan_study(study)) in text.splitlines()
+    train = [keys["TRAIN"] for _, keys in study.spec.config if "TRAIN" in keys]
+    assert train[0]["MIXED_PRECISION"] == train[0]["CUDA_GRAPH"] == "auto"
 
 
 def test_the_committed_population_is_drawn_again_to_the_byte():

@@ -121,7 +121,8 @@ population:
 config:
   OPTIM:
 {optim_lines}
-  TRAIN: {{BATCH_SIZE: {batch}}}
+  # On a GPU: bfloat16 and captured steps where it can; run.json says what it came to.
+  TRAIN: {{BATCH_SIZE: {batch}, MIXED_PRECISION: auto, CUDA_GRAPH: auto}}
   TEST: {{BATCH_SIZE: {max(batch, 200)}}}
   CHECKPOINT: {{KEEP: last}}   # all: every epoch's, which takes {optim["MAX_EPOCH"]} times the disk
 

@@ -28,6 +28,7 @@ def test_a_first_study_can_be_planned_as_it_is_written(digits_dir, tmp_path):
     assert cfg.CHECKPOINT.KEEP == "last"
     assert 5 <= cfg.OPTIM.MAX_EPOCH <= 60
     assert cfg.TRAIN.BATCH_SIZE <= 256
+    assert cfg.TRAIN.MIXED_PRECISION == cfg.TRAIN.CUDA_GRAPH == "auto"
     text = path.read_text()
     for note in notes:
         assert f"#   - {note}" in text

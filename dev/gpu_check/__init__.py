@@ -1,0 +1,1 @@
+"""Checks and measures the project on a GPU: docs/benchmarks.md."""
