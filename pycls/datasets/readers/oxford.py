@@ -19,7 +19,9 @@ def read_pets(source: Source) -> Listing:
     Raises:
         DataError: a list or an image is missing.
     """
-    by_stem = {member.stem: member for member in layout.find_images(source, _PETS)}
+    images = layout.find_images(source, _PETS)
+    # The masks beside them have the same names.
+    by_stem = {one.stem: one for one in images if "trimaps" not in one.name.split("/")}
     found: dict[str, tuple[Member, int]] = {}
     for side, file in enumerate(("trainval.txt", "test.txt")):
         table = _need(source, file, _PETS)

@@ -38,7 +38,8 @@ FRAMES, TURNED, DEEP, DARK = "frames", "turned", "deep", "dark"
 DARK_BELOW = 20
 # All of the image was there when the decoder came upon these; common in collected photographs.
 _HARMLESS = re.compile(r"extraneous bytes before marker 0xd9")
-_ORIENTATION = 0x0112
+_WIDTH, _HEIGHT, _ORIENTATION = 0x0100, 0x0101, 0x0112
+_TIFF = (b"II*\0", b"MM\0*")
 # EXIF's orientation: whether to mirror left and right first, and quarter turns to the left.
 _TURNS = {2: (True, 0), 3: (False, 2), 4: (True, 2), 5: (True, 1), 6: (False, 3), 7: (True, 3),
           8: (False, 1)}  # fmt: skip
@@ -242,6 +243,8 @@ def _decode_with_pillow(
     except UnidentifiedImageError:
         if is_heic(data):
             raise DataError(f"{where}: {HEIC_HINT}") from None
+        if data[:4] in _TIFF and (found := _decode_tiff(data, where, how)):
+            return found
         raise DataError(
             f"{where}: no image of a known format, or damaged at its begin ({data[:8]!r}...)"
         ) from None
@@ -252,6 +255,33 @@ def _decode_with_pillow(
     grey = _scale(samples, how.white)
     remarks += _remark_deep(grey)
     return np.repeat(grey[..., None], 3, axis=2), remarks, orientation
+
+
+def _decode_tiff(
+    data: bytes, where: str, how: Decoding
+) -> tuple[ImageArray, list[str], int] | None:
+    """Decode a TIFF of a kind that Pillow does not know, such as one of colours in floats."""
+    import cv2
+    from PIL.TiffImagePlugin import ImageFileDirectory_v2 as Directory
+
+    try:
+        directory = Directory(data[:8])
+        file = io.BytesIO(data)
+        file.seek(directory.next)
+        directory.load(file)
+        width, height = int(directory[_WIDTH]), int(directory[_HEIGHT])
+    except Exception:  # whatever a parser stumbles over in damaged data
+        return None
+    _check_pixels(height, width, where, how)
+    samples = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if samples is None:
+        return None
+    if samples.ndim == 3:
+        samples = samples[..., 2::-1] if samples.shape[2] > 2 else samples[..., 0]
+    image = _scale(samples, how.white)
+    if image.ndim < 3:
+        image = np.repeat(image[..., None], 3, axis=2)
+    return image, _remark_deep(image), directory.get(_ORIENTATION, 1)
 
 
 def _remark_deep(image: ImageArray) -> list[str]:

@@ -141,6 +141,10 @@ def test_what_was_not_taken_as_it_is_is_counted(tmp_path):
     file = io.BytesIO()
     Image.fromarray((deep / 4080).astype(np.float32)).save(file, "TIFF")
     tree["b/float.tif"] = file.getvalue()
+    # What Pillow does not know.
+    floats = (colours / 4080).astype(np.float32)
+    tree["b/float colours.tif"] = cv2.imencode(".tiff", floats[..., ::-1])[1].tobytes()
+    tree["b/double.tif"] = cv2.imencode(".tiff", floats[..., 1].astype(float))[1].tobytes()
     exif = Image.Exif()
     exif[0x0112] = 6
     file = io.BytesIO()
@@ -150,11 +154,14 @@ def test_what_was_not_taken_as_it_is_is_counted(tmp_path):
     images = dict(zip(store.names, store.images[..., 0], strict=True))
     np.testing.assert_array_equal(images["a/deep.png"], deep >> 8)
     np.testing.assert_array_equal(images["b/float.tif"], np.arange(256).reshape(16, 16))
+    both = dict(zip(store.names, store.images, strict=True))
+    np.testing.assert_array_equal(both["b/float colours.tif"], colours // 16)
+    np.testing.assert_array_equal(both["b/double.tif"], (colours[..., [1, 1, 1]] // 16))
     notes = "\n".join(store.meta["notes"])
     for part in (
         "1 image with several frames or pages; the first of each is used: a/film.gif",
         "1 image with an orientation noted in EXIF data, which is not applied",
-        "4 images of more than 8 bits a pixel",
+        "6 images of more than 8 bits a pixel",
         "3 images of these nearly black now (all below 20 of 255); --set white=N",
     ):
         assert part in notes

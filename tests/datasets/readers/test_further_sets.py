@@ -73,6 +73,7 @@ def pets(key):
     names = [f"{'Breed' if n % 3 else 'some_breed'}_{n}" for n in range(37)]
     tree = {f"images/{name}_{n}.jpg": IMAGE for name in names for n in (1, 2, 10)}
     tree["images/spare_1.jpg"] = IMAGE
+    tree |= {f"trimaps/{name}_{n}.png": b"mask" for name in names for n in (1, 2, 10)}
     for file, numbers in (("trainval", (1, 10)), ("test", (2,))):
         rows = [f"{name}_{n} {at + 1} 1 1" for at, name in enumerate(names) for n in numbers]
         tree[f"annotations/{file}.txt"] = "\n".join(rows).encode()
@@ -160,6 +161,7 @@ def test_names_and_labels_go_together(tmp_path):
     for item in listing.items:
         assert item.name.rpartition("_")[0] == listing.class_names[item.label]
         assert item.side == int(item.name.endswith("_2.jpg"))
+        assert item.member.file == item.name
     assert "1 images are in neither list and left out" in listing.notes
     listing = read(tmp_path / "flowers", "flowers102", flowers102("flowers102")[0])
     for item in listing.items:

@@ -1,6 +1,7 @@
 """Reader of Parquet files of encoded images with labels, such as Hugging Face's."""
 
 import json
+import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from pycls.datasets.sources.sources import Source
 from pycls.errors import ConfigError, DataError
 
 _EXPECTED = "Parquet files of images and labels, such as 'data/train-00000-of-00001.parquet'"
+_NUMBERED = re.compile(r"(.*)-(\d+)-of-(\d+)\.parquet", re.IGNORECASE | re.DOTALL)
+_MOST_FILES = 100_000
 _LABEL_COLUMNS = ("label", "labels")
 # What the test images of a competition carry.
 _UNLABELLED = (None, -1)
@@ -115,7 +118,7 @@ def read_parquet(
     return Listing(
         items,
         class_list,
-        (*note_unused(used), *sides.notes),
+        (*note_missing(source), *note_unused(used), *sides.notes),
         official_split=sides.official,
     )
 
@@ -134,6 +137,22 @@ def read_shards(source: Source, columns: Columns) -> list[Shard]:
         if member._store >= 0:
             raise DataError(f"{source.where(member)}: unpack the archive and give the folder")
     return [_read_shard(source, member, columns) for member in members]
+
+
+def note_missing(source: Source) -> list[str]:
+    """Return a note on files that the names of the others, "train-00000-of-00002", count."""
+    found: defaultdict[tuple[str, str], set[int]] = defaultdict(set)
+    for member in source.members:
+        if member.suffix == ".parquet" and (numbered := _NUMBERED.fullmatch(member.file)):
+            folder = member.name.removesuffix(member.file)
+            found[f"{folder}{numbered[1]}", numbered[3]].add(int(numbered[2]))
+    missing = [
+        f"{stem}-{number:05}-of-{total}.parquet"
+        for (stem, total), numbers in sorted(found.items())
+        for number in range(min(int(total), _MOST_FILES))
+        if number not in numbers
+    ]
+    return [f"files that are not there: {layout.name_some(missing)}"] if missing else []
 
 
 def note_unused(shards: Sequence[Shard]) -> list[str]:
