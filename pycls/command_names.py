@@ -13,6 +13,8 @@ TOOLS = {
     "prepare_data": "pycls-data",
     "train_net": "pycls-train",
     "test_net": "pycls-test",
+    "predict": "pycls-predict",
+    "run_net": "pycls-run",
     "time_net": "pycls-time",
     "model_info": "pycls-info",
     "export_net": "pycls-export",

@@ -69,6 +69,8 @@ class LeaseLostError(PyclsError):
     """A run's folder was, or may have been, taken over by another process."""
 
 
+OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "bad_alloc")
+NO_MEMORY = "not enough memory; use smaller batches, images or networks, or fewer processes"
 # Of the storage, not of what is done on it: another time it may work.
 _STORAGE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE)
 _OS_ERROR_HINTS = {
@@ -153,7 +155,7 @@ def run_tool(main: Callable[[], int | None]) -> None:
         # The reader of our output (head, less) has left; silence the flush at exit too.
         code = 0
     except MemoryError:
-        _say("error: not enough memory; use smaller batches, images or fewer processes")
+        _say(f"error: {NO_MEMORY}")
         code = 1
     except Exception as error:
         # Libraries turn an interrupted import into an error of their own.
@@ -170,13 +172,19 @@ def run_tool(main: Callable[[], int | None]) -> None:
 
 
 def _words_of(error: BaseException) -> str | None:
-    """Return what to say of an OSError in an exception's chain; None for a defect."""
+    """Return what to say of an error that the environment, memory or a number caused, or None."""
     cause = find_environment_error(error)
     if cause is not None:
         return explain_os_error(cause)
     for found in chain_of(error):
         if isinstance(found, OSError) and found.filename and found.strerror:
             return f"{os.fsdecode(found.filename)}: {found.strerror.lower()}"
+        # PyTorch's own are RuntimeErrors.
+        text = str(found).partition("\n")[0]
+        if any(words in text.lower() for words in OUT_OF_MEMORY):
+            return f"{NO_MEMORY} ({text})"
+        if isinstance(found, OverflowError) or "overflow" in text.lower():
+            return f"a number is too large to compute with ({text})"
     return None
 
 

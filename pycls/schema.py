@@ -11,6 +11,8 @@ RECORD_FILE = "run.json"
 
 # The log's record of the last test on two halves of the test images.
 HALVES_KIND = "test_halves"
+# Its mean of the classes' errors, where TEST.BALANCED_ERROR asks for it.
+BALANCED = "balanced_err"
 
 # Files in a study's folder.
 STUDY_JSON = "study.json"
@@ -64,12 +66,14 @@ class Column:
             the whole training side) and `halves` (on two halves of the test side). Of curves.csv
             it has `run`, `arch`, `epoch`, `test` and `train`.
         required: whether a table without it is refused.
+        always: whether it is written where it is empty in all rows.
     """
 
     name: str
     kind: str
     value: Callable[[Any], Any]
     required: bool = True
+    always: bool = True
 
 
 def _logged(record: str, name: str) -> Callable[[Any], Any]:
@@ -108,6 +112,7 @@ RESULTS = (
     # On every other test image each, by the metric of `error`.
     Column("half_1_err", "percent", lambda row: _of_half(row, 1), required=False),
     Column("half_2_err", "percent", lambda row: _of_half(row, 2), required=False),
+    Column("balanced_err", "percent", _logged("test", BALANCED), required=False, always=False),
     Column("final_train_top1_err", "percent", _logged("train", "top1_err")),
     Column("final_train_topk_err", "percent", _logged("train", "top5_err")),
     Column("full_train_top1_err", "percent", _logged("full", "top1_err"), required=False),

@@ -18,7 +18,7 @@ ALLOWED = {
     "datasets": set(),
     "core": {"models", "datasets", "kernels"},
     "scores": {"core", "datasets", "models", "study"},
-    "zoo": {"core", "models"},
+    "zoo": {"core", "datasets", "models"},
     "spaces": {"models"},
     "slurm": set(),
     "study": {"core", "datasets", "models", "spaces", "slurm"},

@@ -12,6 +12,7 @@ from pycls.core.cli import CommandParser, positive_int
 from pycls.cores import usable_cores
 from pycls.errors import ConfigError
 from pycls.results.collect_sweep import Collected, collect_sweep
+from pycls.results.log_cache import damaged_text
 from pycls.sweep.file import add_overrides, add_root_dir, load_sweep_cfg
 
 _MOST_SHOWN = 10
@@ -99,6 +100,8 @@ def _report(folder: Path, collected: Collected, seconds: float) -> None:
         print("  no results: no run has a log with an epoch in it")
     for state in ("failed", "stopped"):
         _list_runs(collected, state)
+    if collected.damaged:
+        print(f"  {damaged_text(collected.damaged)}")
     reading = collected.reading
     print(
         f"  read {reading.size / 1e6:,.1f} MB of {reading.read:,} logs; {reading.unchanged:,} "

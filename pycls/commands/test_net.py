@@ -1,6 +1,7 @@
 """Test one network: tools/test_net.py --cfg FILE TEST.WEIGHTS CHECKPOINT [KEY VALUE ...]."""
 
 from pycls.core.cli import load_tool_cfg
+from pycls.schema import BALANCED
 
 
 def main() -> None:
@@ -10,4 +11,8 @@ def main() -> None:
 
     errors = test_model(cfg)
     topk = min(5, cfg.MODEL.NUM_CLASSES)
-    print(f"test error {errors['top1_err']:.2f} % top-1, {errors['top5_err']:.2f} % top-{topk}")
+    balanced = f", balanced {errors[BALANCED]:.2f} %" if BALANCED in errors else ""
+    print(
+        f"test error {errors['top1_err']:.2f} % top-1, {errors['top5_err']:.2f} % top-{topk}"
+        f"{balanced}"
+    )

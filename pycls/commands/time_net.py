@@ -20,7 +20,7 @@ from pycls.core.allocator import keep_freed_memory, refuse_beyond_available
 from pycls.core.cli import CommandParser
 from pycls.core.config import load_cfg
 from pycls.core.config.load import cfg_to_dict, layer_cfg
-from pycls.errors import ConfigError, PyclsError
+from pycls.errors import OUT_OF_MEMORY, ConfigError, PyclsError
 from pycls.files import atomic_path, write_json, write_text
 from pycls.gpu_devices import is_gpu
 from pycls.spaces.population_csv import read_population
@@ -34,7 +34,6 @@ _PRECISIONS = ("float32", "bfloat16", "float16")
 _LAYOUTS = ("channels_last", "contiguous")
 _PARTS = ("forward", "forward_backward", "step", "loader")
 _PROFILED_STEPS = 3
-_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "bad_alloc")
 
 
 @dataclass(frozen=True)
@@ -304,7 +303,7 @@ def _find_data(cfg: CfgNode, device: "torch.device") -> tuple["Loader | None", s
 
 def _is_out_of_memory(error: BaseException) -> bool:
     text = str(error).lower()
-    return isinstance(error, MemoryError) or any(words in text for words in _OUT_OF_MEMORY)
+    return isinstance(error, MemoryError) or any(words in text for words in OUT_OF_MEMORY)
 
 
 def _profile(cfg: CfgNode, device: "torch.device", loader: "Loader | None", path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pycls import __version__
 from pycls.command_names import as_typed, command_name
+from pycls.errors import ConfigError
 
 if TYPE_CHECKING:
     from yacs.config import CfgNode
@@ -64,18 +65,30 @@ def _add_version(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--version", action="version", version=f"pycls-studies {__version__}")
 
 
-def load_tool_cfg(tool: str, description: str) -> "CfgNode":
+def load_tool_cfg(tool: str, description: str, *, makes_run: bool = False) -> "CfgNode":
     """Parse ``--cfg FILE [KEY VALUE ...]`` and return the configuration.
+
+    Args:
+        tool: its name.
+        description: what it does.
+        makes_run: whether it writes a run to OUT_DIR, which must be named then.
 
     Raises:
         ConfigError: the configuration is not usable.
     """
-    from pycls.core.config.load import load_cfg
+    from pycls.core.config.load import load_cfg, names_key
 
     parser = CommandParser(tool, description)
     add_cfg_arguments(parser)
     args = parser.parse_with_keys()
-    return load_cfg(args.cfg, args.overrides)
+    cfg = load_cfg(args.cfg, args.overrides)
+    if makes_run:
+        found = "" if cfg.OUT_DIR.strip() else "is empty"
+        if not names_key("OUT_DIR", args.cfg, args.overrides):
+            found = f"is not named (pycls's default, {cfg.OUT_DIR}, would be all runs')"
+        if found:
+            raise ConfigError(f"OUT_DIR {found}; name a folder for each run: OUT_DIR runs/NAME")
+    return cfg
 
 
 def add_cfg_arguments(parser: argparse.ArgumentParser) -> None:

@@ -39,7 +39,8 @@ def open_side(cfg: CfgNode, side: str) -> Dataset | ImageTree:
             "shows them) or the path of one"
         )
     dataset: Dataset | ImageTree
-    if not _means_tree(section.DATASET, resolve_data_dir(data.DIR)):
+    tree = _find_tree(section.DATASET, resolve_data_dir(data.DIR))
+    if tree is None:
         dataset = open_dataset(
             section.DATASET,
             section.SPLIT,
@@ -52,12 +53,12 @@ def open_side(cfg: CfgNode, side: str) -> Dataset | ImageTree:
         )
     elif data.PER_CLASS or data.BALANCE or data.VALIDATION_SHARE:
         raise ConfigError(
-            f"{section.DATASET} is a tree of image files, of which DATA.PER_CLASS, DATA.BALANCE "
+            f"{tree} is a tree of image files, of which DATA.PER_CLASS, DATA.BALANCE "
             "and DATA.VALIDATION_SHARE cannot choose; prepare it first (tools/prepare_data.py "
             "prepare folder), or leave them out"
         )
     else:
-        dataset = open_image_tree(section.DATASET, section.SPLIT, data.CLASSES)
+        dataset = open_image_tree(tree, section.SPLIT, data.CLASSES)
     if dataset.num_classes != cfg.MODEL.NUM_CLASSES:
         raise ConfigError(
             f"MODEL.NUM_CLASSES is {cfg.MODEL.NUM_CLASSES}, but {side}.DATASET {section.DATASET} "
@@ -66,15 +67,24 @@ def open_side(cfg: CfgNode, side: str) -> Dataset | ImageTree:
     return dataset
 
 
-def _means_tree(name: str, data_dir: Path) -> bool:
-    """Say whether a name is the path of a tree, and not something prepared or a view."""
-    if not is_image_tree(name):
-        return False
-    if is_store(name) or list_prepared(name):
-        return False
-    # "./birds" and "birds/" are paths, whatever the data folder holds by the name of "birds".
-    is_name = os.sep not in name
-    return not (is_name and (is_store(data_dir / name) or name in list_views(data_dir)))
+def _find_tree(name: str, data_dir: Path) -> Path | None:
+    """Return the tree of image files that a name or a path means; None: something prepared.
+
+    "./birds" and "birds/" are paths, whatever the data folder holds by the name of "birds". A
+    name is a prepared set's or a view's first, then a tree's in the data folder (pycls's layout,
+    DATA.DIR/imagenet/train/CLASS), then a tree's here.
+    """
+    places = [Path(name)]
+    if os.sep not in name:
+        if is_store(data_dir / name) or name in list_views(data_dir):
+            return None
+        places = [data_dir / name, *places]
+    for place in places:
+        if is_store(place) or list_prepared(place):
+            return None
+        if is_image_tree(place):
+            return place
+    return None
 
 
 def find_missing(cfg: CfgNode, where: str) -> list[str]:

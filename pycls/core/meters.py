@@ -147,6 +147,32 @@ class HalvesMeter:
         }
 
 
+class BalancedMeter:
+    """Counts the errors of each class: the mean of these is the balanced error.
+
+    1 minus the balanced accuracy of Brodersen et al. (2010).
+
+    Args:
+        classes: their number.
+        device: where the counts are kept.
+        world: the processes that share the images.
+    """
+
+    def __init__(self, classes: int, device: torch.device, world: World = ONE_PROCESS) -> None:
+        self._world = world
+        self._counts = torch.zeros(2, classes, dtype=torch.float64, device=device)  # wrong, all
+
+    def update(self, right: torch.Tensor, labels: torch.Tensor) -> None:
+        """Add a batch: of :func:`topk_right`, and its N class indices."""
+        wrong = torch.stack([~right[:, 0], torch.ones_like(right[:, 0])]).double()
+        self._counts.index_add_(1, labels, wrong)
+
+    def error(self) -> float:
+        """Return the mean, in percent, over the classes that have images."""
+        wrong, images = sum_over(self._world, self._counts).cpu()
+        return float(100.0 * (wrong / images)[images > 0].mean())
+
+
 def format_eta(seconds: float) -> str:
     """Return a duration as pycls writes it: DD,HH:MM:SS."""
     total = int(seconds)
@@ -195,6 +221,10 @@ class Meter:
     def halves(self) -> HalvesMeter:
         """Return what counts on halves of the same images."""
         return HalvesMeter(self._device, self._world)
+
+    def balanced(self, classes: int) -> BalancedMeter:
+        """Return what counts the errors of each class on the same images."""
+        return BalancedMeter(classes, self._device, self._world)
 
     def reset(self) -> None:
         """Begin an epoch."""

@@ -1,13 +1,16 @@
-"""Mixes images and softens labels: label smoothing, mixup, cutmix."""
+"""Mixes images, softens labels and weights classes: label smoothing, mixup, cutmix."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from yacs.config import CfgNode
 
 from pycls.datasets.randomness import make_key
+from pycls.datasets.store.store import IntArray
 from pycls.gpu_devices import is_gpu
 
 # What the draws of a mini-batch are mixed into the run's seed with.
@@ -28,6 +31,29 @@ def smooth_one_hot(labels: torch.Tensor, num_classes: int, smoothing: float) -> 
     off = smoothing / num_classes
     soft = torch.full((len(labels), num_classes), off, device=labels.device)
     return soft.scatter_(1, labels[:, None], 1.0 - smoothing + off)
+
+
+def class_weights(
+    given: str | Sequence[float], labels: IntArray, num_classes: int
+) -> npt.NDArray[np.float32] | None:
+    """Return the weights of the classes in the loss, of mean 1 over the training images.
+
+    With that mean the learning rate keeps its meaning.
+
+    Args:
+        given: TRAIN.CLASS_WEIGHTS: a number a class, or "balanced" for n / (C n_c), by which
+            every class has the same part in the loss; [] for none.
+        labels: of the training images, N class indices.
+        num_classes: C.
+
+    Returns:
+        C numbers; None where none are asked for.
+    """
+    if not given:
+        return None
+    counts = np.bincount(labels, minlength=num_classes)
+    weights = 1.0 / np.maximum(counts, 1) if isinstance(given, str) else np.array(given)
+    return (weights * (len(labels) / (weights * counts).sum())).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -52,9 +78,15 @@ class Mixer:
     lambda is drawn from Beta(alpha, alpha), one for a mini-batch, and one permutation; with
     both mixup (Zhang et al., 2018) and cutmix (Yun et al., 2019) a fair coin decides. Draws
     depend on RNG_SEED, epoch, iteration and part alone.
+
+    Args:
+        cfg: the configuration.
+        class_weights: float32, C, on the device: weights of the classes in the loss; None: all
+            are alike.
     """
 
-    def __init__(self, cfg: CfgNode) -> None:
+    def __init__(self, cfg: CfgNode, class_weights: torch.Tensor | None = None) -> None:
+        self._class_weights = class_weights
         self._mixup_alpha = cfg.TRAIN.MIXUP_ALPHA
         self._cutmix_alpha = cfg.TRAIN.CUTMIX_ALPHA
         self._smoothing = cfg.TRAIN.LABEL_SMOOTHING
@@ -117,10 +149,19 @@ class Mixer:
         return images, soft
 
     def loss(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """Return the mean cross entropy against class indices (smoothed) or soft labels."""
+        """Return the mean cross entropy against class indices (smoothed) or soft labels.
+
+        Weighted, it is still divided by the number of images, as PyTorch does for soft labels
+        only: parts of a mini-batch then add up to the whole one.
+        """
         if labels.dim() == 2:
-            return F.cross_entropy(logits, labels)
-        return F.cross_entropy(logits, labels, label_smoothing=self._smoothing)
+            return F.cross_entropy(logits, labels, self._class_weights)
+        if self._class_weights is None:
+            return F.cross_entropy(logits, labels, label_smoothing=self._smoothing)
+        total = F.cross_entropy(
+            logits, labels, self._class_weights, label_smoothing=self._smoothing, reduction="sum"
+        )
+        return total / len(labels)
 
 
 def _draw_box(

@@ -44,6 +44,7 @@ class TrainStep:
         cfg: the configuration.
         topk: the k of the second error.
         rank: number of this process among those that share the batch.
+        class_weights: of the classes in the loss, as :class:`pycls.core.mixing.Mixer` takes them.
     """
 
     def __init__(
@@ -54,11 +55,12 @@ class TrainStep:
         cfg: CfgNode,
         topk: int,
         rank: int = 0,
+        class_weights: torch.Tensor | None = None,
     ) -> None:
         self.model = model
         self.optimizer = optimizer
         self._precision = precision
-        self._mixer = Mixer(cfg)
+        self._mixer = Mixer(cfg, class_weights)
         self._parts = cfg.TRAIN.ACCUMULATE
         self._max_norm = cfg.OPTIM.CLIP_GRAD_NORM
         self._seed = cfg.RNG_SEED

@@ -19,7 +19,7 @@ from pycls.core.weights.weights import load_weights_into, read_weights
 from pycls.datasets.loading.loader import Loader
 from pycls.errors import ConfigError
 from pycls.models.builders import build_model
-from pycls.schema import HALVES_KIND
+from pycls.schema import BALANCED, HALVES_KIND
 
 _TEST_FIELDS = (
     "epoch", "iter", "time_avg", "time_diff", "time_epoch", "top1_err", "top5_err", "mem",
@@ -30,7 +30,7 @@ def test_model(cfg: CfgNode) -> dict[str, float]:
     """Test the weights of TEST.WEIGHTS on the test side.
 
     Returns:
-        {"top1_err", "top5_err"} in percent.
+        {"top1_err", "top5_err"} in percent, and "balanced_err" with TEST.BALANCED_ERROR.
 
     Raises:
         ConfigError: no weights are named, or the class counts disagree.
@@ -54,7 +54,12 @@ def test_model(cfg: CfgNode) -> dict[str, float]:
             log.line(". ".join((f"Weights: {cfg.TEST.WEIGHTS} (epoch {epoch})", *notes)))
             topk = min(5, cfg.MODEL.NUM_CLASSES)
             precision = Precision(cfg, device)
-            return to_the_end(evaluate(loader, model, meter, log, 0, topk, {}, precision=precision))
+            return to_the_end(
+                evaluate(
+                    loader, model, meter, log, 0, topk, {},
+                    precision=precision, balanced=cfg.TEST.BALANCED_ERROR,
+                )
+            )  # fmt: skip
 
 
 @torch.no_grad()
@@ -71,6 +76,7 @@ def evaluate(
     halves: bool = False,
     stop: StopRequest | None = None,
     precision: Precision | None = None,
+    balanced: bool = False,
 ) -> Steps[dict[str, float]]:
     """Test a network on every image of the loader, once, in a step a batch.
 
@@ -86,9 +92,11 @@ def evaluate(
         halves: whether the errors on two halves of the images go to the log, too.
         stop: looked at between batches.
         precision: the number formats to compute in; None: float32.
+        balanced: whether to measure the balanced error, too.
 
     Returns:
-        {"top1_err", "top5_err"} in percent, over the images of all processes.
+        {"top1_err", "top5_err"} in percent, over the images of all processes; and "balanced_err"
+        where it is measured.
 
     Raises:
         RunInterruptedError: `stop` asks for it.
@@ -96,6 +104,7 @@ def evaluate(
     model.eval()
     meter.reset()
     parts = meter.halves() if halves else None
+    by_class = meter.balanced(loader.dataset.num_classes) if balanced else None
     for images, labels in loader.epoch(epoch):
         with nullcontext() if precision is None else precision.autocast():
             logits = model(images)
@@ -103,6 +112,8 @@ def evaluate(
         meter.update(len(labels) - right.sum(dim=0), None, len(labels))
         if parts is not None:
             parts.update(right)
+        if by_class is not None:
+            by_class.update(right, labels)
         if meter.is_log_iter():
             # Processes have shares of unlike length: these records are of the first one's.
             log.stats(_test_fields(meter.iter_stats(epoch, add_up=False)), f"{kind}_iter")
@@ -112,10 +123,13 @@ def evaluate(
     stats = _test_fields(meter.epoch_stats(epoch))
     for name in ("top1_err", "top5_err"):
         min_errors[f"min_{name}"] = min(min_errors.get(f"min_{name}", math.inf), stats[name])
+    errors = {name: stats[name] for name in ("top1_err", "top5_err")}
+    if by_class is not None:
+        stats[BALANCED] = errors[BALANCED] = by_class.error()
     log.stats({**stats, **min_errors}, f"{kind}_epoch")
     if parts is not None and (found := parts.stats()):
         log.stats({"epoch": stats["epoch"], **found}, HALVES_KIND)
-    return {name: stats[name] for name in ("top1_err", "top5_err")}
+    return errors
 
 
 def _test_fields(stats: dict[str, Any]) -> dict[str, Any]:

@@ -264,6 +264,7 @@ def _test(
                 # Several processes must go through a test together.
                 stop=stop if run.world.size == 1 else None,
                 precision=run.precision,
+                balanced=cfg.TEST.BALANCED_ERROR,
             )
         prefix = "ema_" if kind == "test_ema" else ""
         errors |= {f"{prefix}{name}": value for name, value in tested.items()}

@@ -18,6 +18,7 @@ from pycls.core.env import move_model
 from pycls.core.inputs import check_classes
 from pycls.core.loaders import LoaderBuilder, build_loader
 from pycls.core.meters import Clock, Meter
+from pycls.core.mixing import class_weights
 from pycls.core.optimizer import build_optimizer, load_optimizer_state
 from pycls.core.precision import Precision
 from pycls.core.processes.group import wrap
@@ -32,6 +33,7 @@ from pycls.errors import CheckpointError, ConfigError
 from pycls.kernels.forms import find_table
 from pycls.models.builders import build_model
 from pycls.models.layers import count_forms, table_name, use_forms
+from pycls.schema import BALANCED
 
 _SECONDS_BETWEEN_RECORDS = 10.0  # a reader would not look more often
 
@@ -284,6 +286,8 @@ class TrainingRun:
                 "min_ema_top1_err": self.min_ema_errors["min_top1_err"],
                 "min_ema_topk_err": self.min_ema_errors["min_top5_err"],
             }
+        balanced = [name for name in (BALANCED, f"ema_{BALANCED}") if name in errors]
+        result |= {f"final_{name}": errors[name] for name in balanced}
         if self.cfg.TRAIN.FULL_ERRORS and not self.stops_early:
             result |= {
                 "full_train_top1_err": errors["train_full_top1_err"],
@@ -309,9 +313,15 @@ class TrainingRun:
         wrapped: nn.Module = wrap(self.model, self.world, self.device)
         if self.cfg.TRAIN.COMPILE:
             wrapped = torch.compile(wrapped)  # type: ignore[assignment]
-        step = TrainStep(
-            wrapped, self.optimizer, self.precision, self.cfg, self.topk, self.world.rank
+        weights = class_weights(
+            self.cfg.TRAIN.CLASS_WEIGHTS,
+            self.train_loader.dataset.labels,
+            self.cfg.MODEL.NUM_CLASSES,
         )
+        step = TrainStep(
+            wrapped, self.optimizer, self.precision, self.cfg, self.topk, self.world.rank,
+            None if weights is None else torch.from_numpy(weights).to(self.device),
+        )  # fmt: skip
         return GraphedStep(step) if self.is_captured else step
 
     def _common_state(self) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,7 +12,7 @@ from pycls import files
 from pycls.core.runs.record import read_record
 from pycls.cores import usable_cores
 from pycls.errors import ConfigError
-from pycls.results.log_cache import CACHE, LogCache
+from pycls.results.log_cache import CACHE, LogCache, damaged_text
 from pycls.results.log_records import LogData
 from pycls.results.run_states import RunState, find_state
 from pycls.schema import (
@@ -74,7 +75,7 @@ def collect(study: StudyFolder) -> dict[str, Any]:
                 tail = log_tail(study.out_dir(run))
                 failed.append({"run": run.id, "reason": state.reason, "log_tail": tail})
     for name, header, rows in (
-        (RESULTS_CSV, _columns(stages), results),
+        (RESULTS_CSV, *_without_unused(_columns(stages), results)),
         (TIMINGS_CSV, ["run", "started", "seconds"], timings),
     ):
         files.write_text_if_changed(study.folder / name, files.csv_text([header, *rows]))
@@ -101,6 +102,8 @@ def _read_logs(study: StudyFolder, runs: Sequence[Run]) -> LogCache:
     cache.load()
     cache.read({run.id: study.out_dir(run) / LOG_FILE for run in runs}, usable_cores())
     cache.save()
+    if damaged := cache.damaged():
+        warnings.warn(damaged_text(damaged), stacklevel=3)
     return cache
 
 
@@ -148,6 +151,19 @@ def _require_known(study: StudyFolder, described: dict[str, Any]) -> None:
 def _columns(stages: int) -> list[str]:
     by_stage = [f"{column.name}_{i + 1}" for column in STAGES for i in range(stages)]
     return [*(column.name for column in RESULTS), *by_stage]
+
+
+def _without_unused(header: list[str], rows: list[list[Any]]) -> tuple[list[str], list[list[Any]]]:
+    """Leave out the columns that nobody has asked for."""
+    unused = [
+        place
+        for place, column in enumerate(RESULTS)
+        if not column.always and all(row[place] is None for row in rows)
+    ]
+    for line in (header, *rows):
+        for place in reversed(unused):
+            del line[place]
+    return header, rows
 
 
 def _curve_rows(run: Run, log: LogData) -> Iterator[list[Any]]:

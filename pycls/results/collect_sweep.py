@@ -57,6 +57,7 @@ class Collected:
         reading: what was read.
         freed: the checkpoints that were removed, or would be.
         paths: the files that hold the results; empty where no run has begun.
+        damaged: {run: records of its log that could not be read}, of the runs that have some.
     """
 
     statuses: Mapping[str, RunState]
@@ -64,6 +65,7 @@ class Collected:
     reading: Reading
     freed: Freed = field(default_factory=Freed)
     paths: Sequence[Path] = ()
+    damaged: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def counts(self) -> dict[str, int]:
@@ -144,9 +146,11 @@ def _collect(
             "statuses": {run: [s.state, s.reason] for run, s in statuses.items()},
             "epochs": epochs,
             "logs": len(cache.entries),
+            "damaged": cache.damaged(),
         }
         cache.save()
-    return Collected(statuses, epochs, reading, paths=[out_dir / name for name in OUTPUTS])
+    paths = [out_dir / name for name in OUTPUTS]
+    return Collected(statuses, epochs, reading, paths=paths, damaged=cache.damaged())
 
 
 def _collect_again(
@@ -171,7 +175,8 @@ def _collect_again(
         return None
     epochs = {run: (done, end) for run, (done, end) in last["epochs"].items()}
     reading = Reading(unchanged=last["logs"])
-    return Collected(statuses, epochs, reading, paths=[out_dir / name for name in OUTPUTS])
+    paths = [out_dir / name for name in OUTPUTS]
+    return Collected(statuses, epochs, reading, paths=paths, damaged=last["damaged"])
 
 
 def _signatures(out_dir: Path) -> list[Signature | None]:

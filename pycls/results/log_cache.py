@@ -22,12 +22,13 @@ from pycls.results.log_records import LogData, find_records, from_columns, to_co
 from pycls.schema import COLLECT_PREFIX
 
 CACHE = f"{COLLECT_PREFIX}cache"
-VERSION = 2
+VERSION = 3
 
 # Below this, starting processes takes longer than reading.
 _BYTES_WORTH_PROCESSES = 64 << 20
 _LOGS_A_TASK = 50
 _CHECKED_BYTES = 1024
+_SHOWN = 5
 
 Signature = list[int]
 Derive = Callable[[str, LogData], dict[str, Any]]
@@ -183,6 +184,11 @@ class LogCache:
         self.entries = {name: entries[name] for name in logs if name in entries}
         return reading
 
+    def damaged(self) -> dict[str, int]:
+        """Return {name: records that could not be read} of the logs that have some."""
+        counts = {name: int(entry.start["damaged"]) for name, entry in self.entries.items()}
+        return {name: count for name, count in counts.items() if count}
+
     def save(self) -> None:
         """Write the file, if there is anything new."""
         header = {
@@ -215,6 +221,15 @@ class LogCache:
                 meanwhile()
             for result in results:
                 yield from result.result()
+
+
+def damaged_text(damaged: Mapping[str, int]) -> str:
+    """Return a sentence on the records that :meth:`LogCache.damaged` counts."""
+    count = sum(damaged.values())
+    shown = ", ".join(f"{name} ({n})" for name, n in list(damaged.items())[:_SHOWN])
+    more = f" and {len(damaged) - _SHOWN} more" if len(damaged) > _SHOWN else ""
+    records = "1 damaged record is" if count == 1 else f"{count:,} damaged records are"
+    return f"{records} left out, in the log of {shown}{more}"
 
 
 _Task = tuple[str, str, LogEntry | None]
@@ -273,9 +288,11 @@ def _read_log(
 def _add(data: LogData, content: bytes, with_cfg: bool) -> bool:
     """Add the records in a part of a log; say whether there was one."""
     found = False
-    for kind, record in find_records(content):
+    damaged: list[object] = []
+    for kind, record in find_records(content, damaged.append):
         data.add(kind, record if with_cfg or kind != "cfg" else {})
         found = True
+    data.damaged += len(damaged)
     return found
 
 

@@ -12,7 +12,7 @@ that is not above the one before. The rules:
 * Epochs that a later start has not come to again stay.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,12 +30,20 @@ _NUMBERS = (int, float)
 _TEXTS = ("epoch", "eta")  # of an epoch's record; all else are numbers
 
 
-def find_records(data: bytes) -> Iterator[tuple[str, Record]]:
+def find_records(
+    data: bytes, on_damaged: Callable[[object], object] | None = None
+) -> Iterator[tuple[str, Record]]:
     """Yield kind and fields of every sound record in lines of a log, iterations left out.
 
-    The last line may lack its end.
+    Args:
+        data: the lines; the last one may lack its end.
+        on_damaged: called for each record that is not whole, or does not hold what its kind does.
     """
-    return (found for found in log.find_records(data, _KINDS) if _is_sound(*found))
+    for found in log.find_records(data, _KINDS, on_damaged):
+        if _is_sound(*found):
+            yield found
+        elif on_damaged is not None:
+            on_damaged(found)
 
 
 def _is_sound(kind: str, record: Record) -> bool:
@@ -69,12 +77,14 @@ class LogData:
         rows: {epoch (1-based): {kind: record}}, the kinds `train_epoch`, `test_epoch` and
             `test_ema_epoch`, all of one start.
         alone: {kind of ALONE: {epoch: record}}; measured on the weights after it.
+        damaged: records that could not be read.
     """
 
     first: dict[str, Record] = field(default_factory=dict)
     last: dict[str, Record] = field(default_factory=dict)
     rows: dict[int, dict[str, Record]] = field(default_factory=dict)
     alone: dict[str, dict[int, Record]] = field(default_factory=dict)
+    damaged: int = 0
     # The present start: its epochs that are in `rows`, those that an earlier start's tested row
     # still stands for, the last epoch of each kind, and the kinds of ONCE that it has.
     _own: set[int] = field(default_factory=set)
@@ -157,6 +167,7 @@ class LogData:
             "pending": list(self._pending.items()),
             "reached": self._reached,
             "opened": sorted(self._opened),
+            "damaged": self.damaged,
         }
 
     def restore_start(self, state: dict[str, Any]) -> None:
@@ -166,6 +177,7 @@ class LogData:
         self._pending = dict(state["pending"])
         self._reached = dict(state["reached"])
         self._opened = set(state["opened"])
+        self.damaged = state["damaged"]
 
 
 def to_columns(data: LogData) -> dict[str, Any]:

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pycls.core.meters import Meter, format_eta, topk_wrong
+from pycls.core.meters import BalancedMeter, Meter, format_eta, topk_right, topk_wrong
 
 CPU = torch.device("cpu")
 
@@ -23,6 +23,15 @@ def test_wrong_counts_equal_a_plain_count(classes, n, seed):
     ]
     expected = [sum(rank >= 1 for rank in ranks), sum(rank >= k for rank in ranks)]
     assert topk_wrong(logits, labels, k).tolist() == expected
+
+
+def test_balanced_error_is_the_mean_of_those_of_the_classes():
+    labels = torch.tensor([0, 0, 0, 0, 2, 2, 0, 0])
+    logits = torch.nn.functional.one_hot(torch.tensor([0, 0, 0, 1, 1, 2, 0, 0]), 4).float()
+    meter = BalancedMeter(4, CPU)
+    for part in (slice(5), slice(5, 8)):
+        meter.update(topk_right(logits[part], labels[part], 2), labels[part])
+    assert meter.error() == pytest.approx(100 * (1 / 6 + 1 / 2) / 2)
 
 
 def test_epoch_weighs_images_not_batches():

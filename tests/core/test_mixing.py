@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pycls.core.config import load_cfg
-from pycls.core.mixing import Mixer, Mixing, smooth_one_hot
+from pycls.core.mixing import Mixer, Mixing, class_weights, smooth_one_hot
 
 
 def mixer(mixup=0.0, cutmix=0.0, smoothing=0.0, classes=5, seed=1):
@@ -26,6 +26,22 @@ def test_label_smoothing_equals_pycls(training_golden):
     smoothing = mixer(smoothing=row["smoothing"], classes=row["num_classes"])
     assert smoothing.loss(logits, labels).item() == pytest.approx(row["loss"], rel=1e-6)
     assert smoothing.loss(logits, soft).item() == pytest.approx(row["loss"], rel=1e-6)
+
+
+@pytest.mark.parametrize("given", ["balanced", [1.0, 2.0, 0.5]])
+def test_class_weights_have_mean_one_and_parts_of_a_batch_add_up(given):
+    labels = torch.tensor([0] * 7 + [1] * 2 + [2] * 3)
+    weights = class_weights(given, labels.numpy(), 3)
+    assert weights[labels].mean() == pytest.approx(1)
+    if given == "balanced":
+        assert weights == pytest.approx(12 / (3 * np.array([7, 2, 3])))
+    cfg = load_cfg(None, ["TRAIN.LABEL_SMOOTHING", 0.2, "MODEL.NUM_CLASSES", 3])
+    mix, logits = Mixer(cfg, torch.from_numpy(weights)), torch.randn(12, 3)
+    whole = mix.loss(logits, labels)
+    halves = [mix.loss(logits[part], labels[part]) for part in (slice(6), slice(6, 12))]
+    assert whole.item() == pytest.approx(sum(halves).item() / 2, rel=1e-6)
+    soft = smooth_one_hot(labels, 3, 0.2)
+    assert mix.loss(logits, soft).item() == pytest.approx(whole.item(), rel=1e-6)
 
 
 def test_mixup_is_the_stated_sum():

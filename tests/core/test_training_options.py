@@ -164,8 +164,12 @@ def test_times_of_an_iteration_are_logged_and_change_nothing(digits_cfg, tmp_pat
 
 
 def test_errors_on_all_training_images(digits_cfg):
-    cfg = digits_cfg("TRAIN.FULL_ERRORS", True, "OPTIM.MAX_EPOCH", 8)
+    asked = ("TEST.BALANCED_ERROR", True, "TRAIN.CLASS_WEIGHTS", "balanced")
+    cfg = digits_cfg("TRAIN.FULL_ERRORS", True, "OPTIM.MAX_EPOCH", 8, *asked)
     result = train_model(cfg)["result"]
+    balanced = records(cfg, "test_epoch")[-1]["balanced_err"]
+    assert balanced == pytest.approx(result["final_balanced_err"], abs=1e-4)
+    assert balanced == pytest.approx(result["final_top1_err"], abs=2)  # nearly of one size
     (record,) = records(cfg, "train_full_epoch")
     assert record["top1_err"] == pytest.approx(result["full_train_top1_err"], abs=1e-4)
     # The same as testing the weights on the training side, in batches of the same size.

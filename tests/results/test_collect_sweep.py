@@ -174,11 +174,12 @@ def test_records_with_missing_fields_abort_nothing(sweep):
     folder, add_run = sweep
     log = add_run(0) / "stdout.log"
     text = log.read_text().replace('"top5_err"', '"top_err"').replace(', "time_epoch": 0.5000', "")
-    log.write_text(text)
+    log.write_text(text + 'json_stats: {"_type": "test_epoch", "epoch": "1/2", "top1_err": 4\n')
     other = add_run(1) / "stdout.log"
     other.write_text(other.read_text().replace('"NUM_CLASSES": 10', '"NUM_CLASSES": "ten"')
                      .replace('"WIDTHS": [16, 32]', '"WIDTHS": [16, null]'))  # fmt: skip
-    collect_sweep(folder)
+    assert len(collect_sweep(folder).damaged) == 1
+    assert list(collect_sweep(folder).damaged.values()) == [1]  # nothing is read again
     first, second = rows_of(folder / "results.csv")
     assert (first["final_topk_err"], first["final_top1_err"], first["seconds"]) == (
         "", "47.0", "6.0",

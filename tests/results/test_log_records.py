@@ -145,6 +145,13 @@ def test_what_is_no_whole_record_is_passed_over(line):
     assert list(log.test) == [1, 3]
 
 
+def test_logs_with_colours_and_of_utf_16_consoles_are_read():
+    text = f"\x1b[32m[m.py: 1]\x1b[0m: {RECORD.decode()}\x1b[0m\r\n"
+    text = text.replace("json_stats: {", "json_stats: \x1b[1m{")
+    for encoding in ("utf-8", "utf-16", "utf-16-be"):
+        assert fold((text * 2).encode(encoding)).test[1]["top1_err"] == 50.0
+
+
 @pytest.mark.parametrize(
     "before",
     [

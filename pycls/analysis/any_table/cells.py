@@ -2,10 +2,12 @@
 
 import codecs
 import csv
+import gzip
 import io
 import math
 import os
 import re
+import zlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,9 +29,11 @@ _THOUSANDS = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d+)?$")
 _INFINITE = re.compile(r"[+-]?(inf|infinity)$", re.IGNORECASE)
 # "45.48±0.3", "45.48 +/- 0.3", "45.48 (0.3)": a mean, and what follows it.
 _MEAN = re.compile(r"(?P<mean>\S+?)\s*(?:(?:±|\+/-|\+-)\s*\S+|\(\s*(?:±\s*)?[\d.,]+\s*%?\s*\))$")
+# The line of dashes under the header of a table in Markdown.
+_MARKDOWN = re.compile(r"^[ \t]*\|?[ \t]*:?-{3,}:?[ \t]*(\|[ \t]*:?-{3,}:?[ \t]*)*\|?[ \t]*$", re.M)
+_MOST_UNPACKED = 256 << 20
 # First bytes of kinds of files that are no text -> what to do about them.
 _OTHER_FILES = {
-    b"\x1f\x8b": "compressed by gzip; unpack it",
     b"BZh": "compressed by bzip2; unpack it",
     b"\xfd7zXZ": "compressed by xz; unpack it",
     b"\x28\xb5\x2f\xfd": "compressed by zstd; unpack it",
@@ -179,6 +183,8 @@ def _read_text(path: Path) -> str:
         raise ConfigError(
             f"{path}: is a folder; expected a table such as CSV (of a study, its results.csv)"
         ) from None
+    if data.startswith(b"\x1f\x8b"):
+        data = _unpack(data, path)
     for start, what in _OTHER_FILES.items():
         if data.startswith(start):
             raise ConfigError(f"{path}: {what}; expected a table such as CSV")
@@ -197,6 +203,20 @@ def _read_text(path: Path) -> str:
     return text
 
 
+def _unpack(data: bytes, path: Path) -> bytes:
+    """Return what gzip has packed."""
+    try:
+        with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
+            unpacked = file.read(_MOST_UNPACKED + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        raise ConfigError(
+            f"{path}: damaged or cut short ({error}); pack it by gzip again, or unpack it"
+        ) from None
+    if len(unpacked) > _MOST_UNPACKED:
+        raise ConfigError(f"{path}: unpacks to over {_MOST_UNPACKED >> 20} MB; unpack it yourself")
+    return unpacked
+
+
 def _refuse_markup(text: str, path: Path) -> None:
     """Refuse texts that are no delimited table though they may hold one."""
     start = text.lstrip()
@@ -207,6 +227,11 @@ def _refuse_markup(text: str, path: Path) -> None:
                 f"{path}: {kind} is not read; expected a table such as CSV, with a header line "
                 "and a row per architecture"
             )
+    if _MARKDOWN.search(text):
+        raise ConfigError(
+            f"{path}: Markdown is not read; expected a table such as CSV: take out the bars at "
+            "both ends of the lines, and the line of dashes"
+        )
 
 
 def _find_delimiter(text: str, path: Path) -> str:

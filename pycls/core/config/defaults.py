@@ -218,6 +218,10 @@ def default_cfg() -> Node:
     cfg.OPTIM.CLIP_GRAD_NORM = 0.0  # largest norm of all gradients together; 0: no limit
     cfg.TRAIN.ACCUMULATE = 1  # parts that a mini-batch is computed in, to save memory
     cfg.TRAIN.MIXED_DTYPE = "auto"  # float16 or bfloat16; auto: float16 on GPUs without bfloat16
+    # Weights of the classes in the training loss, in the order of the labels; balanced: one by the
+    # number of training images; []: all alike.
+    cfg.TRAIN.CLASS_WEIGHTS = []
+    cfg.TEST.BALANCED_ERROR = False  # log the mean of the classes' errors, too
     cfg.TRAIN.FULL_ERRORS = False  # at the end, errors on all training images as in testing
     cfg.TRAIN.COMPILE = False  # torch.compile: pays only in long runs, see the log
     # Replay each step as one captured graph (GPU); "auto", here as for TRAIN.MIXED_PRECISION: where
@@ -250,8 +254,12 @@ DEPRECATED_KEYS = frozenset(
     )
 )  # fmt: skip
 
-# Keys of True or False that may be "auto" too: what it means depends on the device.
-AUTO_KEYS = ("TRAIN.MIXED_PRECISION", "TRAIN.CUDA_GRAPH")
+# Keys that may be a word, too, in place of True or False (the device decides) or of a list.
+WORDS = {
+    "TRAIN.MIXED_PRECISION": "auto",
+    "TRAIN.CUDA_GRAPH": "auto",
+    "TRAIN.CLASS_WEIGHTS": "balanced",
+}
 
 # What the elements of a list are: its default is often empty and does not say.
 LIST_ELEMENT_TYPES: dict[str, type] = {
@@ -262,7 +270,10 @@ LIST_ELEMENT_TYPES: dict[str, type] = {
             "EN.WIDTHS", "EN.STRIDES", "EN.KERNELS", "VIT.C_STEM_KERNELS", "VIT.C_STEM_STRIDES",
             "VIT.C_STEM_DIMS", "PORT_RANGE",
         ),
-        float: ("ANYNET.BOT_MULS", "EN.EXP_RATIOS", "OPTIM.STEPS", "DATA.AREA", "DATA.ASPECT"),
+        float: (
+            "ANYNET.BOT_MULS", "EN.EXP_RATIOS", "OPTIM.STEPS", "DATA.AREA", "DATA.ASPECT",
+            "TRAIN.CLASS_WEIGHTS",
+        ),
         str: ("DATA.CLASSES",),
     }.items()
     for key in keys

@@ -18,8 +18,8 @@ from typing import Any
 from yacs.config import CfgNode
 
 from pycls.checked_keys import key_value_pairs
-from pycls.core.config.defaults import AUTO_KEYS, DEPRECATED_KEYS, LIST_ELEMENT_TYPES, default_cfg
-from pycls.core.config.rules import check_cfg
+from pycls.core.config.defaults import DEPRECATED_KEYS, LIST_ELEMENT_TYPES, WORDS, default_cfg
+from pycls.core.config.rules import check_cfg, get_value
 from pycls.errors import ConfigError
 from pycls.shipped import or_shipped
 from pycls.strict_yaml import dump_yaml, load_yaml, parse_yaml
@@ -44,6 +44,9 @@ _NOT_IN_HASH = (
     "OPTIM.STOP_EPOCH",
 )  # fmt: skip
 
+# Keys of this version: where they are not used, a run's hash is that of earlier versions.
+_LATER_KEYS: dict[str, Any] = {"TRAIN.CLASS_WEIGHTS": [], "TEST.BALANCED_ERROR": False}
+
 
 def load_cfg(path: str | os.PathLike[str] | None = None, overrides: Sequence[Any] = ()) -> CfgNode:
     """Return the configuration of a file with overrides, complete, checked and frozen.
@@ -62,6 +65,12 @@ def load_cfg(path: str | os.PathLike[str] | None = None, overrides: Sequence[Any
     if overrides:
         where = "overrides" if path is None else f"{where} with overrides"
     return _complete(layers, overrides, where)
+
+
+def names_key(key: str, path: str | os.PathLike[str], overrides: Sequence[Any]) -> bool:
+    """Say whether a file or the overrides, as :func:`load_cfg` takes them, set a top-level key."""
+    given = load_yaml(or_shipped(path)) or {}
+    return key in given or key in dict(key_value_pairs(overrides, "overrides"))
 
 
 def layer_cfg(layers: Sequence[tuple[str, Any]], overrides: Sequence[Any] = ()) -> CfgNode:
@@ -123,7 +132,11 @@ def computing_keys(cfg: CfgNode) -> dict[str, Any]:
 
 def cfg_hash(cfg: CfgNode) -> str:
     """Return a SHA-256 over what a run's result depends on (not its folder or logs)."""
-    text = json.dumps(computing_keys(cfg), sort_keys=True)
+    keys = computing_keys(cfg)
+    for key, default in _LATER_KEYS.items():
+        if keys[key] == default:
+            del keys[key]
+    text = json.dumps(keys, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -205,7 +218,7 @@ def _merge_overrides(cfg: CfgNode, overrides: Sequence[Any]) -> None:
                 f"overrides: {key} is a section; name one of its keys: "
                 + ", ".join(f"{key}.{name}" for name in node[leaf])
             )
-        if isinstance(value, str) and not isinstance(node[leaf], str):
+        if isinstance(value, str) and (key in WORDS or not isinstance(node[leaf], str)):
             value = _parse_word(key, value)
         node[leaf] = _typed(key, value, node[leaf], "overrides")
 
@@ -222,9 +235,14 @@ def _parse_word(key: str, word: str) -> Any:
 
 def _typed(key: str, value: Any, default: Any, where: str) -> Any:
     """Return `value` in the type of the key's default, or refuse it."""
+    if value == WORDS.get(key, ...):
+        return value
+    if isinstance(default, str) and key in WORDS:
+        default = get_value(default_cfg(), key)  # it has been set to its word before
     if isinstance(default, list):
         if not isinstance(value, list | tuple):
-            raise ConfigError(f"{where}: {key} is {_describe(value)}; expected a list")
+            expected = f"a list{_or_word(key)}"
+            raise ConfigError(f"{where}: {key} is {_describe(value)}; expected {expected}")
         kind = LIST_ELEMENT_TYPES[key]
         return [_typed_scalar(key, item, kind, where, value) for item in value]
     return _typed_scalar(key, value, type(default), where, value)
@@ -241,11 +259,11 @@ def _typed_scalar(key: str, value: Any, kind: type, where: str, whole: Any) -> A
         return value if isinstance(whole, list | tuple) else float(value)
     if kind is int and is_number and isinstance(value, int):
         return value
+    if kind is str and isinstance(value, str) and "\0" in value:
+        raise ConfigError(f"{where}: {key} is {value!r}; a text may not hold the character 0")
     if kind in (bool, str) and isinstance(value, kind):
         return value
-    if value == "auto" and key in AUTO_KEYS:
-        return value
-    expected = _TYPE_NAMES[kind] + (", or auto" if key in AUTO_KEYS else "")
+    expected = _TYPE_NAMES[kind] + _or_word(key)
     if isinstance(whole, list | tuple):
         hint = _how_to_write(value) if kind is str else ""
         raise ConfigError(
@@ -254,6 +272,10 @@ def _typed_scalar(key: str, value: Any, kind: type, where: str, whole: Any) -> A
         )
     hint = _how_to_write(value) if kind is str and value is not None else ""
     raise ConfigError(f"{where}: {key} is {_describe(value)}; expected {expected}{hint}")
+
+
+def _or_word(key: str) -> str:
+    return f", or {WORDS[key]}" if key in WORDS else ""
 
 
 def _how_to_write(value: Any) -> str:

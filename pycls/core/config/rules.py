@@ -6,6 +6,7 @@ from typing import Any
 
 from yacs.config import CfgNode
 
+from pycls.core.config.defaults import WORDS
 from pycls.core.schedules import SCHEDULES
 from pycls.errors import ConfigError
 from pycls.models.network_types import NETWORKS, check_network
@@ -46,6 +47,11 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "DATA.CROP": ("auto", "padded", "resized"),
 }
 
+# More than any machine has; PyTorch counts them in 32 bits.
+_MOST_THREADS = 2**16
+# Of one network: to build more takes hours.
+_MOST_BLOCKS = 10_000
+
 _RANGES: tuple[tuple[Callable[[Any], bool], str, tuple[str, ...]], ...] = (
     (
         lambda value: value > 0,
@@ -61,7 +67,7 @@ _RANGES: tuple[tuple[Callable[[Any], bool], str, tuple[str, ...]], ...] = (
             "ANYNET.DEPTHS", "ANYNET.WIDTHS", "ANYNET.STRIDES", "ANYNET.BOT_MULS",
             "ANYNET.GROUP_WS", "EN.DEPTHS", "EN.WIDTHS", "EN.EXP_RATIOS", "EN.STRIDES",
             "EN.KERNELS", "RESNET.NUM_GROUPS", "RESNET.WIDTH_PER_GROUP",
-            "VIT.C_STEM_KERNELS", "VIT.C_STEM_STRIDES", "VIT.C_STEM_DIMS",
+            "VIT.C_STEM_KERNELS", "VIT.C_STEM_STRIDES", "VIT.C_STEM_DIMS", "TRAIN.CLASS_WEIGHTS",
         ),
     ),
     (
@@ -73,10 +79,19 @@ _RANGES: tuple[tuple[Callable[[Any], bool], str, tuple[str, ...]], ...] = (
             "OPTIM.WARMUP_EPOCHS", "OPTIM.WARMUP_FACTOR", "OPTIM.EMA_ALPHA", "OPTIM.STEPS",
             "TRAIN.MIXUP_ALPHA", "TRAIN.CUTMIX_ALPHA", "TRAIN.PCA_STD", "RNG_SEED", "NUM_GPUS",
             "OPTIM.EMA_UPDATE_PERIOD", "OPTIM.CLIP_GRAD_NORM",
-            "DATA_LOADER.NUM_WORKERS", "PREC_TIME.WARMUP_ITER", "PREC_TIME.NUM_ITER",
-            "LAUNCH.MAX_RETRY", "DATA.PAD", "DATA.PER_CLASS", "DATA.VIEW_SEED", "NUM_THREADS",
-            "PORT_RANGE", "OPTIM.STOP_EPOCH",
+            "PREC_TIME.WARMUP_ITER", "PREC_TIME.NUM_ITER", "LAUNCH.MAX_RETRY", "DATA.PAD",
+            "DATA.PER_CLASS", "DATA.VIEW_SEED", "PORT_RANGE", "OPTIM.STOP_EPOCH",
         ),
+    ),
+    (
+        lambda value: value <= _MOST_BLOCKS,
+        f"at most {_MOST_BLOCKS:,}",
+        ("MODEL.DEPTH", "ANYNET.DEPTHS", "REGNET.DEPTH", "EN.DEPTHS", "VIT.NUM_LAYERS"),
+    ),
+    (
+        lambda value: 0 <= value <= _MOST_THREADS,
+        f"a whole number from 0 to {_MOST_THREADS}",
+        ("NUM_THREADS", "DATA_LOADER.NUM_WORKERS"),
     ),
     (
         lambda value: 0 <= value <= 1,
@@ -130,7 +145,7 @@ def _check_ranges(cfg: CfgNode, where: str) -> None:
     for accepts, text, keys in _RANGES:
         for key in keys:
             value = get_value(cfg, key)
-            items = value if isinstance(value, list) else [value]
+            items = value if isinstance(value, list) else [value] * (value != WORDS.get(key))
             for item in items:
                 if not accepts(item):
                     raise ConfigError(f"{where}: {key} is {value!r}; expected {text}")
@@ -168,6 +183,12 @@ def _check_sizes(cfg: CfgNode, where: str) -> None:
         )
     if len(cfg.PORT_RANGE) != 2 or cfg.PORT_RANGE[0] > cfg.PORT_RANGE[1]:
         raise ConfigError(f"{where}: PORT_RANGE is {cfg.PORT_RANGE}; expected [lowest, highest]")
+    weights = cfg.TRAIN.CLASS_WEIGHTS
+    if isinstance(weights, list) and len(weights) not in (0, cfg.MODEL.NUM_CLASSES):
+        raise ConfigError(
+            f"{where}: TRAIN.CLASS_WEIGHTS has {len(weights)} numbers; expected MODEL.NUM_CLASSES "
+            f"({cfg.MODEL.NUM_CLASSES}) of them, in the order of the labels, or balanced"
+        )
     if len(set(cfg.DATA.CLASSES)) != len(cfg.DATA.CLASSES):
         raise ConfigError(f"{where}: DATA.CLASSES names a class twice: {cfg.DATA.CLASSES}")
     if len(cfg.DATA.CLASSES) == 1:

@@ -24,6 +24,7 @@ STATS_TAG = "json_stats: "
 Record = dict[str, Any]
 _TAG = STATS_TAG.encode()
 _PAIR = re.compile(r"([0-9]{1,9})/([0-9]{1,9})")
+_COLOUR = re.compile(rb"\x1b\[[0-9;?]*[A-Za-z]")
 _MOST_CUTS = 20  # in one line
 _JSON = json.JSONDecoder()
 
@@ -156,19 +157,30 @@ def _ends_inside_line(path: Path) -> bool:
 # ---------------------------------------------------------------- reading
 
 
-def find_records(data: bytes, kinds: frozenset[str]) -> Iterator[tuple[str, Record]]:
+def find_records(
+    data: bytes, kinds: frozenset[str], on_damaged: Callable[[bytes], object] | None = None
+) -> Iterator[tuple[str, Record]]:
     """Yield kind and fields of every whole record of some kinds in a part of a log.
 
     Others are passed over as bytes, without being parsed. Lines cut short by a kill, also those
-    that the next start wrote on, and bytes that are no text do no harm.
+    that the next start wrote on, codes of colours and bytes that are no text do no harm, nor does
+    it that a console wrote UTF-16.
 
     Args:
         data: lines of a log; the first may lack its beginning and the last one its end.
         kinds: those that are wanted, such as "cfg" and "test_epoch".
+        on_damaged: called with each line that begins as such a record and goes on as none.
     """
+    if b"\0" in data:
+        data = data.replace(b"\0", b"")  # records are ASCII
+    if b"\x1b" in data:
+        data = _COLOUR.sub(b"", data)
     for match in _candidates(kinds).finditer(data):
         for record in _parse_line(match[1]):
-            if record["_type"] in kinds:
+            if record is None:
+                if on_damaged is not None:
+                    on_damaged(match[1])
+            elif record["_type"] in kinds:
                 yield record.pop("_type"), record
 
 
@@ -185,14 +197,14 @@ def _candidates(kinds: frozenset[str]) -> re.Pattern[bytes]:
     return re.compile(_TAG + rb'(\{(?:"_type": "(?:' + wanted + rb')"|"(?!_type"))[^\r\n]*)')
 
 
-def _parse_line(data: bytes) -> Iterator[Record]:
-    """Yield the whole records of a line, which begins with one.
+def _parse_line(data: bytes) -> Iterator[Record | None]:
+    """Yield the whole records of a line, which begins with one, or None if that is not whole.
 
     A record ends with its brace: what another process wrote behind it, a progress bar or a code of
     a colour, does no harm. A line that was cut goes on with what the next start wrote.
     """
     text = data.decode("utf-8", "replace")
-    for _ in range(_MOST_CUTS):
+    for cut in range(_MOST_CUTS):
         try:
             record, end = _JSON.raw_decode(text)
         except (ValueError, RecursionError):
@@ -200,6 +212,9 @@ def _parse_line(data: bytes) -> Iterator[Record]:
         else:
             if isinstance(record, dict) and isinstance(record.get("_type"), str):
                 yield record
+                cut = -1
+        if cut == 0:
+            yield None
         _, tag, text = text[end:].partition(STATS_TAG)
         if not tag:
             return

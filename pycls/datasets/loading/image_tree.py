@@ -3,6 +3,8 @@
 import hashlib
 import json
 import os
+import unicodedata
+import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -139,13 +141,17 @@ def open_image_tree(
     found = [_list_side(path / name, "" if len(chosen) == 1 else f"{name}/") for name in chosen]
     names = sorted({name for part in train for name in _list_folders(part)})
     here = {name for chosen_name in chosen for name in _list_folders(path / chosen_name)}
+    as_trained = _match_spellings(names, here, folder)
+    here = {as_trained.get(name, name) for name in here}
     _check_classes(path, folder, names, here, classes)
     kept = [name for name in names if name in classes] if classes else names
     labels = {name: label for label, name in enumerate(kept)}
     files = sorted(
         (labels[name], file, size)
         for side in found
-        for name, file, size in side.images
+        for name, file, size in (
+            (as_trained.get(name, name), file, size) for name, file, size in side.images
+        )
         if name in labels
     )
     empty = sorted(set(range(len(kept))) - {label for label, _, _ in files})
@@ -224,6 +230,32 @@ def _list_folders(folder: Path) -> list[str]:
             return [entry.name for entry in entries if entry.is_dir() and not is_litter(entry.name)]
     except (FileNotFoundError, NotADirectoryError):
         return []
+
+
+def _match_spellings(names: Sequence[str], here: set[str], folder: Path) -> dict[str, str]:
+    """Return {name of a side: name in training} where they differ in spelling only, and say so.
+
+    Systems differ in the case of letters, and in how accents are encoded.
+    """
+    by_key: dict[str, list[str]] = {}
+    for name in sorted({*names, *here}):
+        by_key.setdefault(unicodedata.normalize("NFC", name).casefold(), []).append(name)
+    pairs = [found for found in by_key.values() if len(found) == 2]
+    known = set(names)
+    matched = {
+        other: name
+        for pair in pairs
+        for other, name in (pair, pair[::-1])
+        if other in here - known and name in known - here
+    }
+    if matched:
+        shown = ", ".join(f"{a!a} as {b!a}" for a, b in list(matched.items())[:_SHOWN])
+        warnings.warn(
+            f"{folder}: its class folders are spelled otherwise than in training: {shown} is "
+            "taken; give them one name",
+            stacklevel=4,
+        )
+    return matched
 
 
 def _check_classes(

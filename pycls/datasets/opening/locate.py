@@ -120,11 +120,16 @@ def _not_prepared(text: str, folder: Path) -> DataError:
     if text in views:
         return DataError(f"'{text}' is a view of '{views[text].of}'; name that set")
     present = list_prepared(folder)
-    found = ", ".join(present) if present else "nothing"
+    if present:
+        found = f"{folder} holds {', '.join(present)}"
+    elif folder.is_dir():
+        found = f"no prepared set is in {folder}"
+    else:
+        found = f"there is no folder {folder}"
     raw = "--raw PATH " if text in CATALOG and CATALOG[text].raw else ""
     hint = "" if text in CATALOG else near_miss(text, [*CATALOG, *views, *present])
     return DataError(
-        f"data set '{text}' is not prepared: {hint}{folder} holds {found}. Prepare it with "
+        f"data set '{text}' is not prepared: {hint}{found}. Prepare it with "
         f"'python tools/prepare_data.py prepare {text or 'KEY'} {raw}--out {folder}' "
         f"('list' shows the known sets), or name another folder (key DATA.DIR, or the variable "
         f"{DATA_DIR_VARIABLE})"

@@ -161,7 +161,9 @@ def _divide(source: Source, images: list[_Placed], test_folder: str, level: int)
     """Find the sides and the classes."""
     deepest = max(len(one.parts) for one in images) - 1
     if not 0 <= level <= max(deepest, 1):
-        raise ConfigError(f"level {level}: expected 1 to {deepest}, or 0; {_EXPECTED}")
+        raise ConfigError(
+            f"{source.path}: level {level}: expected 1 to {deepest}, or 0; {_EXPECTED}"
+        )
     tops = sorted({one.parts[0] for one in images if len(one.parts) > 1})
     named = sides.find_side_folders(tops)
     if test_folder:

@@ -205,7 +205,7 @@ def open_source(
         if not source.members:
             raise DataError(f"{path}: there is no file in it; give the data set's download")
     except OSError as error:
-        raise _unreadable(str(path), error) from None
+        raise _unreadable(str(error.filename or path), error) from None
     return source
 
 

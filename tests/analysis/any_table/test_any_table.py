@@ -1,3 +1,4 @@
+import gzip
 import math
 import random
 
@@ -432,7 +433,8 @@ def test_table_with_a_row_per_data_set_is_turned_round(read):
     ("name", "content", "message"),
     [
         ("t.json", b'[{"arch": "a", "imagenet": 1}]', "JSON is not read"),
-        ("t.csv.gz", b"\x1f\x8b\x08\x00", "compressed by gzip; unpack it"),
+        ("t.csv.gz", b"\x1f\x8b\x08\x00", "damaged or cut short"),
+        ("t.md", b"| arch | imagenet |\n|:---|---:|\n| a | 1 |\n", "Markdown is not read"),
         ("t.xlsx", b"PK\x03\x04\x14", "a ZIP archive or a workbook"),
         ("t.parquet", b"PAR1\x15\x04", "a Parquet table"),
     ],
@@ -441,6 +443,12 @@ def test_files_of_other_kinds_are_named(tmp_path, name, content, message):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(ConfigError, match=message):
         read_table(tmp_path / name, Request("imagenet"))
+
+
+def test_a_table_packed_by_gzip_is_read(tmp_path):
+    (tmp_path / "t.csv.gz").write_bytes(gzip.compress(b"arch,imagenet,cifar\na,1,2\nb,3,4\n"))
+    table = read_table(tmp_path / "t.csv.gz", Request("imagenet", kind="errors"))
+    assert table.errors.loc["b"].tolist() == [3, 4]
 
 
 def write_files(folder, **texts):

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -314,7 +316,45 @@ def test_a_path_is_a_path_whatever_the_data_folder_holds(tmp_path, monkeypatch, 
     monkeypatch.chdir(tmp_path)
     make_tree(tmp_path / "birds")
     make_store("data/birds", size=(24, 24))
-    for name, is_tree in (("./birds", True), ("birds/", True), ("birds", False)):
+    make_tree(tmp_path / "data" / "pets")  # as pycls has them
+    for name, is_tree in (("./birds", True), ("birds/", True), ("birds", False), ("pets", True)):
         cfg = make_cfg(name, str(tmp_path), "DATA.DIR", "data", "TEST.IM_SIZE", 24)
         loader = build_loader(cfg, "TRAIN", torch.device("cpu"))
         assert ("decoded from files" in loader.describe()) == is_tree
+
+
+def test_class_folders_spelled_otherwise_on_the_other_side_are_the_same(tmp_path):
+    path = make_tree(tmp_path / "photos")
+    (path / "train" / "cat").rename(path / "train" / "Caf\u00e9")
+    (path / "val" / "cat").rename(path / "val" / "cafe\u0301")
+    with pytest.warns(UserWarning, match=r"spelled otherwise .*'cafe\\u0301' as 'Caf\\xe9'"):
+        val = open_image_tree(path, "val")
+    assert val.class_names == open_image_tree(path, "train").class_names
+    assert (np.bincount(val.labels) > 0).all()
+
+
+_FULL = """
+import sys
+from pycls.datasets.loading.image_tree import open_image_tree
+from pycls.datasets.loading.loader import Loader
+from pycls.errors import DataError
+if __name__ == "__main__":
+    tree = open_image_tree(sys.argv[1], "train")
+    loader = Loader(tree, train=True, workers=2, batch_size=18, im_size=96, seed=1)
+    try:
+        list(loader.epoch())
+    except DataError as error:
+        print(error)
+"""
+
+
+@pytest.mark.slow
+def test_shared_memory_that_is_full_is_named_and_nothing_waits(tree, tmp_path):
+    (tmp_path / "read.py").write_text(_FULL)
+    mount = 'mount -t tmpfs -o size=64k tmpfs /dev/shm && exec "$0" "$@"'
+    command = ["unshare", "-m", "bash", "-c", mount, sys.executable, tmp_path / "read.py", tree]
+    if subprocess.run([*command[:4], mount, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("no file system may be mounted here")
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=900)
+    assert "finds no room in shared memory, /dev/shm" in done.stdout, done.stderr
+    assert "--shm-size" in done.stdout

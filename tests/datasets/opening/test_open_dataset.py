@@ -63,7 +63,7 @@ def test_unknown_name_lists_what_is_prepared_and_how_to_prepare(make_store, tmp_
     make_store("two")
     with pytest.raises(DataError, match=r"holds one, two\. .*prepare_data.py prepare thre "):
         open_dataset("thre", "train", data_dir=tmp_path)
-    with pytest.raises(DataError, match="holds nothing"):
+    with pytest.raises(DataError, match="there is no folder"):
         open_dataset("one", "train", data_dir=tmp_path / "none")
     with pytest.raises(DataError, match="not found"):
         open_dataset(tmp_path / "thre", "train")

@@ -1,0 +1,12 @@
+#!/usr/bin/env python3
+"""Runs pycls/commands/run_net.py of this checkout (installed: pycls-run)."""
+
+import os.path
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
+from pycls_studies import run
+
+# Processes that decode images import this file, too.
+if __name__ == "__main__":
+    run("run_net")
