@@ -78,7 +78,8 @@ soak: $(VENV)/.ready-dev
 	$(PY) -m pytest -k "killed_and_started_again or under_random_signals or covers_the_true_rho \
 		or equal_rhos or corrected_rho or many_runs or share_that_beats \
 		or chosen_networks or with_outliers or false_names or interval_of_families or faults or study_on_slurm"
-	PYCLS_SOAK_EXAMPLES=1 PYCLS_SOAK_FUZZ=10000 $(PY) -m pytest tests/test_reported_faults.py -k any_
+	PYCLS_SOAK_EXAMPLES=1 PYCLS_SOAK_FUZZ=10000 $(PY) -m pytest $(SPREAD) tests/fuzz
+	PYCLS_SOAK_CASES=1 $(PY) -m pytest tests/integration/test_reported_cases.py
 	PYCLS_SOAK_EXAMPLES=1000 $(PY) -m pytest $(SPREAD) -m hypothesis
 
 clean:

@@ -18,6 +18,7 @@ from pycls.models.builders import build_model
 from pycls.slurm.options import read_options
 from pycls.strict_yaml import dump_yaml, parse_yaml
 from pycls.study.file import load_study_file
+from pycls.sweep.file import load_sweep_cfg
 
 ROOT = Path(__file__).resolve().parents[1]
 KINDS = frozenset(("cfg", "test_epoch"))
@@ -96,14 +97,18 @@ def test_numbers_are_decimal_and_homes_are_homes(monkeypatch):
 
 
 def test_files_of_another_kind_are_called_by_it(tmp_path):
-    sweep, study = tmp_path / "sweep.yaml", tmp_path / "study.yaml"
+    sweep, study, net = (tmp_path / f"a {kind}.yaml" for kind in ("sweep", "study", "net"))
     sweep.write_text("NAME: t/one\nSETUP: {}\n")
     study.write_text("name: x\npopulation: {}\ndatasets: [a]\n")
-    for read in (load_cfg, load_study_file):
-        with pytest.raises(ConfigError, match=rf"{sweep}: is a sweep file.*sweep_setup.py"):
-            read(sweep)
-    with pytest.raises(ConfigError, match=rf"{study}: is a study file.*study.py run"):
-        load_cfg(study)
+    net.write_text("MODEL: {TYPE: anynet}\n")
+    for reads, path, tool in (
+        ((load_cfg, load_study_file), sweep, "sweep_setup.py --sweep-cfg"),
+        ((load_cfg, load_sweep_cfg), study, "study.py run"),
+        ((load_study_file, load_sweep_cfg), net, "train_net.py --cfg"),
+    ):
+        for read in reads:
+            with pytest.raises(ConfigError, match=rf"{path}: is a .*tools/{tool} '{path}'"):
+                read(path)
 
 
 @pytest.mark.parametrize(
