@@ -159,6 +159,16 @@ def write_json(path: str | os.PathLike[str], value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, sort_keys=True) + "\n")
 
 
+def expand_home(path: str) -> str:
+    """Return a path with ~ at its beginning as the home folder, as a shell has it."""
+    return str(Path(path).expanduser()) if path == "~" or path.startswith("~/") else path
+
+
+def path_beside(folder: Path, path: str) -> Path:
+    """Return what a file in a folder means by a path: relative to the folder, ~ is home."""
+    return folder / expand_home(path)
+
+
 def cache_folder(cache_dir: str | os.PathLike[str] = "") -> Path:
     """Return the folder of what can be downloaded or made again.
 

@@ -3,12 +3,12 @@
 import argparse
 import re
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pycls import __version__
 from pycls.command_names import as_typed, command_name
 from pycls.errors import ConfigError
+from pycls.files import expand_home
 
 if TYPE_CHECKING:
     from yacs.config import CfgNode
@@ -21,10 +21,7 @@ class _Parser(argparse.ArgumentParser):
     """
 
     def _get_value(self, action: argparse.Action, arg_string: str) -> Any:
-        home = arg_string == "~" or arg_string.startswith("~/")
-        return super()._get_value(
-            action, str(Path(arg_string).expanduser()) if home else arg_string
-        )
+        return super()._get_value(action, expand_home(arg_string))
 
 
 class CommandParser(_Parser):

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import shlex
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -144,7 +145,7 @@ def _require_known(study: StudyFolder, described: dict[str, Any]) -> None:
     if new:
         raise ConfigError(
             f"{study.spec.path}: the sweep {new[0]} is not in {study.folder} yet; "
-            f"'tools/study.py run {study.spec.path}' adds it"
+            f"'tools/study.py run {shlex.quote(str(study.spec.path))}' adds it"
         )
 
 

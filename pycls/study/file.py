@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pycls.errors import ConfigError
+from pycls.files import path_beside
 from pycls.schema import CONTROLS
 from pycls.shipped import or_shipped
 from pycls.slurm.options import LaunchOptions, read_options
@@ -20,6 +21,7 @@ from pycls.study.spec import (
     Selection,
     StudySpec,
 )
+from pycls.yaml_kinds import STUDY, refuse_other_kind
 from pycls.yaml_sections import Place, Section, near_miss, open_sections
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -42,11 +44,7 @@ def load_study_file(path: str | os.PathLike[str]) -> StudySpec:
 def _load(path: Path, above: tuple[Path, ...]) -> StudySpec:
     """Read a study file that is the base of those `above`."""
     top = open_sections(path)
-    if "SETUP" in top:
-        raise ConfigError(
-            f"{top.place}: is a sweep file (it has the section SETUP), not a study file; set the "
-            f"sweep up: tools/sweep_setup.py --sweep-cfg {top.place}"
-        )
+    refuse_other_kind(list(top), str(top.place), STUDY)
     top.only(
         "name", "title", "description", "base", "population", "config", "regimes", "datasets",
         "reference", "family", "targets", "class_seed", "seed", "repeats", "uses", "max_retry",
@@ -86,7 +84,7 @@ def _read_base(top: Section, above: tuple[Path, ...]) -> StudySpec | None:
     name = top.text("base", None)
     if name is None:
         return None
-    path = top.place.path.parent / name
+    path = path_beside(top.place.path.parent, name)
     if not path.is_file():
         raise ConfigError(
             f"{top.place.at('base')} is '{name}', but there is no file {path}; name the study "
@@ -154,7 +152,7 @@ def _read_population(top: Section, base: StudySpec | None) -> PopulationSpec:
         return base.population
     top.get("population", Mapping, "keys and values")
     section = top.section("population")
-    csv = top.place.path.parent / section.text("csv") if "csv" in section else None
+    csv = path_beside(top.place.path.parent, section.text("csv")) if "csv" in section else None
     if csv is not None and "size" not in section:
         section.only("csv")
         return PopulationSpec(csv=csv)
@@ -374,9 +372,9 @@ def _read_networks(section: Section) -> dict[str, Path]:
         named = section.section("networks")
         for name in section.mapping("networks"):
             _check_name(name, named.place.at(str(name)))
-        return {name: folder / named.text(name) for name in section.mapping("networks")}
+        return {name: path_beside(folder, named.text(name)) for name in section.mapping("networks")}
     files = section.names("networks", [])
-    return {Path(name).stem: folder / name for name in files}
+    return {Path(name).stem: path_beside(folder, name) for name in files}
 
 
 def _read_quantiles(section: Section) -> tuple[float, ...]:

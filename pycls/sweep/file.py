@@ -21,6 +21,7 @@ from pycls.shipped import or_shipped
 from pycls.strict_yaml import parse_yaml
 from pycls.sweep.folder import SweepFolder
 from pycls.sweep.keys import FREE_SECTIONS, KEYS, defaults
+from pycls.yaml_kinds import SWEEP, refuse_other_kind
 from pycls.yaml_sections import Place
 
 DEFAULT_ROOT = "studies"
@@ -112,6 +113,7 @@ def load_sweep_cfg(
     sweep = SweepCfg(path, text, values)
     if not isinstance(given, Mapping):
         raise ConfigError(f"{path}: expected keys and values such as NAME and SETUP")
+    refuse_other_kind(given, str(path), SWEEP)
     merge_given(values, given, KEYS, sweep.where)
     overridden = merge_overrides(values, overrides, KEYS, FREE_SECTIONS)
     root_dir = None if root_dir is None else os.fspath(root_dir)

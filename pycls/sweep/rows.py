@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pycls.errors import ConfigError
+from pycls.files import path_beside
 from pycls.spaces.bounds import STAGE_ARRAYS
 from pycls.spaces.population import Population
 from pycls.spaces.population_csv import read_population
@@ -110,13 +111,14 @@ def read_configs(sweep: SweepCfg) -> list[tuple[str, dict[str, Any]]]:
 
 def _find(folder: Path, entry: str, place: str) -> list[Path]:
     if not glob.has_magic(entry):
-        path = folder / entry
+        path = path_beside(folder, entry)
         if not path.is_file():
             raise ConfigError(f"{place}: {path}: no such file")
         return [path]
-    found = sorted(Path(name) for name in glob.glob(str(folder / entry), recursive=True))
+    pattern = str(path_beside(folder, entry))
+    found = sorted(Path(name) for name in glob.glob(pattern, recursive=True))
     if not found:
-        raise ConfigError(f"{place}: no file matches {folder / entry}")
+        raise ConfigError(f"{place}: no file matches {pattern}")
     return found
 
 

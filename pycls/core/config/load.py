@@ -12,7 +12,6 @@ import math
 import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from yacs.config import CfgNode
@@ -21,8 +20,10 @@ from pycls.checked_keys import key_value_pairs
 from pycls.core.config.defaults import DEPRECATED_KEYS, LIST_ELEMENT_TYPES, WORDS, default_cfg
 from pycls.core.config.rules import check_cfg, get_value
 from pycls.errors import ConfigError
+from pycls.files import expand_home
 from pycls.shipped import or_shipped
 from pycls.strict_yaml import dump_yaml, load_yaml, parse_yaml
+from pycls.yaml_kinds import NETWORK, refuse_other_kind
 
 _TYPE_NAMES = {bool: "True or False", int: "a whole number", float: "a number", str: "a text"}
 
@@ -149,8 +150,7 @@ def _complete(layers: Sequence[tuple[str, Any]], overrides: Sequence[Any], where
     for key in _PATHS:
         section, _, leaf = key.rpartition(".")
         node = cfg[section] if section else cfg
-        if node[leaf] == "~" or node[leaf].startswith("~/"):
-            node[leaf] = str(Path(node[leaf]).expanduser())
+        node[leaf] = expand_home(node[leaf])
     check_cfg(cfg, where)
     cfg.freeze()
     return cfg
@@ -172,16 +172,7 @@ def _merge(cfg: CfgNode, values: Any, where: str) -> None:
         raise ConfigError(f"{where}: expected keys and values, found {_describe(values)}")
     # pycls's checkpoints carry a stray log tag in their configuration.
     values = {key: value for key, value in values.items() if key != "_type"}
-    if "SETUP" in values and "SETUP" not in cfg:
-        raise ConfigError(
-            f"{where}: is a sweep file (it has the section SETUP), not the configuration of one "
-            f"network; set the sweep up: tools/sweep_setup.py --sweep-cfg {where}"
-        )
-    if {"population", "datasets"} <= values.keys():
-        raise ConfigError(
-            f"{where}: is a study file (it has population and datasets), not the configuration of "
-            f"one network; run the study: tools/study.py run {where}"
-        )
+    refuse_other_kind(values, where, NETWORK)
     _merge_node(cfg, values, "", where)
 
 
@@ -242,6 +233,8 @@ def _typed(key: str, value: Any, default: Any, where: str) -> Any:
     if isinstance(default, list):
         if not isinstance(value, list | tuple):
             expected = f"a list{_or_word(key)}"
+            if isinstance(value, str) and "," in value:
+                expected += f"; write {key} '[{value}]'"
             raise ConfigError(f"{where}: {key} is {_describe(value)}; expected {expected}")
         kind = LIST_ELEMENT_TYPES[key]
         return [_typed_scalar(key, item, kind, where, value) for item in value]

@@ -1,6 +1,7 @@
 """The search for the prepared set, and the views of it, that a name or a path means."""
 
 import os
+import shlex
 from pathlib import Path
 
 from pycls.datasets.catalog.catalog import CATALOG
@@ -88,7 +89,13 @@ def _find_prepared(text: str, folder: Path) -> Path | None:
     if not text:
         return None
     if _is_path(text):
-        return _sole_set(Path(text)) or Path(text)
+        found = _sole_set(Path(text))
+        if found is None and not Path(text).exists() and is_store(folder / Path(text).name):
+            raise DataError(
+                f"{text}: there is no such folder, and what has a slash is a path; the prepared "
+                f"set in {folder} is called '{Path(text).name}'"
+            )
+        return found or Path(text)
     for path in (folder / text, Path(text)):
         if is_store(path):
             return path
@@ -128,9 +135,10 @@ def _not_prepared(text: str, folder: Path) -> DataError:
         found = f"there is no folder {folder}"
     raw = "--raw PATH " if text in CATALOG and CATALOG[text].raw else ""
     hint = "" if text in CATALOG else near_miss(text, [*CATALOG, *views, *present])
+    place = shlex.quote(str(folder))
     return DataError(
         f"data set '{text}' is not prepared: {hint}{found}. Prepare it with "
-        f"'python tools/prepare_data.py prepare {text or 'KEY'} {raw}--out {folder}' "
+        f"'python tools/prepare_data.py prepare {text or 'KEY'} {raw}--out {place}' "
         f"('list' shows the known sets), or name another folder (key DATA.DIR, or the variable "
         f"{DATA_DIR_VARIABLE})"
     )
