@@ -14,6 +14,7 @@ from pycls.launch.here import train_here
 from pycls.launch.ledger import Ledger
 from pycls.launch.live_jobs import find_live_jobs, find_states
 from pycls.launch.report import leave_report
+from pycls.launch.snapshot import require_whole
 from pycls.launch.status_table import show
 from pycls.launch.submit import REFERENCE, Launcher, cancel, last_launch
 from pycls.launch.work import Work, load_work
@@ -137,11 +138,7 @@ def _resuming(work: Work, slurm: Slurm) -> tuple[Work, Launcher]:
     ledger = Ledger(work.folder)
     plan = last_launch(ledger).plan
     code = Path(plan["code"])
-    if not code.is_dir():
-        raise PyclsError(
-            f"{code}: the code of the last launch is gone; '{work.command('launch')}' goes on "
-            "with the present code"
-        )
+    require_whole(code)
     pairs = key_value_pairs(work.reference["overrides"], "command line")
     words = [word for key, value in pairs if key.startswith("LAUNCH.") for word in (key, value)]
     options = override(LaunchOptions.from_dict(plan["options"]), words)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from functools import partial
 
+from pycls.core.runs.anew import begin_anew
 from pycls.core.runs.record import forget_failures, read_record
 from pycls.errors import PyclsError
 from pycls.launch.ledger import Ledger
@@ -53,6 +54,8 @@ def train_here(
             _require_weights(work, runs, pending)
             for run in pending:
                 forget_failures(run.out_dir)
+                if (read_record(run.out_dir) or {}).get("status") == "done":
+                    begin_anew(run.out_dir)  # its log is gone
             share = make_seats(workers, gpus_each=gpus_each)[0].threads
             chosen = choose_threads(work.folder, share, threads, say)
             train = partial(

@@ -31,7 +31,9 @@ from pathlib import Path
 from typing import Any
 
 from pycls import files
+from pycls.checked_keys import is_whole
 from pycls.core.runs.record import utc_now
+from pycls.errors import PyclsError
 from pycls.schema import LAUNCH_FOLDER
 
 GAVE_UP = "GAVE_UP"
@@ -94,7 +96,16 @@ class Submission:
     @cached_property
     def plan(self) -> dict[str, Any]:
         """What was planned: runs, options, code."""
-        return dict(json.loads((self.path / _PLAN).read_text(encoding="utf-8")))
+        try:
+            plan = dict(json.loads((self.path / _PLAN).read_text(encoding="utf-8")))
+            return {**plan, "name": plan["name"], "kind": plan["kind"], "chunks": plan["chunks"]}
+        except (ValueError, TypeError, KeyError) as error:
+            raise PyclsError(
+                f"{self.path / _PLAN}: is damaged ({type(error).__name__}: {error}), so nobody "
+                f"knows which runs its jobs have. Take those that Slurm still has of it out of the queue "
+                f"('squeue --me', and {self.script} says their name), rename the folder to "
+                f"{self.path.name}.damaged, and launch again: runs that are done stay done"
+            ) from None
 
     @property
     def name(self) -> str:
@@ -118,9 +129,9 @@ class Submission:
 
     @property
     def job_id(self) -> int | None:
-        """Return its number in Slurm; None where that is not known (yet)."""
+        """Return its number in Slurm; None where that is not known (yet, or any more)."""
         found = _read(self.path / _SUBMITTED)
-        return None if found is None else int(found["job_id"])
+        return int(found["job_id"]) if found and is_whole(found.get("job_id")) else None
 
     @property
     def throttle(self) -> int:
@@ -139,7 +150,10 @@ class Submission:
     def void(self) -> str:
         """Return why its jobs are to do nothing; "" where they are to work."""
         found = _read(self.path / _VOID)
-        return "" if found is None else str(found["reason"])
+        if found is None:
+            # It is there, but cannot be read: what it says in any case.
+            return "void" if (self.path / _VOID).is_file() else ""
+        return str(found.get("reason", "void"))
 
     @property
     def was_cancelled(self) -> bool:
@@ -164,7 +178,10 @@ class Submission:
     def job_state(self, index: int) -> JobState | None:
         """Return what a job says of itself; None: it has not begun."""
         found = _read(self._job_path(index))
-        return None if found is None else JobState(**found)
+        try:
+            return None if found is None else JobState(**found)
+        except TypeError:  # of another version
+            return None
 
     def write_job_state(self, index: int, state: JobState) -> None:
         """Note what a job is at."""
@@ -274,8 +291,8 @@ def _numbers(folder: Path) -> list[int]:
 
 
 def _read(path: Path) -> dict[str, Any] | None:
-    """Return a file's object; None where there is none."""
+    """Return a file's object; None where there is none, or it is damaged: Slurm is asked again."""
     try:
         return dict(json.loads(path.read_text(encoding="utf-8")))
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError, TypeError):
         return None

@@ -50,6 +50,12 @@ class Request:
         return sum(len(chunk) for array in self.arrays for chunk in array)
 
     @property
+    def to_begin_anew(self) -> list[WorkRun]:
+        """Return the runs to submit that were done, and whose log is gone."""
+        lost = {s.run.id for s in self.states if s.record.get("status") == "done"}
+        return [run for array in self.arrays for jobs in array for run in jobs if run.id in lost]
+
+    @property
     def jobs(self) -> int:
         """Return the number of jobs to submit."""
         return sum(map(len, self.arrays))

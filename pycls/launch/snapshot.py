@@ -10,7 +10,7 @@ from pathlib import Path
 import pycls
 from pycls import files
 from pycls.core.runs.code_version import SNAPSHOT_FILE, code_version
-from pycls.errors import ConfigError
+from pycls.errors import ConfigError, PyclsError
 
 PACKAGE = "pycls"
 _LEFT_OUT_FOLDERS = ("__pycache__",)
@@ -45,6 +45,7 @@ def snapshot_code(folder: str | os.PathLike[str]) -> Path:
     version = json.dumps({"commit": commit, "dirty": dirty}, sort_keys=True)
     copy = folder / _digest(contents, version)
     if copy.is_dir():
+        _mend(copy, contents, version)
         return copy
     folder.mkdir(parents=True, exist_ok=True)
     partial = folder / f".{copy.name}.{os.getpid()}{files.PARTIAL_SUFFIX}"
@@ -58,6 +59,46 @@ def snapshot_code(folder: str | os.PathLike[str]) -> Path:
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return copy
+
+
+def require_whole(copy: Path) -> None:
+    """Make sure that a copy is as it was made.
+
+    Raises:
+        PyclsError: it is gone, or damaged.
+    """
+    try:
+        contents = dict(_read_package(copy / PACKAGE))
+        version = (copy / SNAPSHOT_FILE).read_text(encoding="utf-8").removesuffix("\n")
+        said = "is damaged" if _digest(contents, version) != copy.name else ""
+    except (FileNotFoundError, NotADirectoryError):
+        said = "is gone"
+    except UnicodeDecodeError:
+        said = "is damaged"
+    if said:
+        raise PyclsError(
+            f"{copy}: the code of the last launch {said}; 'launch' goes on with the present code, "
+            "and lays its copy again"
+        )
+
+
+def _mend(copy: Path, contents: dict[str, bytes], version: str) -> None:
+    """Lay those files of a copy again that are gone or changed, and remove those that came."""
+    for name, content in _all_files(contents, version).items():
+        path = copy / name
+        if not path.is_file() or path.read_bytes() != content:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            files.write_bytes(path, content)
+            path.chmod(_READ_ONLY)
+    for name, _ in list(_read_package(copy / PACKAGE)):
+        if name not in contents:
+            (copy / PACKAGE / name).unlink()
+
+
+def _all_files(contents: dict[str, bytes], version: str) -> dict[str, bytes]:
+    """Return {relative path: content} of all files of a copy."""
+    package = {f"{PACKAGE}/{name}": content for name, content in contents.items()}
+    return {**package, SNAPSHOT_FILE: f"{version}\n".encode()}
 
 
 def _read_package(package: Path) -> Iterator[tuple[str, bytes]]:
@@ -83,13 +124,11 @@ def _digest(contents: dict[str, bytes], version: str) -> str:
 
 
 def _write(partial: Path, contents: dict[str, bytes], version: str) -> None:
-    for name, content in contents.items():
-        path = partial / PACKAGE / name
+    for name, content in _all_files(contents, version).items():
+        path = partial / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
         # Against changes by mistake. Folders stay writable: for Python's own cache of
         # compiled modules, and to be removed.
         path.chmod(_READ_ONLY)
-    (partial / SNAPSHOT_FILE).write_text(version + "\n", encoding="utf-8")
-    (partial / SNAPSHOT_FILE).chmod(_READ_ONLY)
     os.sync()  # one flush for all, before the rename makes it valid

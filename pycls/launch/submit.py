@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pycls import files
+from pycls.core.runs.anew import begin_anew
 from pycls.core.runs.record import forget_failures
 from pycls.errors import PyclsError
 from pycls.launch.arrays import Arrays, free_places, rebalance
@@ -158,6 +159,8 @@ class Launcher:
         free, after = free_places(request.live, self._options.parallel_jobs)
         for run in request.again:
             forget_failures(run.out_dir)
+        for run in request.to_begin_anew:
+            begin_anew(run.out_dir)
         submitted: list[Submission] = []
         try:
             for array in request.arrays:

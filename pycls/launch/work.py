@@ -314,6 +314,8 @@ def load_work(path: str | os.PathLike[str], words: Sequence[str] = ()) -> Work:
         found = json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise PyclsError(f"{path}: nothing was launched here") from None
+    except ValueError:
+        raise PyclsError(f"{path}: is damaged; 'launch' writes it anew") from None
     named = Path(found["file"]) if "copy" in found else None
     file, overrides = found.get("copy", found["file"]), [*found["overrides"], *words]
     if found["kind"] == "study":

@@ -32,6 +32,7 @@ from pycls.study.runs import Run
 from pycls.study.study import StudyFolder
 
 LOG_TAIL_LINES = 15
+_DONE = {"status": "done"}
 
 
 def collect(study: StudyFolder) -> dict[str, Any]:
@@ -52,7 +53,8 @@ def collect(study: StudyFolder) -> dict[str, Any]:
     described = json.loads((study.folder / STUDY_JSON).read_text(encoding="utf-8"))
     _require_known(study, described)
     records = {run.id: _read_record(study.out_dir(run)) for run in study.runs}
-    done = [run for run in study.runs if (records[run.id] or {}).get("status") == "done"]
+    # A run whose record is gone is done where its log says so.
+    done = [run for run in study.runs if (records[run.id] or _DONE).get("status") == "done"]
     cache = _read_logs(study, done)
     with files.csv_if_changed(study.folder / CURVES_CSV) as write_row:
         write_row(column.name for column in CURVES)
@@ -112,7 +114,7 @@ def _find_state(
     study: StudyFolder, run: Run, record: dict[str, Any] | None, log: LogData, epochs: int
 ) -> RunState:
     facts = {"epochs": epochs, "epochs_done": epochs * (epochs in log.test), "mixed": False}
-    return find_state(study.out_dir(run), record, log=facts if record else {})
+    return find_state(study.out_dir(run), record, log=facts if record or log.test else {})
 
 
 def log_tail(out_dir: Path, lines: int = LOG_TAIL_LINES) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pycls.core.runs.anew import has_log
 from pycls.core.runs.lease import Owner, find_owner
 from pycls.core.runs.log import find_records, read_pair
 from pycls.core.runs.record import has_failed_for_good
@@ -19,6 +20,10 @@ _LONGEST_REASON = 300
 _NO_LOG = (
     f"it ended, but there is no {LOG_FILE} in its folder, from which results are read: it was "
     "trained by hand with LOG_DEST stdout; remove its folder and launch the sweep again"
+)
+_LOG_GONE = (
+    f"it has ended, but its {LOG_FILE}, from which results are read, is gone: a launch trains it "
+    "anew"
 )
 _TELLS_OF_ERROR = re.compile(r"Traceback|Error|Exception|error:|Killed|Segmentation|CANCELLED")
 
@@ -77,7 +82,9 @@ def find_state(
             reason = f"the log ends {far}, and no run.json says why"
     elif record.get("status") == "done":
         state = "done" if is_whole or log is None else "failed"
-        if state == "failed":
+        if log is None and not has_log(out_dir):
+            state, reason = "stopped", _LOG_GONE
+        elif state == "failed":
             reason = "its log has no record of the last epoch" if log else _NO_LOG
     elif (owner := find_owner(out_dir)) is not None:
         state = "running"

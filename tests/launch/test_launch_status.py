@@ -18,9 +18,10 @@ from sweep_files import RATES, write
 
 from pycls.core.config import load_cfg
 from pycls.core.config.load import cfg_to_dict, dump_cfg
+from pycls.core.runs.anew import begin_anew
 from pycls.core.runs.lease import run_lease
 from pycls.core.runs.log import RunLog
-from pycls.core.runs.record import add_failure, write_record
+from pycls.core.runs.record import add_failure, read_record, write_record
 from pycls.errors import ConfigError, PyclsError
 from pycls.launch.ledger import JobState, Ledger
 from pycls.launch.status import find_status
@@ -169,6 +170,21 @@ def test_every_state_from_files_and_queue(sweep, hold):
         "run", "sweep", "state", "reason", "job", "host", "epoch", "epochs", "images_per_second",
         "seconds_left", "seconds_silent", "failures", "out_dir",
     }  # fmt: skip
+
+
+def test_a_run_that_is_done_and_whose_log_is_gone_is_trained_again(sweep):
+    work = sweep(2)
+    folders = [begin(work, run, "done", EPOCHS) for run in range(2)]
+    (folders[1] / "stdout.log").unlink()
+    (folders[1] / "checkpoints").mkdir()
+    status = find_status(work, None)
+    assert states_of(status) == ["done", "stopped"]
+    assert "is gone: a launch trains it anew" in status.runs[1].reason
+    begin_anew(folders[1])
+    assert read_record(folders[1]) is None
+    names = {path.name for path in folders[1].iterdir()}
+    assert {"run.json.before", "checkpoints.before"} <= names
+    assert "checkpoints" not in names
 
 
 def test_a_run_is_running_only_as_long_as_its_process(sweep, hold):

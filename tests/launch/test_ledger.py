@@ -131,3 +131,20 @@ def test_the_lock_of_a_killed_process_is_free(holder, tmp_path):
     process.join(300)
     with Ledger(tmp_path).lock():
         pass
+
+
+def test_damaged_files_have_a_message_or_are_found_out_again(ledger):
+    array = add(ledger)
+    array.mark_submitted(17)
+    array.write_job_state(0, JobState("running"))
+    for path in (array.path / "submitted.json", array.path / "jobs" / "00000.json"):
+        path.write_text('{"job_id": 1')
+    found = ledger.submission(1)
+    # As after a kill in between: Slurm is asked for its name.
+    assert (found.job_id, found.throttle, found.job_states()) == (None, 2, {})
+    (array.path / "void.json").write_text("")
+    assert found.void == "void"
+    for damaged in ('{"name": "a"', "[]", "{}", '{"name": "a", "kind": "runs"}'):
+        (array.path / "plan.json").write_text(damaged)
+        with pytest.raises(PyclsError, match=r"plan.json: is damaged .*0001.damaged, and launch"):
+            _ = Ledger(ledger.folder).submissions()[0].chunks

@@ -12,8 +12,8 @@ import pytest
 
 import pycls
 from pycls.core.runs.code_version import SNAPSHOT_FILE
-from pycls.errors import ConfigError
-from pycls.launch.snapshot import snapshot_code
+from pycls.errors import ConfigError, PyclsError
+from pycls.launch.snapshot import require_whole, snapshot_code
 
 PACKAGE = Path(pycls.__file__).resolve().parent
 TELL = (
@@ -185,3 +185,21 @@ def test_a_folder_that_pythonpath_cannot_hold_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="cannot have ':'"):
         snapshot_code(tmp_path / "a:b")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_damaged_copy_is_noticed_and_laid_again(tmp_path):
+    copy = snapshot_code(tmp_path)
+    require_whole(copy)
+    package = copy / "pycls"
+    (package / "files.py").chmod(0o644)
+    (package / "files.py").write_bytes(bytes(100))
+    (package / "errors.py").unlink()
+    (package / "extra.py").write_text("")
+    with pytest.raises(PyclsError, match="the code of the last launch is damaged"):
+        require_whole(copy)
+    assert snapshot_code(tmp_path) == copy
+    require_whole(copy)
+    assert (package / "files.py").stat().st_mode & 0o777 == 0o444
+    shutil.rmtree(copy)
+    with pytest.raises(PyclsError, match="is gone"):
+        require_whole(copy)

@@ -16,6 +16,7 @@ def write_result(cfg):
     with (folder / "times").open("a") as file:
         file.write(f"{os.environ['SLURM_ARRAY_JOB_ID']}_{os.environ['SLURM_ARRAY_TASK_ID']}\n")
     (folder / "result").write_text(f"{cfg.RNG_SEED}\n")
+    (folder / "stdout.log").write_text("trained\n")
     write_record(folder, {"status": "done", "started": "2026-01-01T00:00:00+00:00"})
 
 

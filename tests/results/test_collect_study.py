@@ -2,9 +2,15 @@
 
 from pathlib import Path
 
-from run_logs import parse_log
+from run_logs import parse_log, write_epoch
+from tiny_study import TINY
 
-from pycls.results.collect_study import log_tail
+from pycls.core.runs.log import RunLog
+from pycls.results.collect_study import collect, log_tail
+from pycls.strict_yaml import dump_yaml
+from pycls.study.file import load_study_file
+from pycls.study.study import StudyFolder
+from pycls.study.write import write_study
 
 
 def stats(kind, epoch, **fields):
@@ -66,3 +72,21 @@ def test_log_that_pycls_wrote_is_read():
     assert log.complexity["flops"] > 0
     assert sorted(log.train) == sorted(log.test) == [1, 2]
     assert log.test[2]["top1_err"] == 89.5
+
+
+def test_a_run_whose_record_is_gone_is_collected_from_its_log(tmp_path):
+    keys = ("name", "population", "config")
+    values = {**{key: TINY[key] for key in keys}, "datasets": {"digits": {}}}
+    (tmp_path / "tiny.yaml").write_text(dump_yaml(values))
+    study = StudyFolder(load_study_file(tmp_path / "tiny.yaml"), tmp_path / "out", tmp_path)
+    write_study(study)
+    for run, epochs in zip(study.runs, (3, 2), strict=False):
+        study.out_dir(run).mkdir(parents=True)
+        with RunLog(study.out_dir(run) / "stdout.log") as log:
+            for epoch in range(1, epochs + 1):
+                write_epoch(log, epoch, 3, 50.0 - epoch)
+    summary = collect(study)
+    assert (summary["done"], summary["missing"]) == (1, 3)
+    rows = (tmp_path / "out" / "results.csv").read_text().splitlines()
+    assert ",done," in rows[1]
+    assert all(",missing," in row for row in rows[2:])

@@ -22,6 +22,9 @@ _RELEASED = b"released\n"
 _SPARE_BYTES = 24
 
 
+_MOST_PROBES = 20
+
+
 class LeaseFile:
     """A generation's file as it was at one look.
 
@@ -115,7 +118,23 @@ def remove_lease(path: str) -> None:
 
 
 def folder_time(out_dir: str | os.PathLike[str]) -> float:
-    """Return the time, in seconds, by the clock that stamps the files of a folder."""
+    """Return the time, in seconds, by the clock that stamps the files of a folder.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    for _ in range(_MOST_PROBES - 1):
+        # Another process that starts here removes what it takes for left behind; a network file
+        # system tells by such an error.
+        try:
+            return _probe_time(out_dir)
+        except OSError as error:
+            if error.errno not in (errno.ESTALE, errno.ENOENT) or not Path(out_dir).is_dir():
+                raise
+    return _probe_time(out_dir)
+
+
+def _probe_time(out_dir: str | os.PathLike[str]) -> float:
     probe = f"{os.fspath(out_dir)}/.lease-clock.{secrets.token_hex(8)}{PARTIAL_SUFFIX}"
     descriptor = os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:

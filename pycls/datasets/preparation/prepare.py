@@ -106,6 +106,8 @@ def prepare(
             f"name '{name}' for a prepared set: expected letters, digits, '_' and '-'"
         )
     path = resolve_data_dir(out_dir) / name
+    if not (entry.raw or replace) and path.exists() and not _is_outdated(path, recipe, replace):
+        return path  # the folder may be read-only
     path.parent.mkdir(parents=True, exist_ok=True)
     # One writer at a time; the others wait for it and find the set complete.
     lock_path = path.with_name(f".{path.name}.lock")

@@ -510,3 +510,23 @@ def test_a_training_that_was_suspended_goes_on_if_nobody_came(
     assert code == 0, errors
     assert find_generations(cfg.OUT_DIR)[0] > 1
     assert_as_expected(cfg, expected)
+
+
+def test_a_probe_that_another_starter_removes_is_made_again(tmp_path, monkeypatch):
+    """A network file system tells by a stale handle that it is gone."""
+    from pycls.core.runs import lease_files
+
+    real, calls = os.fsync, []
+
+    def fsync(descriptor):
+        calls.append(descriptor)
+        if len(calls) < 3:
+            (probe,) = tmp_path.glob(".lease-clock.*")
+            probe.unlink()
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    assert lease_files.folder_time(tmp_path) == pytest.approx(time.time(), abs=60)
+    assert len(calls) == 3
+    assert list(tmp_path.iterdir()) == []

@@ -193,3 +193,19 @@ def test_a_set_one_folder_too_deep_is_found_by_its_name(tmp_path):
     prepare("digits", tmp_path / "digits", progress=progress)
     assert "--out is the folder that holds the sets" in said[0]
     assert open_dataset("digits", "test", tmp_path).name == "digits"
+
+
+def test_a_prepared_set_in_a_folder_that_cannot_be_written_is_enough(tmp_path):
+    place = tmp_path / "data"
+    place.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(place)]
+    if subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("no file system can be mounted here")
+    try:
+        path = prepare("digits", place)
+        (place / ".digits.lock").unlink()
+        subprocess.run(["mount", "-o", "remount,ro", str(place)], check=True)
+        assert prepare("digits", place) == path
+        assert len(open_dataset("digits", "train", place)) > 0
+    finally:
+        subprocess.run(["umount", "--lazy", str(place)], check=False)
