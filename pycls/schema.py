@@ -21,6 +21,13 @@ RESULTS_CSV = "results.csv"
 CURVES_CSV = "curves.csv"
 TIMINGS_CSV = "timings.csv"
 SCORES_CSV = "scores.csv"
+# Files in a choice's folder: its plan, what each stage decided, the answers of the final networks
+# on the test side, the answer, and its page.
+CHOICE_PLAN = "plan.json"
+CHOICE_DECISIONS = "decisions.json"
+CHOICE_TEST = "test.json"
+CHOICE_JSON = "choice.json"
+CHOICE_PAGE = "report/index.html"
 # Files in a sweep's folder: as pycls has it, and the page of its analysis.
 SWEEP_JSON = "sweep.json"
 ANALYSIS_HTML = "analysis.html"

@@ -26,9 +26,14 @@ ALLOWED = {
     "results": {"core", "models", "spaces", "study", "sweep"},
     "pool": {"core"},
     "launch": {"core", "pool", "results", "slurm", "study", "sweep"},
+    "choose": {
+        "analysis", "core", "datasets", "launch", "models", "results", "scores", "slurm", "spaces",
+        "study", "zoo",
+    },
     "analysis": set(),
     "commands": {
-        "analysis", "core", "datasets", "launch", "models", "pool", "results", "scores", "spaces",
+        "analysis", "choose",
+        "core", "datasets", "launch", "models", "pool", "results", "scores", "spaces",
         "study", "sweep", "zoo",
     },
 }  # fmt: skip
@@ -50,6 +55,7 @@ FORBIDDEN = {
     "results": {"torch", "matplotlib", "submitit"},
     "pool": {"matplotlib", "submitit", "pandas"},
     "launch": {"torch", "matplotlib", "submitit", "pandas"},
+    "choose": {"matplotlib", "submitit", "pandas"},
     "commands": {"matplotlib", "submitit", "pandas"},
 }
 # submitit is imported by one module, which others import where a script is written.

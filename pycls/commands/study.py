@@ -12,6 +12,8 @@ import sys
 import time
 from pathlib import Path
 
+from pycls.choose.choice import Choice
+from pycls.choose.work import HOME, choice_work, describe_plan
 from pycls.command_names import as_typed, command_name
 from pycls.core.cli import CommandParser, positive_int
 from pycls.cores import usable_cores
@@ -38,8 +40,11 @@ _COMMANDS = {
     "run": "sample, prepare, train what is missing on this machine, collect and report",
     **LAUNCH_COMMANDS,
     "score": "score the networks without training them (zero-cost scores), into scores.csv",
+    "choose": "choose a network for one's own set, as the section 'choose' says: search, compare, "
+    "test, export",
     "report": "collect the results there are and write the report",
 }
+_STEPS = ("plan", "run", *LAUNCH_COMMANDS, "finish")
 
 
 def main() -> int:
@@ -50,6 +55,8 @@ def main() -> int:
     if args.command == "report" and (Path(args.study).is_dir() or args.study.endswith(".csv")):
         return _report_results(Path(args.study), args)
     spec = load_study_file(args.study)
+    if args.command == "choose":
+        return _choose(Choice(spec, args.out or HOME / spec.name, args.data_dir, args.base), args)
     study = StudyFolder(spec, args.out or Path("studies") / spec.name, args.data_dir, args.base)
     if args.command in LAUNCH_COMMANDS:
         return carry_out(args.command, study_work(study, tuple(args.overrides)), args)
@@ -82,7 +89,14 @@ def _parse_args() -> argparse.Namespace:
                 help="training images a second on one GPU (default: as measured in this study, or "
                 "else as its file says, or else as in the published study)",
             )  # fmt: skip
-        if name == "run":
+        if name == "choose":
+            command.add_argument(
+                "--do", choices=_STEPS, default="run", metavar="STEP",
+                help=f"what of it: {', '.join(_STEPS)} (default: run)",
+            )  # fmt: skip
+            add_launch_arguments(command, "retry")
+            add_launch_arguments(command, "status")
+        if name in ("run", "choose"):
             command.add_argument(
                 "--jobs", type=positive_int, metavar="N",
                 help="runs at a time (default: one a GPU, else one a core)",
@@ -95,6 +109,7 @@ def _parse_args() -> argparse.Namespace:
                 "--stop-with-parent", action="store_true",
                 help="stop when the process that started this one is gone",
             )  # fmt: skip
+        if name == "run":
             command.add_argument(
                 "--no-report", action="store_true",
                 help="collect the results, and leave the report to the command of that name",
@@ -122,7 +137,8 @@ def _parse_args() -> argparse.Namespace:
     # A study file, options and keys in any order: argparse alone would end at the first option.
     args, overrides = parser.parse_known_args()
     args.overrides = overrides
-    if args.overrides and (args.command not in LAUNCH_COMMANDS or args.overrides[0][:1] == "-"):
+    takes_keys = (*LAUNCH_COMMANDS, "choose")
+    if args.overrides and (args.command not in takes_keys or args.overrides[0][:1] == "-"):
         hint = "; keys stand in the study file, under config and launch"
         is_key = args.overrides[0].partition(".")[0].isupper()
         parser.error(f"unrecognized arguments: {' '.join(args.overrides)}{hint if is_key else ''}")
@@ -284,6 +300,35 @@ def _score(study: StudyFolder, args: argparse.Namespace) -> int:
         write_study(study)
         path = score_study(study, args.jobs or usable_cores(), args.batch)
     print(f"scores: {path} ({format_duration(time.monotonic() - start)})")
+    return 0
+
+
+# ---------------------------------------------------------------- choosing
+
+
+def _choose(choice: Choice, args: argparse.Namespace) -> int:
+    """Do a step of a choice; without one all of them, on this machine."""
+    from pycls.choose.finish import finish
+
+    work = choice_work(choice, tuple(args.overrides))
+    if args.do in LAUNCH_COMMANDS:
+        return carry_out(args.do, work, args)
+    if args.do == "plan":
+        print(describe_plan(choice))
+        return 0
+    start = time.monotonic()
+    if args.do == "run":
+        choice.check()
+        print(describe_plan(choice))
+        train_here(
+            work,
+            workers=args.jobs or default_workers(max(1, work.options.num_gpus)),
+            threads=args.threads,
+            gpus_each=max(1, work.options.num_gpus),
+            stop_with_parent=args.stop_with_parent,
+        )
+    page = finish(choice)
+    print(f"answer: {page} ({format_duration(time.monotonic() - start)})")
     return 0
 
 

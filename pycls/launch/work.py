@@ -15,6 +15,7 @@ from pycls.core.runs.record import read_record
 from pycls.errors import ConfigError, DataError, PyclsError
 from pycls.files import exclusive_lock
 from pycls.launch.preflight import find_missing_inputs
+from pycls.registry import import_object
 from pycls.results.collect_study import collect
 from pycls.results.collect_sweep import collect_sweep
 from pycls.results.run_progress import seconds_of_epochs
@@ -62,7 +63,7 @@ class Work:
     """A study or a sweep, with the options to launch it with.
 
     Attributes:
-        kind: "study" or "sweep".
+        kind: "study", "sweep" or "choice".
         folder: where it is carried out.
         title: its name.
         options: how it is launched.
@@ -316,6 +317,9 @@ def load_work(path: str | os.PathLike[str], words: Sequence[str] = ()) -> Work:
         raise PyclsError(f"{path}: nothing was launched here") from None
     except ValueError:
         raise PyclsError(f"{path}: is damaged; 'launch' writes it anew") from None
+    if "loader" in found:  # a kind of work that is built upon launching
+        loaded: Work = import_object(found["loader"])(found, words)
+        return loaded
     named = Path(found["file"]) if "copy" in found else None
     file, overrides = found.get("copy", found["file"]), [*found["overrides"], *words]
     if found["kind"] == "study":

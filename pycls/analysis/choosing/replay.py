@@ -7,10 +7,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from pycls.halving import plan_halving
+
 SHARES = (1 / 16, 1 / 8, 1 / 4, 1 / 2)  # of the cost of training the whole population
 REPLAYS = 2000
 _HALVES = 100
-_RUNGS = 4
 MIN_ARCHITECTURES = 8
 RANDOM, HALVING = "random search", "halving"
 COLUMNS = (
@@ -159,30 +160,3 @@ def _search(results: _Results, available: Indices, share: float) -> NDArray[np.f
     """Return the lowest error of the first so many, a row each."""
     count = int(share * available.shape[1])
     return np.asarray(results.final[available[:, : max(1, count)]].min(axis=1))
-
-
-def plan_halving(
-    epochs: Sequence[int], available: int, budget: float
-) -> tuple[list[int], list[int], float]:
-    """Return the rungs of successive halving that a budget pays for, with most to begin with.
-
-    Args:
-        epochs: rising; the last one is the end.
-        available: architectures that there are.
-        budget: in trainings to the end.
-
-    Returns:
-        Places in `epochs`, at about an eighth, a quarter, a half and the whole of the end; the
-        architectures that are trained up to each; the cost in trainings to the end. No sizes where
-        not one training can be paid.
-    """
-    numbers = np.asarray(epochs, dtype=float)
-    wanted = numbers[-1] / 2.0 ** np.arange(_RUNGS - 1, -1, -1)
-    rungs = sorted({int(np.argmin(np.abs(numbers - each))) for each in wanted})
-    steps = np.diff(numbers[rungs], prepend=0.0) / numbers[-1]
-    for start in range(available, 0, -1):
-        sizes = [max(1, start >> place) for place in range(len(rungs))]
-        cost = float(np.dot(sizes, steps))
-        if cost <= budget + 1e-9:
-            return rungs, sizes, cost
-    return rungs, [], 0.0
