@@ -270,7 +270,7 @@ def _run(study: StudyFolder, args: argparse.Namespace) -> int:
     study.check()
     print(f"study {study.spec.name}: {len(study.population)} architectures, in {study.folder}")
     gpus_each = max(1, study.spec.launch.num_gpus)
-    workers = args.jobs or default_workers(gpus_each)
+    workers = args.jobs or default_workers(gpus_each, study.spec.launch.runs_per_gpu)
     train_here(
         study_work(study),
         workers=workers,

@@ -151,7 +151,7 @@ def _launch_here(command: str, work: Work, args: argparse.Namespace) -> int:
         raise ConfigError("--runs: with LAUNCH.MODE local all failed runs are tried again")
     work.check()
     gpus = work.options.num_gpus
-    workers = args.workers or default_workers(gpus)
+    workers = args.workers or default_workers(gpus, work.options.runs_per_gpu)
     if args.dry_run:
         states = find_states(work.runs(), {}, work.options.max_retry)
         left = count(sum(state.state != "done" for state in states), "run")

@@ -1,5 +1,6 @@
 """A launch on this machine: the runs of a study or sweep, trained in the foreground."""
 
+import re
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -56,11 +57,12 @@ def train_here(
                 forget_failures(run.out_dir)
                 if (read_record(run.out_dir) or {}).get("status") == "done":
                     begin_anew(run.out_dir)  # its log is gone
-            share = make_seats(workers, gpus_each=gpus_each)[0].threads
+            each = gpus_each if _use_gpus(pending, overrides) else 0
+            share = make_seats(workers, gpus_each=each)[0].threads
             chosen = choose_threads(work.folder, share, threads, say)
             train = partial(
                 run_jobs,
-                seats=make_seats(workers, chosen, gpus_each),
+                seats=make_seats(workers, chosen, each),
                 max_retry=work.options.max_retry,
                 silence_s=60.0 * work.options.hang_minutes,
                 environment=environment_with(snapshot_code(Ledger(work.folder).code)),
@@ -76,6 +78,17 @@ def train_here(
             work.collect()
             if not work.look_again():
                 return failed
+
+
+def _use_gpus(runs: Sequence[WorkRun], overrides: Sequence[str]) -> bool:
+    """Say whether any runs leave it to the machine where they compute, or ask for a GPU."""
+    asked = dict(zip(overrides[::2], overrides[1::2], strict=True)).get("DEVICE")
+    if asked is not None:
+        return asked != "cpu"
+    of_each_group = {run.group: run for run in runs}.values()
+    return not runs or not all(
+        re.search(r"^DEVICE: cpu$", run.cfg.read_text(), re.MULTILINE) for run in of_each_group
+    )
 
 
 def _failed_of(outcome: Outcome, say: Callable[[str], None]) -> list[str]:

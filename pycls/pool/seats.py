@@ -36,8 +36,9 @@ def make_seats(workers: int, threads: int | None = None, gpus_each: int = 1) -> 
 
     Each is bound to cores of its own, neighbours, where there are as many as it has threads. It is
     not where cores are not ours alone: the binding of others is not known, and two pools that
-    divide the same cores would meet on the first ones. GPUs are dealt out in turn; more workers
-    than GPUs share them.
+    divide the same cores would meet on the first ones. GPUs are dealt out in turn. Where there are
+    more workers than GPUs, those of one GPU are one, which trains as many runs at once: they start
+    and load once, and their kernels run beside each other, which those of several processes do not.
 
     Args:
         workers: how many, 1 or more.
@@ -55,10 +56,21 @@ def make_seats(workers: int, threads: int | None = None, gpus_each: int = 1) -> 
         bounds = [i * num_cores // workers for i in range(workers + 1)]
         shares = [tuple(own[bounds[i] : bounds[i + 1]]) for i in range(workers)]
     gpus = _deal_gpus(visible_gpus(), workers, gpus_each)
+    if gpus_each == 1 and gpus[0]:
+        return [
+            _share_gpu(threads, gpu, [shares[i] for i in range(workers) if gpus[i] == gpu])
+            for gpu in dict.fromkeys(gpus)
+        ]
     return [
         Seat(threads, shares[i], gpus[i], gpus.count(gpus[i]) if gpus[i] else 1)
         for i in range(workers)
     ]
+
+
+def _share_gpu(threads: int, gpu: str | None, shares: Sequence[tuple[int, ...] | None]) -> Seat:
+    """Return the seat of all who share a GPU, with the cores of all."""
+    cores = tuple(core for share in shares for core in share or ())
+    return Seat(threads, cores or None, gpu, len(shares), len(shares))
 
 
 def _deal_gpus(gpus: Sequence[str], workers: int, each: int) -> list[str | None]:
@@ -88,9 +100,9 @@ def visible_gpus() -> list[str]:
     return gpus
 
 
-def default_workers(gpus_each: int = 1) -> int:
+def default_workers(gpus_each: int = 1, runs_per_gpu: int = 1) -> int:
     """Return how many runs of so many GPUs suit this machine; without GPUs, one a core."""
-    return (gpus_each and len(visible_gpus()) // gpus_each) or usable_cores()
+    return (gpus_each and len(visible_gpus()) // gpus_each * runs_per_gpu) or usable_cores()
 
 
 def choose_threads(

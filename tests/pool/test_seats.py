@@ -61,11 +61,14 @@ def test_gpus_are_dealt_out(pretend):
     pretend(range(8), gpus="3,1,GPU-7,5")
     assert default_workers() == 4
     assert [seat.gpus for seat in make_seats(4)] == ["3", "1", "GPU-7", "5"]
-    assert [seat.gpus for seat in make_seats(6)] == ["3", "1", "GPU-7", "5", "3", "1"]
+    # Those who share a GPU share a process.
+    assert [seat.gpus for seat in make_seats(6)] == ["3", "1", "GPU-7", "5"]
+    assert [seat.at_once for seat in make_seats(6)] == [2, 2, 1, 1]
+    assert [seat.cores for seat in make_seats(6)] == [(0, 5), (1, 6, 7), (2, 3), (4,)]
     assert [seat.gpus for seat in make_seats(2, gpus_each=2)] == ["3,1", "GPU-7,5"]
     assert [seat.gpus for seat in make_seats(2, gpus_each=3)] == ["3,1,GPU-7"] * 2
     assert [seat.gpus for seat in make_seats(2, gpus_each=0)] == ["", ""]
-    assert [seat.runs_on_gpu for seat in make_seats(6)] == [2, 2, 1, 1, 2, 2]
+    assert [seat.runs_on_gpu for seat in make_seats(6)] == [2, 2, 1, 1]
     assert [seat.runs_on_gpu for seat in make_seats(2, gpus_each=0)] == [1, 1]
     with pytest.raises(ConfigError, match="NUM_GPUS is 5, but there are 4 GPUs here"):
         make_seats(1, gpus_each=5)
