@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pycls.core.runs.interruption import STOP_SIGNALS
+from pycls.core.runs.watchers import UNWATCHED_VARIABLE
 from pycls.cores import RUNS_ON_GPU_VARIABLE
 from pycls.pool.seats import Seat
 from pycls.pool.watch import Watch
@@ -223,6 +224,7 @@ def _worker_environment(seat: Seat, environment: Mapping[str, str]) -> dict[str,
         **dict.fromkeys(_THREAD_VARIABLES, str(seat.threads)),
         # Not the code of the current folder, neither here nor in what the worker starts.
         "PYTHONSAFEPATH": "1",
+        UNWATCHED_VARIABLE: "1",
     }
     made.pop(CORES_VARIABLE, None)
     if seat.cores is not None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pycls.core.runs.pulse import beat
 from pycls.core.runs.record import write_record
+from pycls.core.runs.watchers import is_watched
 from pycls.cores import runs_on_gpu
 from pycls.errors import ConfigError, LeaseHeldError, PyclsError
 
@@ -27,6 +28,8 @@ def note(cfg):
         "runs_on_gpu": runs_on_gpu(),
         "torch": "torch" in sys.modules,
         "seed": cfg.RNG_SEED,
+        "at_terminal": sys.stdout.isatty(),
+        "watched": is_watched(),
         "at": time.monotonic(),
     }
     with (folder / "notes").open("a") as file:

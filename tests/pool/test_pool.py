@@ -2,6 +2,7 @@
 
 import json
 import os
+import pty
 import signal
 import time
 from dataclasses import replace
@@ -104,6 +105,20 @@ def test_two_workers_do_many_jobs_each_on_cores_of_its_own(make_jobs, capsys):
     assert lines[-1].startswith("[65/65] a/")
     assert not any(is_alive(pid) for pid, *_ in seen)
     assert {path.name for path in jobs[0].out_dir.iterdir()} == {"notes"}
+
+
+def test_runs_leave_the_terminal_to_the_study_s_progress(make_jobs):
+    (job,), ours, (main, side) = make_jobs(1), os.dup(2), pty.openpty()
+    os.dup2(side, 2)
+    try:
+        run_task("note", [job])
+    finally:
+        os.dup2(ours, 2)
+        for each in (main, side, ours):
+            os.close(each)
+    (note,) = notes(job)
+    assert note["at_terminal"]
+    assert not note["watched"]
 
 
 def test_nothing_to_do_starts_nothing():

@@ -4,6 +4,7 @@ A watcher is a function of one record: its fields, among them "_type", numbers u
 first record of a run, "cfg", is its configuration. What a watcher returns is not looked at.
 """
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,9 @@ from pycls.errors import ConfigError
 from pycls.registry import import_object
 
 Watcher = Callable[[dict[str, Any]], object]
+
+# "1" in a worker of several runs: the terminal shows how far all are, and is not each run's own.
+UNWATCHED_VARIABLE = "PYCLS_UNWATCHED"
 
 
 def open_watchers(cfg: CfgNode) -> list[Watcher]:
@@ -37,7 +41,7 @@ def open_watchers(cfg: CfgNode) -> list[Watcher]:
 
 def is_watched() -> bool:
     """Say whether somebody reads standard output: readable lines go there, not the log."""
-    return sys.stdout.isatty()
+    return sys.stdout.isatty() and os.environ.get(UNWATCHED_VARIABLE) != "1"
 
 
 def _find_hook(place: str) -> Watcher:
