@@ -276,7 +276,8 @@ def _check_classes(
         if wrong:
             raise DataError(
                 f"{folder} {what} the class folders {', '.join(sorted(wrong)[:_SHOWN])}"
-                f"{' ...' if len(wrong) > _SHOWN else ''}; expected those of {path / 'train'}"
+                f"{' ...' if len(wrong) > _SHOWN else ''}; expected those of {path / 'train'} "
+                "('prepare_data.py prepare folder' knows sides that are given in other ways)"
             )
 
 

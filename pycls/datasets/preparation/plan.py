@@ -186,8 +186,9 @@ def _note_guessed(source: Source) -> list[str]:
 def _account(source: Source, listing: Listing) -> dict[str, Sequence[str]]:
     """Return the files that are not images of the set, by the reason."""
     account = dict(listing.left_out)
-    account["as hidden or left behind by systems and programs"] = source.sieve.litter
-    account["as asked (--exclude)"] = source.sieve.excluded
+    # In an order that does not depend on the disk.
+    account["as hidden or left behind by systems and programs"] = sorted(source.sieve.litter)
+    account["as asked (--exclude)"] = sorted(source.sieve.excluded)
     return {reason: names for reason, names in account.items() if names}
 
 
