@@ -244,6 +244,14 @@ def test_containers_that_become_far_more_than_they_are_are_refused(tmp_path):
     pq.write_table(table, raw / "a.parquet", compression="zstd", use_dictionary=False)
     with pytest.raises(DataError, match=r"a\.parquet: refused, since its .*--max-unpacked-gb"):
         read_parquet(open_source(raw, max_unpacked=1000))
+    # What is large and hardly packed is no matter.
+    noise = np.random.default_rng(0).integers(0, 256, (8, 20, 20), dtype=np.uint8)
+    table = pa.table({"image": [image.tobytes() for image in noise], "label": [0, 1] * 4})
+    write_tree(tmp_path / "large", {"a.npz": npz({"X": noise, "y": [0, 1] * 4})})
+    for name in ("train-0.parquet", "test-0.parquet"):
+        pq.write_table(table, tmp_path / "large" / name)
+    assert len(read_parquet(open_source(tmp_path / "large", max_unpacked=1000)).items) == 16
+    assert len(read_arrays(open_source(tmp_path / "large", max_unpacked=1000)).items) == 8
     rows = pa.array(np.zeros(50_000, np.int8))
     table = pa.table({"image": pa.DictionaryArray.from_arrays(rows, [b"x"]).cast(pa.binary()),
                       "label": rows})  # fmt: skip

@@ -144,6 +144,7 @@ def _check_packed(source: Source, member: Member) -> None:
     if member.suffix == ".npz":
         with zipfile.ZipFile(io.BytesIO(source.read(member))) as opened:
             unpacked = sum(entry.file_size for entry in opened.infolist())
+        source.sieve.packed += member.size
         source.sieve.check_expansion(member.size, unpacked, source.where(member))
 
 

@@ -225,6 +225,7 @@ def _check_packed(source: Source, member: Member, footer: Any) -> None:
         for group in groups
         for number in range(group.num_columns)
     )
+    source.sieve.packed += member.size
     source.sieve.check_expansion(member.size, unpacked, where)
 
 
