@@ -60,7 +60,10 @@ def find_side_folders(names: Iterable[str]) -> SideFolders:
         both = set(words) & set(TRAIN_WORDS) and set(words) & set(TEST_WORDS)
         if both and not (set(found) & set(TRAIN_WORDS)):
             found = words
-    train = tuple(name for word in TRAIN_WORDS for name in found.get(word, ()))
+    used = [word for word in TRAIN_WORDS if word in found]
+    # The images of "train" are in "trainval" again.
+    used = [word for word in used if word != "trainval"] or used
+    train = tuple(name for word in used for name in found[word])
     tests = {word: tuple(found[word]) for word in TEST_WORDS if word in found}
     return SideFolders(train, tests)
 

@@ -185,6 +185,15 @@ def test_forms_of_sides_and_parts(tmp_path, folders, expected):
     assert not listing.left_out
 
 
+def test_of_train_and_trainval_the_former_counts(tmp_path):
+    folders = ("train", "trainval", "val", "test")
+    tree = images(*(f"{folder}/{name}/1.jpg" for folder in folders for name in sorted(TWO)))
+    listing = read(tmp_path, tree)
+    assert sides_of(listing) == {0: TWO, 1: TWO}
+    assert len(listing.items) == 4
+    assert sum(map(len, listing.left_out.values())) == 4
+
+
 def test_sides_and_classes_in_one_name(tmp_path):
     for at, form in enumerate(("{side}-{name}", "{name}_{side}set", "{side}{name}")):
         folders = [form.format(side=side, name=name) for side in ("train", "test", "val")
