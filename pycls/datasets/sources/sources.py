@@ -199,6 +199,8 @@ def open_source(
     path = Path(path)
     if not path.exists():
         raise DataError(f"{path}: there is no such file or folder; give the data set's download")
+    if not (path.is_dir() or path.is_file()):
+        raise DataError(f"{path}: a pipe, socket or device; give the data set's download")
     try:
         kind = "folder" if path.is_dir() else _sniff(path)
         source = Source(path, kind, Sieve(exclude, max_unpacked), archives)

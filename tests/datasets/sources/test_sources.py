@@ -150,7 +150,13 @@ def test_trees_without_end_and_devices_are_refused(tmp_path, top):
     os.mkfifo(tmp_path / "pipe.jpg")
     with pytest.raises(DataError, match=r"pipe\.jpg: neither a file nor a folder, but a pipe"):
         open_source(tmp_path)
+    with pytest.raises(DataError, match=r"pipe\.jpg: a pipe, socket or device"):
+        open_source(tmp_path / "pipe.jpg")
     assert len(open_source(tmp_path, exclude=["pipe*"]).members) == 1
+    (tmp_path / "self.jpg").symlink_to("self.jpg")
+    with pytest.raises(DataError, match=r"self\.jpg: cannot be read: Too many levels"):
+        open_source(tmp_path, exclude=["pipe*"])
+    (tmp_path / "self.jpg").unlink()
     write_tree(tmp_path, {f"{top}/{'a/' * 150}1.jpg": b"x"})
     with pytest.raises(DataError, match="more than 100 folders within each other"):
         open_source(tmp_path, exclude=["pipe*"])
