@@ -26,7 +26,7 @@ _LABEL_LISTS = "as lists of labels, which are used"
 _MASKS = re.compile(
     r"(?:.*[^a-z])?(?:masks|labels|annotations|segmentations|ground[_ -]?truth|trimaps)|gt", re.I
 )
-_MASK_OF = re.compile(r"(.+?)[ _.-]+(?:mask|label|segmentation|seg|gt)s?(?:[ _-]?[0-9]+)?", re.I)
+_MASK_END = re.compile(r"[ _.-](?:mask|label|segmentation|seg|gt)s?(?:[ _-]?[0-9]+)?$", re.I)
 
 
 @dataclass(frozen=True)
@@ -435,9 +435,10 @@ def _note_masks(images: Sequence[_Placed]) -> list[str]:
     patterns: dict[str, None] = {}
     for one in images:
         folder = next((part for part in one.parts[:-1] if _MASKS.fullmatch(part)), "")
-        behind = None if folder else _MASK_OF.fullmatch(one.member.name.rpartition(".")[0])
-        if behind and behind[1] in stems:
-            folder = f"*{one.member.stem.removeprefix(behind[1].rpartition('/')[2])}.*"
+        stem = one.member.name.rpartition(".")[0]
+        end = None if folder else _MASK_END.search(stem)
+        if end and stem[: end.start()] in stems:
+            folder = f"*{end[0]}.*"
         if folder:
             masks.append(one.member.name)
             patterns[folder] = None
