@@ -99,7 +99,9 @@ def estimate_text(value: float, low: float, high: float, decimals: int = 2) -> s
 
 
 def percent_text(share: float, low: float, high: float) -> str:
-    """Return a share with its limits, all in percent, such as "1.2 [0.4, 2.9]"."""
+    """Return a share with its limits, where it has any, in percent, such as "1.2 [0.4, 2.9]"."""
+    if math.isnan(low) and math.isnan(high):
+        return number(100 * share, 1)
     limits = f"[{number(100 * low, 1)}, {number(100 * high, 1)}]"
     return f"{number(100 * share, 1)} {limits}"
 

@@ -63,6 +63,11 @@ def _parse_args() -> argparse.Namespace:
         help="columns that name the architectures, together (default: found)",
     )  # fmt: skip
     parser.add_argument(
+        "--family", dest="family_column", metavar="COL",
+        help="column of families (the sizes of one design), of which intervals then allow that "
+        "members err together; one that names the architectures: families that names show",
+    )  # fmt: skip
+    parser.add_argument(
         "--average-repeats", action="store_true",
         help="average the rows of one architecture, such as of several seeds",
     )  # fmt: skip

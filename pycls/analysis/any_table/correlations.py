@@ -1,6 +1,7 @@
 """The correlations of a table from elsewhere, and warnings for its reader."""
 
 import math
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,7 +10,7 @@ import pandas as pd
 from pycls.analysis.any_table.read import AnyTable
 from pycls.analysis.statistics.correlation import spearman
 from pycls.analysis.statistics.distribution import tied_share
-from pycls.analysis.statistics.families import families_by_name
+from pycls.analysis.statistics.families import MIN_FAMILIES, families_by_name, family_codes
 from pycls.analysis.statistics.multiple import adjust_p_values
 from pycls.analysis.statistics.pair_statistics import pair_columns
 from pycls.analysis.statistics.pairs import MIN_PAIRS
@@ -58,7 +59,7 @@ def correlation_table(table: AnyTable, chosen: Sequence[int] = CHOSEN) -> pd.Dat
         row: dict[str, object] = {
             "reference": table.reference,
             "target": key,
-            **pair_columns(x, y),
+            **pair_columns(x, y, table.families),
             "only_reference": int((x.notna() & y.isna()).sum()),
             "only_target": int((x.isna() & y.notna()).sum()),
         }
@@ -72,6 +73,8 @@ def correlation_table(table: AnyTable, chosen: Sequence[int] = CHOSEN) -> pd.Dat
                 f"better_{k}_low": lost.better_low,
                 f"better_{k}_high": lost.better_high,
             }
+        if table.families is not None:  # limits are of a random sample
+            row |= {name: math.nan for name in row if re.fullmatch(r"better_\d+_(low|high)", name)}
         if key not in table.percent:  # a score or a cost has no error to lose
             row |= {name: math.nan for name in row if name.startswith(("best", "regret_"))}
         rows.append(row)
@@ -83,7 +86,7 @@ def matrix_table(table: AnyTable) -> pd.DataFrame:
 
     With p_adjusted after p: Benjamini and Hochberg's, over the pairs.
     """
-    return _adjusted(pairs_of(table.errors, map(str, table.errors)), "bh")
+    return _adjusted(pairs_of(table.errors, map(str, table.errors), table.families), "bh")
 
 
 def _adjusted(table: pd.DataFrame, method: str) -> pd.DataFrame:
@@ -105,7 +108,7 @@ def table_warnings(table: AnyTable, correlations: pd.DataFrame) -> list[str]:
         *_missing(table, correlations),
         *_families(table),
         *_flat(table),
-        *_opposite(correlations),
+        *_opposite(table, correlations),
         *_populations(table, correlations),
     ]
 
@@ -151,6 +154,14 @@ def _missing(table: AnyTable, correlations: pd.DataFrame) -> list[str]:
 
 def _families(table: AnyTable) -> list[str]:
     """Name the families that architectures' names show: those are no random sample."""
+    if table.families is not None:
+        counted = len(np.unique(family_codes(table.families)))
+        if counted >= MIN_FAMILIES:
+            return []
+        return [
+            f"{count(counted, 'family', 'families')} of architectures: fewer than {MIN_FAMILIES} "
+            "show no interval and no p-value."
+        ]
     families = families_by_name(list(table.errors.index))
     sizes = families[families != ""].value_counts()
     if sizes.empty:
@@ -159,8 +170,8 @@ def _families(table: AnyTable) -> list[str]:
     more = f" and {len(sizes) - _MOST_FAMILIES} more" if len(sizes) > _MOST_FAMILIES else ""
     return [
         f"Names show families of architectures: {', '.join(shown)}{more}. Members of a family err "
-        "together, so the intervals are too narrow, by far where families are large; "
-        "pycls.analysis.statistics.spearman takes 'families' for wider ones."
+        "together, so the intervals are too narrow, by far where families are large. Name a column "
+        "of families with --family (the one of the names, for the families that they show)."
     ]
 
 
@@ -179,11 +190,11 @@ def _flat(table: AnyTable) -> list[str]:
     return sentences + ([ties_text(ties)] if ties else [])
 
 
-def _opposite(correlations: pd.DataFrame) -> list[str]:
+def _opposite(table: AnyTable, correlations: pd.DataFrame) -> list[str]:
     """Name targets that are ranked the other way round, where others are not."""
     rho = correlations["rho"]
-    below = correlations[rho < _OPPOSITE]
-    if below.empty:
+    below = correlations[(rho < _OPPOSITE) & correlations["target"].isin(table.percent)]
+    if below.empty or table.reference not in table.percent:
         return []
     names = listing([f"{r['target']} ({number(r['rho'], 2)})" for r in below.to_dict("records")])
     return [

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import matplotlib as mpl
 import numpy as np
@@ -29,7 +30,13 @@ def scatter_figures(table: AnyTable) -> list[Figure]:
 
 def _scatter_figure(table: AnyTable, keys: Sequence[str]) -> Figure:
     errors, x, labels = table.errors, table.reference, table.labels
-    panels = [make_panel(y, (x, y), errors[x], errors[y], (labels[x], labels[y])) for y in keys]
+    panels = [
+        replace(
+            make_panel(y, (x, y), errors[x], errors[y], (labels[x], labels[y])),
+            families=table.families,
+        )
+        for y in keys
+    ]
     return draw_panels(panels, population=len(errors))
 
 

@@ -130,4 +130,8 @@ def _merge(parts: Sequence[Found], tables: Sequence[Cells], notes: list[str]) ->
         warnings += [f"{cells.path.name}: {text}" for text in part.warnings]
     groups = parts[0].groups.reindex(values.index)
     signed = frozenset().union(*(part.signed for part in parts))
-    return Found(values.rename_axis("arch"), names, groups, notes, warnings, signed)
+    known = [part.families for part in parts if part.families is not None]
+    families = pd.concat(known) if known else None
+    if families is not None:
+        families = families[~families.index.duplicated()]
+    return Found(values.rename_axis("arch"), names, groups, notes, warnings, signed, families)

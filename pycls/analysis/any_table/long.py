@@ -1,5 +1,7 @@
 """The reader of tables with a row per architecture and data set."""
 
+import pandas as pd
+
 from pycls.analysis.any_table import rows
 from pycls.analysis.any_table.cells import Cells, has_percent_signs
 from pycls.analysis.any_table.rows import Found, Request, columns_text
@@ -66,11 +68,14 @@ def read_long(cells: Cells, request: Request) -> Found:
     if len(used) < 2:
         raise ConfigError(f"{cells.path}: '{used[0]}' is the only data set; nothing to compare")
     texts = frame.drop(columns=[dataset, error]).groupby(arch, sort=False)
-    others = [str(name) for name in frame if name not in (arch, *columns, dataset, error)]
+    aside = (arch, *columns, dataset, error, request.family_column)
+    others = [str(name) for name in frame if name not in aside]
     constant = [name for name in others if (texts[name].nunique() == 1).all()]
     groups = rows.group_columns(texts[constant].first().reindex(table.index))
     notes = [rows.named_by(columns), f"Numbers are in the column '{error}'.", *averaged]
     if not request.targets:
         notes.append(f"Targets: {listing(used[1:])}.")
     signed = frozenset(used) if has_percent_signs(frame[error]) else frozenset()
-    return Found(table[used], dict.fromkeys(used, error), groups, notes, warnings, signed)
+    families = rows.families_of(frame, pd.Index(frame[arch]), request, columns)
+    names = dict.fromkeys(used, error)
+    return Found(table[used], names, groups, notes, warnings, signed, families)

@@ -51,6 +51,7 @@ class AnyTable:
         labels: column of `errors` -> what an axis is called.
         percent: columns of `errors` that hold errors in percent.
         files: how many were joined.
+        families: of the architectures, "" for one without; None where none are given.
     """
 
     path: Path
@@ -63,6 +64,7 @@ class AnyTable:
     labels: Mapping[str, str]
     percent: frozenset[str]
     files: int = 1
+    families: pd.Series | None = None
 
 
 def read_table(
@@ -108,6 +110,11 @@ def read_table(
         notes += converted.notes
         warnings += converted.warnings
         errors = pd.concat([converted.errors, others], axis=1)
+    families = None
+    if found.families is not None:
+        by_name = found.families.set_axis([str(name) for name in found.families.index])
+        families = by_name.reindex(values.index, fill_value="")
+        notes.append(_families_note(families, request.family_column))
     if is_average(reference):
         warnings.append(
             f"{reference} is an average over data sets by its name. Where it holds a target too, "
@@ -124,6 +131,16 @@ def read_table(
         {key: f"error on {key} (%)" for key in percent} | labels,
         frozenset(percent),
         len(tables),
+        families,
+    )
+
+
+def _families_note(families: pd.Series, column: str | None) -> str:
+    sizes = families[families != ""].value_counts()
+    alone = int((families == "").sum())
+    return (
+        f"Intervals and p-values count families, of the column '{column}': {len(sizes)} of "
+        f"{int(sizes.sum())} architectures, {alone} without one count by themselves."
     )
 
 
@@ -194,6 +211,11 @@ def _turned(cells: Cells, request: Request) -> Cells:
 def _check_request(tables: Sequence[Cells], request: Request) -> None:
     named: list[tuple[str, str | None]] = [("--id", name) for name in request.id_columns]
     named += [("--dataset", request.dataset_column), ("--error", request.error_column)]
+    family = request.family_column
+    if family is not None and not any(family in cells.frame for cells in tables):
+        raise ConfigError(
+            f"{tables[0].path}: no column '{family}' (--family); {columns_text(tables[0])}"
+        )
     for flag, name in named:
         for cells in tables:
             if name is not None and name not in cells.frame:

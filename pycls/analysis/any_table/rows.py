@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pycls.analysis.any_table.cells import Cells, is_missing, parse_numbers
+from pycls.analysis.statistics.families import families_by_name
 from pycls.analysis.wording import count, listing
 from pycls.errors import ConfigError, DataError
 
@@ -42,6 +43,8 @@ class Request:
         error_column: of the numbers, in a long table or in files of a data set each.
         scores: columns or data sets of which higher is better and which are no percentages.
         costs: those of which lower is better and which are no percentages.
+        family_column: of the architectures' families; one that names the architectures gives
+            those that their names show.
         average_repeats: whether rows of one architecture are averaged; else they are refused.
     """
 
@@ -56,6 +59,7 @@ class Request:
     scores: tuple[str, ...] = ()
     costs: tuple[str, ...] = ()
     average_repeats: bool = False
+    family_column: str | None = None
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,7 @@ class Found:
     notes: list[str]
     warnings: list[str]
     signed: frozenset[str] = frozenset()  # data sets whose numbers end in "%"
+    families: pd.Series | None = None  # by architecture, "" for none; None: not asked for
 
 
 def find_column(cells: Cells, given: str | None, names: Sequence[str]) -> str:
@@ -201,6 +206,21 @@ def average_rows(table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
         f"Repeated rows are averaged, as asked: {count(len(table), 'row')} give "
         f"{count(len(means), 'mean')}, of up to {times.max()} each."
     )
+
+
+def families_of(
+    frame: pd.DataFrame, names: pd.Index, request: Request, id_columns: Sequence[str]
+) -> pd.Series | None:
+    """Return the family of each architecture, given the rows of a table and their names."""
+    column = request.family_column
+    if column is None or column not in frame:
+        return None
+    texts = frame[column].map(lambda text: "" if is_missing(str(text)) else str(text))
+    texts = texts.set_axis(names)
+    texts = texts[~texts.index.duplicated()]
+    if column not in id_columns:
+        return texts
+    return families_by_name(texts.tolist()).set_axis(texts.index)
 
 
 def group_columns(texts: pd.DataFrame) -> pd.DataFrame:

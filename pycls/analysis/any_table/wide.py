@@ -56,7 +56,8 @@ def read_columns(cells: Cells, request: Request, named: Sequence[str], *, choose
     """
     read = _one_row_each(cells, request, named)
     used, notes = list(named), read.notes
-    others = [str(name) for name in cells.frame if name not in (*used, *read.id_columns)]
+    aside = (*used, *read.id_columns, request.family_column)
+    others = [str(name) for name in cells.frame if name not in aside]
     if choose:
         chosen, left_out = find_targets(cells, others, used)
         used += chosen
@@ -77,7 +78,9 @@ def read_columns(cells: Cells, request: Request, named: Sequence[str], *, choose
     signed = frozenset(key for key in used if has_percent_signs(read.frame[key]))
     names = {key: key for key in used}
     groups = rows.group_columns(groups)
-    return Found(table, names, groups, [note for note in notes if note], warnings, signed)
+    families = rows.families_of(read.frame, read.names, request, read.id_columns)
+    notes = [note for note in notes if note]
+    return Found(table, names, groups, notes, warnings, signed, families)
 
 
 def require_targets(found: Found, request: Request, cells: Cells) -> None:

@@ -34,6 +34,7 @@ class Panel:
         y_label: of the axis, with unit.
         x_log: whether the axis is logarithmic.
         y_log: whether the axis is logarithmic.
+        families: by architecture, where they are no random sample.
     """
 
     title: str
@@ -44,11 +45,13 @@ class Panel:
     y_label: str
     x_log: bool = False
     y_log: bool = False
+    families: pd.Series | None = None
 
     @cached_property
     def correlation(self) -> Correlation:
         """Spearman's rho of x and y."""
-        return spearman(self.data["x"], self.data["y"])
+        families = None if self.families is None else self.families.reindex(self.data.index)
+        return spearman(self.data["x"], self.data["y"], families=families)
 
 
 def make_panel(

@@ -21,11 +21,11 @@ _DRAWS = 2000
 # Where trainings of one architecture differ so many times as much as those of others with about
 # its error (fully from the second number on), the noise comes from a few, and the sample may have
 # missed some: so many as a gamma distribution of this shape, each moving rho by twice its size at
-# least. A fifth of that is allowed for where none shows, too: of 100 architectures, 13 % of the
+# least. A quarter of that is allowed for where none shows, too: of 100 architectures, 13 % of the
 # samples hold none where 2 % are unstable. As the lower bound then fails more rarely, the upper one
 # may fail in 90 % of the level's complement. Set by simulation (docs/statistics.md).
 _FAR_LOW, _FAR_HIGH, _UNSEEN, _MOVE = 4.0, 5.5, 2.5, 2.0
-_ALWAYS, _OTHER_TAIL = 0.2, 0.9
+_ALWAYS, _OTHER_TAIL = 0.25, 0.9
 _NEIGHBOURS = 31  # architectures by whose noise that of one is judged
 _LEAST = 0.01  # agreement of two trainings that rho is divided by
 _MOST = 0.9999  # |rho|, so that its transform is finite
@@ -142,7 +142,7 @@ def training_agreement(
     203-206). Where a few architectures carry the noise, the sample may hold too few of them, or
     none, by chance; the lower bound allows for more, drawn with the weights of a Bayesian bootstrap
     (Rubin 1981, Annals of Statistics 9, 130-134): fully where the sample shows such ones, else
-    for a fifth.
+    for a quarter.
 
     Args:
         trainings: (n, trainings) errors of the same architectures under several seeds; NaN where

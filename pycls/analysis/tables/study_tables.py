@@ -118,15 +118,22 @@ def pair_table(errors: pd.DataFrame, study: Study) -> pd.DataFrame:
     return pairs_of(errors, study.dataset_keys())
 
 
-def pairs_of(errors: pd.DataFrame, keys: Iterable[str]) -> pd.DataFrame:
+def pairs_of(
+    errors: pd.DataFrame, keys: Iterable[str], families: pd.Series | None = None
+) -> pd.DataFrame:
     """Return how alike every pair of data sets ranks the architectures.
+
+    Args:
+        errors: architectures x data sets.
+        keys: which of the data sets, in order.
+        families: of the architectures; see :func:`pycls.analysis.statistics.spearman`.
 
     Returns:
         A row per pair: dataset_a, dataset_b, rho, n, ci_low, ci_high, p, and a column for each
         of :data:`pycls.analysis.statistics.pair_statistics.PAIR_STATISTICS`.
     """
     rows = [
-        {"dataset_a": a, "dataset_b": b, **pair_columns(errors[a], errors[b])}
+        {"dataset_a": a, "dataset_b": b, **pair_columns(errors[a], errors[b], families)}
         for a, b in combinations(keys, 2)
     ]
     names = ["dataset_a", "dataset_b", *CORRELATION_COLUMNS, *PAIR_STATISTICS]

@@ -503,3 +503,72 @@ def test_some_missing_values_are_no_different_population(read):
     found = " ".join(warnings_of(read("\n".join(["model,a_err,b_err", *rows]), "a_err")))
     assert "no value of" in found
     assert "different architectures" not in found
+
+
+def published(layout):
+    """Return a table with the columns of a published one, of 60 models in 15 families."""
+    rng = np.random.default_rng(0)
+    words = ["alpha", "beta", "gamma", "delta", "kappa", "sigma", "omega", "theta"]
+    words += [f"{word}net" for word in words[:7]]
+    good = rng.normal(75, 6, 15)
+    rows = []
+    for place, word in enumerate(words):
+        for size in (18, 34, 50, 101):
+            first = good[place] + rng.normal(0, 1)
+            second = first - 12 + rng.normal(0, 1)
+            if layout == "timm":
+                rows.append(
+                    f"{word}{size}.a1_in1k,224,{first:.3f},{100 - first:.3f},{first + 9:.3f},"
+                    f"{91 - first:.3f},{size}.1,0.875,bicubic"
+                )
+            else:
+                name = f"{word}-B-{size}"
+                rows.append(
+                    f"{name},openai,{size}.5,{size}.2,{(first + second) / 200:.4f},"
+                    f"{first / 100:.4f},{second / 100:.4f},{(second - 20) / 100:.4f}"
+                )
+    head = {
+        "timm": "model,img_size,top1,top1_err,top5,top5_err,param_count,crop_pct,interpolation",
+        "openclip": "name,pretrained,params (M),FLOPs (B),Average perf. on 38 datasets,"
+        "ImageNet 1k,ImageNet-V2,ImageNet-A",
+    }[layout]
+    return "\n".join([head, *rows, ""])
+
+
+@pytest.mark.parametrize(
+    ("layout", "reference", "family", "targets"),
+    [
+        ("timm", "top1", "model", ("top5",)),
+        ("openclip", "ImageNet 1k", "name", ("ImageNet-V2", "ImageNet-A")),
+    ],
+)
+def test_published_layouts_are_read_as_they_are_and_families_widen(
+    read, layout, reference, family, targets
+):
+    plain = read(published(layout), reference)
+    assert plain.targets == targets
+    narrow = correlation_table(plain)
+    [warning] = [text for text in table_warnings(plain, narrow) if "families" in text]
+    assert "alpha (4)" in warning
+    assert "--family" in warning
+    table = read(published(layout), reference, family_column=family)
+    assert "15 of 60 architectures" in said(table)
+    wide = correlation_table(table)
+    assert not [text for text in table_warnings(table, wide) if "amil" in text]
+    pd.testing.assert_series_equal(wide["rho"], narrow["rho"])
+    assert (wide["ci_high"] - wide["ci_low"] > narrow["ci_high"] - narrow["ci_low"]).all()
+    assert wide["better_1_low"].isna().all()
+    whole = matrix_table(table)
+    assert whole["ci_low"].tolist()[: len(targets)] == wide["ci_low"].tolist()
+
+
+def test_few_families_show_no_interval_and_a_missing_column_is_named(read):
+    rows = [f"n{i},{'abc'[i % 3]},{20 + i}.5,{30 + i * 7 % 11}" for i in range(12)]
+    text = "\n".join(["model,kind,a_err,b_err", *rows])
+    table = read(text, "a_err", family_column="kind")
+    found = correlation_table(table)
+    assert found["ci_low"].isna().all()
+    assert found["p"].isna().all()
+    assert "3 families of architectures: fewer than 10" in " ".join(table_warnings(table, found))
+    with pytest.raises(ConfigError, match="no column 'family' \\(--family\\)"):
+        read(text, "a_err", family_column="family")
