@@ -57,12 +57,12 @@ def check_flag(value: Any) -> str:
     return "" if isinstance(value, bool) else "expected True or False"
 
 
-def count_from(least: int) -> Check:
-    """Return the check of whole numbers of `least` or more."""
+def count_from(least: int, most: int = 2**63 - 1) -> Check:
+    """Return the check of whole numbers of `least` to `most`."""
 
     def check(value: Any) -> str:
-        if is_whole(value) and value >= 2**63:
-            return f"expected a whole number of {least} to {2**63 - 1}"
+        if is_whole(value) and value > most:
+            return f"expected a whole number of {least} to {most}"
         if is_whole(value) and value >= least:
             return ""
         hint = ""

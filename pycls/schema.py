@@ -58,6 +58,9 @@ CONTROLS: Mapping[str, str] = {
     "pretrained": "training from weights of another set (Figure A6)",
 }
 
+# Of one population or sweep: drawing more takes days.
+MOST_NETWORKS = 10_000_000
+
 
 @dataclass(frozen=True)
 class Column:

@@ -97,7 +97,8 @@ class Section:
         value = self._values[key]
         is_bool = isinstance(value, bool) and kind is not bool
         if is_bool or not isinstance(value, kind):
-            raise ConfigError(f"{self.place.at(key)} is {value!r}; expected {what}")
+            hint = "; put it in quotes" if kind is str and isinstance(value, int | float) else ""
+            raise ConfigError(f"{self.place.at(key)} is {value!r}; expected {what}{hint}")
         return value
 
     def text(self, key: str, default: Any = ...) -> Any:
@@ -108,11 +109,13 @@ class Section:
         """Return a truth value, False where it is absent."""
         return bool(self.get(key, bool, "true or false", False))
 
-    def count(self, key: str, low: int, default: Any = ...) -> Any:
-        """Return a whole number of at least `low`."""
+    def count(self, key: str, low: int, default: Any = ..., most: int = 2**64 - 1) -> Any:
+        """Return a whole number of `low` to `most`."""
         value = self.get(key, int, f"a whole number of {low} or more", default)
         if key in self._values and value < low:
             raise ConfigError(f"{self.place.at(key)} is {value}; expected {low} or more")
+        if key in self._values and value > most:
+            raise ConfigError(f"{self.place.at(key)} is {value:,}; expected at most {most:,}")
         return value
 
     def names(self, key: str, default: Any = ...) -> tuple[str, ...]:

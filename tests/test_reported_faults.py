@@ -117,6 +117,8 @@ def test_files_of_another_kind_are_called_by_it(tmp_path):
         ("TIME_LIMIT", "12:00:00", "in minutes; write 720"),
         ("TIME_LIMIT", "1-00:00:00", "in minutes; write 1440"),
         ("TIME_LIMIT", "a day", "in minutes"),
+        ("TIME_LIMIT", "2h", "in minutes; write 120"),
+        ("TIME_LIMIT", "90 min", "in minutes; write 90"),
         ("MEM_PER_GPU", "60G", "in gigabytes; write 60"),
         ("MEM_PER_GPU", "512 MB", "in gigabytes; write 0.5"),
     ],
@@ -124,6 +126,14 @@ def test_files_of_another_kind_are_called_by_it(tmp_path):
 def test_units_of_a_launch_are_named(key, value, hint):
     with pytest.raises(ConfigError, match=rf"{key} is '{value}'; expected .*{hint}$"):
         read_options({key: value}, lambda *keys: ".".join(map(str, keys)))
+
+
+def test_numbers_that_would_take_for_ever_are_refused(tmp_path):
+    (tmp_path / "study.yaml").write_text("name: x\npopulation: {space: {}, size: 1000000000000}\n")
+    (tmp_path / "sweep.yaml").write_text("NAME: x\nSETUP: {NUM_CONFIGS: 1000000000000}\n")
+    for read, name in ((load_study_file, "study.yaml"), (load_sweep_cfg, "sweep.yaml")):
+        with pytest.raises(ConfigError, match=rf"{name}.* is 1.*10,?000,?000"):
+            read(tmp_path / name)
 
 
 def test_both_sides_are_of_the_same_classes():

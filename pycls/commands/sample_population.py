@@ -18,6 +18,7 @@ from typing import Any
 from pycls.core.cli import CommandParser
 from pycls.errors import ConfigError
 from pycls.progress import draw_progress
+from pycls.schema import MOST_NETWORKS
 from pycls.spaces.by_name import SPACES, find_space, make_space
 from pycls.spaces.design_space import DesignSpace
 from pycls.spaces.population import Population
@@ -40,6 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise ConfigError(
                 f"--describe {args.describe}: expected a name in {', '.join(_FIGURE_FORMATS)}"
             )
+    if args.n > MOST_NETWORKS:
+        raise ConfigError(f"-n is {args.n:,}; expected at most {MOST_NETWORKS:,}")
     space = _make_space(args)
     stages: dict[str, Any] = {}
     if space.num_stages is None and args.stages is not None:

@@ -1,5 +1,6 @@
 """The LAUNCH keys of a sweep file, or of `launch` in a study file: how runs are launched."""
 
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -40,6 +41,7 @@ Where = Callable[..., str]
 
 # D-HH:MM:SS or HH:MM:SS, as Slurm writes it.
 _TIME = re.compile(r"(?:(\d+)-)?(\d+):(\d+)(?::(\d+))?")
+_DURATION = re.compile(r"(\d+(?:\.\d+)?) ?([smhd])(?:in|ec|ours?|ays?)?", re.IGNORECASE)
 _MEMORY = re.compile(r"(\d+(?:\.\d+)?) ?([kmgt])(?:i?b)?", re.IGNORECASE)
 
 
@@ -90,6 +92,9 @@ def _minutes(value: Any) -> str:
         hours, minutes, seconds = rest
         total = max(1, -(-(days * 86400 + hours * 3600 + minutes * 60 + seconds) // 60))
         hint = f"; write {total}"
+    elif found := _DURATION.fullmatch(str(value)):
+        minutes = {"s": 1 / 60, "m": 1, "h": 60, "d": 1440}[found[2].lower()] * float(found[1])
+        hint = f"; write {max(1, math.ceil(minutes))}"
     return f"{problem}, in minutes{hint}"
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from pycls.errors import ConfigError
 from pycls.files import path_beside
-from pycls.schema import CONTROLS
+from pycls.schema import CONTROLS, MOST_NETWORKS
 from pycls.shipped import or_shipped
 from pycls.slurm.options import LaunchOptions, read_options
 from pycls.study.checks import check_study
@@ -172,7 +172,7 @@ def _read_population(top: Section, base: StudySpec | None) -> PopulationSpec:
     return PopulationSpec(
         csv=csv,
         spaces=_read_spaces(section),
-        size=section.count("size", 1),
+        size=section.count("size", 1, most=MOST_NETWORKS),
         seed=section.count("seed", 0, 0),
         bounds=bounds,
         conditions=section.names("where", []),

@@ -20,6 +20,7 @@ from pycls.checked_keys import (
     is_whole,
     one_of,
 )
+from pycls.schema import MOST_NETWORKS
 from pycls.slurm.options import LAUNCH_KEYS
 
 
@@ -91,7 +92,7 @@ KEYS: dict[str, Any] = {
     "SWEEP_CFG_FILE": Key("", check_text),  # no effect
     "NUM_PROC": Key(0, count_from(0)),  # no effect on the result: one process is enough
     "SETUP": {
-        "NUM_CONFIGS": Key(0, count_from(0)),  # 0: all of POPULATION or CONFIGS
+        "NUM_CONFIGS": Key(0, count_from(0, MOST_NETWORKS)),  # 0: all of POPULATION or CONFIGS
         "NUM_SAMPLES": Key(1_000_000, count_from(1)),  # give up after so many draws
         "RNG_SEED": Key(0, count_from(0)),
         "CHUNK_SIZE": Key(5000, count_from(1)),  # no effect on the result

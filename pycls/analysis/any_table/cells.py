@@ -220,6 +220,10 @@ def _unpack(data: bytes, path: Path) -> bytes:
 def _refuse_markup(text: str, path: Path) -> None:
     """Refuse texts that are no delimited table though they may hold one."""
     start = text.lstrip()
+    if start.startswith("version https://git-lfs"):
+        raise ConfigError(
+            f"{path}: is a Git LFS pointer, not the table itself; fetch that with git lfs pull"
+        )
     kinds = {"JSON": ("{", "["), "HTML or XML": ("<",), "LaTeX": ("\\begin", "\\documentclass")}
     for kind, starts in kinds.items():
         if start.startswith(starts):

@@ -33,6 +33,10 @@ from pycls.analysis.wording import MINUS, count, listing
 from pycls.errors import ConfigError
 
 LAYOUTS = ("wide", "long")
+# What rows that sum up the others are called.
+_SUMMARIES = frozenset(
+    ("mean", "average", "avg", "median", "std", "stdev", "min", "max", "sum", "total", "overall")
+)
 
 
 @dataclass(frozen=True)
@@ -93,6 +97,7 @@ def read_table(
     else:
         layout, why = _find_layout(cells, request)
         found = (read_wide if layout == "wide" else read_long)(cells, request)
+    found = _without_summaries(found)
     keys = [str(key) for key in found.values]
     reference = request.reference if request.reference in keys else keys[0]
     keys = [reference, *(key for key in keys if key != reference)]
@@ -141,6 +146,24 @@ def _families_note(families: pd.Series, column: str | None) -> str:
     return (
         f"Intervals and p-values count families, of the column '{column}': {len(sizes)} of "
         f"{int(sizes.sum())} architectures, {alone} without one count by themselves."
+    )
+
+
+def _without_summaries(found: Found) -> Found:
+    """Leave out the rows that are no architectures but sum up the others, and say so."""
+    names = [name for name in found.values.index if str(name).strip().lower() in _SUMMARIES]
+    if not names:
+        return found
+    rows = "row is no architecture" if len(names) == 1 else "rows are no architectures"
+    left = (
+        f"Left out: {listing([repr(str(name)) for name in names])}, by the name the {rows} but a "
+        "summary of the others."
+    )
+    return replace(
+        found,
+        values=found.values.drop(index=names),
+        groups=found.groups.drop(index=names, errors="ignore"),
+        warnings=[*found.warnings, left],
     )
 
 

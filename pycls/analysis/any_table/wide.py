@@ -35,10 +35,18 @@ def read_wide(cells: Cells, request: Request) -> Found:
     named = [request.reference, *request.targets]
     for key in named:
         if key not in cells.frame:
-            raise ConfigError(f"{cells.path}: no column '{key}'; {columns_text(cells)}")
+            raise ConfigError(
+                f"{cells.path}: no column '{key}'{_spelled(key, cells)}; {columns_text(cells)}"
+            )
     found = read_columns(cells, request, named, choose=not request.targets)
     require_targets(found, request, cells)
     return found
+
+
+def _spelled(key: str, cells: Cells) -> str:
+    """Return a question whether a column of another spelling is meant."""
+    alike = [str(name) for name in cells.frame if str(name).casefold() == key.casefold()]
+    return f"; did you mean '{alike[0]}'?" if alike else ""
 
 
 def read_columns(cells: Cells, request: Request, named: Sequence[str], *, choose: bool) -> Found:

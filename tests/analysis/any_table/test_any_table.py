@@ -436,6 +436,8 @@ def test_table_with_a_row_per_data_set_is_turned_round(read):
         ("t.csv.gz", b"\x1f\x8b\x08\x00", "damaged or cut short"),
         ("t.md", b"| arch | imagenet |\n|:---|---:|\n| a | 1 |\n", "Markdown is not read"),
         ("t.xlsx", b"PK\x03\x04\x14", "a ZIP archive or a workbook"),
+        ("t.csv", b"version https://git-lfs.github.com/spec/v1\noid x\n", "git lfs pull"),
+        ("t.csv", b"arch,ImageNet\na,1\n", "did you mean 'ImageNet'"),
         ("t.parquet", b"PAR1\x15\x04", "a Parquet table"),
     ],
 )
@@ -443,6 +445,14 @@ def test_files_of_other_kinds_are_named(tmp_path, name, content, message):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(ConfigError, match=message):
         read_table(tmp_path / name, Request("imagenet"))
+
+
+def test_rows_that_sum_up_the_others_are_left_out_and_named(read):
+    table = read(
+        "arch,imagenet,cifar\na,1,2\nb,3,4\nMean,2,3\nstd,1,1\n", "imagenet", kind="errors"
+    )
+    assert list(table.errors.index) == ["a", "b"]
+    assert "Left out: 'Mean' and 'std'" in " ".join(table.warnings)
 
 
 def test_a_table_packed_by_gzip_is_read(tmp_path):
