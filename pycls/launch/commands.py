@@ -1,9 +1,11 @@
 """The commands that tools/study.py and tools/sweep_launch.py have in common."""
 
 import argparse
+import contextlib
 import shutil
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from pycls.checked_keys import key_value_pairs
@@ -12,8 +14,9 @@ from pycls.errors import ConfigError, PyclsError
 from pycls.launch.held import release_held
 from pycls.launch.here import train_here
 from pycls.launch.ledger import Ledger
-from pycls.launch.live_jobs import find_live_jobs, find_states
+from pycls.launch.live_jobs import find_live_jobs, find_states, jobs_by_run
 from pycls.launch.report import leave_report
+from pycls.launch.run_log import show_log
 from pycls.launch.snapshot import require_whole
 from pycls.launch.status_table import show
 from pycls.launch.submit import REFERENCE, Launcher, cancel, last_launch
@@ -26,6 +29,7 @@ from pycls.slurm.options import LaunchOptions, override
 LAUNCH_COMMANDS = {
     "launch": "submit to Slurm what is missing, or train it here with LAUNCH.MODE local",
     "status": "say how far each run is",
+    "log": "print the end of a run's log, its node, job and device",
     "cancel": "take all jobs out of the queue; what runs is saved first",
     "resume": "submit what was cancelled or lost, as it was launched last",
     "retry": "try failed runs again, and submit what else is missing",
@@ -35,6 +39,11 @@ _DEFAULT_WATCH_S = 10.0
 
 def add_launch_arguments(parser: argparse.ArgumentParser, command: str) -> None:
     """Add the options of one of LAUNCH_COMMANDS; "overrides" is added by the tool."""
+    if command == "log":
+        parser.add_argument("run", metavar="RUN", help="the run, as 'status' calls it")
+        parser.add_argument(
+            "--follow", action="store_true", help="go on with what is written, until it has ended"
+        )
     if command in ("launch", "cancel", "resume", "retry"):
         parser.add_argument("--yes", action="store_true", help="do not ask")
     if command in ("launch", "resume", "retry"):
@@ -67,6 +76,9 @@ def carry_out(command: str, work: Work, args: argparse.Namespace) -> int:
     """
     if command == "status":
         return show(work, find_slurm(work), args.json, args.watch)
+    if command == "log":
+        slurm = find_slurm(work)
+        return show_log(work, args.run, follow=args.follow, find_job=partial(_job_of, work, slurm))
     if command == "cancel":
         return _cancel(work, args.yes)
     if work.options.is_local:
@@ -79,6 +91,15 @@ def find_slurm(work: Work) -> Slurm | None:
     if not Ledger(work.folder).submissions() or shutil.which("sbatch") is None:
         return None
     return Slurm(patience_s=5.0, connect=False)
+
+
+def _job_of(work: Work, slurm: Slurm | None, run: str) -> str:
+    """Return the job in Slurm that has a run; "" where none has, or Slurm does not answer."""
+    if slurm is not None:
+        with contextlib.suppress(PyclsError):
+            jobs = jobs_by_run(find_live_jobs(Ledger(work.folder), slurm.jobs()))
+            return jobs[run].queued.job_name if run in jobs else ""
+    return ""
 
 
 def require_no_jobs(folder: Path) -> None:

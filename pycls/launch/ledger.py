@@ -102,8 +102,8 @@ class Submission:
         except (ValueError, TypeError, KeyError) as error:
             raise PyclsError(
                 f"{self.path / _PLAN}: is damaged ({type(error).__name__}: {error}), so nobody "
-                f"knows which runs its jobs have. Take those that Slurm still has of it out of the "
-                f"queue ('squeue --me', and {self.script} says their name), rename the folder to "
+                f"knows which runs its jobs have. Take those that Slurm has of it out of the queue "
+                f"('squeue --me', and {self.script} says their name), rename the folder to "
                 f"{self.path.name}.damaged, and launch again: runs that are done stay done"
             ) from None
 

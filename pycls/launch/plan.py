@@ -201,7 +201,11 @@ def describe(work: Work, options: LaunchOptions, request: Request) -> str:
         f"  {where}, {what} a job, time limit {format_duration(60 * options.time_limit)}",
     ]
     if request.seconds is not None:
-        lines.append(f"  expected: {format_duration(request.seconds)} of training in all")
+        basis = work.basis_of_times()
+        lines.append(
+            f"  expected: {format_duration(request.seconds)} of training in all"
+            f"{f' ({basis})' if basis else ''}"
+        )
     if request.again:
         lines.append(f"  {count(len(request.again), 'failed run')} among them, tried afresh")
     return "\n".join([*lines, *_waiting(work, options, request)])

@@ -1,10 +1,10 @@
-"""A copy of the running package, so that jobs run the code as it was when they were launched."""
+"""Copies of the running package, and of study files, as they were at a launch: jobs go by these."""
 
 import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pycls
@@ -132,3 +132,27 @@ def _write(partial: Path, contents: dict[str, bytes], version: str) -> None:
         # compiled modules, and to be removed.
         path.chmod(_READ_ONLY)
     os.sync()  # one flush for all, before the rename makes it valid
+
+
+def keep_files(paths: Sequence[Path], folder: Path) -> Path:
+    """Copy text files to where they stay as they are, at the same places to each other.
+
+    What they name relative to themselves is so found among the copies.
+
+    Args:
+        paths: the files.
+        folder: where copies are kept, each set in a folder named after its contents.
+
+    Returns:
+        The copy of the first.
+    """
+    # Of their names, not resolved: what names a file by a link finds it by that name.
+    places = [Path(os.path.abspath(path)) for path in paths]  # noqa: PTH100
+    top = Path(os.path.commonpath([place.parent for place in places]))
+    texts = {
+        str(place.relative_to(top)): path.read_text(encoding="utf-8")
+        for place, path in zip(places, paths, strict=True)
+    }
+    digest = hashlib.sha256(repr(sorted(texts.items())).encode()).hexdigest()[:_DIGITS]
+    files.write_texts(folder / digest, texts)
+    return folder / digest / places[0].relative_to(top)

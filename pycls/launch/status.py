@@ -139,6 +139,7 @@ class Status:
         runs: all runs that are known, in order.
         left: the time left.
         advice: what to do next: (why, command or "").
+        devices: {sweep: {what finished runs were trained on: how many}}.
     """
 
     title: str
@@ -149,6 +150,7 @@ class Status:
     runs: Sequence[RunStatus]
     left: TimeLeft
     advice: Sequence[tuple[str, str]] = ()
+    devices: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
     @property
     def sweeps(self) -> dict[str, dict[str, int]]:
@@ -182,6 +184,7 @@ class Status:
             "sweeps": self.sweeps,
             "waiting": dict(self.waiting),
             "left": vars(self.left),
+            "devices": self.devices,
             "next": [{"why": why, "command": command} for why, command in self.advice],
             "runs": [vars(run) for run in self.runs],
         }
@@ -210,8 +213,19 @@ def find_status(work: Work, slurm: Slurm | None) -> Status:
     advice = _advise(work, states, live, slurm_status, was_launched)
     return Status(
         work.title, str(work.folder), utc_now(), slurm_status, dict(work.waiting()), runs,
-        left, advice,
+        left, advice, _find_devices(states),
     )  # fmt: skip
+
+
+def _find_devices(states: Sequence[LaunchState]) -> dict[str, dict[str, int]]:
+    """Return {sweep: {device: number of finished runs}}, as far as their records say it."""
+    found: dict[str, dict[str, int]] = {}
+    for state in states:
+        device = (state.record.get("environment") or {}).get("device")
+        if state.state == "done" and device:
+            of_sweep = found.setdefault(state.run.group, {})
+            of_sweep[device] = of_sweep.get(device, 0) + 1
+    return found
 
 
 def _ask(ledger: Ledger, slurm: Slurm | None) -> tuple[list[QueuedJob], str]:

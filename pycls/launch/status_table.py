@@ -6,7 +6,7 @@ import shutil
 import sys
 import textwrap
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TextIO
 
 from pycls.errors import ConfigError
@@ -38,6 +38,16 @@ _HELD = (
 )  # fmt: skip
 
 
+# Slurm's usual reasons for which a job waits.
+_REASONS = {
+    "Dependency": "until others have ended",
+    "Priority": "behind others",
+    "Resources": "for a free node",
+    "JobArrayTaskLimit": "as LAUNCH.PARALLEL_JOBS says",
+    "BeginTime": "for the time that they are to start at",
+    "JobHeldUser": "as they are held",
+}
+
 # Of a terminal: what each state's number is set in (SGR), if it is not 0.
 _COLOURS = {
     "planned": "2", "queued": "33", "running": "34;1", "stopped": "33", "failed": "31;1",
@@ -62,6 +72,7 @@ def table(status: Status, width: int | None = None, *, in_colour: bool = False) 
         *(_reason_lines(status.runs, state, width) for state in ("failed", "stopped")),
         _slurm_lines(status.slurm, width),
         _node_lines(status.slurm, width),
+        _device_lines(status.devices, width),
         _left_lines(status.left, width),
         _advice_lines(status, width),
     ]
@@ -161,8 +172,8 @@ def _slurm_lines(slurm: QueueStatus, width: int | None) -> list[str]:
     if not slurm.jobs:
         return follow_up
     states = ", ".join(f"{n:,} {name.lower()}" for name, n in sorted(slurm.jobs.items()))
-    reasons = ", ".join(f"{jobs.reason} {jobs.count:,}" for jobs in slurm.pending)
-    lines = _wrap(f"jobs in Slurm: {states}{f' ({reasons})' if reasons else ''}", width)
+    reasons = ", ".join(f"{jobs.count:,} {_in_words(jobs.reason)}" for jobs in slurm.pending)
+    lines = _wrap(f"jobs in Slurm: {states}{f' (waiting: {reasons})' if reasons else ''}", width)
     for jobs in slurm.pending:
         others = f" and {jobs.count - 1:,} more" if jobs.count > 1 else ""
         if jobs.fault:
@@ -177,6 +188,10 @@ def _slurm_lines(slurm: QueueStatus, width: int | None) -> list[str]:
     return lines + follow_up
 
 
+def _in_words(reason: str) -> str:
+    return _REASONS.get(reason, f"for the reason {reason}" if reason else "for no reason given")
+
+
 def _node_lines(slurm: QueueStatus, width: int | None) -> list[str]:
     if not slurm.bad_nodes:
         return []
@@ -185,6 +200,16 @@ def _node_lines(slurm: QueueStatus, width: int | None) -> list[str]:
     for node, reason in shown:
         lines += _wrap(f"  {node}: {reason}", width)
     return [*lines, *_more(len(slurm.bad_nodes), len(shown))]
+
+
+def _device_lines(devices: Mapping[str, Mapping[str, int]], width: int | None) -> list[str]:
+    if len({device for found in devices.values() for device in found}) < 2:
+        return []
+    lines = _wrap("trained on devices that differ, so that last digits may:", width)
+    for sweep, found in devices.items():
+        told = ", ".join(f"{device} ({number:,})" for device, number in found.items())
+        lines += _wrap(f"  {sweep}: {told}", width)
+    return lines
 
 
 def _left_lines(left: TimeLeft, width: int | None) -> list[str]:

@@ -9,12 +9,11 @@ from pycls.core.runs.anew import begin_anew
 from pycls.core.runs.record import forget_failures
 from pycls.errors import PyclsError
 from pycls.launch.arrays import Arrays, free_places, rebalance
-from pycls.launch.as_launched import keep_files
 from pycls.launch.ledger import Ledger, Submission
 from pycls.launch.live_jobs import LiveJob, find_live_jobs
 from pycls.launch.plan import Request, describe, plan_request, why_nothing
 from pycls.launch.settle import settle
-from pycls.launch.snapshot import snapshot_code
+from pycls.launch.snapshot import keep_files, snapshot_code
 from pycls.launch.work import Work
 from pycls.pool.seats import choose_threads
 from pycls.pool.worker_process import TRAIN

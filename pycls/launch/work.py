@@ -79,6 +79,7 @@ class Work:
         runs: returns the runs that are known, in order.
         expected_seconds: returns a function from a run to the seconds that it will take; None
             where nothing is known of it.
+        basis_of_times: returns in words what expected times go by; "": what finished runs took.
         collect: writes the table of results.
         prepare: prepares data sets, where that can be done here, and yields what it does.
         look_again: looks for runs that only now are known; says whether there are any.
@@ -107,6 +108,7 @@ class Work:
     waiting: Callable[[], Mapping[str, str]] = dict
     before_it: str = ""
     files: Sequence[Path] = ()
+    basis_of_times: Callable[[], str] = str
 
     def hold(self) -> AbstractContextManager[int]:
         """Hold the folder, to write what runs need or to train there.
@@ -191,6 +193,7 @@ def study_work(
         before_it=f"finish the base study first ('tools/study.py run {base_file}'), or say with "
         "--base where it is",
         files=study.spec.files,
+        basis_of_times=partial(_basis_of_times, study),
     )
 
 
@@ -299,6 +302,17 @@ def _sweep_seconds(files: SweepFolder) -> Callable[[WorkRun], float | None]:
     known = [seconds for seconds in took if seconds]
     mean = sum(known) / len(known) if known else None
     return lambda run: mean
+
+
+def _basis_of_times(study: StudyFolder) -> str:
+    speed_of = speed_finder(study)
+    bases = dict.fromkeys(speed_of(dataset) for dataset in study.spec.datasets.values())
+    return "; ".join(
+        basis.source
+        if basis.source.endswith("finished runs")
+        else f"a guess, not of this device: {basis.images_per_second:,.0f} images/s, {basis.source}"
+        for basis in bases
+    )
 
 
 def load_work(path: str | os.PathLike[str], words: Sequence[str] = ()) -> Work:

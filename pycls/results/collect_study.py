@@ -4,6 +4,7 @@ import itertools
 import json
 import shlex
 import warnings
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -45,11 +46,13 @@ def collect(study: StudyFolder) -> dict[str, Any]:
 
     Returns:
         What status.json holds: planned, done, failed (run, reason, log_tail), missing, and
-        trained_with (code, PyTorch and device of the finished runs, each once).
+        trained_with (code, PyTorch and device of the finished runs, each once), devices ({sweep:
+        {device: number of finished runs}}).
     """
     results, timings, failed = [], [], []
     stages = study.population.num_stages
     trained_with: set[str] = set()
+    devices: dict[str, Counter[str]] = {}
     described = json.loads((study.folder / STUDY_JSON).read_text(encoding="utf-8"))
     _require_known(study, described)
     records = {run.id: _read_record(study.out_dir(run)) for run in study.runs}
@@ -74,6 +77,9 @@ def collect(study: StudyFolder) -> dict[str, Any]:
                 for row in _curve_rows(run, log):
                     write_row(row)
                 trained_with.add(_describe_code(state.record))
+                device = state.record.get("environment", {}).get("device")
+                if device:
+                    devices.setdefault(run.sweep, Counter())[str(device)] += 1
             elif state.state == "failed":
                 tail = log_tail(study.out_dir(run))
                 failed.append({"run": run.id, "reason": state.reason, "log_tail": tail})
@@ -88,6 +94,7 @@ def collect(study: StudyFolder) -> dict[str, Any]:
         "failed": failed,
         "missing": len(study.runs) - len(timings) - len(failed),
         "trained_with": sorted(trained_with),
+        "devices": devices,
     }
     files.write_json(study.folder / STATUS_JSON, summary)
     return summary

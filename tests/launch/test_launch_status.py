@@ -268,7 +268,7 @@ def test_jobs_that_need_somebody(sweep, reason, state, said):
     (line,) = [line for line in text.splitlines() if "attention" in line]
     assert f"7_0 and 1 more: {reason}" in line
     assert said in line
-    assert "QOSMaxJobsPerUserLimit 1" in text
+    assert "1 for the reason QOSMaxJobsPerUserLimit" in text
 
 
 # ------------------------------------------------------------ running runs

@@ -247,6 +247,15 @@ def load_trained_with(folder: str | os.PathLike[str]) -> list[str]:
     return [str(entry) for entry in entries] if isinstance(entries, list) else []
 
 
+def load_devices(folder: str | os.PathLike[str]) -> dict[str, dict[str, int]]:
+    """Read from `status.json` {sweep: {device: finished runs}}; empty where it is not recorded."""
+    path = Path(folder) / STATUS_JSON
+    found = _read_json_object(path).get("devices") if path.exists() else None
+    if not isinstance(found, dict):
+        return {}
+    return {str(s): dict(devices) for s, devices in found.items() if isinstance(devices, dict)}
+
+
 def _as_text(value: Any) -> str:
     if isinstance(value, list):
         return "\n".join(str(line) for line in value)

@@ -25,7 +25,13 @@ from pycls.analysis.inputs.results_csv import (
     repeat_runs,
 )
 from pycls.analysis.inputs.scores_csv import load_scores
-from pycls.analysis.inputs.study_json import Study, load_status, load_study, load_trained_with
+from pycls.analysis.inputs.study_json import (
+    Study,
+    load_devices,
+    load_status,
+    load_study,
+    load_trained_with,
+)
 from pycls.analysis.paper.beside import writer
 from pycls.analysis.report import html_tables as show
 from pycls.analysis.report.answer import answer, noise_sentences
@@ -37,7 +43,7 @@ from pycls.analysis.report.page import Picture, csv_links, picture, render_page
 from pycls.analysis.report.page_data import json_text, page_data
 from pycls.analysis.report.paper_section import FOLDER, paper_section
 from pycls.analysis.report.space_section import SpaceSection, space_section
-from pycls.analysis.report.warnings import study_warnings, undone_runs
+from pycls.analysis.report.warnings import device_warnings, study_warnings, undone_runs
 from pycls.analysis.statistics.pairs import MIN_PAIRS
 from pycls.analysis.tables import choosing
 from pycls.analysis.tables import study_tables as tables
@@ -160,7 +166,10 @@ def _context(analysis: _Analysis, folder: Path) -> dict[str, Any]:
         **_facts(analysis, folder),
         **answer(study, analysis.tables, analysis.spaces, analysis.controls, analysis.own),
         "study": study,
-        "warnings": study_warnings(analysis.results, study, analysis.tables),
+        "warnings": [
+            *study_warnings(analysis.results, study, analysis.tables),
+            *device_warnings(load_devices(folder)),
+        ],
         "failed": load_status(folder),
         "trained_with": load_trained_with(folder),
         "html": _html_tables(analysis),

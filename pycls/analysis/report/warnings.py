@@ -290,3 +290,17 @@ def _near_noise(noise: pd.DataFrame) -> list[str]:
         f"The population's spread is close to that of one architecture retrained: {listing(near)}. "
         f"Training noise lowers every {RHO} with these sets."
     ]
+
+
+def device_warnings(devices: Mapping[str, Mapping[str, int]]) -> list[str]:
+    """Return a sentence where runs that are compared were trained on devices that differ.
+
+    `devices` is {sweep: {device: number of finished runs}}.
+    """
+    if len({device for found in devices.values() for device in found}) < 2:
+        return []
+    told = "; ".join(
+        f"{sweep} on {', '.join(f'{device} ({number:,} runs)' for device, number in found.items())}"
+        for sweep, found in devices.items()
+    )
+    return [f"Runs were trained on devices that differ, so that last digits may: {told}."]
