@@ -30,7 +30,10 @@ from pycls.core.runs.record import has_failed_for_good, read_record
 from pycls.datasets.randomness import order_names
 from pycls.errors import ConfigError, PyclsError
 from pycls.schema import CHOICE_DECISIONS, CHOICE_PLAN, SCORES_CSV
+from pycls.spaces.anynet_count import AnyNetFrame
 from pycls.strict_yaml import dump_yaml
+from pycls.study.configs import base_cfg
+from pycls.study.recipe import assumed_space
 from pycls.study.runs import Run, read_sweep_errors
 from pycls.study.spec import VALIDATION_SHARE, DatasetSpec, Selection, StudySpec
 from pycls.study.study import StudyFolder
@@ -96,6 +99,7 @@ class Choice:
             ConfigError: as :meth:`pycls.study.study.StudyFolder.check`, or the budget is too small.
         """
         self.whole.check()
+        self._networks().check()
         _ = self.plan
         self.settle()
         reference = self.options.reference
@@ -104,7 +108,7 @@ class Choice:
 
     def find_missing(self) -> list[str]:
         """Return what its user has to provide before anything is trained, a sentence each."""
-        missing = self.whole.find_missing()
+        missing = self.whole.find_missing() + self._networks().find_missing()
         if not missing:
             for study in self.studies():
                 missing += study.find_missing()
@@ -341,6 +345,11 @@ class Choice:
             self._write_baselines(chosen)
         return self._study("final", sweeps)
 
+    def _networks(self) -> StudyFolder:
+        """Return the user's networks as a study, so that they are checked before anything else."""
+        sweeps = {name: self._by_hand(name, path) for name, path in self.options.networks.items()}
+        return self._study("final", sweeps)
+
     def _by_hand(self, name: str, path: Path) -> DatasetSpec:
         return replace(
             self._dataset, key=name, of=self.options.data, control="networks",
@@ -349,17 +358,40 @@ class Choice:
 
     def _write_baselines(self, chosen: str | None = None) -> None:
         """Write the configurations of the baselines, scaled to the multiply-adds of the chosen."""
-        population = self.whole.population
-        arch = population.row(population.ids.index(chosen or str(self.chosen)))
+        name_of_chosen = chosen or str(self.chosen)
+        frame, flops = self._frame_and_flops(name_of_chosen)
         for name in self.options.baselines:
-            baseline = scaled_baseline(name, population.frame, arch.flops)
+            baseline = scaled_baseline(name, frame, flops)
             text = (
-                f"# {baseline.title} to {baseline.flops:,} multiply-adds; {arch.arch}, which was "
-                f"chosen, has {arch.flops:,}.\n{dump_yaml(dict(baseline.keys))}"
+                f"# {baseline.title} to {baseline.flops:,} multiply-adds; {name_of_chosen}, which "
+                f"was chosen, has {flops:,}.\n{dump_yaml(dict(baseline.keys))}"
             )
             path = self.folder / "baselines" / f"{name}.yaml"
             path.parent.mkdir(parents=True, exist_ok=True)
             files.write_text_if_changed(path, text)
+
+    def _frame_and_flops(self, name: str) -> tuple[AnyNetFrame, int]:
+        """Return what baselines have in common with an architecture: frame and multiply-adds.
+
+        Of a network of another library they are counted at the size of the set's images; where
+        that cannot be, they are those of the published study at that size.
+        """
+        population = self.whole.population
+        arch = population.row(population.ids.index(name))
+        if hasattr(arch, "flops"):
+            return arch.frame, arch.flops
+        from pycls.models.counting import complexity
+
+        facts = self.whole.data.facts(self._dataset)
+        own = getattr(population, "own", None)
+        space, (_, most) = assumed_space(facts.im_size, facts.num_classes)
+        frame = AnyNetFrame(
+            strides=tuple(space["strides"]), stem_type=space["stem_type"], stem_w=space["stem_w"]
+        )
+        frame = frame if own is None else own.frame
+        frame = replace(frame, resolution=facts.im_size, num_classes=facts.num_classes)
+        counted = complexity(base_cfg(self.whole.spec, self.whole.data, self._dataset, arch))
+        return frame, int(counted.get("flops") or most)
 
     def _study(self, folder: str, sweeps: Mapping[str, DatasetSpec]) -> StudyFolder:
         """Return a stage as a study, whose runs are tested on the validation side."""

@@ -18,6 +18,8 @@ from pycls.study.recipe import assumed_recipe, assumed_space
 
 ARCHITECTURES = 30
 _SEEDS = 4
+# Final trainings of a choice: the chosen and two baselines, three seeds each.
+_COMPARED = 9
 
 
 def write_first_study(
@@ -132,6 +134,10 @@ datasets:
 # The same architecture under several seeds: how much of the differences is luck?
 repeats:
   - {{dataset: {dataset}, arch: a0000, seeds: {list(range(1, _SEEDS + 1))}}}
+
+# One network for use, with an honest error: {command_name("study")} choose THIS_FILE. It is chosen on
+# images held out of the training side; the budget is in trainings, comparisons included.
+choose: {{strategy: halving, trainings: {max(size, 2 * _COMPARED)}}}
 
 # To ask whether another set predicts the ranking on this one (docs/studies.md), add it above and:
 # reference: OTHER_SET

@@ -128,10 +128,24 @@ def test_a_reference_or_a_score_chooses_without_training(make_choice, tmp_path):
     rows = [f"big,{arch},{error}" for arch, error in errors.items()]
     (given / "results.csv").write_text("\n".join(["sweep,arch,error", *rows]) + "\n")
     reference = {"study": "given", "sweep": "big"}
-    choice = make_choice(strategy="reference", reference=reference, trainings=4, **SMALL)
+    # A pretrained network beside them: its own recipe, and weights that have to be there.
+    weights = tmp_path / "weights.pyth"
+    net = {
+        "MODEL": {"TYPE": "anynet"}, "ANYNET": {"DEPTHS": [1], "WIDTHS": [8], "STRIDES": [1]},
+        "OPTIM": {"BASE_LR": 0.01, "MAX_EPOCH": 1}, "TRAIN": {"WEIGHTS": str(weights)},
+    }  # fmt: skip
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(net))
+    choice = make_choice(strategy="reference", reference=reference, trainings=6,
+                         networks={"mine": "mine.yaml"}, **SMALL)  # fmt: skip
     choice.check()
     assert choice.chosen == "a0002"
-    with pytest.raises(PyclsError, match="4 of 4 final trainings are not finished"):
+    assert choice.find_missing() == [f"TRAIN.WEIGHTS {weights}: no such file"]
+    choice.write()
+    (run, _) = [run for run in choice.final.runs if run.sweep == "mine"]
+    cfg = load_cfg(choice.final.cfg_path(run))
+    assert (0.01, 1, str(weights)) == (cfg.OPTIM.BASE_LR, cfg.OPTIM.MAX_EPOCH, cfg.TRAIN.WEIGHTS)
+    assert (cfg.TEST.SPLIT, cfg.DATA.VALIDATION_SHARE) == ("validation", 0.15)
+    with pytest.raises(PyclsError, match="6 of 6 final trainings are not finished"):
         conclude(choice)
     # Whoever chooses otherwise sees the reference's best beside the chosen.
     choice = make_choice("score", strategy="score", score="params", reference=reference,

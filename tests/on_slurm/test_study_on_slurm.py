@@ -109,3 +109,23 @@ def test_runs_that_wait_for_others_follow_by_themselves(study_tool, tmp_path):
     assert waves == [{"digits"}, {"further", "best"}]
     # The first ones were submitted by hand, the others by the job that looked after them.
     assert [plan["kind"] for plan in plans] == ["runs", "follow-up"] * 2
+
+
+def test_a_choice_ends_in_the_same_answer_on_slurm(study_tool, tmp_path):
+    choose = {"strategy": "halving", "trainings": 4.6, "seeds": [5], "baselines": []}
+    study = {**SMALL, "name": "tiny_choice", "datasets": {"digits": {}}, "choose": choose}
+    for key in ("reference", "family", "targets"):
+        del study[key]
+    path = write(tmp_path / "choice.yaml", study)
+    here, there = tmp_path / "here", tmp_path / "there"
+    here.mkdir()
+    (here / "launch.json").write_text(json.dumps({"threads": 1}))
+    study_tool("choose", path, "--out", here, "--jobs", 1, "LAUNCH.MODE", "local")
+    study_tool("choose", path, "--out", there, "--do", "launch", "--yes")
+    wait_for_empty_queue(900)
+    assert "3 done" in study_tool("choose", path, "--out", there, "--do", "status")
+    for name in ("plan.json", "decisions.json", "test.json", "choice.json"):
+        assert (there / name).read_bytes() == (here / name).read_bytes(), name
+    assert (there / "report" / "index.html").is_file()
+    files = [folder / "network" / "weights.pyth" for folder in (here, there)]
+    assert files[0].read_bytes() == files[1].read_bytes()
