@@ -135,7 +135,7 @@ datasets:
 repeats:
   - {{dataset: {dataset}, arch: a0000, seeds: {list(range(1, _SEEDS + 1))}}}
 
-# One network for use, with an honest error: {command_name("study")} choose THIS_FILE. It is chosen on
+# One network for use, its error honest: {command_name("study")} choose THIS_FILE. It is chosen on
 # images held out of the training side; the budget is in trainings, comparisons included.
 choose: {{strategy: halving, trainings: {max(size, 2 * _COMPARED)}}}
 

@@ -15,6 +15,7 @@ import yaml
 from synthetic_study import Plan, write_study
 from tiny_study import TINY
 
+from pycls.choose.options import read_options
 from pycls.command_names import TOOLS
 from pycls.core.cli import CommandParser
 from pycls.core.config import load_cfg
@@ -225,6 +226,12 @@ def test_yaml_is_what_it_is_for(tmp_path):
                 sweep = yaml.safe_load(path.read_text())
                 load_sweep_cfg(path)
                 read.append("sweep")
+            elif "choose" in keys:
+                shutil.copy(folder / "resnet8.yaml", folder / "pretrained.yaml")
+                alone = {key: TINY[key] for key in ("name", "population", "config")}
+                path.write_text(yaml.safe_dump({**alone, "datasets": {"digits": {}}, **keys}))
+                read_options(load_study_file(path))
+                read.append("choice")
             elif keys.keys() & {"name", "launch", "datasets"}:
                 path.write_text(text if "name" in keys else yaml.safe_dump({**TINY, "family": [],
                     "repeats": [], **keys}))  # fmt: skip
@@ -234,7 +241,7 @@ def test_yaml_is_what_it_is_for(tmp_path):
                 assert len(load_views(path)) == len(keys)
                 read.append("views")
     assert {kind: read.count(kind) for kind in read} == {
-        "study": 2, "section": 2, "sweep": 3, "views": 3,
+        "study": 2, "section": 2, "sweep": 3, "views": 3, "choice": 2,
     }  # fmt: skip
 
 
