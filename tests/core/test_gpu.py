@@ -1,15 +1,21 @@
 """What is for GPUs only, as far as it can be seen without one."""
 
 import contextlib
+import types
+from itertools import islice
 
+import numpy as np
 import pytest
 import torch
 
+from pycls import gpu_devices
 from pycls.core import gpu
+from pycls.core.benchmark import measure_iteration
 from pycls.core.config import load_cfg
+from pycls.core.config.load import layer_cfg
 from pycls.core.config.trainable import captures_steps, check_trainable
 from pycls.core.cuda_graph import GraphedStep
-from pycls.core.env import run_settings
+from pycls.core.env import move_model, run_settings
 from pycls.core.precision import Precision, choose_format
 from pycls.core.processes.faults import Fault, find_fault
 from pycls.core.processes.group import _peers_explained
@@ -17,7 +23,13 @@ from pycls.core.processes.world import PeerLostError, World
 from pycls.core.runs.paths import checkpoint_path
 from pycls.core.trainer import train_model
 from pycls.core.weights import checkpoint
+from pycls.datasets.loading.held import HeldImages
+from pycls.datasets.loading.loader import Loader
+from pycls.datasets.loading.streamed import StreamedImages
+from pycls.datasets.opening.dataset import open_dataset
+from pycls.datasets.store.writer import SetFacts, write_store
 from pycls.errors import ConfigError
+from pycls.models.builders import build_model
 
 GPU = torch.device("cuda", 0)
 BUILT_FOR = ["sm_75", "sm_80", "sm_86", "sm_90", "sm_100", "sm_120", "compute_120"]
@@ -84,6 +96,16 @@ def test_auto_is_what_device_and_configuration_allow(gpu_of):
     assert not captures_steps(load_cfg(None, [*words, "NUM_GPUS", 2]), GPU)
     gpu_of((7, 5))
     assert choose_format(cfg, GPU) == "float32"
+    old = [*words[2:], "TRAIN.MIXED_PRECISION", True]
+    assert not captures_steps(load_cfg(None, old), GPU)
+    with pytest.raises(ConfigError, match=r"not go together with TRAIN.MIXED_DTYPE \(float16"):
+        check_trainable(load_cfg(None, [*old, "TRAIN.CUDA_GRAPH", True]), GPU)
+    # A file that says auto may be overridden as any other.
+    again = ["TRAIN.MIXED_PRECISION", "True", "TRAIN.CUDA_GRAPH", False]
+    assert load_cfg(None, [*words, *again]).TRAIN.MIXED_PRECISION is True
+    assert load_cfg(None, [*words, *again]).TRAIN.CUDA_GRAPH is False
+    layers = [("a", {"TRAIN": {"CUDA_GRAPH": "auto"}}), ("b", {"TRAIN": {"CUDA_GRAPH": False}})]
+    assert layer_cfg(layers, []).TRAIN.CUDA_GRAPH is False
     for key in ("TRAIN.CUDA_GRAPH", "TRAIN.MIXED_PRECISION"):
         with pytest.raises(ConfigError, match="expected True or False, or auto"):
             load_cfg(None, [key, "often"])
@@ -153,6 +175,73 @@ def test_the_capture_bears_with_threads_that_pin_memory(monkeypatch):
     with pytest.raises(CapturedError) as caught:
         GraphedStep(Step())(torch.ones(2, 1), torch.ones(2), 0.1, 0, 0)
     assert caught.value.args[0]["capture_error_mode"] == "thread_local"
+
+
+@pytest.fixture
+def as_gpu(monkeypatch):
+    """Have the CPU taken for a GPU of 128 MB: what is done for one, computed for real."""
+    empty = torch.empty
+    monkeypatch.setattr(gpu_devices, "GPU_TYPES", {"cpu", "cuda"})
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: tensor)
+    monkeypatch.setattr(torch, "empty", lambda *a, pin_memory=False, **k: empty(*a, **k))
+    facts = types.SimpleNamespace(total_memory=1 << 27)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: facts)
+
+
+@pytest.fixture
+def set_of_6_megabytes(tmp_path):
+    """Return a set of 2,000 images, of which few are unlike."""
+    images = np.random.default_rng(0).integers(0, 256, (50, 34, 33, 3), dtype=np.uint8)
+    places = np.arange(2000)
+    facts = SetFacts("s", "S", "random pixels", "a generator", "none", "every fourth")
+    split = (places % 4 == 3).astype(np.uint8)
+    made = (images[place % 50] for place in places)
+    path = write_store(tmp_path / "s", made, places // 4 % 2, split, ("a", "b"), facts)
+    return open_dataset(path, "train")
+
+
+@pytest.mark.parametrize("crop", ["resized", "padded"])
+def test_a_gpus_batches_do_not_depend_on_who_else_is_on_it(
+    as_gpu, set_of_6_megabytes, monkeypatch, crop
+):
+    """Its memory decides only where the images lie."""
+    batches, kinds = [], []
+    for runs in (1, 8):
+        monkeypatch.setenv("PYCLS_RUNS_ON_GPU", str(runs))
+        loader = Loader(
+            set_of_6_megabytes, batch_size=16, im_size=24, train=True, seed=3, device="cpu",
+            crop=crop, pad=2, gpu_share=0.1, threads=2,
+        )  # fmt: skip
+        kinds.append(type(loader._images))
+        batches.append(torch.cat([pixels for pixels, _ in islice(loader.pixels(1), 3)]))
+    assert kinds == [HeldImages, StreamedImages]
+    assert torch.equal(*batches)
+
+
+def test_the_peak_of_memory_is_the_runs_own(as_gpu, monkeypatch):
+    forgotten = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "get_arch_list", list)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
+    monkeypatch.setattr(torch.random, "fork_rng", lambda devices: contextlib.nullcontext())
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", forgotten.append)
+    with run_settings(load_cfg(None, ["DEVICE", "cpu"])) as device:
+        assert forgotten == [device]
+
+
+def test_timing_computes_in_the_runs_format(digits_cfg):
+    cfg = digits_cfg("TRAIN.MIXED_PRECISION", True, "PREC_TIME.NUM_ITER", 1, "TRAIN.BATCH_SIZE", 4,
+                     "TEST.BATCH_SIZE", 4, "PREC_TIME.WARMUP_ITER", 0)  # fmt: skip
+    model = move_model(build_model(cfg), cfg, torch.device("cpu"))
+    seen = set()
+    for module in model.modules():
+        if isinstance(module, torch.nn.Conv2d):
+            module.register_forward_hook(
+                lambda module, inputs, output: seen.add((module.training, output.dtype))
+            )
+    measure_iteration(model, cfg, torch.device("cpu"))
+    assert seen == {(True, torch.bfloat16), (False, torch.bfloat16)}
 
 
 def _arithmetic():
