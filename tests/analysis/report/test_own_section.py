@@ -87,6 +87,7 @@ def test_the_page_answers_from_what_was_trained(folder):
     assert "95 % interval" in answer
     assert "between two halves of the test images" in answer
     assert "names no reference" not in page.text
+    assert not {"All pairs", "Data sets against each other"} & set(page.words)
     sweep, _, index = best["run"].partition("/")
     command = re.search(r"tools/export_net\.py (.*?)onnx", page.text)[0]
     assert f"--cfg studies/mine/{sweep}/cfgs/{index}.yaml" in command
