@@ -151,7 +151,7 @@ class Progress:
             return
         spent = self._clock() - self._start
         count = self._done - self._before
-        rate = self._rate(count, spent)
+        rate = self._per_second(count, spent)
         self.say(f"{self._stage}: {self._count(self._done)} done{rate}, {format_duration(spent)}")
 
     def _describe(self) -> str:
@@ -162,10 +162,10 @@ class Progress:
         count, spent = self._done - self._before, self._clock() - self._start
         if count and spent > 0:
             left = (self._total - self._done) * spent / count
-            text += f"{self._rate(count, spent)}, {format_duration(left)} left"
+            text += f"{self._per_second(count, spent)}, {format_duration(left)} left"
         return text
 
-    def _rate(self, count: int, spent: float) -> str:
+    def _per_second(self, count: int, spent: float) -> str:
         """Return how many a second as it stands behind other words; "" where that rounds to 0."""
         number = self._count(count / spent) if spent > 0 else "0 "
         return "" if number.startswith("0 ") else f", {number}/s"
