@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from pycls.datasets.readers import layout, tables
 from pycls.datasets.readers.base import Item, Listing
-from pycls.datasets.readers.containers.parquet import Columns, note_missing, read_shards
+from pycls.datasets.readers.containers.parquet import Columns, note_files, read_shards
 from pycls.datasets.sources.byte_stores import Member
 from pycls.datasets.sources.sources import Source
 from pycls.errors import DataError
@@ -83,7 +83,7 @@ def read_imagenet(source: Source, num_classes: int = 1000) -> Listing:
     labels = {wnid: label for label, wnid in enumerate(names)}
     items, notes = layout.finish_items(_make_items(found, labels), source)
     words = synsets.words if synsets else found.words or _read_mapping(source)
-    notes += [*note_missing(source), *_compare(items, names, num_classes, synsets)]
+    notes += [*note_files(source), *_compare(items, names, num_classes, synsets)]
     if num_classes == 1000 and not words:
         notes.append("no development kit: the classes' words are not known")
     if found.left_out:

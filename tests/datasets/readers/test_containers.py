@@ -289,7 +289,9 @@ def test_a_side_of_parquet_files_without_labels_is_left_out(tmp_path):
     assert sum(item.side for item in listing.items) == 4
     assert listing.notes == ("the images of 'test' are left out: they have no labels",)
     more = {**tree, "data/train-00000-of-00003.parquet": parquet(ROWS, ("a", "b"))}
-    first, _ = read_parquet(open_source(write_tree(tmp_path / "more", more))).notes
+    more["other/train-00000-of-00001.parquet"] = more["data/train-00000-of-00001.parquet"]
+    first, second, _ = read_parquet(open_source(write_tree(tmp_path / "more", more))).notes
+    assert second.startswith("the files of several folders ('data', 'other') are taken as one")
     assert first == (
         "files that are not there: 'data/train-00001-of-00003.parquet', "
         "'data/train-00002-of-00003.parquet'"

@@ -118,7 +118,7 @@ def read_parquet(
     return Listing(
         items,
         class_list,
-        (*note_missing(source), *note_unused(used), *sides.notes),
+        (*note_files(source), *note_unused(used), *sides.notes),
         official_split=sides.official,
     )
 
@@ -139,8 +139,11 @@ def read_shards(source: Source, columns: Columns) -> list[Shard]:
     return [_read_shard(source, member, columns) for member in members]
 
 
-def note_missing(source: Source) -> list[str]:
-    """Return a note on files that the names of the others, "train-00000-of-00002", count."""
+def note_files(source: Source) -> list[str]:
+    """Return notes on files that are missing by the names of the others, and on several folders.
+
+    "train-00000-of-00002" says that there is another.
+    """
     found: defaultdict[tuple[str, str], set[int]] = defaultdict(set)
     for member in source.members:
         if member.suffix == ".parquet" and (numbered := _NUMBERED.fullmatch(member.file)):
@@ -152,7 +155,18 @@ def note_missing(source: Source) -> list[str]:
         for number in range(min(int(total), _MOST_FILES))
         if number not in numbers
     ]
-    return [f"files that are not there: {layout.name_some(missing)}"] if missing else []
+    notes = [f"files that are not there: {layout.name_some(missing)}"] if missing else []
+    folders = {
+        "/".join(part for part in member.name.split("/")[:-1] if not side_word(part))
+        for member in source.members
+        if member.suffix == ".parquet"
+    }
+    if len(folders) > 1:
+        notes.append(
+            f"the files of several folders ({layout.name_some(sorted(folders))}) are taken as one "
+            "set; of several configurations give the folder of one"
+        )
+    return notes
 
 
 def note_unused(shards: Sequence[Shard]) -> list[str]:

@@ -121,7 +121,9 @@ def _image_of(source: Source, sample: tuple[str, str], files: dict[str, Member])
     found = [file for suffix, file in files.items() if layout.is_image(f"x.{suffix}")]
     if len(found) > 1:
         names = layout.join_quoted([member.file for member in found])
-        raise DataError(f"{source.path}: {'/'.join(sample)}: several images: {names}")
+        raise DataError(
+            f"{source.path}: {'/'.join(sample)}: several images: {names}; --exclude leaves one out"
+        )
     return found[0]
 
 
