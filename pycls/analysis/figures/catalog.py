@@ -262,10 +262,20 @@ PAPER = (
 )
 CHOOSING = (
     Entry(
-        "replay", "replay:replay_figure", "Ways of choosing, replayed",
+        "replay", "choosing:replay_figure", "Ways of choosing, replayed",
         "Mean regret on each target, over replays, by the share of the cost of training all {n} "
         "architectures: random search; training the best on {reference}, or by a zero-cost score; "
         "successive halving of architectures drawn at random.", needs="replayed targets"),
+    Entry(
+        "early", "choosing:early_figure", "How early is enough",
+        f"Spearman's {RHO} of errors before the end with those at the end, by the share of the "
+        "training's cost; bars are 95 % intervals. Under a schedule that falls to the end, such as "
+        "a cosine, an epoch on the way is no training of that length.", needs="early"),
+    Entry(
+        "dependence", "choosing:dependence_figure", "Error by single parameters",
+        "Partial dependence: the mean error on {reference} that the surrogate predicts where all "
+        "architectures have that value, the others as they are; the most important parameters.",
+        needs="dependence"),
 )
 # fmt: on
 # Sections of the report whose figures are of the population.

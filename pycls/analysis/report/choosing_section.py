@@ -239,7 +239,7 @@ def _top(table: pd.DataFrame, study: Study) -> Part:
 def _early(table: pd.DataFrame, study: Study) -> Part:
     rows = [
         [
-            *(_name(row["dataset"], study), str(row["epoch"])),
+            *(_name(row["dataset"], study), f"{row['epoch']}{' alone' if row['own'] else ''}"),
             f"{100 * row['share_of_cost']:.0f}",
             number(row["hours"], 1) if math.isfinite(row["hours"]) else DASH,
             *(rho_cells(row)[0], number(row["lost"], 2)),
@@ -255,7 +255,7 @@ def _early(table: pd.DataFrame, study: Study) -> Part:
         "no training "
         "of e epochs: one of that length would rank better, as a rule. Control experiments of "
         "other "
-        "durations are such trainings.",
+        "durations are such trainings, here 'alone'.",
         HtmlTable(
             caption="Errors during training as a proxy of those at its end.",
             headers=["data set", "epoch", "cost, %", "hours", f"{RHO} with the end [95 %]", "lost",

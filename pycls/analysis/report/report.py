@@ -97,6 +97,21 @@ class _Analysis:
         return self.tables["forest"]
 
     @property
+    def early(self) -> pd.DataFrame:
+        """How early is enough; empty without curves."""
+        return self.tables.get("early", pd.DataFrame())
+
+    @property
+    def importance(self) -> pd.DataFrame:
+        """What matters, by the surrogate; empty where it says nothing."""
+        return self.tables.get("importance", pd.DataFrame())
+
+    @property
+    def dependence(self) -> pd.DataFrame:
+        """Its partial dependence."""
+        return self.tables.get("dependence", pd.DataFrame())
+
+    @property
     def replayed(self) -> pd.DataFrame:
         return self.tables.get("replay", pd.DataFrame())
 
@@ -241,7 +256,7 @@ def _choosing_tables(analysis: _Analysis) -> dict[str, pd.DataFrame]:
         "replay": replay_table(errors, analysis.curves, analysis.scores, study),
         "prediction": choosing.prediction_table(errors, study),
         "top": choosing.top_table(errors, study),
-        "early": choosing.early_tables(analysis.curves, study, analysis.hours),
+        "early": choosing.early_tables(analysis.curves, study, analysis.hours, analysis.results),
         "several": choosing.several_table(errors, parameters, study),
         "apart": choosing.apart_table(errors, study),
     }

@@ -1,7 +1,7 @@
 """Tables of a study on what to choose: proxies, the best few, early ends, several targets."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -15,7 +15,7 @@ from pycls.analysis.choosing.race import race
 from pycls.analysis.choosing.several import best_for_all, chosen_for_all
 from pycls.analysis.choosing.top import top_agreement
 from pycls.analysis.inputs.curves_csv import Curves
-from pycls.analysis.inputs.results_csv import population_runs
+from pycls.analysis.inputs.results_csv import finished_runs, population_runs
 from pycls.analysis.inputs.study_json import Study
 from pycls.analysis.statistics.apart import outliers
 from pycls.analysis.statistics.correlation import correlation_columns, spearman
@@ -123,7 +123,10 @@ def proxies_of(target: str, study: Study) -> list[str]:
 
 
 def early_tables(
-    curves: Mapping[str, Curves], study: Study, hours: Mapping[str, float]
+    curves: Mapping[str, Curves],
+    study: Study,
+    hours: Mapping[str, float],
+    results: pd.DataFrame,
 ) -> pd.DataFrame:
     """Return :func:`pycls.analysis.choosing.early.early_table` of each data set with curves.
 
@@ -131,19 +134,47 @@ def early_tables(
         curves: by data set.
         study: for the order of the sets.
         hours: data set -> hours that the training of the whole population took, where known.
+        results: as from :func:`pycls.analysis.inputs.results_csv.load_results`, for control
+            experiments of another duration.
 
     Returns:
-        Its columns behind dataset; hours (of training until then, NaN where unknown).
+        Its columns behind dataset; hours (of training until then, NaN where unknown); own: whether
+        it is a training of that length by itself, not an epoch of a longer one.
     """
     tables = []
     for key in study.dataset_keys():
         if key in curves and len(curves[key].epochs) > 1:
             table = early_table(curves[key].epochs, curves[key].test)
             table.insert(0, "dataset", key)
-            tables.append(table.assign(hours=table["share_of_cost"] * hours.get(key, math.nan)))
+            tables.append(table.assign(own=False))
+        for short, shorter, long, longer in _durations(key, study, results):
+            pair = pd.DataFrame({"short": shorter, "long": longer}).dropna().to_numpy(dtype=float)
+            table = early_table([short, long], pair)
+            table.insert(0, "dataset", key)
+            tables.append(table.assign(own=True))
     if not tables:
-        return pd.DataFrame(columns=["dataset", *EARLY_COLUMNS, "hours"])
-    return pd.concat(tables, ignore_index=True)
+        return pd.DataFrame(columns=["dataset", *EARLY_COLUMNS, "own", "hours"])
+    found = pd.concat(tables, ignore_index=True)
+    return found.assign(hours=found["share_of_cost"] * found["dataset"].map(hours).astype(float))
+
+
+def _durations(
+    key: str, study: Study, results: pd.DataFrame
+) -> Iterator[tuple[int, pd.Series, int, pd.Series]]:
+    """Yield pairs of trainings of one data set that differ in their epochs, the shorter first."""
+    done = finished_runs(results)
+    main = done[(done["dataset"] == key) & done["sweep"].isin(study.sweeps_of_role("main"))]
+    for name in study.control_sweeps("duration"):
+        runs = done[done["sweep"] == name]
+        if study.sweeps[name].get("of") != key or main.empty or runs.empty:
+            continue
+        sides = [
+            (int(side["epochs"].iloc[0]), side.drop_duplicates("arch").set_index("arch")["error"])
+            for side in (main, runs)
+        ]
+        (short, shorter), (long, longer) = sorted(sides, key=lambda side: side[0])
+        if short < long:
+            yield short, shorter, long, longer
 
 
 def training_hours(

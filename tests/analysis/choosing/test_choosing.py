@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,11 @@ from pycls.analysis.choosing.race import race
 from pycls.analysis.choosing.several import best_for_all, chosen_for_all
 from pycls.analysis.choosing.surrogate import fit_surrogate
 from pycls.analysis.choosing.top import top_agreement
+from pycls.analysis.figures.choosing import dependence_figure, early_figure
+from pycls.analysis.inputs.curves_csv import Curves
+from pycls.analysis.inputs.results_csv import load_results
+from pycls.analysis.inputs.study_json import load_study
+from pycls.analysis.tables.choosing import early_tables
 
 PUBLISHED = {  # rho with ImageNet, with the closest subset
     "imagenet": [0.001, 0.476, 0.517, -0.436, 0.967, -0.38, -0.104, 0.476],
@@ -143,3 +149,39 @@ def test_surrogate_finds_what_matters_and_keeps_silent_where_nothing_does():
     assert nothing.r2 < 0.1
     assert nothing.importance.empty
     assert math.isnan(fit_surrogate(x[:20], np.arange(20)).r2)
+
+
+def test_shorter_trainings_of_their_own_stand_beside_epochs(study_folder):
+    study, results = load_study(study_folder), load_results(study_folder)
+    short = results[results["sweep"] == "textures"].copy()
+    long = short.assign(sweep="long", epochs=4 * short["epochs"], error=short["error"] ** 0.5)
+    entry = {"dataset": "long", "of": "textures", "role": "control", "control": "duration"}
+    study = replace(study, sweeps={**study.sweeps, "long": entry})
+    errors = np.random.default_rng(0).uniform(5, 50, (30, 4))
+    curves = {"digits": Curves(np.arange(1, 5), errors, errors)}
+    table = early_tables(curves, study, {"textures": 8.0}, pd.concat([results, long]))
+    assert table["dataset"].tolist() == ["digits"] * 3 + ["textures"]
+    own = table.iloc[3]
+    assert (own["own"], own["rho"], own["share_of_cost"], own["hours"]) == (True, 1, 0.25, 2)
+    assert table["hours"][0] != table["hours"][0]
+    figure = early_figure(table, study)
+    assert [axes.get_title() for axes in figure.axes] == ["Digits", "Textures"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == [
+        "epochs of the training",
+        "shorter trainings of their own",
+    ]
+
+
+def test_partial_dependence_is_drawn_of_the_most_important_parameters(study_folder):
+    importance = pd.DataFrame({"parameter": ["depth_1", "width_2"], "importance": [0.5, 0.1]})
+    dependence = pd.DataFrame(
+        {
+            "parameter": ["width_2"] * 2 + ["depth_1"] * 3 + ["depth_2"],
+            "value": [8.0, 16, 1, 2, 3, 1],
+        }
+    ).assign(error=[30.0, 29, 40, 30, 20, 99])
+    figure = dependence_figure(dependence, importance, load_study(study_folder))
+    first, second = figure.axes
+    assert first.get_title() == "depth, stage 1"
+    assert first.lines[0].get_ydata().tolist() == [40, 30, 20]
+    assert first.get_ylim() == second.get_ylim() == (19, 41)
