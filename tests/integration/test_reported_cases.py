@@ -96,6 +96,7 @@ EXPECTED = {
 # Those that need a Python of their own, or a mount, or that take long for what they compute, and
 # the tests by which the suite holds the same; `make soak` runs them as all others.
 FAULTS = "tests/test_reported_faults.py"
+TREES = "tests/datasets/loading/test_tree_loader.py"
 HELD_BY = {
     "checkpoint-of-other-kinds": (FAULTS, "test_files_that_are_no_checkpoints_are_named"),
     "checkpoint-prefixes-and-keys": (FAULTS, "test_forms_of_weights_that_are_read"),
@@ -104,12 +105,18 @@ HELD_BY = {
         "tests/test_commands.py", "test_a_tool_takes_its_own_checkout_beside_another_pycls",
     ),
     "output-encoding": (FAULTS, "test_closed_and_narrow_output"),
-    "shm-hang": (
-        "tests/datasets/loading/test_tree_loader.py",
-        "test_shared_memory_that_is_full_is_named_and_nothing_waits",
+    "path-hidden-by-prepared-set": (
+        TREES, "test_a_path_is_a_path_whatever_the_data_folder_holds",
     ),
+    "pycls-data-folder": (TREES, "test_a_path_is_a_path_whatever_the_data_folder_holds"),
+    "shm-hang": (TREES, "test_shared_memory_that_is_full_is_named_and_nothing_waits"),
+    "stdout-closed": (FAULTS, "test_closed_and_narrow_output"),
+    "test-set-of-other-classes": (FAULTS, "test_both_sides_are_of_the_same_classes"),
     "tilde-not-expanded": (FAULTS, "test_numbers_are_decimal_and_homes_are_homes"),
     "time-limit-sexagesimal": (FAULTS, "test_units_of_a_launch_are_named"),
+    "train-folder-with-capital": (
+        TREES, "test_folders_and_formats_are_those_of_the_preparation",
+    ),
 }  # fmt: skip
 # Cases of tables -> those that are read, and with what; the suite draws no figures of them.
 TABLES = {

@@ -110,7 +110,10 @@ def read_table(
     errors = others
     if percent:
         signed = found.signed & set(percent)
-        converted = to_errors(values[percent], found.names, request.kind, request.unit, signed)
+        try:
+            converted = to_errors(values[percent], found.names, request.kind, request.unit, signed)
+        except ConfigError as error:
+            raise ConfigError(f"{cells.path}: {error}") from None
         _check_range(converted.errors, cells.path)
         notes += converted.notes
         warnings += converted.warnings

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import unicodedata
 import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -19,6 +18,7 @@ from pycls.datasets.readers.sides import SideFolders, find_side_folders
 from pycls.datasets.sources.decode import decode_image
 from pycls.datasets.sources.sieve import is_litter
 from pycls.datasets.sources.sources import open_source
+from pycls.datasets.spelling import as_known, spelling_key
 from pycls.datasets.store.store import ImageArray, IntArray
 from pycls.errors import ConfigError, DataError
 
@@ -141,6 +141,7 @@ def open_image_tree(
     found = [_list_side(path / name, "" if len(chosen) == 1 else f"{name}/") for name in chosen]
     names = sorted({name for part in train for name in _list_folders(part)})
     here = {name for chosen_name in chosen for name in _list_folders(path / chosen_name)}
+    classes = as_known(classes, names)
     as_trained = _match_spellings(names, here, folder)
     here = {as_trained.get(name, name) for name in here}
     _check_classes(path, folder, names, here, classes)
@@ -239,7 +240,7 @@ def _match_spellings(names: Sequence[str], here: set[str], folder: Path) -> dict
     """
     by_key: dict[str, list[str]] = {}
     for name in sorted({*names, *here}):
-        by_key.setdefault(unicodedata.normalize("NFC", name).casefold(), []).append(name)
+        by_key.setdefault(spelling_key(name), []).append(name)
     pairs = [found for found in by_key.values() if len(found) == 2]
     known = set(names)
     matched = {

@@ -15,8 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from pycls.datasets.randomness import hash_positions, order_names, text_key
+from pycls.datasets.spelling import as_known
 from pycls.datasets.store.store import SIDES, Store
 from pycls.errors import ConfigError
+from pycls.yaml_sections import near_miss
 
 _LISTED = 30
 
@@ -73,13 +75,15 @@ def select_classes(
     Raises:
         ConfigError: an unknown or repeated class, or fewer than 2.
     """
+    classes = as_known(classes, selection.class_names)
     _check_distinct(classes)
     known = set(selection.class_names)
     unknown = [name for name in classes if name not in known]
     if unknown:
+        hint = near_miss(unknown[0], selection.class_names).strip()
         raise ConfigError(
             f"data set '{store.name}' has no class {_list_names(map(repr, unknown))}; its "
-            f"classes are {_list_names(selection.class_names)}"
+            f"classes are {_list_names(selection.class_names)}{'; ' * bool(hint)}{hint}"
         )
     if len(classes) < 2:
         raise ConfigError(f"a view of {list(classes)}: expected at least 2 classes")

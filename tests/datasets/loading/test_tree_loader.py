@@ -331,6 +331,8 @@ def test_class_folders_spelled_otherwise_on_the_other_side_are_the_same(tmp_path
         val = open_image_tree(path, "val")
     assert val.class_names == open_image_tree(path, "train").class_names
     assert (np.bincount(val.labels) > 0).all()
+    chosen = open_image_tree(path, "train", ["Cafe\u0301", "dog"])  # composed on disk
+    assert chosen.class_names == ("Caf\u00e9", "dog")
 
 
 _FULL = """
