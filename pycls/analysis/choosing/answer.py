@@ -39,7 +39,8 @@ def make_answer(
     Returns:
         "chosen", the architecture that the search chose; "taken", the contestant with the lowest
         mean validation error, and of its runs the one with the lowest; "contestants"; "gains" of it
-        over each other one on the test side, in points with a 95 % interval; "rungs"; "optimism";
+        over each other one on the test side, in points with a 95 % interval; "searched_error", by
+        which the search chose; "rungs"; "optimism";
         "last_doubling". Numbers that are not defined are None.
     """
     record = load_choice(folder)
@@ -60,6 +61,7 @@ def make_answer(
             "strategy": _strategy(record),
             "plan": {k: v for k, v in record.plan.items() if k != "asked"},
             "chosen": record.decisions[-1]["kept"][0],
+            "searched_error": _searched_error(record),
             "taken": {
                 **{key: taken[key] for key in ("name", "title", "arch", "flops", "params")},
                 **{key: run[key] for key in ("run", "seed", "weights", "validation_error")},
@@ -81,6 +83,12 @@ def make_answer(
             "last_doubling": _last_doubling(record),
         }
     )
+
+
+def _searched_error(record: ChoiceRecord) -> float:
+    """Return the validation error by which the search chose, in percent; NaN without training."""
+    last = record.decisions[-1]
+    return float(last["values"][last["kept"][0]]) if last.get("epochs") else math.nan
 
 
 def _contestant(

@@ -67,9 +67,9 @@ def _name(contestant: dict[str, Any]) -> str:
 def _facts(answer: dict[str, Any]) -> list[str]:
     by_name = {each["name"]: each for each in answer["contestants"]}
     texts = [
-        f"Chosen by {answer['strategy']} for {number(answer['plan']['search_trainings'], 3)} of "
-        f"{number(answer['plan']['trainings'], 3)} trainings; the other "
-        f"{answer['plan']['final_trainings']} compare in the end."
+        f"Chosen by {answer['strategy']} for {answer['plan']['search_trainings']:.3g} of "
+        f"{answer['plan']['trainings']:.3g} trainings; {answer['plan']['final_trainings']} compare "
+        "in the end."
     ]
     for gain in answer["gains"]:
         other = by_name[gain["over"]]
@@ -180,13 +180,23 @@ def _sure(answer: dict[str, Any]) -> list[str]:
     optimism = answer["optimism"]
     if not optimism["candidates"] or optimism["validation"] is None:
         return []
-    return [
+    texts = [
         f"The lowest validation error of {count(optimism['candidates'], 'network')} at the last "
         f"stage is too low by {number(max(0.0, optimism['validation']), 2)} points on average, for "
         "the lowest of many is partly luck. Had the choice been made on the test images, the test "
         f"error would be too low by about {number(max(0.0, optimism['test']), 2)} points; it was "
         "not, so its interval holds."
     ]
+    if len(answer["rungs"]) > 1:
+        texts[0] += " Earlier stages went by the same images and may add to both."
+    own = next((each for each in answer["contestants"] if each["name"] == "chosen"), None)
+    if own is not None and answer["searched_error"] is not None:
+        texts.append(
+            f"In the search, which ended with {answer['chosen']}, its validation error was "
+            f"{number(answer['searched_error'], 2)} %; trained again under other seeds it is "
+            f"{number(own['validation_error'], 2)} % on average."
+        )
+    return texts
 
 
 def _more(answer: dict[str, Any]) -> str:
