@@ -44,7 +44,8 @@ _COMMANDS = {
     "test, export",
     "report": "collect the results there are and write the report",
 }
-_STEPS = ("plan", "run", *LAUNCH_COMMANDS, "finish")
+# A run's log is asked for by its name, which is an argument of its own.
+_STEPS = ("plan", "run", *(name for name in LAUNCH_COMMANDS if name != "log"), "finish")
 
 
 def main() -> int:
