@@ -1,6 +1,6 @@
 """Builds the network that a configuration describes."""
 
-from typing import Protocol
+from typing import Protocol, cast
 
 import torch
 from torch import nn
@@ -27,11 +27,15 @@ def build_model(cfg: CfgNode) -> nn.Module:
     """Return the network that a configuration describes, on the CPU, freshly initialised.
 
     The weights depend on the configuration and its ``RNG_SEED`` alone: the global random
-    state is neither read nor changed.
+    state is neither read nor changed. A network of another library has those that it draws.
 
     Raises:
         ConfigError: MODEL.TYPE names no network.
     """
+    spec = network_spec(cfg)
+    build_initialised = getattr(spec, "build_initialised", None)
+    if build_initialised is not None:  # first weights are another library's
+        return cast(nn.Module, build_initialised(cfg.RNG_SEED))
     # Built without memory first: PyTorch's own initialisation would be thrown away.
     model = build_meta_model(cfg)
     _allocate(model)

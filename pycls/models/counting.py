@@ -17,9 +17,12 @@ import torch
 from torch import nn
 from yacs.config import CfgNode
 
+from pycls.errors import ConfigError
 from pycls.models.blocks import BlockOptions, find_block
 from pycls.models.builders import build_meta_model
+from pycls.models.foreign_counting import Counted, count_foreign
 from pycls.models.layers import DropConnect, SelfAttention
+from pycls.models.network_types import is_foreign
 from pycls.models.vocabulary import ACTIVATIONS
 
 _FREE = (
@@ -37,9 +40,28 @@ _FREE = (
 def complexity(cfg: CfgNode) -> dict[str, int]:
     """Return {"flops", "params", "acts"} of a configuration's network.
 
-    Counted for one image of TRAIN.IM_SIZE x TRAIN.IM_SIZE.
+    Counted for one image of TRAIN.IM_SIZE x TRAIN.IM_SIZE. Of a network of another library that
+    has layers without a rule, "params" only; :func:`count` names them.
     """
-    return count_model(build_meta_model(cfg), cfg.TRAIN.IM_SIZE)
+    return count(cfg).counts
+
+
+def count(cfg: CfgNode) -> Counted:
+    """Return what a configuration's network costs, and which of its layers have no rule.
+
+    Raises:
+        ConfigError: a network of another library that cannot take images of TRAIN.IM_SIZE.
+    """
+    model, side = build_meta_model(cfg), cfg.TRAIN.IM_SIZE
+    if not is_foreign(cfg):
+        return Counted(count_model(model, side), ())
+    try:
+        return count_foreign(model, side)
+    except Exception as error:  # any kind, from within the network
+        raise ConfigError(
+            f"{cfg.MODEL.TYPE}'s {cfg[cfg.MODEL.TYPE.upper()].NAME!r} cannot take images of {side} "
+            f"pixels (TRAIN.IM_SIZE): {type(error).__name__}: {error}"
+        ) from error
 
 
 @functools.cache

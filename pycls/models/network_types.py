@@ -5,9 +5,10 @@
 
 import math
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from yacs.config import CfgNode
 
@@ -15,6 +16,7 @@ from pycls.errors import ConfigError
 from pycls.models.scaler import scaling_factors
 from pycls.models.vocabulary import RESNET_DEPTHS, has_groups, is_cifar_resnet
 from pycls.models.widths import stage_lists
+from pycls.strict_yaml import parse_yaml
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,11 @@ def network_family(cfg: CfgNode) -> str:
     """Return the family's name as the constructors of :mod:`pycls.models` have it."""
     family = NETWORKS[cfg.MODEL.TYPE].family
     return cfg.MODEL.TYPE if family is None else family(cfg)
+
+
+def is_foreign(cfg: CfgNode) -> bool:
+    """Say whether a configuration's network is another library's."""
+    return cfg.MODEL.TYPE in ("timm", "torchvision")
 
 
 @contextmanager
@@ -205,6 +212,48 @@ def _check_vit_stem(net: CfgNode, where: str) -> None:
         )
 
 
+_RESERVED = ("num_classes", "pretrained", "weights", "checkpoint_path")
+
+
+def foreign_arguments(texts: Sequence[str], section: str) -> dict[str, Any]:
+    """Return the arguments of a network of another library, from texts as "name=value".
+
+    Args:
+        texts: values are YAML: 0.1, true, gelu, [1, 2].
+        section: TIMM or TORCHVISION, for messages.
+
+    Raises:
+        ConfigError: a text is no argument, gives one twice, or one that other keys give.
+    """
+    arguments: dict[str, Any] = {}
+    for text in texts:
+        where = f"{section}.ARGS has {text!r}"
+        name, equals, value = str(text).partition("=")
+        if not (equals and name.isidentifier()):
+            raise ConfigError(f"{where}; expected name=value, such as 'drop_path_rate=0.1'")
+        if name in arguments:
+            raise ConfigError(f"{where}: {name} is given twice; give it once")
+        if name in _RESERVED:
+            raise ConfigError(
+                f"{where}: {name} is given by other keys, classes by MODEL.NUM_CLASSES and the "
+                "file of first weights by TRAIN.WEIGHTS; leave it out"
+            )
+        arguments[name] = parse_yaml(value, where)
+    return arguments
+
+
+def _check_foreign(cfg: CfgNode, where: str) -> None:
+    section = NETWORKS[cfg.MODEL.TYPE].section
+    net = cfg[section]
+    if not net.NAME:
+        raise ConfigError(
+            f"{where}: {section}.NAME is ''; MODEL.TYPE {cfg.MODEL.TYPE!r} needs a network's name "
+            "there, for example 'resnet18'"
+        )
+    with _naming(where):
+        foreign_arguments(net.ARGS, section)
+
+
 NETWORKS = {
     "anynet": NetworkType("ANYNET", "pycls.models.networks.anynet:anynet_spec", _check_anynet),
     "effnet": NetworkType("EN", "pycls.models.networks.effnet:effnet_spec", _check_effnet),
@@ -221,4 +270,8 @@ NETWORKS = {
         family=lambda cfg: "resnext" if cfg.RESNET.NUM_GROUPS > 1 else "resnet",
     ),
     "vit": NetworkType("VIT", "pycls.models.networks.vit:vit_spec", _check_vit),
+    "timm": NetworkType("TIMM", "pycls.models.networks.foreign:timm_spec", _check_foreign),
+    "torchvision": NetworkType(
+        "TORCHVISION", "pycls.models.networks.foreign:torchvision_spec", _check_foreign
+    ),
 }

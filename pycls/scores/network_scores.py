@@ -9,7 +9,7 @@ from yacs.config import CfgNode
 from pycls.core.loaders import build_loader
 from pycls.errors import PyclsError
 from pycls.models.builders import build_model
-from pycls.models.counting import complexity
+from pycls.models.counting import count
 from pycls.schema import SCORES
 from pycls.scores.batch_pass import batch_scores, value_or_reason
 from pycls.scores.dataless import l2_norm, synflow, zen
@@ -65,9 +65,13 @@ def score(cfg: CfgNode, batch: Batch) -> dict[str, float | str]:
         cfg: the configuration.
         batch: as from :func:`first_batch`.
     """
-    counts = {name: float(number) for name, number in complexity(cfg).items()}
+    counted = count(cfg)
+    no_rule = f"no counting rule for {', '.join(counted.without_rule[:3])}"
     found: dict[str, float | str] = {
-        **counts,
+        **{
+            name: float(counted.counts[name]) if name in counted.counts else no_rule
+            for name in ("params", "flops", "acts")
+        },
         **score_network(build_model(cfg), *batch, cfg.MODEL.NUM_CLASSES, cfg.RNG_SEED),
     }
     missing = set(SCORES) ^ set(found)

@@ -37,9 +37,13 @@ def read_population(path: str | os.PathLike[str]) -> Population:
     Raises:
         ConfigError: names file, line, column, what is wrong and what was expected.
     """
-    table = _Table(Path(path))
-    ids = table.parse("arch", _parse_id)
-    _refuse_duplicates(table, ids)
+    return population_of(PopulationTable(Path(path), read_rows(Path(path))))
+
+
+def population_of(table: "PopulationTable") -> Population:
+    """Return the population of a table's cells; see :func:`read_population`."""
+    ids = table.parse("arch", parse_id)
+    refuse_duplicates(table, ids)
     frame = _read_frame(table)
     depths, widths, bot_muls, group_ws = stages = tuple(
         np.array([table.parse(f"{name}_{i + 1}", parse) for i in range(frame.num_stages)])
@@ -60,17 +64,20 @@ def read_population(path: str | os.PathLike[str]) -> Population:
     return Population(**arrays, frame=frame, ids=tuple(ids))
 
 
-class _Table:
+class PopulationTable:
     """The cells of a CSV file by column, with the lines they stand on."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(
+        self, path: Path, rows: Sequence[tuple[int, list[str]]], *, is_checked: bool = True
+    ) -> None:
+        """Check that rows are as long as the header, and unless told not to, its names."""
         self.path = path
-        rows = _read_rows(path)
         if not rows:
             raise ConfigError(f"{path}: the file is empty, expected a header and rows")
         (_, header), body = rows[0], rows[1:]
         self.header = [name.strip() for name in header]
-        self._check_header()
+        if is_checked:
+            self._check_header()
         if not body:
             raise ConfigError(f"{path}: no row follows the header, expected one an architecture")
         for line, row in body:
@@ -125,7 +132,7 @@ class _Table:
         return f"{self.path}, line {line}, column '{column}'"
 
 
-def _read_rows(path: Path) -> list[tuple[int, list[str]]]:
+def read_rows(path: Path) -> list[tuple[int, list[str]]]:
     """Return the rows that are not blank with the numbers of their lines."""
     # A spreadsheet may have put a byte-order mark in front.
     text = files.read_text(path, "CSV", "utf-8-sig")
@@ -136,7 +143,8 @@ def _read_rows(path: Path) -> list[tuple[int, list[str]]]:
         raise ConfigError(f"{path}, line {reader.line_num}: not valid CSV ({error})") from None
 
 
-def _parse_id(text: str) -> str:
+def parse_id(text: str) -> str:
+    """Return an architecture's name; a ValueError says what was expected."""
     if not _ID.fullmatch(text):
         raise ValueError("an id (letters, digits, '.', '_' and '-', a letter or digit first)")
     return text
@@ -170,7 +178,7 @@ def _parse_strides(text: str) -> tuple[int, ...]:
     return tuple(map(int, text.split("-")))
 
 
-def _read_frame(table: _Table) -> AnyNetFrame:
+def _read_frame(table: PopulationTable) -> AnyNetFrame:
     """Return what the rows share; they must agree."""
     parsers: dict[str, Callable[[str], Any]] = dict.fromkeys(FRAME_COLUMNS, _parse_int)
     parsers |= {"stem_type": str, "block_type": str, "strides": _parse_strides}
@@ -203,7 +211,8 @@ def _show(value: object) -> str:
     return "-".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
-def _refuse_duplicates(table: _Table, ids: Sequence[str]) -> None:
+def refuse_duplicates(table: PopulationTable, ids: Sequence[str]) -> None:
+    """Refuse a name that two architectures have."""
     first: dict[str, int] = {}
     for line, name in zip(table.lines, ids, strict=True):
         if name in first:
@@ -215,7 +224,7 @@ def _refuse_duplicates(table: _Table, ids: Sequence[str]) -> None:
 
 
 def _check_groups(
-    table: _Table,
+    table: PopulationTable,
     frame: AnyNetFrame,
     widths: NDArray[np.int64],
     bot_muls: NDArray[np.float64],
@@ -243,7 +252,7 @@ def _check_groups(
         raise ConfigError(message)
 
 
-def _check_counts(table: _Table, computed: dict[str, NDArray[np.int64]]) -> None:
+def _check_counts(table: PopulationTable, computed: dict[str, NDArray[np.int64]]) -> None:
     """Refuse given counts that are not those of the networks."""
     for column, values in computed.items():
         if column not in table:

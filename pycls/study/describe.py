@@ -14,6 +14,7 @@ from pycls.datasets.opening.dataset import Dataset
 from pycls.datasets.opening.validation import describe_rule
 from pycls.schema import STUDY_JSON
 from pycls.spaces.bounds import STAGE_COLUMNS
+from pycls.spaces.mixed import MixedPopulation
 from pycls.study.configs import assumed_layers
 from pycls.study.spec import DatasetSpec
 from pycls.study.study import StudyFolder
@@ -140,9 +141,16 @@ def _describe_population(study: StudyFolder) -> dict[str, Any]:
         "stages": population.num_stages,
         "space": ", ".join(names) or (f"read from {spec.csv.name}" if spec.csv else kind),
         "regime": _describe_bounds(spec.bounds),
-        **{key: value for key, value in asdict(population.frame).items() if key != "strides"},
-        "strides": list(population.frame.strides),
     }
+    own = population.own if isinstance(population, MixedPopulation) else population
+    if own is not None:
+        described |= {k: v for k, v in asdict(own.frame).items() if k != "strides"}
+        described["strides"] = list(own.frame.strides)
+    if isinstance(population, MixedPopulation):
+        libraries = [network.library for network in population.foreign.values()]
+        counts = {name: libraries.count(name) for name in dict.fromkeys(libraries)}
+        described["libraries"] = ", ".join(f"{n} of {name}" for name, n in counts.items())
+        return described
     if spec.conditions:
         described["conditions"] = list(spec.conditions)
     if names:

@@ -1,7 +1,9 @@
 """The plan of a study: what its sweeps cost and what they lack, before anything is trained."""
 
 import csv
-from collections.abc import Callable
+import functools
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -9,7 +11,9 @@ from yacs.config import CfgNode
 
 from pycls.core.runs.record import read_record
 from pycls.schema import TIMINGS_CSV
+from pycls.spaces.mixed import MixedPopulation
 from pycls.study.configs import base_cfg
+from pycls.study.runs import Network
 from pycls.study.spec import DatasetSpec
 from pycls.study.study import StudyFolder
 
@@ -162,7 +166,12 @@ def _given_speed(study: StudyFolder, images_per_second: float | None) -> Speed:
         return Speed(images_per_second, "given")
     if study.spec.images_per_second:
         return Speed(study.spec.images_per_second, "the study file")
-    flops = float(study.population.flops.mean())
+    flops = _mean_count(study, "flops")
+    if math.isnan(flops):
+        return Speed(
+            PUBLISHED_IMAGES_PER_SECOND,
+            "the published study, Tesla V100; what these networks cost is not known",
+        )
     if abs(flops / PUBLISHED_FLOPS - 1) < 0.05:
         return Speed(PUBLISHED_IMAGES_PER_SECOND, "the published study, Tesla V100")
     return Speed(
@@ -171,6 +180,24 @@ def _given_speed(study: StudyFolder, images_per_second: float | None) -> Speed:
         f"to the multiply-adds of a network: {flops:.2g} on average here, {PUBLISHED_FLOPS:.2g} "
         "there; small networks do not keep a GPU busy and take longer",
     )
+
+
+def _mean_count(study: StudyFolder, name: str) -> float:
+    """Return the mean flops or params of a population's networks; NaN where none is known.
+
+    Networks of other libraries are built to be counted, for the first of the data sets.
+    """
+    population = study.population
+    if not isinstance(population, MixedPopulation):
+        return float(getattr(population, name).mean())
+    return population.mean_count(name, functools.partial(_count_foreign, study))
+
+
+def _count_foreign(study: StudyFolder, network: Network) -> Mapping[str, int]:
+    from pycls.models.counting import complexity
+
+    dataset = next(iter(study.spec.datasets.values()))
+    return complexity(base_cfg(study.spec, study.data, dataset, network))
 
 
 def measured_speeds(study: StudyFolder) -> dict[str, Speed]:
@@ -206,6 +233,6 @@ def _run_bytes(study: StudyFolder, dataset: DatasetSpec, epochs: int, train_imag
     # Weights, and what the optimizer and the average keep of each.
     copies = 2 + (cfg.OPTIM.EMA_UPDATE_PERIOD > 0)
     kept = {"all": epochs + 1, "last": 2, "none": 1}[cfg.CHECKPOINT.KEEP]
-    checkpoints = int(study.population.params.mean()) * 4 * copies * kept
+    checkpoints = int(_mean_count(study, "params")) * 4 * copies * kept
     records = epochs * (2 + train_images // cfg.TRAIN.BATCH_SIZE // cfg.LOG_PERIOD)
     return 2 * _CFG_BYTES + checkpoints + records * _BYTES_PER_RECORD

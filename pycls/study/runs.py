@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from pycls.errors import ConfigError
 from pycls.schema import RESULTS_CSV
-from pycls.spaces.population import Population
+from pycls.spaces.mixed import AnyPopulation
 from pycls.strict_yaml import load_yaml
 from pycls.study.spec import Selection, StudySpec
 
@@ -112,7 +112,7 @@ def read_network(name: str, path: Path) -> HandWrittenNetwork:
     return HandWrittenNetwork(name, path, keys)
 
 
-def select_by_name(population: Population, selection: Selection | None, where: str) -> list[str]:
+def select_by_name(population: AnyPopulation, selection: Selection | None, where: str) -> list[str]:
     """Return the ids of a selection that needs no errors.
 
     Raises:
@@ -162,7 +162,7 @@ def read_sweep_errors(folder: Path, sweep: str) -> dict[str, float]:
 
 
 def list_runs(
-    spec: StudySpec, population: Population, chosen: Mapping[str, Sequence[Network]]
+    spec: StudySpec, population: AnyPopulation, chosen: Mapping[str, Sequence[Network]]
 ) -> Iterator[Run]:
     """Yield all runs, architecture by architecture, so that a part of them makes pairs.
 
@@ -196,7 +196,7 @@ def list_runs(
             yield Run(repeat.sweep, i, repeat.dataset, regime, arch, seed, "repeats")
 
 
-def count_runs(spec: StudySpec, population: Population) -> dict[str, int]:
+def count_runs(spec: StudySpec, population: AnyPopulation) -> dict[str, int]:
     """Return the runs that each sweep has in the end, those not known by name yet included."""
     counts = {}
     for dataset in spec.datasets.values():

@@ -21,8 +21,8 @@ from pycls.core.runs.paths import checkpoint_path
 from pycls.errors import ConfigError
 from pycls.progress import draw_progress
 from pycls.spaces.by_name import make_space
+from pycls.spaces.mixed import AnyPopulation, read_any_population
 from pycls.spaces.population import Population
-from pycls.spaces.population_csv import read_population
 from pycls.study.configs import base_cfg, epochs_of
 from pycls.study.data import StudyData
 from pycls.study.runs import (
@@ -67,12 +67,12 @@ class StudyFolder:
         self._epochs: dict[str, int] = {}
 
     @cached_property
-    def population(self) -> Population:
+    def population(self) -> AnyPopulation:
         """The population, read or drawn."""
         spec = self.spec.population
         if self.base is not None and spec is self.base.spec.population:
             return self.base.population
-        stored = read_population(spec.csv) if spec.csv is not None else None
+        stored = read_any_population(spec.csv) if spec.csv is not None else None
         if stored is not None and not spec.spaces:
             return stored
         parts = {name: self._draw(name, space) for name, space in spec.spaces.items()}

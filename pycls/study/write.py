@@ -10,6 +10,7 @@ from pycls.core.config.template import CfgTemplate
 from pycls.core.runs.record import go_on, read_record, record_path
 from pycls.errors import ConfigError
 from pycls.schema import STUDY_JSON
+from pycls.spaces.mixed import ForeignArchitecture
 from pycls.study.configs import base_cfg
 from pycls.study.describe import describe_study
 from pycls.study.runs import HandWrittenNetwork, Run, keys_of
@@ -34,6 +35,7 @@ def write_study(study: StudyFolder) -> None:
     texts = {run.id: writer.text(run) for run in study.runs}
     _refuse_changes(study, texts)
     _refuse_other_data(study)
+    _check_foreign(study, texts)
     study.folder.mkdir(parents=True, exist_ok=True)
     files.write_text_if_changed(study.folder / "study.yaml", study.spec.place.text)
     files.write_text_if_changed(study.folder / "population.csv", study.population.to_csv_text())
@@ -51,6 +53,29 @@ def write_study(study: StudyFolder) -> None:
     for run in study.runs:
         if study.spec.datasets[run.dataset].stops:
             go_on(study.out_dir(run), run.stop or study.epochs(study.spec.datasets[run.dataset]))
+
+
+def _check_foreign(study: StudyFolder, texts: Mapping[str, str]) -> None:
+    """Build each network of another library that is new: only that shows whether it exists.
+
+    Once for each size of images, without memory.
+    """
+    seen = set()
+    for run in study.runs:
+        if not isinstance(run.arch, ForeignArchitecture) or study.cfg_path(run).is_file():
+            continue
+        cfg = parse_cfg(texts[run.id], run.id)
+        if (run.arch, cfg.TRAIN.IM_SIZE) in seen:
+            continue
+        seen.add((run.arch, cfg.TRAIN.IM_SIZE))
+        from pycls.models.counting import complexity
+
+        try:
+            complexity(cfg)
+        except ConfigError as error:
+            raise ConfigError(
+                f"the population's {run.arch.arch} ({run.arch.text}): {error}"
+            ) from None
 
 
 def _store_selections(study: StudyFolder) -> None:
@@ -118,8 +143,8 @@ def _refuse_other_data(study: StudyFolder) -> None:
 class _ConfigWriter:
     """Makes the text of each run's configuration.
 
-    One configuration a sweep is built and checked; those of its runs differ from it in the
-    architecture, the seed, the weights and the folder.
+    One configuration a sweep and kind of network is built and checked; those of its runs differ
+    from it in the architecture, the seed, the weights and the folder.
     """
 
     def __init__(self, study: StudyFolder) -> None:
@@ -129,7 +154,9 @@ class _ConfigWriter:
 
     def text(self, run: Run) -> str:
         """Return a run's configuration as YAML."""
-        base = (run.dataset, run.arch.arch if isinstance(run.arch, HandWrittenNetwork) else "")
+        by_hand = isinstance(run.arch, HandWrittenNetwork)
+        kind = run.arch.arch if by_hand else keys_of(run.arch)["MODEL.TYPE"]
+        base = (run.dataset, kind)
         if base not in self._templates:
             dataset = self._study.spec.datasets[run.dataset]
             values = cfg_to_dict(base_cfg(self._study.spec, self._study.data, dataset, run.arch))

@@ -21,7 +21,7 @@ from pycls.sweep.rows import ANYNET_LISTS, to_rows
 Columns = Mapping[str, NDArray]
 
 # Keys that change a network: of these sections, and two of TRAIN.
-_SECTIONS = ("MODEL.", "ANYNET.", "REGNET.", "RESNET.", "EN.", "VIT.")
+_SECTIONS = ("MODEL.", "ANYNET.", "REGNET.", "RESNET.", "EN.", "VIT.", "TIMM.", "TORCHVISION.")
 _KEYS = ("TRAIN.IM_SIZE", "TRAIN.DATASET")
 # What rows that are counted together share: keys of ANYNET or REGNET, and of other sections.
 _SHARED = ("STEM_TYPE", "STEM_W", "BLOCK_TYPE", "SE_ON", "SE_R", "HEAD_W")
@@ -86,7 +86,13 @@ class Counter:
 
             with self._base.explained(row):
                 node = self._base.node(self._base.typed(row))
-                self._memory[key] = complexity(node) | {"num_stages": len(node.ANYNET.DEPTHS)}
+                counts = complexity(node)
+                if "flops" not in counts:
+                    raise ConfigError(
+                        f"MODEL.TYPE {node.MODEL.TYPE}: this network has layers without a counting "
+                        "rule (tools/model_info.py names them), so that a sweep cannot limit it"
+                    )
+                self._memory[key] = counts | {"num_stages": len(node.ANYNET.DEPTHS)}
         return self._memory[key]
 
 

@@ -11,8 +11,8 @@ from yacs.config import CfgNode
 from pycls.core.config.defaults import default_cfg
 from pycls.core.config.load import cfg_to_dict
 from pycls.models.builders import build_meta_model, network_spec
-from pycls.models.counting import count_layers
-from pycls.models.network_types import NETWORKS, network_family
+from pycls.models.counting import count, count_layers
+from pycls.models.network_types import NETWORKS, is_foreign, network_family
 from pycls.strict_yaml import dump_yaml
 
 
@@ -61,11 +61,12 @@ class NetworkInfo:
 
     Attributes:
         name: what to call it, for example the path of its configuration.
-        family: anynet, regnetx, regnety, resnet, resnext, effnet or vit.
+        family: anynet, regnetx, regnety, resnet, resnext, effnet, vit, timm or torchvision.
         im_size: height and width of the images in pixels.
         num_classes: outputs.
         parts: all parts, the sums of which are the network's complexity exactly.
         scaled_from: the network that this one is a scaled form of.
+        without_rule: layers that have no counting rule, for which flops and acts are 0.
     """
 
     name: str
@@ -74,6 +75,7 @@ class NetworkInfo:
     num_classes: int
     parts: tuple[StageInfo, ...]
     scaled_from: "NetworkInfo | None" = None
+    without_rule: tuple[str, ...] = ()
 
     @property
     def flops(self) -> int:
@@ -122,15 +124,21 @@ def network_info(
     Raises:
         ConfigError: MODEL.TYPE names no network.
     """
+    family, im_size, num_classes = network_family(cfg), cfg.TRAIN.IM_SIZE, cfg.MODEL.NUM_CLASSES
+    if is_foreign(cfg):
+        counted = count(cfg)
+        counts = {"flops": 0, "acts": 0} | counted.counts
+        whole = (StageInfo("network", (1, 1), width=num_classes, **counts),)
+        without = counted.without_rule
+        return NetworkInfo(name, family, im_size, num_classes, whole, scaled_from, without)
     model = build_meta_model(cfg)
-    shapes, flops, acts = _walk(model, cfg.TRAIN.IM_SIZE)
+    shapes, flops, acts = _walk(model, im_size)
     structure = {**network_spec(cfg).parts(), "head": {"width": cfg.MODEL.NUM_CLASSES}}
     parts = []
     for part, params in _params_by_part(model).items():
         size = shapes.get(part, ())
         known = structure.get(part, {})
         parts.append(StageInfo(part, size, flops.get(part, 0), params, acts.get(part, 0), **known))
-    family, im_size, num_classes = network_family(cfg), cfg.TRAIN.IM_SIZE, cfg.MODEL.NUM_CLASSES
     return NetworkInfo(name, family, im_size, num_classes, tuple(parts), scaled_from)
 
 

@@ -37,7 +37,12 @@ def describe(info: NetworkInfo) -> str:
         lines.insert(2, f"  input    {_input(info)}")
         for name in _COUNTS:
             value = getattr(info, name)
-            lines.append(f"  {name:8} {_with_unit(name, value)} ({value:,})")
+            known = not info.without_rule or name == "params"
+            text = f"{_with_unit(name, value)} ({value:,})" if known else "not counted"
+            lines.append(f"  {name:8} {text}")
+        if info.without_rule:
+            lines.append(f"  no counting rule for {', '.join(info.without_rule)}")
+            return "\n".join(lines)
     else:
         rows = [
             ("", "scaled", "", "original", "", "ratio"),
@@ -75,7 +80,7 @@ def overview(infos: Sequence[NetworkInfo]) -> str:
     rows = [["config", "family", "input", "classes", *_COUNTS]]
     rows[0] += ["flops / original"] if is_scaled else []
     for info in infos:
-        counts = [_with_unit(name, getattr(info, name)) for name in _COUNTS]
+        counts = [_counted(info, name) for name in _COUNTS]
         row = [info.name, info.family, _input(info), str(info.num_classes), *counts]
         if is_scaled:
             row.append(_ratio(info, info.scaled_from, "flops") if info.scaled_from else "")
@@ -93,7 +98,9 @@ def overview_csv(infos: Sequence[NetworkInfo]) -> str:
     header = [*_OVERVIEW_COLUMNS, *(f"original_{name}" for name in _COUNTS if is_scaled)]
     rows = []
     for info in infos:
-        row = [info.name, *(getattr(info, name) for name in _OVERVIEW_COLUMNS[1:])]
+        unknown = ("flops", "acts") if info.without_rule else ()
+        shown = _OVERVIEW_COLUMNS[1:]
+        row = [info.name, *("" if name in unknown else getattr(info, name) for name in shown)]
         if is_scaled:
             row += [getattr(info.scaled_from, name, "") for name in _COUNTS]
         rows.append(row)
@@ -135,6 +142,11 @@ def _cell(value: float | None) -> str:
 
 def _with_unit(name: str, value: int) -> str:
     return human(value, "F" if name == "flops" else "")
+
+
+def _counted(info: NetworkInfo, name: str) -> str:
+    known = not info.without_rule or name == "params"
+    return _with_unit(name, getattr(info, name)) if known else "-"
 
 
 def _ratio(info: NetworkInfo, origin: NetworkInfo, name: str) -> str:

@@ -289,6 +289,7 @@ def seeds_text(runs: pd.DataFrame) -> str:
 _POPULATION_LABELS = {
     "space": "design space",
     "spaces": "design spaces",
+    "libraries": "networks of other libraries",
     "stages": "stages",
     "depth": "depth d of a stage",
     "width": "width w of a stage",

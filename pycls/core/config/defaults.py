@@ -80,6 +80,15 @@ def default_cfg() -> Node:
     cfg.VIT.MLP_DIM = 3072
     cfg.VIT.CLASSIFIER_TYPE = "token"
 
+    # Networks of other libraries: a name there, and arguments as ["drop_path_rate=0.1", ...].
+    cfg.TIMM = Node()
+    cfg.TIMM.NAME = ""
+    cfg.TIMM.ARGS = []
+
+    cfg.TORCHVISION = Node()
+    cfg.TORCHVISION.NAME = ""
+    cfg.TORCHVISION.ARGS = []
+
     # ---------------------------------------------------------- normalisation
     cfg.BN = Node()
     cfg.BN.EPS = 1e-5
@@ -274,7 +283,7 @@ LIST_ELEMENT_TYPES: dict[str, type] = {
             "ANYNET.BOT_MULS", "EN.EXP_RATIOS", "OPTIM.STEPS", "DATA.AREA", "DATA.ASPECT",
             "TRAIN.CLASS_WEIGHTS",
         ),
-        str: ("DATA.CLASSES",),
+        str: ("DATA.CLASSES", "TIMM.ARGS", "TORCHVISION.ARGS"),
     }.items()
     for key in keys
 }  # fmt: skip

@@ -179,7 +179,7 @@ def load_weights(model: nn.Module, weights: dict[str, Any], where: str) -> None:
             if names
         ]
         keys = "MODEL.TYPE and the keys of the network's own section (ANYNET, REGNET, ...)"
-        if not (missing or unknown) and all(is_classifier(name) for name in other):
+        if not (missing or unknown) and set(other) <= classifier_names(model):
             keys = "MODEL.NUM_CLASSES"
         raise CheckpointError(
             f"{where}: its weights are of another network; {'; '.join(parts)}; check {keys}"
@@ -187,9 +187,12 @@ def load_weights(model: nn.Module, weights: dict[str, Any], where: str) -> None:
     model.load_state_dict(weights)
 
 
-def is_classifier(name: str) -> bool:
-    """Say whether a weight is one of the last linear layer, which has an output a class."""
-    return name.startswith(("head.fc.", "head.head_fc."))
+def classifier_names(model: nn.Module) -> set[str]:
+    """Return the weights of the last linear layer, which has an output a class."""
+    of_other_library = getattr(model, "classifier_parameters", ())
+    return set(of_other_library) or {
+        name for name in model.state_dict() if name.startswith(("head.fc.", "head.head_fc."))
+    }
 
 
 def _verify_format(path: Path, where: str, remedy: str) -> None:

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from pycls.core.weights.checkpoint import (
-    is_classifier,
+    classifier_names,
     is_state_dict,
     load_checkpoint,
     load_weights,
@@ -124,12 +124,13 @@ def load_weights_into(
         if stem in state and state[stem].shape == own[stem].shape:
             state[stem] = state[stem].flip(1)
             notes.append(f"The input channels of {stem} were reversed, from BGR to RGB")
-    classes = _classes_of_other_head(own, state) if replace_head else None
+    head = [name for name in own if name in classifier_names(model)]
+    classes = _classes_of_other_head(own, state, head) if replace_head else None
     if classes is not None:
-        state.update({name: own[name] for name in own if is_classifier(name)})
+        state.update({name: own[name] for name in head})
         notes.append(f"Head of {classes[0]} classes replaced by a new one of {classes[1]}")
-    elif replace_head and not any(is_classifier(name) for name in state):
-        state.update({name: own[name] for name in own if is_classifier(name)})
+    elif replace_head and head and not any(name in state for name in head):
+        state.update({name: own[name] for name in head})
         notes.append("The file has no head; the network's is new")
     load_weights(model, state, weights.source)
     return tuple(notes)
@@ -225,13 +226,12 @@ def _first_convolution(own: dict[str, torch.Tensor]) -> str:
 
 
 def _classes_of_other_head(
-    own: dict[str, torch.Tensor], state: dict[str, torch.Tensor]
+    own: dict[str, torch.Tensor], state: dict[str, torch.Tensor], classifier: list[str]
 ) -> tuple[int, int] | None:
     """Return (classes in `state`, classes in `own`) where nothing but they differs, else None."""
     if own.keys() != state.keys():
         return None
     other = [name for name in own if own[name].shape != state[name].shape]
-    classifier = [name for name in own if is_classifier(name)]
     same_inputs = all(
         own[name].dim() == state[name].dim() and own[name].shape[1:] == state[name].shape[1:]
         for name in classifier
