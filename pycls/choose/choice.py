@@ -31,6 +31,7 @@ from pycls.datasets.randomness import order_names
 from pycls.errors import ConfigError, PyclsError
 from pycls.schema import CHOICE_DECISIONS, CHOICE_PLAN, SCORES_CSV
 from pycls.spaces.anynet_count import AnyNetFrame
+from pycls.spaces.mixed import ForeignArchitecture
 from pycls.strict_yaml import dump_yaml
 from pycls.study.configs import base_cfg
 from pycls.study.recipe import assumed_space
@@ -378,7 +379,7 @@ class Choice:
         """
         population = self.whole.population
         arch = population.row(population.ids.index(name))
-        if hasattr(arch, "flops"):
+        if not isinstance(arch, ForeignArchitecture):
             return arch.frame, arch.flops
         from pycls.models.counting import complexity
 

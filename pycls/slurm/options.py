@@ -93,8 +93,8 @@ def _minutes(value: Any) -> str:
         total = max(1, -(-(days * 86400 + hours * 3600 + minutes * 60 + seconds) // 60))
         hint = f"; write {total}"
     elif found := _DURATION.fullmatch(str(value)):
-        minutes = {"s": 1 / 60, "m": 1, "h": 60, "d": 1440}[found[2].lower()] * float(found[1])
-        hint = f"; write {max(1, math.ceil(minutes))}"
+        each = {"s": 1 / 60, "m": 1, "h": 60, "d": 1440}[found[2].lower()]
+        hint = f"; write {max(1, math.ceil(float(found[1]) * each))}"
     return f"{problem}, in minutes{hint}"
 
 

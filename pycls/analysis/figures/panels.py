@@ -60,8 +60,8 @@ def make_panel(
     """Return the panel of two series by architecture; skewed errors get logarithmic axes."""
     data = pd.DataFrame({"x": x, "y": y}).astype(float).dropna().rename_axis("arch")
     # By all values, not only the paired ones: the same set, the same axis in every figure.
-    logs = [style.is_skewed(values.dropna().to_numpy(dtype=float)) for values in (x, y)]
-    return Panel(title, *names, data, *labels, *logs)
+    x_log, y_log = (style.is_skewed(values.dropna().to_numpy(dtype=float)) for values in (x, y))
+    return Panel(title, *names, data, *labels, x_log, y_log)
 
 
 def structure_panel(

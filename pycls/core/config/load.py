@@ -190,7 +190,7 @@ def _merge_node(node: CfgNode, values: dict[str, Any], prefix: str, where: str) 
                 )
             _merge_node(node[key], value, f"{full_key}.", where)
         else:
-            node[key] = _typed(full_key, value, _example(full_key, node[key]), where)
+            node[key] = _typed(full_key, value, node[key], where)
 
 
 def _merge_overrides(cfg: CfgNode, overrides: Sequence[Any]) -> None:
@@ -209,15 +209,9 @@ def _merge_overrides(cfg: CfgNode, overrides: Sequence[Any]) -> None:
                 f"overrides: {key} is a section; name one of its keys: "
                 + ", ".join(f"{key}.{name}" for name in node[leaf])
             )
-        example = _example(key, node[leaf])
-        if isinstance(value, str) and (key in WORDS or not isinstance(example, str)):
+        if isinstance(value, str) and (key in WORDS or not isinstance(node[leaf], str)):
             value = _parse_word(key, value)
-        node[leaf] = _typed(key, value, example, "overrides")
-
-
-def _example(key: str, present: Any) -> Any:
-    """Return a value of the kind that a key has, which "auto" does not show."""
-    return False if key in AUTO_KEYS else present
+        node[leaf] = _typed(key, value, node[leaf], "overrides")
 
 
 def _parse_word(key: str, word: str) -> Any:
