@@ -28,7 +28,10 @@ class GraphedStep:
     def __call__(
         self, images: torch.Tensor, labels: torch.Tensor, lr: float, epoch: int, iteration: int
     ) -> StepResult:
-        """Train by one mini-batch; arguments as :meth:`TrainStep.__call__`."""
+        """Train by one mini-batch; arguments as :meth:`TrainStep.__call__`.
+
+        Of the result, `wrong` and `loss` are written over by the next step.
+        """
         images, targets = self._step.mix(images, labels, epoch, iteration, 0)
         set_lr(self._step.optimizer, lr)
         if self._graph is None:
@@ -37,7 +40,7 @@ class GraphedStep:
         self._targets.copy_(targets)
         if self._graph is not None:
             self._graph.replay()
-        return StepResult(self._result.wrong.clone(), self._result.loss.clone())
+        return self._result._replace(row=self._result.row.clone())
 
     def _capture(self, images: torch.Tensor, targets: torch.Tensor) -> None:
         """Capture one step; network and optimizer are left as they were."""

@@ -110,6 +110,21 @@ def topk_wrong(logits: torch.Tensor, labels: torch.Tensor, k: int) -> torch.Tens
     return len(labels) - topk_right(logits, labels, k).sum(dim=0)
 
 
+def counts_row(wrong: torch.Tensor, loss: torch.Tensor | None, images: int) -> torch.Tensor:
+    """Return what a meter keeps of an iteration.
+
+    Args:
+        wrong: what :func:`topk_wrong` counted.
+        loss: mean loss of the mini-batch; None in evaluation.
+        images: images of the mini-batch.
+
+    Returns:
+        float64, 3: wrong at 1, wrong at k, loss times images.
+    """
+    total_loss = (loss.detach() if loss is not None else wrong.new_zeros(())) * images
+    return torch.cat([wrong.double(), total_loss.double()[None]])
+
+
 class HalvesMeter:
     """Counts errors on two halves of the test images apart: every other image, as they are stored.
 
@@ -264,8 +279,11 @@ class Meter:
             images: images of the mini-batch.
         """
         beat()
-        total_loss = (loss.detach() if loss is not None else wrong.new_zeros(())) * images
-        self._rows.append(torch.cat([wrong.double(), total_loss.double()[None]]))
+        self.update_row(counts_row(wrong, loss, images), images)
+
+    def update_row(self, row: torch.Tensor, images: int) -> None:
+        """Add one iteration by its row, see :func:`counts_row`."""
+        self._rows.append(row)
         self._images.append(images)
         now = self._clock.now()
         self._time_diff = now - self._last

@@ -65,11 +65,15 @@ def parameter_groups(model: nn.Module, cfg: CfgNode) -> Groups:
 
 def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
     """Set the learning rate of every parameter group."""
+    tensors: dict[int, torch.Tensor] = {}
     for group in optimizer.param_groups:
         if isinstance(group["lr"], torch.Tensor):
-            group["lr"].fill_(lr)
+            tensors[id(group["lr"])] = group["lr"]
         else:
             group["lr"] = lr
+    # Groups share theirs, which is written once.
+    for rate in tensors.values():
+        rate.fill_(lr)
 
 
 def load_optimizer_state(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from yacs.config import CfgNode
 
-from pycls.core.meters import topk_wrong
+from pycls.core.meters import counts_row, topk_wrong
 from pycls.core.mixing import Mixer
 from pycls.core.optimizer import set_lr
 from pycls.core.precision import Precision
@@ -23,10 +23,17 @@ class StepResult(NamedTuple):
     Attributes:
         wrong: int64, wrong predictions of the (mixed) batch at 1 and at k.
         loss: mean loss.
+        row: both as a meter keeps them, see :func:`pycls.core.meters.counts_row`.
     """
 
     wrong: torch.Tensor
     loss: torch.Tensor
+    row: torch.Tensor
+
+    @classmethod
+    def of(cls, wrong: torch.Tensor, loss: torch.Tensor, images: int) -> "StepResult":
+        """Return the result of a batch of so many images."""
+        return cls(wrong, loss, counts_row(wrong, loss, images))
 
 
 class TrainStep:
@@ -96,9 +103,10 @@ class TrainStep:
                     zip(images.split(size), labels.split(size), strict=True)
                 )
             ]
-            result = StepResult(
+            result = StepResult.of(
                 torch.stack([r.wrong for r in results]).sum(0),
                 torch.stack([r.loss for r in results]).mean(),
+                len(labels),
             )
         self.update()
         return result
@@ -120,7 +128,8 @@ class TrainStep:
         self._precision.backward(loss if self._parts == 1 else loss / self._parts)
         # Mixed images count as of the class with the larger share, as in pycls.
         labels = targets.argmax(1) if targets.dim() == 2 else targets
-        return StepResult(topk_wrong(logits.detach(), labels, self._topk), loss.detach())
+        wrong = topk_wrong(logits.detach(), labels, self._topk)
+        return StepResult.of(wrong, loss.detach(), len(labels))
 
     def update(self) -> None:
         """Update the weights by the gradients."""

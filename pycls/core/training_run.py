@@ -210,7 +210,7 @@ class TrainingRun:
         self.compiles = False
         if self.ema is not None and self.iteration % self.cfg.OPTIM.EMA_UPDATE_PERIOD == 0:
             self.ema.update(self.model, ema_alpha(self.cfg, self.epoch))
-        self.train_meter.update(result.wrong, result.loss, len(labels))
+        self.train_meter.update_row(result.row, len(labels))
         self.iteration += 1
 
     def take_errors(self, errors: dict[str, float], lowest: dict[str, dict[str, float]]) -> bool:
