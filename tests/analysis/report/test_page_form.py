@@ -83,6 +83,11 @@ def test_contents_stay_in_view_and_wide_things_scroll_by_themselves(browser, pag
         )
         assert 0 <= top <= 2
         assert page_width <= width
+        if not mobile:  # the table of the answer is seen whole
+            assert browser.run(
+                "(() => { const table = document.querySelector('#answer .scroll');"
+                "return table.scrollWidth <= table.clientWidth + 1 })()"
+            )
     # Of a figure as wide as the page, text on a phone stays readable: it is not shrunk to fit.
     frame, image = browser.run(
         "(() => { const image = [...document.querySelectorAll('.frame img')]"
