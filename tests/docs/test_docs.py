@@ -232,6 +232,9 @@ def test_yaml_is_what_it_is_for(tmp_path):
                 path.write_text(yaml.safe_dump({**alone, "datasets": {"digits": {}}, **keys}))
                 read_options(load_study_file(path))
                 read.append("choice")
+            elif "MODEL" in keys:
+                load_cfg(path)
+                read.append("network")
             elif keys.keys() & {"name", "launch", "datasets"}:
                 path.write_text(text if "name" in keys else yaml.safe_dump({**TINY, "family": [],
                     "repeats": [], **keys}))  # fmt: skip
@@ -240,7 +243,7 @@ def test_yaml_is_what_it_is_for(tmp_path):
             else:
                 assert len(load_views(path)) == len(keys)
                 read.append("views")
-    assert set(read) == {"study", "section", "sweep", "views", "choice"}
+    assert set(read) == {"study", "section", "sweep", "views", "choice", "network"}
 
 
 def test_every_python_block_is_executed_somewhere():
