@@ -73,6 +73,7 @@ bench: $(VENV)/.ready-dev
 	$(PY) dev/bench_training.py
 
 soak: $(VENV)/.ready-dev
+	$(PY) dev/coverage.py --trials 4000
 	PYCLS_SOAK_KILLS=30 PYCLS_SOAK_RUNS=100 PYCLS_SOAK_PREPARE_KILLS=10 \
 	PYCLS_SOAK_COVERAGE=4000 PYCLS_SOAK_MANY=5000 PYCLS_SOAK_FAULTS=60 PYCLS_SOAK_EMBEDDED=1 \
 	$(PY) -m pytest -k "killed_and_started_again or under_random_signals or covers_the_true_rho \

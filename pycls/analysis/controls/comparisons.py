@@ -14,7 +14,7 @@ import pandas as pd
 from pycls.analysis.inputs.evidence import Evidence, Experiment, Finding, Sweep
 from pycls.analysis.statistics.correlation import correlation_columns, correlation_of, spearman
 from pycls.analysis.statistics.dependent import compare_rhos, difference_columns
-from pycls.analysis.wording import RHO, interval_text, number
+from pycls.analysis.wording import RHO, interval_text, number, rho_number
 
 ROLES = ("of", "reference", "member")
 
@@ -225,6 +225,6 @@ def _finding(evidence: Evidence, sweep: Sweep, row: Mapping[Any, Any]) -> Findin
     return Finding.of(
         what,
         correlation_of(row),
-        f"with {evidence.sweep_title(of)} {RHO} = {number(row['rho_of'], 2)}; difference "
+        f"with {evidence.sweep_title(of)} {RHO} = {rho_number(row['rho_of'])}; difference "
         f"{number(row['difference'], 2)} {interval}",
     )

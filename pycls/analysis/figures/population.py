@@ -31,7 +31,7 @@ from pycls.analysis.inputs.collection import Collection, MissingRuns
 from pycls.analysis.inputs.study_json import Study
 from pycls.analysis.statistics.distribution import edf, spread
 from pycls.analysis.statistics.proxies import closest_member
-from pycls.analysis.wording import RHO, number
+from pycls.analysis.wording import RHO, number, rho_number
 from pycls.errors import ConfigError
 
 STRUCTURE_LABELS = {
@@ -242,7 +242,7 @@ def relative_figure(collection: Collection, layout: Layout = COLUMN) -> Figure:
             label = panel.title
             trend: dict[str, Any] = {"linestyle": "none"}
             if panel.x_name != panel.y_name:
-                label += f", {RHO} = {number(panel.correlation.rho, 2)}"
+                label += f", {RHO} = {rho_number(panel.correlation.rho)}"
                 trend = _trend(axes, x, y, colour, dashes)
             entries.append(
                 Line2D([], [], marker=marker, color=colour, markersize=4, label=label, **trend)

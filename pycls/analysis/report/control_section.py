@@ -15,7 +15,7 @@ from pycls.analysis.inputs.evidence import Evidence, Experiment, load_evidence
 from pycls.analysis.inputs.study_json import Study
 from pycls.analysis.report.figures import Plan, Planned, plan_figure
 from pycls.analysis.report.html_tables import HtmlTable, plain
-from pycls.analysis.wording import DASH, RHO, count, interval_text, number
+from pycls.analysis.wording import DASH, RHO, count, rho_interval, rho_number
 
 PREFIX = "appendix"
 
@@ -145,8 +145,8 @@ def _summary_html(experiments: list[Experiment]) -> HtmlTable | None:
     rows = []
     for experiment in experiments:
         for place, found in enumerate(experiment.findings):
-            interval = interval_text(found.ci_low, found.ci_high)
-            rho = f"{number(found.rho, 2)} {interval}" if interval != DASH else DASH
+            interval = rho_interval(found.ci_low, found.ci_high)
+            rho = f"{rho_number(found.rho)} {interval}" if interval != DASH else DASH
             title = experiment.title if place == 0 else ""
             rows.append([title, found.what, rho, str(found.n), found.note])
     if not rows:
