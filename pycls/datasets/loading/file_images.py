@@ -83,7 +83,12 @@ class FileImages:
     def _received(self, cut: "_Batches", tasks: Sequence["_Task"]) -> Iterator[Tensor | str]:
         """Yield what workers send; one that dies is missed within seconds."""
         try:
-            yield from self._start(_Shared(cut), tasks)
+            batches = iter(self._start(_Shared(cut), tasks))
+            for worker in getattr(batches, "_workers", ()):
+                # They ignore the other signal: a process that still has some at its end would
+                # wait for them for ever.
+                worker._popen.terminate = worker._popen.kill
+            yield from batches
         except RuntimeError as error:
             if "worker" not in str(error):
                 raise

@@ -346,6 +346,7 @@ if __name__ == "__main__":
     try:
         list(loader.epoch())
     except DataError as error:
+        kept = error  # and with it the processes, to the end, which must not wait for them
         print(error)
 """
 
