@@ -30,7 +30,7 @@ from pycls.scores.study_scores import score_study
 from pycls.study.file import load_study_file
 from pycls.study.init import ARCHITECTURES, write_first_study
 from pycls.study.plan import SweepCost, plan_study
-from pycls.study.study import StudyFolder
+from pycls.study.study import StudyFolder, usual_folder
 from pycls.study.write import write_study
 
 _INIT = "write a first study file for a data set, with what is assumed for its size"
@@ -58,7 +58,8 @@ def main() -> int:
     spec = load_study_file(args.study)
     if args.command == "choose":
         return _choose(Choice(spec, args.out or HOME / spec.name, args.data_dir, args.base), args)
-    study = StudyFolder(spec, args.out or Path("studies") / spec.name, args.data_dir, args.base)
+    folder = args.out or usual_folder(Path(spec.path), spec.name)
+    study = StudyFolder(spec, folder, args.data_dir, args.base)
     if args.command in LAUNCH_COMMANDS:
         return carry_out(args.command, study_work(study, tuple(args.overrides)), args)
     commands = {
@@ -75,7 +76,9 @@ def _parse_args() -> argparse.Namespace:
         command = commands.add_parser(name, help=text, description=text)
         elsewhere = ", or a folder or table of results" if name == "report" else ""
         command.add_argument("study", metavar="STUDY.yaml", help=f"the study file{elsewhere}")
-        command.add_argument("--out", metavar="DIR", type=Path, help="default: studies/NAME")
+        command.add_argument("--out", metavar="DIR", type=Path,
+            help="default: studies/NAME in the checkout that holds the file, else beside the file",
+        )  # fmt: skip
         command.add_argument(
             "--data-dir", metavar="DIR", help="prepared sets (default: $PYCLS_DATA, or else data)"
         )
@@ -186,7 +189,7 @@ def _plan(study: StudyFolder, args: argparse.Namespace) -> int:
         print(json.dumps([plan.as_dict() for plan in plans], indent=2))
         return 0
     print(f"{study.spec.title} ({study.spec.path})")
-    print(f"{len(study.population)} architectures; in {study.folder}\n")
+    print(f"{len(study.population)} architectures; in {study.folder.absolute()}\n")
     if not plans:
         print(f"no runs of its own: it looks at {', '.join(study.spec.uses)} of its base")
         return 0
@@ -255,8 +258,13 @@ def _setup(study: StudyFolder, args: argparse.Namespace) -> int:
     return 0
 
 
+def _print_title(study: StudyFolder) -> None:
+    where = study.folder.absolute()
+    print(f"study {study.spec.name}: {len(study.population)} architectures, in {where}")
+
+
 def _print_written(study: StudyFolder) -> None:
-    print(f"study {study.spec.name}: {len(study.population)} architectures, in {study.folder}")
+    _print_title(study)
     sweeps = {run.sweep for run in study.runs}
     print(f"  {len(study.runs):,} runs in {len(sweeps)} sweeps")
     for sweep, reason in study.waiting.items():
@@ -269,7 +277,7 @@ def _print_written(study: StudyFolder) -> None:
 def _run(study: StudyFolder, args: argparse.Namespace) -> int:
     start = time.monotonic()
     study.check()
-    print(f"study {study.spec.name}: {len(study.population)} architectures, in {study.folder}")
+    _print_title(study)
     gpus_each = max(1, study.spec.launch.num_gpus)
     workers = args.jobs or default_workers(gpus_each, study.spec.launch.runs_per_gpu)
     train_here(

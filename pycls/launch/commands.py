@@ -88,9 +88,11 @@ def carry_out(command: str, work: Work, args: argparse.Namespace) -> int:
 
 def find_slurm(work: Work) -> Slurm | None:
     """Return Slurm where it has or may have jobs of a launch, else None."""
-    if not Ledger(work.folder).submissions() or shutil.which("sbatch") is None:
+    ledger = Ledger(work.folder)
+    if not ledger.submissions() or shutil.which("sbatch") is None:
         return None
-    return Slurm(patience_s=5.0, connect=False)
+    # Somebody else may look at what a user has launched.
+    return Slurm(patience_s=5.0, connect=False, user=ledger.owner)
 
 
 def _job_of(work: Work, slurm: Slurm | None, run: str) -> str:

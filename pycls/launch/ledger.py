@@ -237,6 +237,11 @@ class Ledger:
             path.unlink(missing_ok=True)
 
     @property
+    def owner(self) -> int:
+        """Return the number of the user who launched."""
+        return self.root.stat().st_uid
+
+    @property
     def files(self) -> Path:
         """Return the folder of copies of the files of what is launched."""
         return self.root / "files"
@@ -272,7 +277,7 @@ class Ledger:
         """
         submission = self.submission(max(_numbers(self.root), default=0) + 1)
         submission.path.mkdir()
-        name = f"{_NOT_IN_NAMES.sub('-', title)[:60]}-{secrets.token_hex(4)}"
+        name = f"{job_title(title)}-{secrets.token_hex(4)}"
         plan = {"name": name, "kind": kind, "when": utc_now(), "chunks": chunks, **settings}
         try:
             files.write_text(submission.path / _PLAN, json.dumps(plan, indent=1) + "\n")
@@ -280,6 +285,11 @@ class Ledger:
             submission.path.rmdir()
             raise
         return submission
+
+
+def job_title(title: str) -> str:
+    """Return what the names of an array's jobs in Slurm begin with."""
+    return _NOT_IN_NAMES.sub("-", title)[:60]
 
 
 def _numbers(folder: Path) -> list[int]:

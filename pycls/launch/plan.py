@@ -1,5 +1,6 @@
 """The plan of a launch: the runs that are missing and in no job, divided into arrays."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -7,7 +8,7 @@ from dataclasses import dataclass
 from pycls.core.runs.record import failures_of
 from pycls.errors import ConfigError
 from pycls.launch.chunks import divide
-from pycls.launch.ledger import GAVE_UP, Ledger
+from pycls.launch.ledger import GAVE_UP, Ledger, job_title
 from pycls.launch.live_jobs import LaunchState, LiveJob, find_live_jobs, find_states, jobs_by_run
 from pycls.launch.work import Work, WorkRun
 from pycls.progress import count, format_duration
@@ -35,6 +36,7 @@ class Request:
         seconds: what the runs of `arrays` are expected to take together; None: unknown.
         left_over: runs that wait until there is room in the queue.
         again: those of `arrays` whose failures are to be forgotten.
+        elsewhere: jobs in Slurm of work of the same name that another folder has launched.
     """
 
     arrays: list[list[list[WorkRun]]]
@@ -43,6 +45,7 @@ class Request:
     seconds: float | None
     left_over: int
     again: list[WorkRun]
+    elsewhere: Sequence[str] = ()
 
     @property
     def runs(self) -> int:
@@ -122,7 +125,15 @@ def plan_request(
     total = sum(known) if known and len(known) == count else None
     fitting = {run.id for chunk in chunks for run in chunk}
     forgotten = [run for run in _to_forget(states, again) if run.id in fitting]
-    return Request(arrays, states, live, total, len(todo) - count, forgotten)
+    others = _find_elsewhere(work, ledger, queue)
+    return Request(arrays, states, live, total, len(todo) - count, forgotten, others)
+
+
+def _find_elsewhere(work: Work, ledger: Ledger, queue: Iterable[QueuedJob]) -> list[str]:
+    """Return the names, in Slurm, of jobs that work of this name has from another folder."""
+    own = {submission.name for submission in ledger.submissions()}
+    like = re.compile(re.escape(job_title(work.title)) + r"(-follow-up)?-[0-9a-f]{8}")
+    return [job.job_name for job in queue if job.name not in own and like.fullmatch(job.name)]
 
 
 def _most_jobs(options: LaunchOptions, limits: Limits) -> int:
@@ -198,6 +209,7 @@ def describe(work: Work, options: LaunchOptions, request: Request) -> str:
     lines = [
         f"{work.title}: {count(request.runs, 'run')} in {count(request.jobs, 'job')}{size}"
         f"{arrays}, at most {options.parallel_jobs:,} at a time",
+        f"  in {work.folder.absolute()}",
         f"  {where}, {what} a job, time limit {format_duration(60 * options.time_limit)}",
     ]
     if request.seconds is not None:
@@ -205,6 +217,12 @@ def describe(work: Work, options: LaunchOptions, request: Request) -> str:
         lines.append(
             f"  expected: {format_duration(request.seconds)} of training in all"
             f"{f' ({basis})' if basis else ''}"
+        )
+    if request.elsewhere:
+        jobs = count(len(request.elsewhere), "job")
+        lines.append(
+            f"  attention: Slurm has {jobs} of work of this name from another folder "
+            f"({request.elsewhere[0]}): is this a second copy?"
         )
     if request.again:
         lines.append(f"  {count(len(request.again), 'failed run')} among them, tried afresh")

@@ -1,6 +1,7 @@
 """The status of a launched study or sweep, by its runs' files and one question to Slurm."""
 
 import math
+import os
 import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence, Set
@@ -234,7 +235,11 @@ def _ask(ledger: Ledger, slurm: Slurm | None) -> tuple[list[QueuedJob], str]:
         was_launched = any(s.job_id is not None and not s.void for s in ledger.submissions())
         return [], "there is no squeue on the PATH of this machine" if was_launched else ""
     try:
-        return list(slurm.jobs()), ""
+        queue = list(slurm.jobs())
+        if not queue and ledger.submissions() and ledger.owner != os.getuid():
+            # Clusters may hide the jobs of others; nothing is called lost then.
+            return [], f"it shows no jobs of the user who launched (number {ledger.owner})"
+        return queue, ""
     except PyclsError as error:
         return [], str(error)
 

@@ -23,7 +23,7 @@ from pycls.schema import ANALYSIS_HTML
 from pycls.slurm.options import LaunchOptions, override, read_options
 from pycls.study.file import load_study_file
 from pycls.study.plan import run_seconds, speed_finder
-from pycls.study.study import StudyFolder
+from pycls.study.study import StudyFolder, usual_folder
 from pycls.study.write import write_study
 from pycls.sweep.file import SweepCfg, load_sweep_cfg
 from pycls.sweep.folder import SweepFolder, run_name
@@ -160,7 +160,8 @@ def study_work(
     """
     path, base = named or study.spec.path, study.base
     words = [command_name("study"), "{}", str(path)]
-    if study.folder != Path("studies") / study.spec.name:
+    usual = usual_folder(path, study.spec.name)
+    if study.folder.absolute() != usual.absolute():
         words += ["--out", str(study.folder)]
     base_file = f"{path.parent}/{base.spec.path.name}" if base else ""
     return Work(

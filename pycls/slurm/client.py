@@ -36,15 +36,21 @@ class Slurm:
         patience_s: how long a command is tried again while the controller does not answer.
         connect: whether to ask at once if the controller answers.
         required: whether its commands have to be on this machine.
+        user: whose jobs are looked at, by number; None: those of who asks.
 
     Raises:
         SlurmError: there is no Slurm here, or the controller does not answer.
     """
 
     def __init__(
-        self, patience_s: float = 20.0, connect: bool = True, required: bool = True
+        self,
+        patience_s: float = 20.0,
+        connect: bool = True,
+        required: bool = True,
+        user: int | None = None,
     ) -> None:
         self._patience_s = patience_s
+        self._user = os.getuid() if user is None else user
         if required and shutil.which("sbatch") is None:
             raise SlurmError(
                 "no Slurm on this machine (sbatch is not on the PATH); set LAUNCH.MODE local to "
@@ -142,14 +148,14 @@ class Slurm:
         return sbatch(os.fspath(script), text, self._patience_s)
 
     def jobs(self) -> list[QueuedJob]:
-        """Return this user's jobs that have not ended, elements of arrays one by one.
+        """Return the user's jobs that have not ended, elements of arrays one by one.
 
         One call of squeue, however many there are.
         """
         # squeue itself waits for a controller that is gone for as long as half a minute.
         self._wait_for_controller()
         text = self._ask(
-            "squeue", "--noheader", "--array", "--all", f"--user={os.getuid()}",
+            "squeue", "--noheader", "--array", "--all", f"--user={self._user}",
             f"--format={QUEUE_FORMAT}",
         )  # fmt: skip
         return read_queue(text)
@@ -219,7 +225,7 @@ class Slurm:
             return {}
         found = read_ended(self._ask(
             "squeue", "--noheader", "--array", "--all", "--states=all",
-            f"--user={os.getuid()}", f"--Format={ENDED_FORMAT}",
+            f"--user={self._user}", f"--Format={ENDED_FORMAT}",
         ))  # fmt: skip
         missing = [job for job in wanted if job not in found]
         if missing and self.limits().accounting:

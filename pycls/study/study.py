@@ -15,11 +15,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import pycls
 from pycls.core.config.load import layer_cfg
 from pycls.core.inputs import check_batch, find_missing_weights
 from pycls.core.runs.paths import checkpoint_path
 from pycls.errors import ConfigError
 from pycls.progress import draw_progress
+from pycls.schema import STUDY_JSON
 from pycls.spaces.by_name import make_space
 from pycls.spaces.mixed import AnyPopulation, read_any_population
 from pycls.spaces.population import Population
@@ -38,6 +40,27 @@ from pycls.study.runs import (
 from pycls.study.spec import DatasetSpec, StudySpec
 
 SELECTIONS = "selections.json"
+
+
+def usual_folder(path: Path, name: str) -> Path:
+    """Return where a study is carried out unless somebody says otherwise.
+
+    That is studies/NAME in the checkout that holds its file, else beside the file; of a file that
+    came with an installed package, or of a study that was begun there, in the current folder.
+
+    Args:
+        path: the study file.
+        name: the study's name.
+    """
+    here = Path("studies") / name
+    place = path.absolute().parent
+    if place.is_relative_to(Path(pycls.__file__).parent):
+        return here
+    is_checkout = ("tools/study.py", "pycls/__init__.py")
+    checkouts = (p for p in (place, *place.parents) if all((p / f).is_file() for f in is_checkout))
+    folder = next(checkouts, place) / "studies" / name
+    was_begun = (here / STUDY_JSON).is_file() and not folder.exists()
+    return here if was_begun or here.absolute() == folder else folder
 
 
 class StudyFolder:

@@ -39,8 +39,18 @@ def launched(tmp_path, digits_dir, monkeypatch):
     path.write_text(yaml.safe_dump(small, sort_keys=False))
     folder = tmp_path / "studies" / "tiny"
     work = study_work(StudyFolder(load_study_file(path), folder, digits_dir))
-    jobs = Launcher(work, Slurm(), pause_s=0.0).launch(lambda _: True)
+    # A copy elsewhere has jobs, too.
+    words = ("77", "0", "PENDING", "Priority", "", "", "tiny-0123abcd")
+    (slurm / "queue").write_text("\x1e" + "\x1f".join(words) + "\n")
+    asked = []
+    jobs = Launcher(work, Slurm(), pause_s=0.0).launch(lambda text: asked.append(text) or True)
     assert jobs == 2
+    (slurm / "queue").write_text("")
+    assert "tiny: 2 runs in 2 jobs" in asked[0]
+    assert f"  in {folder}\n" in asked[0]
+    assert (
+        "1 job of work of this name from another folder (77_0): is this a second copy?" in asked[0]
+    )
     # Edited at once: more networks, and trained otherwise.
     small["population"]["size"] = 60
     small["config"]["OPTIM"]["MAX_EPOCH"] = 9

@@ -228,6 +228,17 @@ def test_what_became_of_the_last_job_of_runs_that_nobody_has(sweep):
     assert find_status(work, Queue()).runs[3].reason == "its job is cancelled"
 
 
+def test_jobs_of_another_user_are_not_called_lost(sweep, monkeypatch):
+    work = sweep(1)
+    submit(work, [[0]])
+    lost = "its job is not in Slurm any more, and never began"
+    assert find_status(work, Queue()).runs[0].reason == lost
+    monkeypatch.setattr(os, "getuid", lambda: 12345)
+    status = find_status(work, Queue())
+    assert (status.runs[0].reason, status.slurm.asked) == ("", False)
+    assert "shows no jobs of the user who launched" in table(status)
+
+
 def test_slurm_that_does_not_answer_costs_one_line(sweep, hold):
     work = sweep(3)
     begin(work, 0, "done", EPOCHS)

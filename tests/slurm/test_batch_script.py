@@ -190,3 +190,43 @@ def test_a_job_that_submits_hands_on_nothing_of_its_own():
     }  # fmt: skip
     expected = {"SLURM_CONF": "/c", "PYTHONPATH": "/a:/b"}
     assert submission_environment(environ, script(given())) == expected
+
+
+def test_a_job_in_a_container_without_slurm_is_requeued_from_outside(tmp_path):
+    """A stand-in for `apptainer exec IMAGE python3`: it has no command of Slurm's on its PATH."""
+    slurm = tmp_path / "slurm"
+    slurm.mkdir()
+    for name, said in (("squeue", "RUNNING"), ("scontrol", ""), ("sinfo", "other")):
+        (slurm / name).write_text(f'#!/bin/sh\necho "{name} $@" >> {tmp_path}/asked\necho {said}\n')
+        (slurm / name).chmod(0o755)
+    container = tmp_path / "container"
+    container.write_text(f'#!/bin/sh\nPATH=/usr/bin:/bin exec {sys.executable} "$@"\n')
+    container.chmod(0o755)
+    (tmp_path / "look.py").write_text(
+        "import pathlib, shutil, sys\n"
+        f"pathlib.Path({str(tmp_path / 'seen')!r}).write_text(str(shutil.which('scontrol')))\n"
+        "sys.exit(76)\n"
+    )
+    path = f"{slurm}:{os.environ['PATH']}"
+    environment = {"PATH": path, "PYTHONPATH": str(tmp_path), "SLURM_JOB_ID": "12"}
+    where = {"module": "look", "faults": tmp_path / "launch" / "faults"}
+
+    def run(**launch):
+        file = tmp_path / "job.sh"
+        file.write_text(script(given(PYTHON=str(container), **launch), **where))
+        (tmp_path / "asked").write_text("")
+        code = subprocess.run(["bash", file], env=environment, check=False).returncode
+        return code, (tmp_path / "asked").read_text()
+
+    code, asked = run()
+    assert (code, "scontrol requeue 12\n" in asked) == (76, True)
+    in_container = (tmp_path / "seen").read_text()
+    assert in_container in ("None", "/usr/bin/scontrol", "/bin/scontrol")
+    assert str(slurm) not in in_container
+    (tmp_path / "seen").unlink()
+    # A line of SETUP that fails stops the job before the container is started.
+    code, asked = run(SETUP=["module() { return 1; }", "module load apptainer"])
+    assert (code, "scontrol requeue 12\n" in asked) == (76, True)
+    assert not (tmp_path / "seen").exists()
+    (fault,) = (tmp_path / "launch" / "faults").glob("*.json")
+    assert "the line of SETUP failed: return 1" in fault.read_text()

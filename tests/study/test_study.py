@@ -2,11 +2,13 @@
 
 import csv
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
 
+import pycls
 from pycls.core.config import load_cfg
 from pycls.core.runs.record import write_record
 from pycls.datasets.preparation.prepare import prepare
@@ -16,7 +18,7 @@ from pycls.launch.work import study_work
 from pycls.study.describe import describe_study
 from pycls.study.file import load_study_file
 from pycls.study.plan import plan_study
-from pycls.study.study import StudyFolder
+from pycls.study.study import StudyFolder, usual_folder
 from pycls.study.write import write_study
 
 SPACE = {"num_stages": 2, "strides": [1, 2], "depth": [1, 3], "width": [8, 64], "resolution": 32}
@@ -281,3 +283,17 @@ def test_hundreds_of_runs_have_a_configuration_each(study):
     paths = sorted((main.folder / "many" / "cfgs").glob("*.yaml"))
     assert len(paths) == 300
     assert load_cfg(paths[-1]).RNG_SEED == 50
+
+
+def test_a_study_is_carried_out_in_the_checkout_of_its_file_or_beside_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    elsewhere = tmp_path / "mine" / "a.yaml"
+    assert usual_folder(elsewhere, "a") == tmp_path / "mine" / "studies" / "a"
+    assert usual_folder(Path("a.yaml"), "a") == Path("studies/a")
+    # As before, where it was begun there.
+    (tmp_path / "studies" / "a").mkdir(parents=True)
+    (tmp_path / "studies" / "a" / "study.json").touch()
+    assert usual_folder(elsewhere, "a") == Path("studies/a")
+    root = Path(pycls.__file__).parents[1]
+    assert usual_folder(root / "sweeps" / "b.yaml", "no") == root / "studies" / "no"
+    assert usual_folder(Path(pycls.__file__).parent / "sweeps" / "b.yaml", "b") == Path("studies/b")
