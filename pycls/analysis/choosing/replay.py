@@ -64,9 +64,10 @@ def replay(
         A row per strategy and share of the whole cost: strategy, share, trainings (what the share
         is in full trainings), cost (what was spent of it), n, lost (mean regret in points),
         half_low, half_high, and beats_random (share of replays in which it ends with a lower error
-        than a random search of the same cost; an equal one counts half). Only architectures of
-        which all is known; empty with fewer than eight, and without strategies that need more
-        trainings than a budget has.
+        than a random search that costs as much as it did spend, which may be less than the share:
+        between two numbers of trainings, in proportion; an equal error counts half). Only
+        architectures of which all is known; empty with fewer than eight, and without strategies
+        that need more trainings than a budget has.
     """
     last = np.asarray(final, dtype=float)
     shown = np.empty((len(last), 0)) if curves is None else np.asarray(curves, dtype=float)
@@ -86,7 +87,6 @@ def replay(
     for share in SHARES:
         if share * n < 1:
             continue
-        by_chance = _search(results, others, share)
         for name, by, is_halving in _strategies(complete, filters, results):
             chosen = _choose(results, whole, share, by, is_halving)
             if chosen is None:
@@ -98,9 +98,9 @@ def replay(
                 lost = of_halves[0] - results.final[halves].min(axis=1)
                 middle = np.percentile(lost.reshape(_HALVES, -1).mean(axis=1), [2.5, 97.5])
                 ends = (float(middle[0]), float(middle[1]))
-            wins = np.mean(ended < by_chance) + np.mean(ended == by_chance) / 2
+            wins = _wins_over_chance(results, others, ended, cost)
             lost_mean = float(ended.mean() - results.final.min())
-            rows.append((name, share, share * n, cost, n, lost_mean, *ends, float(wins)))
+            rows.append((name, share, share * n, cost, n, lost_mean, *ends, wins))
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
@@ -154,6 +154,19 @@ def _choose(
         after = sizes[rungs.index(place) + 1] if place != rungs[-1] else 1
         available = np.take_along_axis(available, order[:, :after], axis=1)
     return results.final[available[:, 0]], cost
+
+
+def _wins_over_chance(
+    results: _Results, others: Indices, ended: NDArray[np.float64], cost: float
+) -> float:
+    """Return how often a random search of a cost ends with a higher error than each replay did."""
+    count = max(1, int(cost))
+    wins = []
+    for trainings in (count, count + 1):
+        by_chance = results.final[others[:, :trainings]].min(axis=1)
+        wins.append(float(np.mean(ended < by_chance) + np.mean(ended == by_chance) / 2))
+    part = max(0.0, cost - count)
+    return (1 - part) * wins[0] + part * wins[1]
 
 
 def _search(results: _Results, available: Indices, share: float) -> NDArray[np.float64]:

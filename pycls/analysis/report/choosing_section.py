@@ -154,12 +154,13 @@ def _replay(table: pd.DataFrame, study: Study) -> Part:
         "Each is replayed thousands of times on the errors of the architectures that were trained "
         "here, with a quarter of the cost of training them all. Halving trains architectures drawn "
         "at random to an eighth of the epochs, the better half of them on to a quarter, and so on; "
-        "after a filter by a score, and at other costs, in the file. The 95 % "
+        "after a filter by a score, and at other costs, in the file. A random search costs what "
+        "the strategy did spend. The 95 % "
         "beside a target are of random halves of the architectures; regret has no confidence "
         "interval over architectures that holds. Those of the mean are an interval over data sets. "
         "What is chosen on are the errors that it is judged by.",
         HtmlTable(
-            caption="Mean regret in points, and how often a random search of the same budget ends "
+            caption="Mean regret in points, and how often a random search of the same cost ends "
             "with a higher error (ties count half).",
             headers=["target", "strategy", "trainings", "lost", "95 %", "beats random, %"],
             rows=rows,
@@ -206,7 +207,7 @@ def _prediction(table: pd.DataFrame, study: Study) -> Part:
 
 def _top(table: pd.DataFrame, study: Study) -> Part:
     rows = []
-    for row in table.to_dict("records"):
+    for row in table[~table["proxy"].str.startswith("score: ")].to_dict("records"):
         tau = (row["weighted_tau"], row["weighted_tau_low"], row["weighted_tau_high"])
         shares = (row["precision"], row["precision_low"], row["precision_high"])
         rows.append(
@@ -224,7 +225,7 @@ def _top(table: pd.DataFrame, study: Study) -> Part:
         "after "
         "training on the target.",
         HtmlTable(
-            caption="Agreement at the top.",
+            caption="Agreement at the top; of zero-cost scores, where there are some, in the file.",
             headers=[
                 *("target", "proxy", "best", "found, % [95 %]", "weighted tau [95 %]"),
                 *(f"{RHO} in the proxy's best tenth", f"{RHO} in the target's best tenth"),

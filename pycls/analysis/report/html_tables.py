@@ -429,7 +429,8 @@ def best_html(table: pd.DataFrame, study: Study) -> HtmlTable | None:
 
 
 def choice_html(table: pd.DataFrame, study: Study) -> HtmlTable:
-    """Return the table of what a choice costs."""
+    """Return the table of what a choice costs; that of zero-cost scores is in the file."""
+    table = table[table["role"] != "score"]
     rows = []
     for key, group in table.groupby("target", sort=False):
         for place, row in enumerate(group.to_dict("records")):

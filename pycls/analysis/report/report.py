@@ -231,7 +231,7 @@ def _population_tables(analysis: _Analysis) -> dict[str, pd.DataFrame]:
     if study.reference:
         computed["rho"] = tables.rho_table(errors, study)
         if study.targets:
-            computed["choice"] = choice_table(errors, study)
+            computed["choice"] = choice_table(errors, study, analysis.scores)
             runs = with_own_runs(analysis.repeats, analysis.results, study)
             computed["forest"] = forest_table(
                 errors, analysis.architectures, runs, computed["rho"], study
@@ -255,7 +255,7 @@ def _choosing_tables(analysis: _Analysis) -> dict[str, pd.DataFrame]:
         "scores": score_table(analysis.scores, errors, study),
         "replay": replay_table(errors, analysis.curves, analysis.scores, study),
         "prediction": choosing.prediction_table(errors, study),
-        "top": choosing.top_table(errors, study),
+        "top": choosing.top_table(errors, study, analysis.scores),
         "early": choosing.early_tables(analysis.curves, study, analysis.hours, analysis.results),
         "several": choosing.several_table(errors, parameters, study),
         "apart": choosing.apart_table(errors, study),

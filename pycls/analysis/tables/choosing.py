@@ -95,8 +95,12 @@ def _properties(targets: list[str], study: Study) -> dict[str, list[float]]:
     return found
 
 
-def top_table(errors: pd.DataFrame, study: Study) -> pd.DataFrame:
-    """Return the agreement among the best of each target with the reference and its member.
+def top_table(
+    errors: pd.DataFrame, study: Study, scores: Mapping[str, pd.DataFrame] | None = None
+) -> pd.DataFrame:
+    """Return the agreement among the best of each target with what could choose them.
+
+    That is the reference, its closest member, and zero-cost scores on the target.
 
     Returns:
         A row per target and proxy: target, proxy, the numbers of
@@ -105,8 +109,9 @@ def top_table(errors: pd.DataFrame, study: Study) -> pd.DataFrame:
     """
     rows = []
     for target in study.targets:
-        for proxy in proxies_of(target, study):
-            found = top_agreement(errors[proxy], errors[target])
+        proxies = {proxy: errors[proxy] for proxy in proxies_of(target, study)}
+        for proxy, values in (proxies | score_candidates((scores or {}).get(target))).items():
+            found = top_agreement(values, errors[target])
             numbers = asdict(found)
             for name in ("by_proxy", "by_target"):
                 del numbers[name]

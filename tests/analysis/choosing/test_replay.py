@@ -55,15 +55,31 @@ def test_halving_is_that_of_a_loop(population):
     assert rungs == [0, 1, 3, 7]  # after 1, 2, 4 and 8 epochs
     spent = sum(size * step for size, step in zip(sizes, (1, 1, 2, 4), strict=True)) / 8
     assert cost == spent <= 8
-    rng, lost = np.random.default_rng(7), []
-    for _ in range(4000):
+    rng = np.random.default_rng(7)
+
+    def halve(sizes):
         left = rng.permutation(32)[: sizes[0]]
         for place, size in zip(rungs, [*sizes[1:], 1], strict=True):
             left = left[np.argsort(curves[left, place])[:size]]
-        lost.append(final[left[0]] - final.min())
+        return final[left[0]]
+
+    lost = [halve(sizes) - final.min() for _ in range(4000)]
     row = at(replay(final, {}, (), range(1, 9), curves), HALVING, 1 / 4)
     assert row["lost"] == pytest.approx(np.mean(lost), abs=0.15)
     assert row["cost"] == pytest.approx(cost)
+    # The half that a filter leaves cannot spend half of the cost: it is compared at what it does.
+    _, sizes, spent = plan_halving(range(1, 9), 16, 16.0)
+    assert spent < 15
+    same = replay(final, {"same": np.zeros(32)}, ["same"], range(1, 9), curves)
+    row = at(same, f"{HALVING} after same", 1 / 2)
+    assert row["cost"] == pytest.approx(spent)
+    ended = np.array([halve(sizes) for _ in range(4000)])
+    beaten = []
+    for count in (int(spent), int(spent) + 1):
+        chance = np.array([rng.permutation(final)[:count].min() for _ in ended])
+        beaten.append(np.mean(ended < chance) + np.mean(ended == chance) / 2)
+    part = spent - int(spent)
+    assert row["beats_random"] == pytest.approx((1 - part) * beaten[0] + part * beaten[1], abs=0.05)
 
 
 def test_what_cannot_be_replayed_is_left_out(population):

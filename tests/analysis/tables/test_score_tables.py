@@ -9,7 +9,8 @@ from pycls.analysis.inputs.results_csv import error_table, load_results
 from pycls.analysis.inputs.scores_csv import load_scores
 from pycls.analysis.inputs.study_json import load_study
 from pycls.analysis.statistics import compare_rhos, spearman
-from pycls.analysis.tables.choosing import candidates_for, race_table
+from pycls.analysis.tables.choice import choice_table
+from pycls.analysis.tables.choosing import candidates_for, race_table, top_table
 from pycls.analysis.tables.replay import replay_table
 from pycls.analysis.tables.scores import score_table
 from pycls.errors import ConfigError
@@ -53,6 +54,13 @@ def test_scores_stand_beside_the_reference_with_intervals(scored):
     race = race_table(errors, pd.DataFrame(index=errors.index), study, scores)
     assert race[race["target"] == "photographs"]["candidate"].iloc[0] == "score: SNIP"
     assert "score: SNIP" not in candidates_for("textures", errors, pd.DataFrame(), scores)
+    choice = choice_table(errors, study, scores)
+    first = choice[(choice["target"] == "faces") & (choice["role"] == "score") & (choice["k"] == 1)]
+    assert first.set_index("proxy").loc["score: SNIP", "lost"] == snip["lost"]
+    top = top_table(errors, study, scores)
+    found = top[(top["target"] == "faces") & (top["proxy"] == "score: SNIP")].iloc[0]
+    assert found["weighted_tau_low"] > 0.5
+    assert "score: SNIP" not in set(top[top["target"] == "textures"]["proxy"])
 
 
 def test_the_replay_has_means_over_targets(scored):
