@@ -87,7 +87,7 @@ def test_from_the_queue_to_the_node_and_out_of_it(slurm, sweep):
 
     text = sweep("status").stdout
     assert f"{running['run']}   {running['job']}" in text.replace("\t", " ")
-    assert "JobArrayTaskLimit 1" in text
+    assert "1 as LAUNCH.PARALLEL_JOBS says" in text
 
     # A job that somebody holds is named, with what to do.
     waiting = others[-1]["job"]
