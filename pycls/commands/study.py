@@ -1,8 +1,8 @@
 """Carry out a study: tools/study.py COMMAND STUDY.yaml [options] [LAUNCH.KEY VALUE ...].
 
-init writes a first study file for a data set (init SET [--out FILE]); plan, setup, run, score and
-report are for one machine; launch, status, cancel, resume and retry are for Slurm too. LAUNCH keys
-on the command line stand in for those of the study file.
+init writes a first study file for a data set (init SET [--out FILE]); plan, setup, run, score,
+report and merge are for one machine; launch, status, cancel, resume and retry are for Slurm too.
+LAUNCH keys on the command line stand in for those of the study file.
 """
 
 import argparse
@@ -24,11 +24,13 @@ from pycls.launch.work import study_work
 from pycls.pool.seats import default_workers
 from pycls.progress import align, format_duration
 from pycls.results.collect_study import collect
+from pycls.results.merge_study import merge_study, require_parts
 from pycls.schema import STATUS_JSON, STUDY_JSON
 from pycls.scores.study_scores import BATCH as SCORED_IMAGES
 from pycls.scores.study_scores import score_study
 from pycls.study.file import load_study_file
 from pycls.study.init import ARCHITECTURES, write_first_study
+from pycls.study.part import WHOLE
 from pycls.study.plan import SweepCost, plan_study
 from pycls.study.study import StudyFolder, usual_folder
 from pycls.study.write import write_study
@@ -43,6 +45,7 @@ _COMMANDS = {
     "choose": "choose a network for one's own set, as the section 'choose' says: search, compare, "
     "test, export",
     "report": "collect the results there are and write the report",
+    "merge": "join the folders of a study that was carried out in several places, by --part",
 }
 # A run's log is asked for by its name, which is an argument of its own.
 _STEPS = ("plan", "run", *(name for name in LAUNCH_COMMANDS if name != "log"), "finish")
@@ -59,11 +62,13 @@ def main() -> int:
     if args.command == "choose":
         return _choose(Choice(spec, args.out or HOME / spec.name, args.data_dir, args.base), args)
     folder = args.out or usual_folder(Path(spec.path), spec.name)
-    study = StudyFolder(spec, folder, args.data_dir, args.base)
+    part = WHOLE if args.command == "merge" else getattr(args, "part", "")
+    study = StudyFolder(spec, folder, args.data_dir, args.base, part)
     if args.command in LAUNCH_COMMANDS:
         return carry_out(args.command, study_work(study, tuple(args.overrides)), args)
     commands = {
         "plan": _plan, "setup": _setup, "run": _run, "score": _score, "report": _report,
+        "merge": _merge,
     }  # fmt: skip
     return commands[args.command](study, args)
 
@@ -86,6 +91,16 @@ def _parse_args() -> argparse.Namespace:
             "--base", metavar="DIR", type=Path,
             help="folder of the base study (default: beside this one's, by its name)",
         )  # fmt: skip
+        if name in ("setup", "run", "launch"):
+            command.add_argument(
+                "--part", default="", metavar="PART",
+                help="carry out a part of the study in this folder: the I-th of N (1/3), or some "
+                f"data sets (cifar10,mine); the folder remembers it ({WHOLE}: the whole study)",
+            )  # fmt: skip
+        if name == "merge":
+            command.add_argument(
+                "parts", metavar="FOLDER", type=Path, nargs="+", help="that of a part of the study"
+            )
         if name == "plan":
             command.add_argument("--json", action="store_true", help="a list of sweeps as JSON")
             command.add_argument(
@@ -260,7 +275,8 @@ def _setup(study: StudyFolder, args: argparse.Namespace) -> int:
 
 def _print_title(study: StudyFolder) -> None:
     where = study.folder.absolute()
-    print(f"study {study.spec.name}: {len(study.population)} architectures, in {where}")
+    part = f", part {study.part.text}" if study.part else ""
+    print(f"study {study.spec.name}{part}: {len(study.population)} architectures, in {where}")
 
 
 def _print_written(study: StudyFolder) -> None:
@@ -338,6 +354,20 @@ def _choose(choice: Choice, args: argparse.Namespace) -> int:
         )
     page = finish(choice)
     print(f"answer: {page} ({format_duration(time.monotonic() - start)})")
+    return 0
+
+
+# ---------------------------------------------------------------- merge
+
+
+def _merge(study: StudyFolder, args: argparse.Namespace) -> int:
+    study.check()
+    require_parts(study, args.parts)
+    with study_work(study).hold():
+        lines = merge_study(study, args.parts)
+    _print_title(study)
+    print("\n".join(f"  {line}" for line in lines))
+    print(f"next: {command_name('study')} report {study.spec.path} --out {study.folder}")
     return 0
 
 

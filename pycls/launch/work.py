@@ -158,7 +158,7 @@ def study_work(
         overrides: LAUNCH keys and values over its file's.
         named: the file that its user knows, where the study's own is a copy of it.
     """
-    path, base = named or study.spec.path, study.base
+    path, base, part = named or study.spec.path, study.base, study.part
     words = [command_name("study"), "{}", str(path)]
     usual = usual_folder(path, study.spec.name)
     if study.folder.absolute() != usual.absolute():
@@ -167,7 +167,7 @@ def study_work(
     return Work(
         kind="study",
         folder=study.folder,
-        title=study.spec.name,
+        title=f"{study.spec.name}, part {part.text}" if part else study.spec.name,
         options=override(study.spec.launch, overrides),
         reference={
             "kind": "study",
@@ -188,7 +188,7 @@ def study_work(
         expected_seconds=partial(_study_seconds, study),
         collect=partial(collect, study),
         missing=study.find_missing,
-        prepare=study.data.prepare,
+        prepare=partial(study.data.prepare, study.datasets),
         look_again=study.look_again,
         waiting=lambda: study.waiting,
         before_it=f"finish the base study first ('tools/study.py run {base_file}'), or say with "

@@ -76,7 +76,7 @@ def collect(study: StudyFolder) -> dict[str, Any]:
                 timings.append([run.id, state.record.get("started"), state.record.get("seconds")])
                 for row in _curve_rows(run, log):
                     write_row(row)
-                trained_with.add(_describe_code(state.record))
+                trained_with.add(describe_code(state.record))
                 device = state.record.get("environment", {}).get("device")
                 if device:
                     devices.setdefault(run.sweep, Counter())[str(device)] += 1
@@ -135,7 +135,7 @@ def log_tail(out_dir: Path, lines: int = LOG_TAIL_LINES) -> str:
     return "\n".join(parts[-lines:])
 
 
-def _describe_code(record: Mapping[str, Any]) -> str:
+def describe_code(record: Mapping[str, Any]) -> str:
     """Return which code a run was trained by, and on what kind of device."""
     environment = record.get("environment", {})
     device = environment.get("device", "?")

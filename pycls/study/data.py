@@ -1,7 +1,7 @@
 """The data sets of a study: opened where they are prepared, expected where they are not."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -127,17 +127,21 @@ class StudyData:
         whole = open_dataset(dataset.prepared, "train", self.data_dir)
         return tuple(draw_classes(whole.class_names, dataset.num_classes, self.spec.class_seed))
 
-    def prepare(self) -> Iterator[str]:
+    def prepare(self, datasets: Sequence[DatasetSpec] | None = None) -> Iterator[str]:
         """Prepare what comes inside packages and open all other sets; yield a line about each.
+
+        Args:
+            datasets: those that are trained on; None: all of the study.
 
         Raises:
             DataError: a set is missing or damaged.
         """
-        for name, dataset in {each.prepared: each for each in self.spec.datasets.values()}.items():
+        wanted = list(self.spec.datasets.values()) if datasets is None else datasets
+        for name, dataset in {each.prepared: each for each in wanted}.items():
             if _is_embedded(name):
                 prepare(name, self.data_dir, **dataset.options)
         self._facts.clear()
-        for dataset in self.spec.datasets.values():
+        for dataset in wanted:
             train, test = self.open(dataset, "train"), self.open(dataset, "test")
             yield (
                 f"{dataset.key}: {train.num_classes} classes, {len(train)} training and "

@@ -27,6 +27,7 @@ from pycls.spaces.mixed import AnyPopulation, read_any_population
 from pycls.spaces.population import Population
 from pycls.study.configs import base_cfg, epochs_of
 from pycls.study.data import StudyData
+from pycls.study.part import Part, find_part
 from pycls.study.runs import (
     Network,
     Run,
@@ -71,6 +72,7 @@ class StudyFolder:
         folder: where it is carried out.
         data_dir: folder of the prepared sets; None: PYCLS_DATA, or else `data`.
         base_folder: folder of its base study; None: beside `folder`, by the base's name.
+        part: the part of it that is carried out there, see :func:`pycls.study.part.find_part`.
     """
 
     def __init__(
@@ -79,6 +81,7 @@ class StudyFolder:
         folder: str | os.PathLike[str],
         data_dir: str | os.PathLike[str] | None = None,
         base_folder: str | os.PathLike[str] | None = None,
+        part: str = "",
     ) -> None:
         self.spec = spec
         self.folder = Path(folder)
@@ -88,6 +91,19 @@ class StudyFolder:
             where = Path(base_folder) if base_folder else self.folder.parent / spec.base.name
             self.base = StudyFolder(spec.base, where, data_dir)
         self._epochs: dict[str, int] = {}
+        self._asked_part = part
+
+    @cached_property
+    def part(self) -> Part | None:
+        """The part of the study that is carried out here; None: all of it."""
+        return find_part(self.folder, self.spec, self._asked_part)
+
+    @property
+    def datasets(self) -> list[DatasetSpec]:
+        """The data sets that are trained on here."""
+        part = self.part
+        every = self.spec.datasets.values()
+        return [d for d in every if part is None or part.of or d.key in part.datasets]
 
     @cached_property
     def population(self) -> AnyPopulation:
@@ -123,8 +139,14 @@ class StudyFolder:
 
     @cached_property
     def runs(self) -> list[Run]:
-        """All runs that are known by name; `waiting` says why others are not yet."""
-        return list(list_runs(self.spec, self.population, self.networks))
+        """All runs of this place that are known by name; `waiting` says why others are not yet."""
+        runs = list_runs(self.spec, self.population, self.networks)
+        part = self.part
+        return [run for run in runs if part is None or part.has(run, self._place(run))]
+
+    def _place(self, run: Run) -> int:
+        by_hand = self.spec.datasets[run.dataset].networks
+        return list(by_hand).index(run.arch.arch) if by_hand else self.places[run.arch.arch]
 
     @property
     def networks(self) -> dict[str, Sequence[Network]]:
@@ -254,7 +276,7 @@ class StudyFolder:
     def find_missing(self) -> list[str]:
         """Return what its user has to provide before anything is trained, a sentence each."""
         missing = []
-        for dataset in self.spec.datasets.values():
+        for dataset in self.datasets:
             missing += self.data.why_missing(dataset)
             for network in self.networks.get(dataset.key, ())[:1]:
                 weights = base_cfg(self.spec, self.data, dataset, network).TRAIN.WEIGHTS

@@ -13,6 +13,7 @@ from pycls.schema import STUDY_JSON
 from pycls.spaces.mixed import ForeignArchitecture
 from pycls.study.configs import base_cfg
 from pycls.study.describe import describe_study
+from pycls.study.part import write_part
 from pycls.study.runs import HandWrittenNetwork, Run, keys_of
 from pycls.study.spec import DatasetSpec
 from pycls.study.study import SELECTIONS, StudyFolder
@@ -29,9 +30,9 @@ def write_study(study: StudyFolder) -> None:
         DataError: classes are to be drawn from a set that is not prepared.
     """
     _refuse_other_study(study)
-    for dataset in study.spec.datasets.values():
+    for dataset in study.datasets:
         study.data.require_classes(dataset)
-    writer = _ConfigWriter(study)
+    writer = ConfigWriter(study)
     texts = {run.id: writer.text(run) for run in study.runs}
     _refuse_changes(study, texts)
     _refuse_other_data(study)
@@ -41,6 +42,7 @@ def write_study(study: StudyFolder) -> None:
     files.write_text_if_changed(study.folder / "population.csv", study.population.to_csv_text())
     files.remove_partials(study.folder)
     _store_selections(study)
+    write_part(study.folder, study.part)
     by_folder: dict[Path, dict[str, str]] = {}
     for run in study.runs:
         path = study.cfg_path(run)
@@ -120,15 +122,20 @@ def _refuse_changes(study: StudyFolder, texts: Mapping[str, str]) -> None:
             )
 
 
-def _refuse_other_data(study: StudyFolder) -> None:
-    """Refuse to go on with other images than those that runs have been trained on."""
-    now = {
+def data_fingerprints(study: StudyFolder) -> dict[str, dict[str, str]]:
+    """Return {data set: {side: fingerprint}} of those prepared here, as runs' records hold it."""
+    return {
         dataset.key: {
             side: study.data.open(dataset, side).fingerprint for side in ("train", "test")
         }
         for dataset in study.spec.datasets.values()
         if study.data.facts(dataset).prepared
     }
+
+
+def _refuse_other_data(study: StudyFolder) -> None:
+    """Refuse to go on with other images than those that runs have been trained on."""
+    now = data_fingerprints(study)
     for run in study.runs:
         record = read_record(study.out_dir(run)) if run.dataset in now else None
         if record is not None and record.get("data", now[run.dataset]) != now[run.dataset]:
@@ -140,7 +147,7 @@ def _refuse_other_data(study: StudyFolder) -> None:
             )
 
 
-class _ConfigWriter:
+class ConfigWriter:
     """Makes the text of each run's configuration.
 
     One configuration a sweep and kind of network is built and checked; those of its runs differ

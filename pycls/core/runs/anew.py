@@ -8,7 +8,7 @@ from pycls.core.runs.paths import checkpoint_dir
 from pycls.core.runs.record import record_path
 from pycls.schema import LOG_FILE
 
-_SUFFIX = ".before"
+SUFFIX_BEFORE = ".before"
 
 
 def has_log(out_dir: str | os.PathLike[str]) -> bool:
@@ -26,7 +26,7 @@ def begin_anew(out_dir: str | os.PathLike[str]) -> None:
     """
     # The record last: until then it is still known that the run is to begin anew.
     for path in (checkpoint_dir(out_dir), record_path(out_dir)):
-        before = path.with_name(path.name + _SUFFIX)
+        before = path.with_name(path.name + SUFFIX_BEFORE)
         if path.is_dir():
             shutil.rmtree(before, ignore_errors=True)
         if path.exists():
