@@ -166,7 +166,8 @@ def _rungs(answer: dict[str, Any]) -> HtmlTable | None:
     return HtmlTable(
         caption=f"Each stage, by validation errors. {RHO}: how far its ranking of those that went "
         "on is that of the next stage. Kept again: how often the stage would keep the one that was "
-        "chosen in the end, on as many other validation images.",
+        "chosen in the end, on as many other validation images; these are drawn for each network "
+        "anew, which overstates chance, since networks tend to err on the same images.",
         headers=[
             "stage", "epochs", "trained", "kept", "lowest error (%)", f"{RHO} with the next [95 %]",
             "kept again",
