@@ -21,7 +21,7 @@ from typing import Any
 from pycls import files
 from pycls.core.cli import CommandParser
 from pycls.datasets.catalog.catalog import CATALOG, find_entry
-from pycls.datasets.opening.dataset import open_dataset
+from pycls.datasets.opening.dataset import Dataset, open_dataset
 from pycls.datasets.opening.locate import locate, resolve_data_dir
 from pycls.datasets.preparation.describe import (
     describe_catalog,
@@ -33,7 +33,7 @@ from pycls.datasets.preparation.prepare import prepare
 from pycls.datasets.readers.layout import printable
 from pycls.datasets.sources.decode import MOST_PIXELS
 from pycls.datasets.sources.sieve import MOST_UNPACKED
-from pycls.datasets.store.store import SIDES, is_store, open_store, verify_store
+from pycls.datasets.store.store import SIDES, VALIDATION, is_store, open_store, verify_store
 from pycls.errors import ConfigError, DataError
 from pycls.progress import Progress
 from pycls.strict_yaml import parse_yaml
@@ -127,7 +127,10 @@ def _parse_args() -> argparse.Namespace:
         help="write sample images of each class and side, as .png or .jpg",
     )
     describing.add_argument(
-        "--files", choices=SIDES, metavar="SIDE", help="print the names of a side's images only"
+        "--files",
+        choices=(*SIDES, VALIDATION),
+        metavar="SIDE",
+        help="print the names of the images of a side only: train, test or validation",
     )
     describing.add_argument(
         "--all-classes", action="store_true", help="list every class of a set of many"
@@ -182,13 +185,21 @@ def _prepare(args: argparse.Namespace) -> int:
             **options,
         )
         store = open_store(path)
-        counts = ", ".join(f"{sum(store.meta['counts'][side].values())} {side}" for side in SIDES)
+        found = store.meta["counts"].items()
+        counts = ", ".join(f"{sum(classes.values())} {side}" for side, classes in found)
         print(f"{path}: {counts} images, fingerprint {store.fingerprint[:12]}", flush=True)
         for note in store.meta.get("notes", ()):
             print(f"  {note}", flush=True)
-        train, test = (open_dataset(path, side) for side in SIDES)
-        print("\n".join(f"  {line}" for line in describe_classes(train, test)), flush=True)
+        lines = describe_classes(_open_sides(path))
+        print("\n".join(f"  {line}" for line in lines), flush=True)
     return 0
+
+
+def _open_sides(name: str | Path, data_dir: str | None = None) -> list[Dataset]:
+    """Return the sides of a set or view: train, test and, where it has one, validation."""
+    train, test = (open_dataset(name, side, data_dir) for side in SIDES)
+    more = [VALIDATION] * (len(train.store.sides) - len(SIDES))
+    return [train, test, *(open_dataset(name, side, data_dir) for side in more)]
 
 
 def _refuse_paths(keys: list[str]) -> None:
@@ -252,11 +263,12 @@ def _duplicates(args: argparse.Namespace) -> int:
         for at in cluster
     ]
     mixed = sum(len(set(store.split[cluster].tolist())) > 1 for cluster in clusters)
+    several = "both" if len(store.sides) == len(SIDES) else "several"
     labels = sum(len(set(store.labels[cluster].tolist())) > 1 for cluster in clusters)
     print(
         f"{store.path}: {len(rows):,} of {len(store.labels):,} images nearly look like others, in "
-        f"{len(clusters):,} groups; {mixed:,} groups are on both sides, {labels:,} have several "
-        "labels"
+        f"{len(clusters):,} groups; {mixed:,} groups are on {several} sides, {labels:,} have "
+        "several labels"
     )
     for number, side, label, name in rows[:_MOST_SHOWN]:
         print(f"  group {number}: {side}, {printable(label)}, {printable(name)}")
@@ -271,9 +283,8 @@ def _duplicates(args: argparse.Namespace) -> int:
 
 
 def _info(args: argparse.Namespace) -> int:
-    train, test = (open_dataset(args.set, side, args.data_dir) for side in SIDES)
     if args.files is not None:
-        dataset = train if args.files == SIDES[0] else test
+        dataset = open_dataset(args.set, args.files, args.data_dir)
         if dataset.names is None:
             raise DataError(
                 f"{dataset.store.path}: keeps no names of images, being of arrays or of a version "
@@ -281,11 +292,12 @@ def _info(args: argparse.Namespace) -> int:
             )
         print("\n".join(map(printable, dataset.names)))
         return 0
-    print(describe_set(train, test, args.all_classes))
+    sides = _open_sides(args.set, args.data_dir)
+    print(describe_set(sides, args.all_classes))
     if args.sheet is not None:
         from pycls.datasets.preparation.sheet import write_sheet
 
-        numbered = write_sheet(train, test, args.sheet)
+        numbered = write_sheet(sides[0], sides[1], args.sheet)
         print(f"sample images: {args.sheet}")
         if numbered:
             print("\n".join(("  by their numbers, for want of letters:", *numbered)))

@@ -2,7 +2,7 @@
 
 import json
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,13 @@ from pycls.datasets.opening.dataset import Dataset
 from pycls.datasets.opening.locate import list_prepared
 from pycls.datasets.preparation.work_folder import list_work
 from pycls.datasets.readers.layout import printable
-from pycls.datasets.store.store import ARRAY_FILES, SIDES
+from pycls.datasets.store.store import ARRAY_FILES
 
 _MOST_ROWS = 40
 _FEW = 5
 _LABEL_WIDTH = 46
 _COLUMNS = 100
+_COUNT_WIDTH = 9
 
 
 def describe_catalog(folder: Path) -> str:
@@ -108,11 +109,12 @@ def _format_bytes(count: int) -> str:
     return f"{count / 1e3:.0f} kB"
 
 
-def describe_set(train: Dataset, test: Dataset, every_class: bool = False) -> str:
-    """Return what a prepared set, or a view of it, holds.
+def describe_set(sides: Sequence[Dataset], every_class: bool = False) -> str:
+    """Return what a prepared set, or a view of it, holds, whose sides are train, test and others.
 
     Of many classes the largest and smallest are listed, with `every_class` all of them.
     """
+    train = sides[0]
     meta = train.store.meta
     lines = [f"{train.title} ({train.store.path})"]
     for label, value in (
@@ -137,7 +139,7 @@ def describe_set(train: Dataset, test: Dataset, every_class: bool = False) -> st
     if notes:
         lines.append("  notes:")
         lines += [f"  - {note}" for note in notes]
-    lines += [f"  {line}" for line in describe_classes(train, test, every_class)]
+    lines += [f"  {line}" for line in describe_classes(sides, every_class)]
     return "\n".join(lines)
 
 
@@ -162,17 +164,19 @@ def _format_numbers(values: Any) -> str:
     return ", ".join(f"{value:.4f}" for value in values)
 
 
-def describe_classes(train: Dataset, test: Dataset, every_class: bool = False) -> Iterator[str]:
+def describe_classes(sides: Sequence[Dataset], every_class: bool = False) -> Iterator[str]:
     """Yield the lines of a table of the images of each class on each side, of 40 rows at most."""
-    counts = np.stack(
-        [np.bincount(side.labels, minlength=train.num_classes) for side in (train, test)]
-    )
+    train = sides[0]
+    counts = np.stack([np.bincount(side.labels, minlength=train.num_classes) for side in sides])
     labels = [_label(name, train.class_titles[name]) for name in train.class_names]
     width = max(map(len, ("middle class", *labels)))
-    yield f"{'class':{width}}  {SIDES[0]:>9}  {SIDES[1]:>9}"
+    columns = [max(_COUNT_WIDTH, len(side.split)) for side in sides]
 
     def row(label: str, values: Any) -> str:
-        return f"{label:{width}}  {values[0]:9d}  {values[1]:9d}"
+        cells = zip(values, columns, strict=True)
+        return f"{label:{width}}" + "".join(f"  {value:>{column}}" for value, column in cells)
+
+    yield row("class", [side.split for side in sides])
 
     if every_class or len(labels) <= _MOST_ROWS:
         for label, name in enumerate(labels):

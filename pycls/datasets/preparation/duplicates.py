@@ -1,7 +1,7 @@
 """Identical images: the rule for which of them stay, and that they stay together.
 
 Two images are identical where their pixels are, as the set stores them: a copy of a file, a
-PNG of a JPEG, a JPEG with another comment. Copies on both sides of a split would let a network
+PNG of a JPEG, a JPEG with another comment. Copies on two sides of a split would let a network
 answer by heart, and copies with two labels have no right answer.
 """
 
@@ -12,7 +12,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from pycls.datasets.readers.base import Item
-from pycls.datasets.store.store import IntArray
+from pycls.datasets.store.store import SIDES, VALIDATION_SIDE, IntArray
+
+# Of a split's sides, on which copies stay: those that a network is judged by.
+_JUDGES = (SIDES.index("test"), VALIDATION_SIDE, SIDES.index("train"))
 
 
 @dataclass(frozen=True)
@@ -25,14 +28,14 @@ class Resolution:
             images of one group go to one side.
         merged: names of the identical images that stay, a tuple each.
         two_labels: names of the images left out because copies carry several labels.
-        both_sides: name of an image left out of the train side, and of its copy on the test side.
+        on_two_sides: {(side it is left out of, side of the copy that stays): names of the two}.
     """
 
     kept: IntArray
     groups: list[Hashable]
     merged: list[tuple[str, ...]] = field(default_factory=list)
     two_labels: list[tuple[str, ...]] = field(default_factory=list)
-    both_sides: list[tuple[str, str]] = field(default_factory=list)
+    on_two_sides: dict[tuple[int, int], list[tuple[str, str]]] = field(default_factory=dict)
 
 
 def resolve_copies(
@@ -41,9 +44,9 @@ def resolve_copies(
     """Decide which of the identical images stay, and which belong together.
 
     Without an official split, copies of one label stay as one group, and copies of several
-    labels are left out. With one, copies on both sides are left out of the train side; copies
-    of several labels are left out, but an image of the test side stays unless the test side
-    itself gives it several.
+    labels are left out. With one, copies on two sides stay on the test side, or else on the
+    validation side; copies of several labels are left out, but an image of the side on which copies
+    stay does so too, unless that side itself gives it several.
 
     Args:
         items: the images of a listing, all with a side or none.
@@ -57,20 +60,23 @@ def resolve_copies(
     groups = _Groups(items)
     merged: list[tuple[str, ...]] = []
     two_labels: list[tuple[str, ...]] = []
-    both_sides: list[tuple[str, str]] = []
+    on_two_sides: defaultdict[tuple[int, int], list[tuple[str, str]]] = defaultdict(list)
     for cluster in clusters.values():
         if len(cluster) < 2:
             continue
-        tested = [position for position in cluster if items[position].side == 1]
-        judged = tested or cluster
+        there = {items[position].side for position in cluster}
+        judging = next((side for side in _JUDGES if side in there), None)
+        judged = [position for position in cluster if items[position].side == judging]
         if len({items[position].label for position in judged}) > 1:
             stays[cluster] = False
             two_labels.append(_names(items, cluster))
             continue
         for position in cluster:
-            if tested and items[position].side == 0:
+            side = items[position].side
+            if side is not None and judging is not None and side != judging:
                 stays[position] = False
-                both_sides.append((items[position].name, items[tested[0]].name))
+                names = (items[position].name, items[judged[0]].name)
+                on_two_sides[side, judging].append(names)
         if len(judged) > 1:
             groups.join(judged)
             merged.append(_names(items, judged))
@@ -78,7 +84,11 @@ def resolve_copies(
         groups.join(alike)
     kept = np.flatnonzero(stays)
     return Resolution(
-        kept, [groups.find(position) for position in kept.tolist()], merged, two_labels, both_sides
+        kept,
+        [groups.find(position) for position in kept.tolist()],
+        merged,
+        two_labels,
+        dict(on_two_sides),
     )
 
 

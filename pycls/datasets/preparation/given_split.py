@@ -94,8 +94,8 @@ def without_groups(listing: Listing) -> Listing:
 
 def describe_shared_groups(groups: Sequence[str | None], split: Sequence[int], word: str) -> str:
     """Return words on the test images whose group is on the train side too, "" for none."""
-    trained = {group for group, side in zip(groups, split, strict=True) if not side} - {None}
-    tested = [group for group, side in zip(groups, split, strict=True) if side]
+    trained = {group for group, side in zip(groups, split, strict=True) if side == 0} - {None}
+    tested = [group for group, side in zip(groups, split, strict=True) if side == 1]
     shared = sum(group in trained for group in tested)
     if not shared:
         return ""

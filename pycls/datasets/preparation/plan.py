@@ -29,7 +29,7 @@ from pycls.datasets.readers import layout
 from pycls.datasets.readers.base import ImageSequence, Item, Listing
 from pycls.datasets.sources.decode import ASPECTS
 from pycls.datasets.sources.sources import Source
-from pycls.datasets.store.store import SIDES, ImageArray, IntArray
+from pycls.datasets.store.store import SIDES, VALIDATION_SIDE, ImageArray, IntArray
 from pycls.errors import ConfigError, DataError
 
 # What the pipeline itself does with the options; a reader that names one gets it too.
@@ -55,7 +55,7 @@ class Plan:
 
     Attributes:
         kept: int64, N, positions in the listing of the images that stay, ascending.
-        split: uint8, N, 0 for train and 1 for test.
+        split: uint8, N, 0 for train, 1 for test and 2 for validation.
         split_rule: how the split was made, in words.
         report: what was left out, merged or differs.
         num_groups: groups the images belong to, 0 where the set has none.
@@ -133,7 +133,8 @@ def _compare(entry: CatalogEntry, source: Source, listing: Listing) -> Listing:
             f"{source.describe()}, read as '{entry.key}': {len(listing.class_names)} classes, "
             f"expected {entry.num_classes}; give {entry.download}"
         )
-    counts = Counter(listing.class_names[item.label] for item in listing.items)
+    published = [item for item in listing.items if not layout.is_validation(item)]
+    counts = Counter(listing.class_names[item.label] for item in published)
     notes = layout.compare_counts(counts, entry.class_counts, "images of ")
     if listing.items[0].side is not None:
         notes += layout.compare_sides(listing.items, entry.key, "train images", "test images")
@@ -349,13 +350,19 @@ def _note_spellings(class_names: Sequence[str]) -> list[str]:
 def _note_shared_groups(items: Sequence[Item], report: SetReport) -> None:
     sides = [
         {item.group for item in items if item.side == side and item.group is not None}
-        for side in range(len(SIDES))
+        for side in (*range(len(SIDES)), VALIDATION_SIDE)
     ]
-    if shared := sides[0] & sides[1]:
-        report.add(
-            f"{len(shared)} groups have images on both sides of the official split, which is "
-            "kept as it is"
-        )
+    pairs = {
+        "both sides": (0, 1),
+        "the train and the validation side": (0, VALIDATION_SIDE),
+        "the test and the validation side": (1, VALIDATION_SIDE),
+    }
+    for where, (one, other) in pairs.items():
+        if shared := sides[one] & sides[other]:
+            report.add(
+                f"{len(shared)} groups have images on {where} of the official split, which is "
+                "kept as it is"
+            )
 
 
 def _describe_split(share: float, seed: int, num_groups: int, stratified: bool) -> str:

@@ -5,6 +5,7 @@ import math
 import os
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace as changed
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +27,11 @@ from pycls.datasets.preparation.plan import (
 from pycls.datasets.preparation.source_record import describe_changes
 from pycls.datasets.preparation.work_folder import WorkFolder
 from pycls.datasets.readers.base import Listing
+from pycls.datasets.readers.layout import is_validation
 from pycls.datasets.sources.decode import MOST_PIXELS
 from pycls.datasets.sources.sieve import MOST_UNPACKED
 from pycls.datasets.sources.sources import Source, open_source
-from pycls.datasets.store.store import is_store, open_store
+from pycls.datasets.store.store import SIDES, is_store, open_store
 from pycls.datasets.store.writer import SetFacts, remove_stale_partials, write_store
 from pycls.errors import ConfigError, DataError
 from pycls.files import exclusive_lock, naming
@@ -181,6 +183,9 @@ def _prepare_raw(
         # Anything may be behind this key, so what it was made of is part of the recipe.
         recipe["source"] = compute_listing_digest(listing)
     if there and not replace:
+        listing = _as_it_was(path, listing, execution.progress)
+        if "source" in recipe:
+            recipe["source"] = compute_listing_digest(listing)
         _check_source(path, recipe, source, listing)
         _remove_finished_work(path, recipe)
         return
@@ -194,6 +199,21 @@ def _prepare_raw(
         {"citation": entry.citation, "page": entry.page},
         execution,
     )
+
+
+def _as_it_was(path: Path, listing: Listing, progress: Progress) -> Listing:
+    """Return what a listing was when the set at `path` was prepared, maybe by an earlier version.
+
+    Versions before 0.4.0 left a download's own validation side out; what they made stays as it is.
+    """
+    held = sum(map(is_validation, listing.items))
+    if not held or len(open_store(path).sides) > len(SIDES):
+        return listing
+    progress.say(
+        f"{path} was prepared without the validation side ({held:,} images) that its files have; "
+        "--replace makes it again, with it"
+    )
+    return changed(listing, items=[item for item in listing.items if not is_validation(item)])
 
 
 def _check_source(path: Path, recipe: Mapping[str, Any], source: Source, listing: Listing) -> None:

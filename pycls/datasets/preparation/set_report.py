@@ -13,7 +13,7 @@ from pycls.datasets.preparation.decoded import Decoded
 from pycls.datasets.preparation.duplicates import Resolution
 from pycls.datasets.readers.layout import printable
 from pycls.datasets.sources.decode import DARK, DARK_BELOW, DEEP, FRAMES, TURNED
-from pycls.datasets.store.store import SIDES, IntArray
+from pycls.datasets.store.store import SIDES, VALIDATION, IntArray
 
 REPORT_FILE = "report.txt"
 _MOST_NAMES = 1000
@@ -69,12 +69,14 @@ class SetReport:
                 "Left out: identical images with several labels",
                 [" = ".join(names) for names in copies.two_labels],
             )
-        if copies.both_sides:
+        words = (*SIDES, VALIDATION)
+        for (lost, kept), pairs in sorted(copies.on_two_sides.items()):
             self.add(
-                f"{describe_count(len(copies.both_sides))} of the train side left out, because "
-                "identical ones are on the test side",
-                "Left out of the train side: identical to an image of the test side",
-                [f"{train} = {test}" for train, test in copies.both_sides],
+                f"{describe_count(len(pairs))} of the {words[lost]} side left out, because "
+                f"identical ones are on the {words[kept]} side",
+                f"Left out of the {words[lost]} side: identical to an image of the {words[kept]} "
+                "side",
+                [f"{one} = {other}" for one, other in pairs],
             )
         if copies.merged:
             count = sum(map(len, copies.merged))
@@ -141,7 +143,7 @@ class SetReport:
 
     def format(self, title: str, split_rule: str, counts: Mapping[str, Mapping[str, int]]) -> str:
         """Return the text of `report.txt`; `counts` are {side: {class: images}}."""
-        sides = ", ".join(f"{sum(counts[side].values()):,} {side}" for side in SIDES)
+        sides = ", ".join(f"{sum(found.values()):,} {side}" for side, found in counts.items())
         parts = [
             title,
             f"images: {sides}; classes: {len(counts[SIDES[0]])}",

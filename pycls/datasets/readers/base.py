@@ -39,7 +39,8 @@ class Item:
             packed ("Positive/00001.jpg").
         label: position in the listing's class names.
         group: images of one group go to one side of the split.
-        side: 0 for train, 1 for test, where the set has an official split (all items or none).
+        side: 0 for train, 1 for test, 2 for validation, where the set has an official split (all
+            items or none).
         stratum: the split keeps its share in each stratum of a class.
         box: left, top, width and height in pixels of the part of the decoded image that is
             the image; None for all of it.

@@ -10,6 +10,7 @@ from pycls.datasets.readers.base import Item, Listing
 from pycls.datasets.readers.table_images import TableImages
 from pycls.datasets.sources.byte_stores import Member
 from pycls.datasets.sources.sources import Source
+from pycls.datasets.store.store import VALIDATION_SIDE
 from pycls.errors import ConfigError, DataError
 
 ONE_HOT = "one-hot"
@@ -72,7 +73,7 @@ def read_csv(
         label_column: column of the labels, or several with commas between them, of which just
             one is 1 in each row; "one-hot" for all that are left; "" for `label`.
         group_column: images of one group go to one side; "" for `group`, if it is there.
-        split_column: column of the sides, in words (train; test or val), or such as
+        split_column: column of the sides, in words (train; test or val, or all three), or such as
             `is_train` with 0 and 1; "" for `split`, if it is there.
         test_values: values of that column, with commas between them, that mean the test side;
             all others mean the train side. "" where they are words.
@@ -100,7 +101,13 @@ def read_csv(
         for entry, side in zip(entries, chosen_sides, strict=True)
         if side != _LEFT_OUT
     ]
-    names = sorted({entry.label for entry, _ in chosen})
+    names = sorted({entry.label for entry, side in chosen if side != VALIDATION_SIDE})
+    if unknown := [entry for entry, _ in chosen if entry.label not in names]:
+        chosen = [(entry, side) for entry, side in chosen if entry.label in names]
+        notes.append(
+            f"{len(unknown):,} images to validate are left out: the other sides have no class "
+            f"{layout.name_some(sorted({entry.label for entry in unknown}))}"
+        )
     labels = {name: label for label, name in enumerate(names)}
     if len(names) < 2:
         raise DataError(f"{source.path}: a single class, '{names[0]}'; expected at least 2")
@@ -319,8 +326,10 @@ def _choose_sides(
             f"{where}: the column '{column}' has no image for the test side; write test or val "
             "for some, or leave the column out"
         )
-    others = [word for word in layout.TEST_WORDS if word in present and word != test]
+    third = layout.choose_validation(layout.TRAIN_WORDS[0], test, present)
     meant = {**dict.fromkeys(layout.TRAIN_WORDS, 0), test: 1}
+    meant |= {third: VALIDATION_SIDE} if third else {}
+    others = [word for word in layout.TEST_WORDS if word in present and word not in meant]
     found = [meant.get(value, _LEFT_OUT) for value in values]
     notes = []
     if others:
@@ -328,7 +337,8 @@ def _choose_sides(
             f"{found.count(_LEFT_OUT):,} images of split {', '.join(others)} are left out: the "
             f"test side is '{test}'"
         )
-    return found, f"the set's own: split '{test}' is the test side", notes
+    words = layout.describe_sides(f"split '{test}'", f"'{third}'" if third else "")
+    return found, words, notes
 
 
 def _sides_of_values(
@@ -352,7 +362,9 @@ def _sides_of_values(
 def _check_groups(items: Iterable[Item], places: dict[str, str], where: str) -> None:
     first: dict[str, Item] = {}
     for item in items:
-        other = item if item.group is None else first.setdefault(item.group, item)
+        if item.group is None or layout.is_validation(item):
+            continue  # of those to validate the report says it
+        other = first.setdefault(item.group, item)
         if other.side != item.side and item.member and other.member:
             raise DataError(
                 f"{where}, {places[item.member.name]}: group '{item.group}' is on both sides; "

@@ -11,6 +11,7 @@ from pycls.datasets.readers.base import Item, Listing
 from pycls.datasets.sources.archives import archive_suffix
 from pycls.datasets.sources.byte_stores import Member
 from pycls.datasets.sources.sources import Source
+from pycls.datasets.store.store import VALIDATION_SIDE
 from pycls.errors import ConfigError, DataError
 
 _EXPECTED = (
@@ -58,8 +59,9 @@ def read_folder(source: Source, test_folder: str = "", level: int = 0) -> Listin
 
     The classes are the folders at the top, or, where folders named for the sides (train, and
     test or val, in the forms of :mod:`~pycls.datasets.readers.sides`) are there, the folders in
-    those. Sides may also lie within the classes, or be given by lists. Labels follow the
-    alphabetical order of the names. Images deeper in a class's folder belong to it.
+    those. Sides may also lie within the classes, or be given by lists; beside train and test, val
+    is the validation side. Labels follow the alphabetical order of the names. Images deeper in a
+    class's folder belong to it.
 
     Args:
         source: where it is; what lies around everything is looked through.
@@ -83,6 +85,7 @@ def read_folder(source: Source, test_folder: str = "", level: int = 0) -> Listin
     wrapping = placed[0].parts[:depth]
     placed = [_Placed(one.member, one.parts[depth:]) for one in placed]
     found = _divide(source, placed, test_folder, level)
+    _drop_unknown_validation(found)
     listed = {name for names in found.left_out.values() for name in names}
     found.left_out = {
         **left_out,
@@ -111,6 +114,18 @@ def read_folder(source: Source, test_folder: str = "", level: int = 0) -> Listin
     notes = (*found.notes, *repeated, *_note_masks(found.images))
     left_out = {reason: names for reason, names in found.left_out.items() if names}
     return Listing(kept, tuple(names), notes, official_split=found.words, left_out=left_out)
+
+
+def _drop_unknown_validation(found: _Found) -> None:
+    """Leave out images to validate of classes that the other sides do not have."""
+    classes = {one.name for one in found.images if one.side != VALIDATION_SIDE}
+    unknown = [
+        one for one in found.images if one.side == VALIDATION_SIDE and one.name not in classes
+    ]
+    if unknown:
+        gone = {one.member.name for one in unknown}
+        found.images = [one for one in found.images if one.member.name not in gone]
+        _leave(found, unknown, "on the validation side in no folder of a class of the others")
 
 
 def _leave_packed(
@@ -206,7 +221,7 @@ def _choose_test(
             f"train; it has {layout.name_some(tops) or 'no folder'}"
         )
     others = {word: names for word, names in named.tests.items() if names != chosen}
-    return sides.SideFolders(named.train, {wanted: chosen, **others})
+    return sides.SideFolders(named.train, {wanted: chosen, **others}, named.word)
 
 
 def _at_level(images: list[_Placed], named: sides.SideFolders, level: int) -> _Found:
@@ -217,8 +232,10 @@ def _at_level(images: list[_Placed], named: sides.SideFolders, level: int) -> _F
     if both := sides.read_side_and_class({one.parts[0] for one in images}):
         chosen = _choose_words({name: word for name, (word, _) in both.items()})
     elif named.train:
-        test = next(iter(named.tests.values()), ())
-        chosen = dict.fromkeys(named.train, 0) | dict.fromkeys(test, 1)
+        word = next(iter(named.tests), "")
+        third = named.tests.get(layout.choose_validation(named.word, word, named.tests), ())
+        chosen = dict.fromkeys(named.train, 0) | dict.fromkeys(named.tests.get(word, ()), 1)
+        chosen |= dict.fromkeys(third, VALIDATION_SIDE)
     else:
         for depth in range(level - 1):
             folders = {one.parts[depth] if len(one.parts) > depth + 1 else "" for one in images}
@@ -233,8 +250,7 @@ def _at_level(images: list[_Placed], named: sides.SideFolders, level: int) -> _F
             side = chosen[one.parts[depth]] if has_sides else None
             found.images.append(_Placed(one.member, one.parts, name, side))
     if has_sides:
-        words = sorted(name for name, side in chosen.items() if side)
-        found.words = f"the set's own: its folder '{words[0]}' is the test side"
+        found.words = _describe(_first_of(chosen, 1), _first_of(chosen, VALIDATION_SIDE))
     return found
 
 
@@ -244,15 +260,26 @@ def _read_sides(folders: Collection[str]) -> dict[str, int]:
 
 
 def _choose_words(words: Mapping[str, str]) -> dict[str, int]:
-    """Return the sides of folders by their words; of the test sides the first counts."""
+    """Return the sides of folders by their words; of the test sides the first counts.
+
+    Beside it the first of those to validate is the third side.
+    """
     test = next((word for word in layout.TEST_WORDS if word in words.values()), "")
     if not all(words.values()) or not test or not set(words.values()) & set(layout.TRAIN_WORDS):
         return {}
-    return {
-        folder: int(word == test)
-        for folder, word in words.items()
-        if word == test or word in layout.TRAIN_WORDS
-    }
+    train = next(word for word in layout.TRAIN_WORDS if word in words.values())
+    third = layout.choose_validation(train, test, set(words.values()))
+    side_of = {**dict.fromkeys(layout.TRAIN_WORDS, 0), test: 1, third: VALIDATION_SIDE}
+    return {folder: side_of[word] for folder, word in words.items() if word in side_of}
+
+
+def _first_of(sides_of: Mapping[str, int], side: int) -> str:
+    return min((folder for folder, number in sides_of.items() if number == side), default="")
+
+
+def _describe(test: str, validation: str) -> str:
+    """Return words on the split of a set whose folders stand for the sides."""
+    return layout.describe_sides(f"its folder '{test}'", f"'{validation}'" if validation else "")
 
 
 def _by_side_folders(
@@ -283,8 +310,9 @@ def _by_side_folders(
             f"train; it has {layout.name_some(sorted(filter(None, by_top)))}"
         )
     where = f"the test side is '{named.tests[test][0]}'" if test else "there is no test side"
+    third = layout.choose_validation(named.word, test, tests)
     for word, inside in tests.items():
-        if word != test:
+        if word not in (test, third):
             _leave(found, inside, f"in the folder '{named.tests[word][0]}': {where}")
     known = {*named.train, *(name for names in named.tests.values() for name in names)}
     for name, inside in by_top.items():
@@ -293,12 +321,12 @@ def _by_side_folders(
             _leave(found, inside, f"{place}: {where}")
     depth = _count_inner_wrapping([train, tests[test]] if test else [train])
     found.class_depth = 1 + depth
-    for side, inside in enumerate((train, tests.get(test, []))):
+    for side, inside in enumerate((train, tests.get(test, []), tests.get(third, []))):
         for one in inside:
             name = one.name or (one.parts[1 + depth] if len(one.parts) > 2 + depth else "")
             found.images.append(_Placed(one.member, one.parts, name, side if test else None))
     if test:
-        found.words = f"the set's own: its folder '{named.tests[test][0]}' is the test side"
+        found.words = _describe(named.tests[test][0], named.tests[third][0] if third else "")
     elif len(named.train) > 1:
         found.notes.append(f"the folders {layout.name_some(named.train)} are taken as one")
     return found
@@ -351,8 +379,10 @@ def _sides_in_names(images: list[_Placed], tops: Sequence[str]) -> _Found | None
     chosen = _choose_words({name: word for name, (word, _) in named.items()})
     if not chosen or any(len(one.parts) < 2 for one in images):
         return None
-    test = min(name for name, side in chosen.items() if side)
-    found = _Found([], words=f"the set's own: '{test}' and the like are its test side")
+    test, third = _first_of(chosen, 1), _first_of(chosen, VALIDATION_SIDE)
+    words = f"the set's own: '{test}' and the like are its test side"
+    words += f", '{third}' and the like its validation side" if third else ""
+    found = _Found([], words=words)
     inner: dict[str, set[str]] = defaultdict(set)
     for one in images:
         top = one.parts[0]
@@ -371,8 +401,10 @@ def _sides_within_classes(images: list[_Placed]) -> _Found | None:
     chosen = _read_sides(folders)
     if not chosen:
         return None
-    test = min(folder for folder, side in chosen.items() if side)
-    found = _Found([], words=f"the set's own: the folders '{test}' in the classes' folders")
+    test, third = _first_of(chosen, 1), _first_of(chosen, VALIDATION_SIDE)
+    words = f"the set's own: the folders '{test}' in the classes' folders"
+    words += f", those called '{third}' to validate" if third else ""
+    found = _Found([], words=words)
     for one in images:
         folder = one.parts[1]
         if folder not in chosen:
@@ -475,7 +507,8 @@ def _refuse_empty(
     for lists in (_SIDE_LISTS, _LABEL_LISTS):
         for name in found.left_out.get(lists, ()):
             used.add(layout.path_parts(name)[len(wrapping) :][: depth + 1])
-    above = {one.parts[:depth] for one in found.images}
+    # A class may be without images to validate.
+    above = {one.parts[:depth] for one in found.images if one.side != VALIDATION_SIDE}
     inside: dict[tuple[str, ...], Counter[str]] = {}
     names = [*(f"{name}/" for name in source.sieve.folders), *(m.name for m in source.members)]
     left = {one.member.name for one in placed} | set(gone)

@@ -17,15 +17,39 @@ from pycls.datasets.sources.formats import (
     may_be_image,
 )
 from pycls.datasets.sources.sources import Source
+from pycls.datasets.store.store import SIDES, VALIDATION_SIDE
 from pycls.errors import DataError
 
-# Words for the sides of a split that users' sets have; of several test sides the first counts.
+# Words for the sides of a split that users' sets have; of several test sides the first counts, and
+# beside it the first of those to validate is the third side.
 TRAIN_WORDS = ("train", "training", "trn", "trainval")
-TEST_WORDS = (
-    *("test", "testing", "tst", "evaluation", "eval", "holdout"),
-    *("val", "valid", "validation", "dev"),
-)
+VALIDATION_WORDS = ("val", "valid", "validation", "dev")
+TEST_WORDS = ("test", "testing", "tst", "evaluation", "eval", "holdout", *VALIDATION_WORDS)
 _MOST_NAMED = 5
+
+
+def choose_validation(train: str, test: str, present: Collection[str]) -> str:
+    """Return the word of the side to validate on beside a train and a test side, "" for none.
+
+    Args:
+        train: the word of the train side; "trainval" holds what there is to validate.
+        test: the word of the test side; where that is "val" or the like, there is no third side.
+        present: the words that are there.
+    """
+    if train in ("", "trainval") or not test or test in VALIDATION_WORDS:
+        return ""
+    return next((word for word in VALIDATION_WORDS if word in present), "")
+
+
+def describe_sides(test: str, validation: str) -> str:
+    """Return words on a set's own split, of what are its test and its validation side."""
+    more = f", {validation} the validation side" if validation else ""
+    return f"the set's own: {test} is the test side{more}"
+
+
+def is_validation(item: Item) -> bool:
+    """Say whether an image is on a set's own validation side."""
+    return item.side == VALIDATION_SIDE
 
 
 def is_image(name: str) -> bool:
@@ -229,13 +253,13 @@ def _is_same_file(source: Source, item: Item, other: Item) -> bool:
 
 
 def require_both_sides(items: Iterable[Item], class_names: Sequence[str], where: str) -> None:
-    """Check that every class of a set with an official split has images on both sides.
+    """Check that every class of a set with an official split has images to train and to test.
 
     Raises:
         DataError: one has not.
     """
     present = {(item.label, item.side) for item in items}
-    for side, word in enumerate(("train", "test")):
+    for side, word in enumerate(SIDES):
         lacking = [name for label, name in enumerate(class_names) if (label, side) not in present]
         if lacking:
             raise DataError(
@@ -272,7 +296,7 @@ def compare_sides(items: Iterable[Item], key: str, train: str, test: str) -> lis
 
     `key` is the set's name in the catalogue; `train` and `test` are what to call the images.
     """
-    counts = Counter(test if item.side else train for item in items)
+    counts = Counter((train, test)[item.side or 0] for item in items if not is_validation(item))
     return compare_counts(
         counts, dict(zip((train, test), find_entry(key).images or (), strict=True))
     )

@@ -49,8 +49,7 @@ def read_pets(source: Source) -> Listing:
 def read_flowers(source: Source) -> Listing:
     """List Oxford's 102 flowers; classes are called by their numbers, "001" to "102".
 
-    The published split: 10 images a class each to train and to validate, which are left out, all
-    others to test.
+    The published split: 10 images a class each to train and to validate, all others to test.
 
     Raises:
         DataError: a file is missing or damaged, or an image that is listed is not there.
@@ -63,7 +62,7 @@ def read_flowers(source: Source) -> Listing:
     labels = _load(source, "imagelabels.mat", "labels")
     sides = {
         int(number): side
-        for side, key in enumerate(("trnid", "tstid"))
+        for side, key in enumerate(("trnid", "tstid", "valid"))
         for number in _load(source, "setid.mat", key)
     }
     absent = [number for number in sides if number not in by_number or number > len(labels)]
@@ -83,8 +82,9 @@ def read_flowers(source: Source) -> Listing:
     return Listing(
         items,
         tuple(f"{number:03}" for number in classes),
-        (f"{left_out:,} images to validate are left out",) if left_out else (),
-        official_split="the published one: setid.mat's tstid is the test side",
+        (f"{left_out:,} images are on no side and left out",) if left_out else (),
+        official_split="the published one: setid.mat's tstid is the test side, valid the "
+        "validation side",
     )
 
 

@@ -6,9 +6,16 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from pycls.datasets.readers.layout import TEST_WORDS, TRAIN_WORDS, is_image, read_text
+from pycls.datasets.readers.layout import (
+    TEST_WORDS,
+    TRAIN_WORDS,
+    choose_validation,
+    is_image,
+    read_text,
+)
 from pycls.datasets.sources.byte_stores import Member
 from pycls.datasets.sources.sources import Source
+from pycls.datasets.store.store import VALIDATION_SIDE
 from pycls.errors import DataError
 
 _WORDS = (*TRAIN_WORDS, *TEST_WORDS)
@@ -37,10 +44,12 @@ class SideFolders:
     Attributes:
         train: names of the folders of the train side.
         tests: {word, such as "val": names of its folders}, in the order of preference.
+        word: that of the train side.
     """
 
     train: tuple[str, ...]
     tests: Mapping[str, tuple[str, ...]]
+    word: str = ""
 
 
 def find_side_folders(names: Iterable[str]) -> SideFolders:
@@ -65,7 +74,7 @@ def find_side_folders(names: Iterable[str]) -> SideFolders:
     used = [word for word in used if word != "trainval"] or used
     train = tuple(name for word in used for name in found[word])
     tests = {word: tuple(found[word]) for word in TEST_WORDS if word in found}
-    return SideFolders(train, tests)
+    return SideFolders(train, tests, next(iter(used), ""))
 
 
 def side_word(name: str) -> str:
@@ -122,7 +131,7 @@ class ListedSides:
     """Sides that lists give.
 
     Attributes:
-        sides: {name of a file: 0 (train) or 1 (test)} of the images that have one.
+        sides: {name of a file: 0 (train), 1 (test) or 2 (validation)} of the images that have one.
         words: about the split, "" where there is none.
         used: names of the lists.
         notes: on files that look like lists and are not used.
@@ -139,7 +148,8 @@ def find_listed_sides(source: Source, images: Sequence[Member]) -> ListedSides:
 
     Known are CUB's kind (`images.txt` and `train_test_split.txt`, joined by numbers) and files
     such as `train.txt` and `test.txt` of one image's path a line, with or without its suffix,
-    whatever follows it. Without a list of the train side, it is what no list names.
+    whatever follows it. Without a list of the train side, it is what no list names. A third list,
+    such as `val.txt` beside that of the test side, names the validation side.
 
     Raises:
         DataError: an image is listed on both sides.
@@ -158,50 +168,70 @@ def find_listed_sides(source: Source, images: Sequence[Member]) -> ListedSides:
     notes = []
     tails: _Tails | None = None
     for lists in by_folder.values():
-        tests = [lists[word] for word in TEST_WORDS if word in lists]
+        words = [word for word in TEST_WORDS if word in lists]
+        tests = [lists[word] for word in words]
         if not tests:
             continue
         # Of a million images it takes seconds, so only where there is something to find.
         tails = tails or _Tails(images)
-        train = next((lists[word] for word in TRAIN_WORDS if word in lists), None)
+        train = next((word for word in TRAIN_WORDS if word in lists), "")
+        third = choose_validation(train or TRAIN_WORDS[0], words[0], words)
         # Without a list of the train side those of all others say what is not on it.
-        others = [train] if train else tests[1:]
-        named: list[list[str]] = []
-        for table in (tests[0], *others):
-            names, unknown = tails.read_list(source, table)
-            if unknown:
-                notes.append(
-                    f"'{table.name}' is not used, though its name is that of a list of a side's "
-                    f"images: {unknown}"
-                )
-                break
-            named.append(names)
-        else:
-            return _divide_by_lists(source, images, tests[0], others, named, train is not None)
+        needed = [words[0], train] if train else words
+        named: dict[str, list[str]] = {}
+        for word in (*needed, *([third] if third not in needed else [])):
+            if word:
+                names, unknown = tails.read_list(source, lists[word])
+                if unknown:
+                    notes.append(_not_used(lists[word], unknown))
+                else:
+                    named[word] = names
+        if all(word in named for word in needed):
+            return _divide_by_lists(source, images, lists, named, (train, words[0], third), notes)
     return ListedSides(notes=tuple(notes))
+
+
+def _not_used(table: Member, why: str) -> str:
+    what = "its name is that of a list of a side's images"
+    return f"'{table.name}' is not used, though {what}: {why}"
 
 
 def _divide_by_lists(
     source: Source,
     images: Sequence[Member],
-    test: Member,
-    others: Sequence[Member],
-    named: Sequence[Sequence[str]],
-    has_train: bool,
+    lists: Mapping[str, Member],
+    named: Mapping[str, Sequence[str]],
+    words: tuple[str, str, str],
+    notes: list[str],
 ) -> ListedSides:
-    tested = dict.fromkeys(named[0], 1)
-    listed = [name for names in named[1:] for name in names]
-    if both := sorted(tested.keys() & set(listed)):
-        raise DataError(
-            f"{source.where(test)}: '{both[0]}' is in {others[0].file} too; expected each image "
-            "in one of the two"
-        )
-    if not has_train:
-        elsewhere = tested.keys() | set(listed)
-        listed = [member.name for member in images if member.name not in elsewhere]
-    used = (*(member.name for member in others), test.name)
-    words = f"the set's own: {test.name} lists the test side"
-    return ListedSides({**dict.fromkeys(listed, 0), **tested}, words, used)
+    """Divide images by lists; `words` are of train ("": what no list names), test and third."""
+    train, test, third = words
+    tested = set(named[test])
+    for word in (train,) if train else named.keys() - {test}:
+        if both := sorted(tested & set(named[word])):
+            raise DataError(
+                f"{source.where(lists[test])}: '{both[0]}' is in {lists[word].file} too; expected "
+                "each image in one of the two"
+            )
+    elsewhere = {name for names in named.values() for name in names}
+    listed = named[train] if train else [m.name for m in images if m.name not in elsewhere]
+    held = named.get(third, ())
+    # Some publish what is in their other lists again.
+    if again := set(held) & (tested | set(listed)):
+        notes.append(_not_used(lists[third], f"{len(again):,} of its images are in others too"))
+        held = ()
+    used = [word for word in named if word != test and (word != third or held or not train)]
+    return ListedSides(
+        {
+            **dict.fromkeys(listed, 0),
+            **dict.fromkeys(named[test], 1),
+            **dict.fromkeys(held, VALIDATION_SIDE),
+        },
+        f"the set's own: {lists[test].name} lists the test side"
+        + (f", {lists[third].name} the validation side" if held else ""),
+        tuple(lists[word].name for word in (*used, test)),
+        tuple(notes),
+    )
 
 
 def _read_numbered(

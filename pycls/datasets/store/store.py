@@ -40,6 +40,7 @@ SOURCE_FILE = "source.json"
 # A set may have a third side, which `meta.json` names; training and testing use these.
 SIDES = ("train", "test")
 VALIDATION = "validation"  # the third one, by whatever name
+VALIDATION_SIDE = len(SIDES)
 _MOST_SIDES = 3
 DIGEST_BYTES = 16
 _PREPARE_AGAIN = "delete the folder and prepare the set again (tools/prepare_data.py prepare)"

@@ -28,6 +28,8 @@ from pycls.datasets.store.store import (
     META_FILE,
     NAMES_FILE,
     SIDES,
+    VALIDATION,
+    VALIDATION_SIDE,
     ImageArray,
     IntArray,
     compute_digest,
@@ -72,7 +74,7 @@ def write_store(
         images: uint8, N x H x W x 3, or any iterable of N images of one size, which are
             written as they come and never held together.
         labels: N integers, positions in `class_names`.
-        split: N values, 0 for train and 1 for test.
+        split: N values, 0 for train, 1 for test and 2 for validation.
         class_names: distinct names in label order.
         facts: what the set says about itself.
 
@@ -80,8 +82,8 @@ def write_store(
         `path`.
 
     Raises:
-        DataError: the parts do not fit together (sizes, types, label range, an empty class
-            or side).
+        DataError: the parts do not fit together (sizes, types, label range, a class without images
+            to train or to test).
         OSError: it could not be written; nothing is left behind then.
     """
     path = Path(path)
@@ -148,7 +150,7 @@ def finish_store(
         im_size: height and width of the images, in pixels.
         sums: over the train side.
         labels: N integers, positions in `class_names`.
-        split: N values, 0 for train and 1 for test.
+        split: N values, 0 for train, 1 for test and 2 for validation.
         class_names: distinct names in label order.
         facts: what the set says about itself.
         digests: uint8, N x 16, a hash of each image's pixels.
@@ -181,7 +183,7 @@ def finish_store(
         "format": FORMAT_VERSION,
         "arrays": arrays,
         "records": records,
-        "sides": list(SIDES),
+        "sides": list(_sides_of(split)),
         "class_names": list(class_names),
         "num_classes": len(class_names),
         "counts": count_images(labels, split, class_names),
@@ -210,7 +212,8 @@ def _check_labels(
     """Return labels (N) and split (N) as they are stored, if they and the class names fit.
 
     Raises:
-        DataError: lengths, label range, a class name twice, a class empty on a side.
+        DataError: lengths, label range, a class name twice, a class without images to train or to
+            test.
     """
     labels = np.ascontiguousarray(labels, dtype=np.int64)
     split = np.ascontiguousarray(split, dtype=np.uint8)
@@ -226,10 +229,13 @@ def _check_labels(
             f"{name}: labels from {labels.min()} to {labels.max()}, expected 0 to "
             f"{len(class_names) - 1}"
         )
-    if split.max() > 1:
-        raise DataError(f"{name}: split holds {split.max()}; expected 0 (train) or 1 (test)")
-    for side, counts in count_images(labels, split, class_names).items():
-        empty = [label for label, count in counts.items() if not count]
+    if split.max() > VALIDATION_SIDE:
+        raise DataError(
+            f"{name}: split holds {split.max()}; expected 0 (train), 1 (test) or 2 (validation)"
+        )
+    counts = count_images(labels, split, class_names)
+    for side in SIDES:
+        empty = [label for label, count in counts[side].items() if not count]
         if empty:
             raise DataError(f"{name}: no image on the {side} side of class {', '.join(empty)}")
     return labels, split
@@ -238,12 +244,16 @@ def _check_labels(
 def count_images(
     labels: IntArray, split: npt.NDArray[np.uint8], class_names: Sequence[str]
 ) -> dict[str, dict[str, int]]:
-    """Return {side: {class: number of images}}."""
+    """Return {side: {class: number of images}}, of the third side where there is one."""
     counts = {}
-    for value, side in enumerate(SIDES):
+    for value, side in enumerate(_sides_of(split)):
         found = np.bincount(labels[split == value], minlength=len(class_names))
         counts[side] = dict(zip(class_names, found.tolist(), strict=True))
     return counts
+
+
+def _sides_of(split: npt.NDArray[np.uint8]) -> tuple[str, ...]:
+    return (*SIDES, VALIDATION) if VALIDATION_SIDE in split else SIDES
 
 
 def _write_images(

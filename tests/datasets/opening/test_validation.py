@@ -1,18 +1,23 @@
 """The validation side: held out by class and by group, apart from the test side, and on record."""
 
+import json
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from pycls.commands import prepare_data
 from pycls.core.config.load import load_cfg
 from pycls.core.inputs import open_side
 from pycls.datasets.opening.dataset import open_dataset
 from pycls.datasets.opening.validation import describe_rule, with_validation
 from pycls.datasets.preparation.prepare import prepare
-from pycls.datasets.store.store import Store, open_store
+from pycls.datasets.store.store import Store, open_store, verify_store
 from pycls.errors import ConfigError, DataError
+from pycls.progress import Progress
 
 
 def sides_of(path, **options):
@@ -100,6 +105,53 @@ def test_a_preparation_records_which_images_belong_together(tmp_path):
     owners = [{int(name[:2]) // 4 for name in side.names} for side in sides.values()]
     assert all(owners)
     assert sum(map(len, owners)) == 10
+
+
+def test_a_set_that_brings_three_sides_keeps_them_as_published(tmp_path, capsys, monkeypatch):
+    """Sets of it that were prepared without its third side stay as they are."""
+    rng = np.random.default_rng(0)
+    named = {"train": "train", "valid": "validation", "test": "test"}
+    for folder in named:
+        for name in ("a/1.png", "a/2.png", "b/1.png"):
+            path = tmp_path / "raw" / folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)).save(path)
+    # A copy of what is validated on is not trained on.
+    copied = tmp_path / "raw" / "valid" / "a" / "1.png"
+    (tmp_path / "raw" / "train" / "a" / "3.png").write_bytes(copied.read_bytes())
+    options = {"raw": tmp_path / "raw", "size": 8, "workers": 1}
+    two = prepare("folder", tmp_path, name="two", exclude=["valid"], **options)
+    path = prepare("folder", tmp_path, name="three", **options)
+    three = sides_of(path)
+    for folder, side in named.items():
+        published = {f"{folder}/{name}" for name in ("a/1.png", "a/2.png", "b/1.png")}
+        assert set(three[side].names) == published
+    (note,) = verify_store(path).meta["notes"]
+    assert "train/a/3.png = valid/a/1.png" in note
+    # A share is held out of sets without such a side only.
+    assert three["validation"].fingerprint == open_dataset(path, "train").fingerprint
+    again = sides_of(path, validation_share=0.5)
+    assert all(again[side].fingerprint == three[side].fingerprint for side in three)
+    assert describe_rule(open_store(path), 0.5, 1) == "the set's own validation side"
+    monkeypatch.setattr("sys.argv", ["x", "info", str(path)])
+    assert prepare_data.main() == 0
+    monkeypatch.setattr("sys.argv", ["x", "info", str(path), "--files", "validation"])
+    assert prepare_data.main() == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[-3:] == list(three["validation"].names)
+    table = [line.split() for line in printed if line.startswith("  ")][-4:]
+    assert table[0] == ["class", "train", "test", "validation"]
+    assert table[1:] == [["a", "2", "2", "2"], ["b", "1", "1", "1"], ["all", "3", "3", "3"]]
+    # As an earlier version has left it: the same command leaves it, and says what it lacks.
+    meta = json.loads((two / "meta.json").read_text())
+    assert meta["sides"] == ["train", "test"]
+    del meta["recipe"]["exclude"]
+    (two / "meta.json").write_text(json.dumps(meta))
+    before = (two / "meta.json").read_bytes()
+    progress = Progress(sys.stderr)
+    assert prepare("folder", tmp_path, name="two", progress=progress, **options) == two
+    assert (two / "meta.json").read_bytes() == before
+    assert "without the validation side (3 images)" in capsys.readouterr().err
 
 
 def test_mistakes_are_refused(make_store):

@@ -43,7 +43,7 @@ def test_by_image_says_how_many_test_images_share_a_lesion(raw, tmp_path):
     assert total == "28"
     assert 10 <= int(shared) <= 24
     assert "share a lesion with an image of the train side" in rule
-    for text in ((store.path / "report.txt").read_text(), describe_set(train, test)):
+    for text in ((store.path / "report.txt").read_text(), describe_set([train, test])):
         assert rule in text
         assert "each on one side" not in text
 

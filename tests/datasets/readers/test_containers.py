@@ -162,11 +162,11 @@ def test_medmnist_layout(tmp_path):
     assert [item.name for item in listing.items][:5] == [
         "test/0000000", "test/0000001", "test/0000002", "test/0000003", "train/0000000",
     ]  # fmt: skip
-    assert [item.label for item in listing.items] == [1, 0] * 5
-    assert [item.side for item in listing.items] == [1] * 4 + [0] * 6
-    assert listing.notes == ("2 images of 'val' are left out: the test side is 'test'",)
-    assert listing.pixels.shape == (10, 8, 8, 3)
-    expected = np.concatenate([grey[8:], grey[:6]])
+    assert [item.label for item in listing.items] == [1, 0] * 6
+    assert [item.side for item in listing.items] == [1] * 4 + [0] * 6 + [2] * 2
+    assert listing.notes == ()
+    assert listing.pixels.shape == (12, 8, 8, 3)
+    expected = np.concatenate([grey[8:], grey[:8]])
     np.testing.assert_array_equal(listing.pixels, expected[..., None].repeat(3, axis=3))
     other = read_arrays(open_source(folder), test_split="val")
     assert sum(item.side for item in other.items) == 2

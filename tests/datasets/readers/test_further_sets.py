@@ -27,7 +27,7 @@ def medmnist(key):
         arrays |= {f"{side}_images": images, f"{side}_labels": labels}
     file = io.BytesIO()
     np.savez_compressed(file, **arrays)
-    return {f"{key}.npz": file.getvalue()}, {0: 2, 1: 2}
+    return {f"{key}.npz": file.getvalue()}, {0: 2, 1: 2, 2: 2}
 
 
 def eurosat(key):
@@ -66,7 +66,7 @@ def dtd(key):
             lines = [f"{word}/{word}_{(n + split - 1) % 3:04}.jpg" for word in names]
             tree[f"dtd/labels/{side}{split}.txt"] = "\n".join(lines).encode()
     tree["dtd/labels/labels_joint_anno.txt"] = b"banded/banded_0002.jpg banded\n"
-    return tree, {0: 1, 1: 1}
+    return tree, {0: 1, 1: 1, 2: 1}
 
 
 def pets(key):
@@ -96,7 +96,7 @@ def flowers102(key):
         "imagelabels.mat": mat(labels=((numbers - 1) % 102 + 1)[None]),
         "setid.mat": mat(**{name: ids[None] for name, ids in sides.items()}),
     }
-    return files, {0: 1, 1: 2}
+    return files, {0: 1, 1: 2, 2: 1}
 
 
 def tiny_imagenet(key):
@@ -167,10 +167,10 @@ def test_names_and_labels_go_together(tmp_path):
     for item in listing.items:
         number = int(item.name[6:11])
         assert listing.class_names[item.label] == f"{(number - 1) % 102 + 1:03}"
-        assert item.side == int(number > 204)
+        assert item.side == (0, 2, 1, 1)[(number - 1) // 102]
     listing = read(tmp_path / "derma", "dermamnist", medmnist("dermamnist")[0])
     assert listing.class_names[4] == "melanoma"
-    assert [item.label for item in listing.items] == [n % 7 for n in range(14)] * 2
+    assert [item.label for item in listing.items] == [n % 7 for n in range(14)] * 3
     listing = read(tmp_path / "tiny", "tiny_imagenet", tiny_imagenet("tiny_imagenet")[0])
     for item in listing.items:
         if item.side:
@@ -196,7 +196,8 @@ def test_another_number_of_classes_is_refused(tmp_path):
         ("pets", "annotations/test.txt", None, r"without test\.txt"),
         ("pets", "annotations/test.txt", b"unknown_1 1 1 1\n", "there is no image 'unknown_1'"),
         ("flowers102", "setid.mat", b"no", "no MATLAB file with 'trnid', or damaged"),
-        ("flowers102", "setid.mat", mat(trnid=[[1]], tstid=[[9999]]), "image_09999.jpg"),
+        ("flowers102", "setid.mat", mat(trnid=[[1]], valid=[[2]], tstid=[[9999]]),
+         "image_09999.jpg"),
         ("isic2018", "ISIC2018_Task3_Test_GroundTruth.csv", None, "the challenge's table"),
         ("isic2018", "ISIC2018_Task3_Test_GroundTruth.csv", b"image_id,dx\nISIC_1,nv\n",
          "line 2: no picture 'ISIC_1' of the test side"),

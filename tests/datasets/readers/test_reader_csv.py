@@ -9,7 +9,7 @@ from archives import PACKINGS, make_image, pack, pack_as, wrap, write_tree
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pycls.datasets.readers.csv_table import read_csv
+from pycls.datasets.readers.csv_table import _MISSING, read_csv
 from pycls.datasets.sources.sources import open_source
 from pycls.errors import ConfigError, DataError
 
@@ -136,7 +136,7 @@ def test_groups_and_split(tmp_path):
     assert "'val' is the test side" in listing.official_split
 
 
-def test_of_test_and_val_rows_the_test_rows_count(tmp_path):
+def test_of_test_and_val_rows_the_latter_are_to_validate(tmp_path):
     text = "path,label,split\n" + "".join(
         f"images/{n}.jpg,{label},{split}\n"
         for n, label, split in [
@@ -146,11 +146,14 @@ def test_of_test_and_val_rows_the_test_rows_count(tmp_path):
             (4, "b", "test"),
         ]
     )
-    extra = {f"images/{n}.jpg": make_image(n) for n in (8, 9)}
-    text += "images/8.jpg,a,val\nimages/9.jpg,b,val\n"
+    extra = {f"images/{n}.jpg": make_image(n) for n in (7, 8, 9)}
+    text += "images/8.jpg,a,val\nimages/9.jpg,b,val\nimages/7.jpg,c,val\n"
     listing = read(tmp_path, text, images={**IMAGES, **extra})[1]
-    assert len(listing.items) == 4
-    assert listing.notes == ("2 images of split val are left out: the test side is 'test'",)
+    assert [item.side for item in listing.items] == [0, 0, 1, 1, 2, 2]
+    assert listing.class_names == ("a", "b")
+    assert listing.notes == (
+        "1 images to validate are left out: the other sides have no class 'c'",
+    )
 
 
 @pytest.mark.parametrize(
@@ -351,7 +354,7 @@ def test_options_that_name_nothing(tmp_path, options, message):
         st.text(
             st.characters(codec="utf-8", exclude_categories=["C"], exclude_characters="\u2028"),
             min_size=1,
-        ).filter(lambda text: text.strip()),
+        ).filter(lambda text: text.strip() and text.strip().lower() not in _MISSING),
         min_size=4,
         max_size=4,
         unique_by=lambda text: text.strip(),

@@ -76,9 +76,16 @@ def test_of_test_and_val_the_test_folder_counts_unless_asked(tmp_path):
         "test/dogs/3.jpg",
     }
     assert listing.notes == ()
-    assert listing.left_out == {
-        "in the folder 'val': the test side is 'test'": ["val/cats/2.jpg", "val/dogs/2.jpg"]
+    assert not listing.left_out
+    assert {item.name for item in listing.items if item.side == 2} == {
+        "val/cats/2.jpg",
+        "val/dogs/2.jpg",
     }
+    # Nothing can be validated of a class that is not trained.
+    more = images("val/eels/1.jpg")
+    listing = read(tmp_path / "c", {**tree, **more})
+    assert sides_of(listing) == {0: TWO, 1: TWO, 2: TWO}
+    assert list(listing.left_out.values()) == [["val/eels/1.jpg"]]
     listing = read(tmp_path / "b", tree, test_folder="val")
     assert labelled(listing)["val/cats/2.jpg"] == ("cats", 1)
     assert not any(name.startswith("test/") for name in labelled(listing))
@@ -189,9 +196,14 @@ def test_of_train_and_trainval_the_former_counts(tmp_path):
     folders = ("train", "trainval", "val", "test")
     tree = images(*(f"{folder}/{name}/1.jpg" for folder in folders for name in sorted(TWO)))
     listing = read(tmp_path, tree)
+    assert sides_of(listing) == {0: TWO, 1: TWO, 2: TWO}
+    assert len(listing.items) == 6
+    assert sum(map(len, listing.left_out.values())) == 2
+    # "trainval" holds what there is to validate.
+    del tree["train/cats/1.jpg"], tree["train/dogs/1.jpg"]
+    listing = read(tmp_path / "both", tree)
     assert sides_of(listing) == {0: TWO, 1: TWO}
-    assert len(listing.items) == 4
-    assert sum(map(len, listing.left_out.values())) == 4
+    assert list(listing.left_out) == ["in the folder 'val': the test side is 'test'"]
 
 
 def test_sides_and_classes_in_one_name(tmp_path):
@@ -199,8 +211,8 @@ def test_sides_and_classes_in_one_name(tmp_path):
         folders = [form.format(side=side, name=name) for side in ("train", "test", "val")
                    for name in ("Cats", "Dogs")]  # fmt: skip
         listing = read(tmp_path / str(at), images(*(f"{folder}/1.jpg" for folder in folders)))
-        assert sides_of(listing) == {0: {"Cats", "Dogs"}, 1: {"Cats", "Dogs"}}
-        assert [len(names) for names in listing.left_out.values()] == [1, 1]
+        assert sides_of(listing) == {side: {"Cats", "Dogs"} for side in range(3)}
+        assert not listing.left_out
 
 
 def test_level_says_which_folder_is_the_class(tmp_path):
@@ -223,8 +235,8 @@ def test_level_says_which_folder_is_the_class(tmp_path):
 def test_sides_within_the_classes(tmp_path):
     names = [f"{name}/{side}/1.jpg" for name in TWO for side in ("train", "test", "val")]
     listing = read(tmp_path, images(*names))
-    assert sides_of(listing) == {0: TWO, 1: TWO}
-    assert list(listing.left_out) == ["in a folder 'val': the test side is 'test'"]
+    assert sides_of(listing) == {0: TWO, 1: TWO, 2: TWO}
+    assert not listing.left_out
 
 
 def test_the_annotations_of_tiny_imagenet(tmp_path):
@@ -289,10 +301,18 @@ def test_lists_as_tables_and_without_a_train_side(tmp_path):
     ):
         tree = {**images(*names), **{name: text.encode() for name, text in lists.items()}}
         listing = read(tmp_path / str(at), tree)
+        held = dict.fromkeys(names[2::3], 2) if at else {}
         assert {item.name: item.side for item in listing.items} == {
-            names[0]: 1, names[1]: 0, names[3]: 1, names[4]: 0
+            names[0]: 1, names[1]: 0, names[3]: 1, names[4]: 0, **held
         }  # fmt: skip
-        assert listing.left_out["since the lists of the sides do not name them"] == names[2::3]
+        unlisted = listing.left_out.get("since the lists of the sides do not name them", [])
+        assert unlisted == ([] if at else names[2::3])
+    # A list whose images are in another one again is no side.
+    lists = {"train.txt": names[1::3], "test.txt": names[::3], "val.txt": names[1:3]}
+    tree = images(*names) | {name: "\n".join(each).encode() for name, each in lists.items()}
+    listing = read(tmp_path / "again", tree)
+    assert sides_of(listing) == {0: TWO, 1: TWO}
+    assert "1 of its images are in others too" in listing.notes[0]
     tree = {**images(*names), "test.txt": f"{test}\nwrong.jpg".encode()}
     listing = read(tmp_path / "wrong", tree)
     assert sides_of(listing) == {None: TWO}

@@ -110,7 +110,7 @@ def test_fingerprint_follows_contents_split_and_class_names(tmp_path):
         (lambda i, y, s: (i[..., :1], y, s), "height x width x 3"),
         (lambda i, y, s: ([*i[:4], *i[4:, :3]], y, s), "image 4 is of shape"),
         (lambda i, y, s: (i, y + 1, s), "labels from 1 to 2"),
-        (lambda i, y, s: (i, y, s * 2), "split holds 2"),
+        (lambda i, y, s: (i, y, s * 3), "split holds 3"),
         (lambda i, y, s: (i, y, s * 0), "no image on the test side of class a, b"),
         (lambda i, y, s: (i[:0], y[:0], s[:0]), "at least 1"),
     ],

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from pycls.datasets.readers import layout
+from pycls.datasets.store.store import VALIDATION_SIDE
 from pycls.errors import ConfigError, DataError
 
 _WORDS = frozenset((*layout.TRAIN_WORDS, *layout.TEST_WORDS))
@@ -24,8 +25,8 @@ class Sides:
     """What becomes of the images of each word.
 
     Attributes:
-        by_word: word to 0 (train) or 1 (test), or None where no image has a side; words that are
-            not here are left out.
+        by_word: word to 0 (train), 1 (test) or 2 (validation), or None where no image has a side;
+            words that are not here are left out.
         notes: on what is left out.
         official: words about the split, "" where there is none.
     """
@@ -36,7 +37,7 @@ class Sides:
 
 
 def choose_sides(counts: Mapping[str, int], test_split: str, where: str) -> Sides:
-    """Decide which words are the train and the test side.
+    """Decide which words are the train, the test and, if there are three, the validation side.
 
     Args:
         counts: the words that are there ("" for none), and how many labelled images each has.
@@ -61,10 +62,13 @@ def choose_sides(counts: Mapping[str, int], test_split: str, where: str) -> Side
     tests = (word for word in layout.TEST_WORDS if counts.get(word))
     test = test_split or next(tests, "")
     if not train or not test:
-        used = train or test
-        return Sides({used: None}, _tell_left_out(counts, {used}, "there is no other side"))
-    notes = _tell_left_out(counts, {train, test}, f"the test side is '{test}'")
-    return Sides({train: 0, test: 1}, notes, f"the set's own: '{test}' is the test side")
+        only = train or test
+        return Sides({only: None}, _tell_left_out(counts, {only}, "there is no other side"))
+    labelled = [word for word, count in counts.items() if count]
+    third = layout.choose_validation(train, test, labelled)
+    used = {train: 0, test: 1, **({third: VALIDATION_SIDE} if third else {})}
+    notes = _tell_left_out(counts, used, f"the test side is '{test}'")
+    return Sides(used, notes, layout.describe_sides(f"'{test}'", f"'{third}'" if third else ""))
 
 
 def _tell_left_out(counts: Mapping[str, int], used: Iterable[str], reason: str) -> tuple[str, ...]:
