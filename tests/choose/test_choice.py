@@ -2,6 +2,8 @@
 
 import copy
 import json
+import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -25,7 +27,9 @@ from pycls.errors import ConfigError, PyclsError
 from pycls.launch.work import load_work
 from pycls.spaces.anynet_count import AnyNetFrame
 from pycls.study.file import load_study_file
+from pycls.torchvision_import import import_torchvision
 
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "choosing.md"
 SMALL = {"seeds": [5, 6], "baselines": ["resnet"]}
 HALVING = {"strategy": "halving", "trainings": 7.2, "filter": {"num_classes": 3}, **SMALL}
 
@@ -165,6 +169,36 @@ def test_a_reference_or_a_score_chooses_without_training(make_choice, tmp_path):
     path = tmp_path / "target.json"
     path.write_text(json.dumps(work.reference))
     assert [run.id for run in load_work(path).runs()] == [run.id for run in work.runs()]
+
+
+@pytest.mark.slow
+def test_a_pretrained_network_of_timm_is_fine_tuned_beside_the_chosen(make_choice, tmp_path):
+    import_torchvision()
+    timm = pytest.importorskip("timm")
+    (tmp_path / "given").mkdir()
+    (tmp_path / "given" / "results.csv").write_text("sweep,arch,error\nbig,a0001,8\n")
+    # As of another set: its head has other classes.
+    pretrained = timm.create_model("test_resnet", num_classes=7).state_dict()
+    torch.save(pretrained, tmp_path / "weights.pth")
+    (block,) = re.findall(r"```yaml\n(# pretrained.yaml\n.*?)```", PAGE.read_text(), re.DOTALL)
+    keys = yaml.safe_load(block)
+    keys["TIMM"]["NAME"], keys["TRAIN"]["WEIGHTS"] = "test_resnet", str(tmp_path / "weights.pth")
+    keys["OPTIM"].update(MAX_EPOCH=1)
+    (tmp_path / "pretrained.yaml").write_text(yaml.safe_dump(keys))
+    choice = make_choice(
+        strategy="reference", reference={"study": "given", "sweep": "big"}, trainings=4,
+        networks={"pretrained": "pretrained.yaml"}, **SMALL | {"baselines": []},
+    )  # fmt: skip
+    assert train(choice)
+    answer = conclude(choice)
+    assert [each["name"] for each in answer["contestants"]] == ["chosen", "pretrained"]
+    for run in (run for run in choice.final.runs if run.sweep == "pretrained"):
+        path = choice.final.out_dir(run) / "checkpoints" / "model_epoch_0001.pyth"
+        tuned = torch.load(path, weights_only=False)["model_state"]
+        # A new network's first layer would have nothing in common with it.
+        first = pretrained["conv1.0.weight"]
+        assert (tuned["conv1.0.weight"] - first).norm() < 0.5 * first.norm()
+        assert len(tuned["fc.bias"]) == 10
 
 
 @settings(max_examples=40)
