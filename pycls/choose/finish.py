@@ -78,6 +78,7 @@ def _describe_data(choice: Choice, final: StudyFolder) -> dict[str, Any]:
         "train_images": len(train),
         "validation_images": len(held),
         "validation_rule": describe_rule(train.store, final.spec.validation, final.spec.class_seed),
+        "validation_held_out": train.store.meta.get("held_out") is not None,
         "fingerprint": train.fingerprint,
     }
 

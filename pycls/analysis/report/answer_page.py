@@ -222,6 +222,8 @@ def _more(answer: dict[str, Any]) -> str:
 def _commands(answer: dict[str, Any], folder: Path) -> list[tuple[str, str]]:
     network = folder / "network"
     key = answer["data"]["key"]
+    # A set's own validation side is no part of what a training without one is given.
+    more = ", now with the validation images too" if answer["data"]["validation_held_out"] else ""
     return [
         (
             "It is in network/: weights, ONNX, and a model card. As another format:",
@@ -234,7 +236,7 @@ def _commands(answer: dict[str, Any], folder: Path) -> list[tuple[str, str]]:
             f"{network}/weights.pyth TEST.DATASET {key}",
         ),
         (
-            "Train it on, now with the validation images too:",
+            f"Train it on{more}:",
             f"{command_name('train_net')} --cfg {network}/network.yaml TRAIN.WEIGHTS "
             f"{network}/weights.pyth OUT_DIR runs/{key}",
         ),

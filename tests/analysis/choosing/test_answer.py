@@ -13,7 +13,7 @@ from pycls.schema import CHOICE_DECISIONS, CHOICE_PLAN, CHOICE_TEST
 TITLES = {"chosen": "the chosen", "resnet": "ResNet-18, scaled"}
 DATA = {
     "key": "mine", "title": "Mine", "classes": ["a", "b"], "im_size": 8, "train_images": 850,
-    "validation_images": 150, "validation_rule": "15% of each class",
+    "validation_images": 150, "validation_held_out": True, "validation_rule": "15% of each class",
 }  # fmt: skip
 
 
@@ -71,6 +71,9 @@ def test_validation_decides_and_the_test_side_only_tells(tmp_path):
     page = answer_html(answer, tmp_path)
     assert "Take chosen (the chosen)" in page
     assert "points higher in error" in page
+    assert "Train it on, now with the validation images too:" in page
+    own = {**answer, "data": {**answer["data"], "validation_held_out": False}}
+    assert "Train it on:" in answer_html(own, tmp_path)
     # Two of four are far behind: whoever is kept is kept again.
     assert answer["rungs"][0]["kept_again"] == 1
     assert 0.5 < answer["rungs"][1]["kept_again"] < 0.9
