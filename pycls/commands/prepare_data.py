@@ -185,8 +185,8 @@ def _prepare(args: argparse.Namespace) -> int:
             **options,
         )
         store = open_store(path)
-        found = store.meta["counts"].items()
-        counts = ", ".join(f"{sum(classes.values())} {side}" for side, classes in found)
+        found = store.meta["counts"]  # its order is that of the file
+        counts = ", ".join(f"{sum(found[side].values())} {side}" for side in store.sides)
         print(f"{path}: {counts} images, fingerprint {store.fingerprint[:12]}", flush=True)
         for note in store.meta.get("notes", ()):
             print(f"  {note}", flush=True)

@@ -75,7 +75,7 @@ def main() -> int:
 
 def _parse_args() -> argparse.Namespace:
     parser = CommandParser("study", __doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_init(commands.add_parser("init", help=_INIT, description=_INIT))
     for name, text in _COMMANDS.items():
         command = commands.add_parser(name, help=text, description=text)
