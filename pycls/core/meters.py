@@ -278,11 +278,11 @@ class Meter:
             loss: mean loss of the mini-batch; None in evaluation.
             images: images of the mini-batch.
         """
-        beat()
         self.update_row(counts_row(wrong, loss, images), images)
 
     def update_row(self, row: torch.Tensor, images: int) -> None:
         """Add one iteration by its row, see :func:`counts_row`."""
+        beat()
         self._rows.append(row)
         self._images.append(images)
         now = self._clock.now()

@@ -13,6 +13,7 @@ from run_logs import parse_log
 from pycls.core.config.load import cfg_hash
 from pycls.core.runs import paths as checkpoint_paths
 from pycls.core.runs.lease import run_lease
+from pycls.core.runs.pulse import beats
 from pycls.core.runs.record import go_on, read_record, write_record
 from pycls.core.tester import test_model as measure_errors
 from pycls.core.trainer import train_model
@@ -45,7 +46,11 @@ def records(cfg, kind):
 
 def test_learns_and_writes_what_it_says(digits_cfg):
     cfg = digits_cfg("OPTIM.MAX_EPOCH", 10, "LOG_PERIOD", 2)
+    before = beats()
     record = train_model(cfg)
+    # Each batch is a sign of life, those of training as well as those of the tests.
+    train, test = 1078 // cfg.TRAIN.BATCH_SIZE, -(-719 // cfg.TEST.BATCH_SIZE)
+    assert beats() - before == 10 * (train + test)
     result = record["result"]
     assert record["status"] == "done"
     assert result["final_top1_err"] < 30
