@@ -412,12 +412,17 @@ def _print_answer(table: Path) -> None:
     """Print how well the reference and the closest members predict each target."""
     if not table.is_file():
         return
+    from pycls.analysis.wording import rho_number
+
+    def rho(cell: str) -> str:
+        return rho_number(float(cell)) if cell else "undefined"
+
     with table.open(encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if row["n_reference"]]
     for row in rows:
-        text = f"  {row['target']}: rho {row['rho_reference'] or 'undefined'} with the reference"
+        text = f"  {row['target']}: rho {rho(row['rho_reference'])} with the reference"
         if row["closest_member"]:
-            text += f", {row['rho_member'] or 'undefined'} with {row['closest_member']}"
+            text += f", {rho(row['rho_member'])} with {row['closest_member']}"
         print(f"{text} (n = {row['n_reference']})")
 
 
