@@ -162,7 +162,7 @@ def main() -> None:
         (submission,) = Ledger(folder).submissions()
         bin_folder = Path(name) / "bin"
         bin_folder.mkdir()
-        write_squeue(bin_folder, submission.name, len(submission.chunks), args.running)
+        write_squeue(bin_folder, submission.name, submission.jobs, args.running)
         environment = {**os.environ, "PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}"}
         out_dirs = sorted(path.parent for path in folder.glob("*/logs/*/run.json"))[: args.plain]
         times, ratios = [], []

@@ -94,33 +94,50 @@ def write_texts(folder: str | os.PathLike[str], texts: Mapping[str, str]) -> lis
     Returns:
         The names of the files that were written.
     """
-    folder = Path(folder)
-    for parent in {(folder / name).parent for name in texts} | {folder}:
-        parent.mkdir(parents=True, exist_ok=True)
-    pending: list[tuple[str, Path, Path]] = []
+    # Thousands of files: texts for paths, and one listing for many looks.
+    top = os.fspath(folder)
+    present: dict[str, set[str]] = {}
+    pending: list[tuple[str, str, str]] = []
     try:
         for name, text in texts.items():
-            path, data = folder / name, text.encode("utf-8")
-            if path.is_file() and path.stat().st_size == len(data) and path.read_bytes() == data:
+            parent, base = os.path.split(f"{top}/{name}")
+            if parent not in present:
+                Path(parent).mkdir(parents=True, exist_ok=True)
+                present[parent] = set(os.listdir(parent))  # noqa: PTH208
+            path, data = f"{parent}/{base}", text.encode("utf-8")
+            if base in present[parent] and _holds(path, data):
                 continue
-            temporary = temporary_path(path)
+            temporary = f"{parent}/{_temporary_name(base)}"
             pending.append((name, temporary, path))
-            with naming(path):
-                temporary.write_bytes(data)
+            with naming(Path(path)), open(temporary, "wb", buffering=0) as file:  # noqa: PTH123
+                file.write(data)
         if pending:
             os.sync()  # one flush for all: thousands of fsync calls would take seconds
         for _, temporary, path in pending:
-            temporary.replace(path)
+            os.replace(temporary, path)  # noqa: PTH105
     except BaseException:
         for _, temporary, _ in pending:
-            temporary.unlink(missing_ok=True)
+            Path(temporary).unlink(missing_ok=True)
         raise
     return [name for name, _, _ in pending]
 
 
+def _holds(path: str, data: bytes) -> bool:
+    """Say whether a file is there and holds just these bytes."""
+    try:
+        with open(path, "rb", buffering=0) as file:  # noqa: PTH123
+            return os.fstat(file.fileno()).st_size == len(data) and file.readall() == data
+    except (FileNotFoundError, IsADirectoryError):
+        return False
+
+
 def temporary_path(path: Path) -> Path:
     """Return the name beside `path` that :func:`remove_partials` knows."""
-    return path.with_name(f".{path.name}.{os.getpid()}{PARTIAL_SUFFIX}")
+    return path.with_name(_temporary_name(path.name))
+
+
+def _temporary_name(name: str) -> str:
+    return f".{name}.{os.getpid()}{PARTIAL_SUFFIX}"
 
 
 @contextmanager

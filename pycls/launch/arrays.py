@@ -61,7 +61,7 @@ class Arrays:
             job_name=submission.name,
             module=f"pycls.launch.{module}",
             arguments=[str(self._work.folder.resolve()), str(submission.number)],
-            count=len(submission.chunks),
+            count=submission.jobs,
             throttle=plan["throttle"],
             dependency=f"afterany:{':'.join(map(str, after))}" if after else None,
             code=Path(plan["code"]),

@@ -99,7 +99,7 @@ class SlurmJob:
 
     def run(self) -> int:
         """Train what is left of the job's runs; return the exit code."""
-        chunk = self._submission.chunks[self._index]
+        chunk = self._submission.chunk(self._index)
         plan = self._submission.plan
         self._note("running")
         most = plan["options"]["MAX_RETRY"]

@@ -6,7 +6,8 @@ Layout, below the folder of a study or sweep::
     launch/target.json              what is launched, for follow-up jobs
     launch/files/DIGEST/            its files as they were then
     launch/code/DIGEST/pycls/       the code that jobs run
-    launch/0001/plan.json           an array of jobs: which runs, how; before it is submitted
+    launch/0001/runs.txt            an array of jobs: the runs of each, a line a job
+    launch/0001/plan.json           how they are trained; before it is submitted
     launch/0001/script.sh           its batch script
     launch/0001/submitted.json      its number in Slurm; after it was submitted
     launch/0001/void.json           it was not submitted, or was cancelled: its jobs do nothing
@@ -23,10 +24,12 @@ import json
 import os
 import re
 import secrets
+import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +41,8 @@ from pycls.schema import LAUNCH_FOLDER
 
 GAVE_UP = "GAVE_UP"
 _PLAN = "plan.json"
+_RUNS = "runs.txt"
+_PLACE = 12  # characters of each line of its table: where a job's line begins
 _SUBMITTED = "submitted.json"
 _VOID = "void.json"
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_.-]+")
@@ -98,14 +103,18 @@ class Submission:
         """What was planned: runs, options, code."""
         try:
             plan = dict(json.loads((self.path / _PLAN).read_text(encoding="utf-8")))
-            return {**plan, "name": plan["name"], "kind": plan["kind"], "chunks": plan["chunks"]}
+            jobs = plan["jobs"] if "jobs" in plan else len(plan["chunks"])
+            return {**plan, "name": plan["name"], "kind": plan["kind"], "jobs": int(jobs)}
         except (ValueError, TypeError, KeyError) as error:
-            raise PyclsError(
-                f"{self.path / _PLAN}: is damaged ({type(error).__name__}: {error}), so nobody "
-                f"knows which runs its jobs have. Take those that Slurm has of it out of the queue "
-                f"('squeue --me', and {self.script} says their name), rename the folder to "
-                f"{self.path.name}.damaged, and launch again: runs that are done stay done"
-            ) from None
+            raise self._damaged(_PLAN, error) from None
+
+    def _damaged(self, name: str, error: Exception) -> PyclsError:
+        return PyclsError(
+            f"{self.path / name}: is damaged ({type(error).__name__}: {error}), so nobody "
+            f"knows which runs its jobs have. Take those that Slurm has of it out of the queue "
+            f"('squeue --me', and {self.script} says their name), rename the folder to "
+            f"{self.path.name}.damaged, and launch again: runs that are done stay done"
+        )
 
     @property
     def name(self) -> str:
@@ -113,9 +122,41 @@ class Submission:
         return str(self.plan["name"])
 
     @property
+    def jobs(self) -> int:
+        """Return the number of its jobs."""
+        return int(self.plan["jobs"])
+
+    @cached_property
     def chunks(self) -> list[list[dict[str, str]]]:
-        """Return, for each job, its runs: id, group, cfg, out_dir."""
-        return list(self.plan["chunks"])
+        """Each job's runs: id, group, cfg, out_dir."""
+        if "chunks" in self.plan:  # as version 0.3.0 wrote it
+            return list(self.plan["chunks"])
+        return self._read_runs(0, self.jobs)
+
+    def chunk(self, index: int) -> list[dict[str, str]]:
+        """Return the runs of one job, and read no more than that."""
+        return self.chunks[index] if "chunks" in self.plan else self._read_runs(index, index + 1)[0]
+
+    def _read_runs(self, begin: int, end: int) -> list[list[dict[str, str]]]:
+        try:
+            with (self.path / _RUNS).open("rb") as file:
+                file.seek(_PLACE * begin)
+                places = list(map(int, file.read(_PLACE * (end - begin + 1)).split()))
+                file.seek(places[0])
+                lines = file.read(places[-1] - places[0]).splitlines()
+                found = [json.loads(line) for line in lines]
+                if len(places) != end - begin + 1 or len(found) != end - begin:
+                    raise ValueError(f"{len(found)} jobs where {end - begin} are expected")
+                return found
+        except (ValueError, IndexError, FileNotFoundError) as error:
+            raise self._damaged(_RUNS, error) from None
+
+    def write_runs(self, chunks: Sequence[Sequence[Mapping[str, str]]]) -> None:
+        """Write the runs of each job so that a job need not read those of all."""
+        lines = [json.dumps(chunk).encode() + b"\n" for chunk in chunks]
+        begins = accumulate(map(len, lines), initial=_PLACE * (len(lines) + 1))
+        table = "".join(f"{place:>{_PLACE - 1}}\n" for place in begins)
+        files.write_bytes(self.path / _RUNS, table.encode() + b"".join(lines))
 
     @property
     def kind(self) -> str:
@@ -278,11 +319,12 @@ class Ledger:
         submission = self.submission(max(_numbers(self.root), default=0) + 1)
         submission.path.mkdir()
         name = f"{job_title(title)}-{secrets.token_hex(4)}"
-        plan = {"name": name, "kind": kind, "when": utc_now(), "chunks": chunks, **settings}
+        plan = {"name": name, "kind": kind, "when": utc_now(), "jobs": len(chunks), **settings}
         try:
+            submission.write_runs(chunks)
             files.write_text(submission.path / _PLAN, json.dumps(plan, indent=1) + "\n")
         except OSError:
-            submission.path.rmdir()
+            shutil.rmtree(submission.path)
             raise
         return submission
 

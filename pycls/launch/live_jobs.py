@@ -66,12 +66,11 @@ def find_live_jobs(ledger: Ledger, queue: Iterable[QueuedJob]) -> list[LiveJob]:
 
 def jobs_by_run(live: Iterable[LiveJob]) -> dict[str, LiveJob]:
     """Return {run: the job that has it}."""
-    chunks: dict[int, list[list[dict[str, str]]]] = {}
     found: dict[str, LiveJob] = {}
     for job in live:
         if job.submission.kind == "runs":
-            chunk = chunks.setdefault(job.submission.number, job.submission.chunks)[job.index]
-            found |= dict.fromkeys((run["id"] for run in chunk), job)
+            for run in job.submission.chunks[job.index]:
+                found[run["id"]] = job
     return found
 
 

@@ -26,7 +26,7 @@ def settle(ledger: Ledger, slurm: Slurm, queue: Sequence[QueuedJob]) -> None:
         if submission.void or submission.job_id is None or submission.kind != "runs":
             continue
         states = submission.job_states()
-        for index in range(len(submission.chunks)):
+        for index in range(submission.jobs):
             state = states.get(index)
             settled = state is not None and state.state in ("ended", "lost", "stopped")
             if not settled and (submission.job_id, index) not in live:
@@ -65,7 +65,7 @@ def _at_fault(submission: Submission, index: int, before: JobState, end: str) ->
         return []
     most = submission.plan["options"]["MAX_RETRY"]
     begun, unfinished = [], []
-    for run in submission.chunks[index]:
+    for run in submission.chunk(index):
         record = read_record(run["out_dir"]) or {}
         if not is_unfinished(record, most):
             continue

@@ -127,8 +127,7 @@ class Launcher:
             number += 1
             code = self._code or self._ledger.code / "SNAPSHOT"
             settings = self._arrays.settings(self._options, code, min(free, len(array)), 1)
-            chunks = [[run.planned() for run in chunk] for chunk in array]
-            plan = {**settings, "name": self._work.title, "kind": "runs", "chunks": chunks}
+            plan = {**settings, "name": self._work.title, "kind": "runs", "jobs": len(array)}
             submission = Submission(self._ledger.submission(number).path, plan)
             texts.append(f"# {submission.script}\n{self._arrays.script(submission, after)}")
         if len(request.arrays) > 1:
@@ -137,7 +136,7 @@ class Launcher:
             texts.append("# and a small job that looks after them when they have ended (JOBS)")
             settings = self._arrays.follow_up_settings(self._options, code)
             title = f"{self._work.title}-follow-up"
-            plan = {**settings, "name": title, "kind": "follow-up", "chunks": [[]]}
+            plan = {**settings, "name": title, "kind": "follow-up", "jobs": 1}
             submission = Submission(self._ledger.submission(number + 1).path, plan)
             texts.append(f"# {submission.script}\n{self._arrays.script(submission, ['JOBS'])}")
         return "\n".join(texts)
@@ -185,7 +184,7 @@ class Launcher:
             self._say(f"  the rest follows when there is room in the queue ({error})")
         else:
             self._look_after(request.live, submitted)
-        return sum(len(s.chunks) for s in submitted)
+        return sum(s.jobs for s in submitted)
 
     def _look_after(self, live: Sequence[LiveJob], submitted: Sequence[Submission]) -> None:
         """See to it that a job waits for the end of all jobs there are, to look after them."""

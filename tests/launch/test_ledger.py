@@ -37,6 +37,14 @@ def test_an_array_is_as_it_was_planned(ledger):
     first, second = Ledger(ledger.folder).submissions()
     assert (first.number, first.kind, second.number, second.kind) == (1, "runs", 2, "follow-up")
     assert first.chunks == CHUNKS
+    assert [first.chunk(i) for i in range(first.jobs)] == CHUNKS
+    # As version 0.3.0 left it.
+    old = {**first.plan, "chunks": CHUNKS}
+    del old["jobs"]
+    (first.path / "runs.txt").unlink()
+    files.write_json(first.path / "plan.json", old)
+    first = Ledger(ledger.folder).submissions()[0]
+    assert (first.jobs, first.chunks, first.chunk(1)) == (2, CHUNKS, CHUNKS[1])
     assert (first.job_id, first.throttle, first.void, first.was_cancelled) == (None, 2, "", False)
 
 
@@ -144,6 +152,10 @@ def test_damaged_files_have_a_message_or_are_found_out_again(ledger):
     assert (found.job_id, found.throttle, found.job_states()) == (None, 2, {})
     (array.path / "void.json").write_text("")
     assert found.void == "void"
+    assert found.chunk(1) == CHUNKS[1]
+    (array.path / "runs.txt").write_text((array.path / "runs.txt").read_text()[:-5])
+    with pytest.raises(PyclsError, match=r"runs.txt: is damaged .*0001.damaged, and launch"):
+        found.chunk(1)
     for damaged in ('{"name": "a"', "[]", "{}", '{"name": "a", "kind": "runs"}'):
         (array.path / "plan.json").write_text(damaged)
         with pytest.raises(PyclsError, match=r"plan.json: is damaged .*0001.damaged, and launch"):

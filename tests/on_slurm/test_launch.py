@@ -185,7 +185,7 @@ def test_arrays_beyond_the_largest_run_one_after_another(small_arrays, tmp_path)
     assert "10 runs in 10 jobs (3 arrays), at most 3 at a time" in said
     seen = watch_queue(lambda jobs: not jobs)
     assert max(running for _, running in seen) <= 3
-    assert [len(s.chunks) for s in Ledger(work.folder).submissions()] == [4, 4, 2, 1]
+    assert [s.jobs for s in Ledger(work.folder).submissions()] == [4, 4, 2, 1]
     assert times(work) == once(work)
 
 

@@ -38,7 +38,7 @@ def test_many_runs_are_submitted_and_finish_within_the_limits(slurm, tmp_path):
     arrays = [s for s in Ledger(work.folder).submissions() if s.kind == "runs"]
     assert len(arrays) == 3
     states = Counter(state.state for s in arrays for state in s.job_states().values())
-    total = sum(len(s.chunks) for s in arrays)
+    total = sum(s.jobs for s in arrays)
     assert states == {"ended": total}
     assert submission_s < LONGEST_SUBMISSION_S
     print(

@@ -14,6 +14,8 @@ import yaml
 from slurm_queue import wait_for_empty_queue
 from tiny_study import TINY
 
+from pycls.launch.ledger import Ledger
+
 ROOT = Path(__file__).resolve().parents[2]
 EMBEDDED = os.environ.get("PYCLS_SOAK_EMBEDDED") == "1"
 LAUNCH = {
@@ -100,16 +102,16 @@ def test_runs_that_wait_for_others_follow_by_themselves(study_tool, tmp_path):
     path = write(tmp_path / "waves.yaml", WAVES, RUNS_PER_JOB=4)
     here, there = run_both(study_tool, path, tmp_path)
     assert_same_tables(here, there)
-    plans = [json.loads(p.read_text()) for p in sorted(there.glob("launch/0*/plan.json"))]
+    arrays = Ledger(there).submissions()
     waves = [
-        {run["group"] for chunk in plan["chunks"] for run in chunk}
-        for plan in plans
-        if plan["kind"] == "runs"
+        {run["group"] for chunk in array.chunks for run in chunk}
+        for array in arrays
+        if array.kind == "runs"
     ]
     # What can begin is submitted before results are collected, and what they choose after that.
     assert waves == [{"digits"}, {"further"}, {"best"}]
     # The first ones were submitted by hand, the others by the job that looked after them.
-    assert [plan["kind"] for plan in plans] == ["runs", "follow-up"] * 3
+    assert [array.kind for array in arrays] == ["runs", "follow-up"] * 3
 
 
 def test_a_choice_ends_in_the_same_answer_on_slurm(study_tool, tmp_path):
