@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import forked_tools
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -185,3 +186,15 @@ def test_light_imports_stay_light(statement, absent):
     code = f"import sys; {statement}; print(*sys.modules)"
     process = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, check=True)
     assert not absent & set(process.stdout.decode().split())
+
+
+def test_a_training_imports_no_compiler(digits_cfg, tmp_path):
+    (tmp_path / "net.yaml").write_text(digits_cfg("OPTIM.MAX_EPOCH", 1).dump())
+    code = (
+        "import sys; from pycls.core.config.load import load_cfg; "
+        "from pycls.core.training_launch import train; "
+        "train(load_cfg(sys.argv[1])); print(*sys.modules)"
+    )
+    command = forked_tools.command("-c", code, tmp_path / "net.yaml")
+    process = subprocess.run(command, stdout=subprocess.PIPE, check=True)
+    assert not {"torch._dynamo", "torch._inductor", "sympy"} & set(process.stdout.decode().split())

@@ -15,7 +15,7 @@ TINY = {
     "config": {
         "BN": {"USE_PRECISE_STATS": False},
         "OPTIM": {"MAX_EPOCH": 3},
-        "TRAIN": {"BATCH_SIZE": 64},
+        "TRAIN": {"BATCH_SIZE": 256},
         "TEST": {"BATCH_SIZE": 1000},
         "DATA": {"PAD": 1},
         "PREC_TIME": {"NUM_ITER": 0},  # longer than such a training itself

@@ -79,7 +79,8 @@ def arithmetic(cfg: CfgNode) -> Iterator[None]:
         yield
     finally:
         cudnn.benchmark, cudnn.allow_tf32, products.allow_tf32 = before
-        torch.use_deterministic_algorithms(deterministic, warn_only=warns_only)
+        if cfg.CUDNN.DETERMINISTIC:  # else the call would only import the compiler, for a second
+            torch.use_deterministic_algorithms(deterministic, warn_only=warns_only)
         torch.utils.deterministic.fill_uninitialized_memory = fills  # type: ignore[attr-defined]
 
 

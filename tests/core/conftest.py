@@ -9,7 +9,6 @@ import pytest
 def processes():
     """Return a context whose processes begin with PyTorch imported."""
     context = multiprocessing.get_context("forkserver")
-    # Not the tests' jobs: Python 3.11's fork server does not find them, and says nothing. The
-    # second is what PyTorch imports for its first optimizer.
-    context.set_forkserver_preload(["pycls.core.trainer", "torch._dynamo"])
+    # Not the tests' jobs: Python 3.11's fork server does not find them, and says nothing.
+    context.set_forkserver_preload(["pycls.core.trainer"])
     return context

@@ -50,11 +50,14 @@ def tool(tmp_path):
 
 @pytest.fixture
 def tool_here(monkeypatch, capsys, tmp_path):
-    """Return a function that runs a tool as `tool` does, but starts no process.
+    """Return a function that runs a tool as `tool` does, but in no process of its own.
 
-    Most of the time of a process goes into importing PyTorch, or what draws.
+    Most of the time of a process goes into importing PyTorch, or what draws. Those that a tool
+    starts are forked.
     """
     monkeypatch.chdir(tmp_path)
+    if "PYTHONPATH" not in os.environ:
+        monkeypatch.setattr("sys.executable", forked_tools.python())
     monkeypatch.setattr("warnings.formatwarning", None)  # brings back what run_tool replaces
 
     def run(name, *arguments):

@@ -40,6 +40,7 @@ def test_options_count_before_the_set_is_prepared(tool_here, tiny_study):
 def test_from_init_to_the_best_network(tool_here, first_study, tmp_path):
     study = yaml.safe_load(first_study.read_text())
     study["config"]["OPTIM"] |= {"MAX_EPOCH": 2, "WARMUP_EPOCHS": 0}
+    study["config"]["TRAIN"]["BATCH_SIZE"] = 256
     study["config"] |= {"DEVICE": "cpu", "PREC_TIME": {"NUM_ITER": 0}}
     study["repeats"][0]["seeds"] = [1, 2]
     first_study.write_text(yaml.safe_dump(study))

@@ -6,7 +6,6 @@ PYCLS_SOAK_CASES set it is Python itself.
 
 import os
 import re
-import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -151,8 +150,7 @@ def project(tmp_path_factory):
     (folder / "tools").symlink_to(ROOT / "tools")
     python = folder / ".venv" / "bin" / "python"
     python.parent.mkdir(parents=True)
-    python.write_text(f'#!/bin/sh\nexec {shlex.join(forked_tools.command())} "$@"\n')
-    python.chmod(0o755)
+    python.symlink_to(forked_tools.python())
     return folder
 
 

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import forked_tools
 import pytest
 from processes import HANG_S, children_of, is_alive, wait_until
 from run_checkpoints import last_checkpoint
@@ -48,7 +49,8 @@ def log_sizes(folder):
 
 
 def trained_for(epochs):
-    return {**TINY["config"], "OPTIM": {"MAX_EPOCH": epochs}}
+    """Return the configuration of runs that take their time."""
+    return {**TINY["config"], "OPTIM": {"MAX_EPOCH": epochs}, "TRAIN": {"BATCH_SIZE": 64}}
 
 
 @pytest.fixture
@@ -57,7 +59,7 @@ def start_study(tmp_path):
     processes = []
 
     def start(study, *args):
-        command = [sys.executable, str(ROOT / "tools" / "study.py"), "run", str(study), *args]
+        command = forked_tools.real_command(ROOT / "tools" / "study.py", "run", study, *args)
         environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
         process = subprocess.Popen(
             command, cwd=tmp_path, env=environment, text=True, start_new_session=True,
@@ -186,11 +188,8 @@ def test_ctrl_c_stops_everything_and_the_command_goes_on(
 def test_it_stops_with_what_started_it_where_asked(tiny_study, two_networks, tmp_path):
     study = tiny_study(config=trained_for(100_000), **two_networks)
     tool = ROOT / "tools" / "study.py"
-    code = (
-        "import subprocess, sys; "
-        f"subprocess.run([sys.executable, {str(tool)!r}, 'run', {str(study)!r}, "
-        "'--stop-with-parent'])"
-    )
+    command = forked_tools.real_command(tool, "run", study, "--stop-with-parent")
+    code = f"import subprocess; subprocess.run({command!r})"
     parent = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, start_new_session=True)
     folder = tmp_path / "studies" / "tiny"
     try:
