@@ -84,15 +84,19 @@ def replay(
     complete = {name: np.asarray(row, dtype=float)[known] for name, row in predictors.items()}
     complete = {name: row for name, row in complete.items() if np.isfinite(row).all()}
     rows = []
+    sorted_by: dict[str, tuple[Indices, Indices]] = {
+        name: (_sorted(whole, row), _sorted(halves, row)) for name, row in complete.items()
+    }
     for share in SHARES:
         if share * n < 1:
             continue
         for name, by, is_halving in _strategies(complete, filters, results):
-            chosen = _choose(results, whole, share, by, is_halving)
+            in_order, halves_in_order = sorted_by.get(by, (whole, halves))
+            chosen = _choose(results, in_order, share, bool(by), is_halving)
             if chosen is None:
                 continue
             ended, cost = chosen
-            of_halves = _choose(results, halves, share, by, is_halving)
+            of_halves = _choose(results, halves_in_order, share, bool(by), is_halving)
             ends = (np.nan, np.nan)
             if of_halves is not None:
                 lost = of_halves[0] - results.final[halves].min(axis=1)
@@ -104,55 +108,56 @@ def replay(
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
+def _sorted(available: Indices, values: NDArray[np.float64]) -> Indices:
+    """Return architectures in the order of their values, each row of them by itself.
+
+    Their order is random before, so that what ties is taken by chance. Ranks of few bits are
+    sorted much faster than the values.
+    """
+    ranks = np.unique(values, return_inverse=True)[1]
+    small = ranks.astype(np.min_scalar_type(len(ranks)))
+    places = np.argsort(small[available], axis=1, kind="stable")
+    return np.take_along_axis(available, places, axis=1)
+
+
 def _strategies(
     predictors: Mapping[str, NDArray[np.float64]], filters: Sequence[str], results: _Results
-) -> list[tuple[str, NDArray[np.float64] | None, bool]]:
-    """Return name, predictor and whether it halves, of each strategy."""
-    found: list[tuple[str, NDArray[np.float64] | None, bool]] = [(RANDOM, None, False)]
-    found += [(name, by, False) for name, by in predictors.items()]
+) -> list[tuple[str, str, bool]]:
+    """Return name, name of the predictor (empty: none) and whether it halves, of each strategy."""
+    found = [(RANDOM, "", False), *((name, name, False) for name in predictors)]
     if results.epochs:
-        found.append((HALVING, None, True))
+        found.append((HALVING, "", True))
         kept = [name for name in filters if name in predictors]
-        found += [(f"{HALVING} after {name}", predictors[name], True) for name in kept]
+        found += [(f"{HALVING} after {name}", name, True) for name in kept]
     return found
 
 
 def _choose(
-    results: _Results,
-    available: Indices,
-    share: float,
-    by: NDArray[np.float64] | None,
-    is_halving: bool,
+    results: _Results, available: Indices, share: float, is_sorted: bool, is_halving: bool
 ) -> tuple[NDArray[np.float64], float] | None:
     """Return the error that each replay ends with, and the cost; None where it cannot be paid.
 
     Args:
         results: what was trained.
-        available: (replays, a) architectures in random order.
+        available: (replays, a) architectures, in random order or in that of a predictor.
         share: of the cost of training all a.
-        by: values of the predictor; None: none.
+        is_sorted: by a predictor; halving then takes the better half.
         is_halving: halving, not a search to the end.
     """
-    if by is not None:
-        # The order is random, so that what ties is taken by chance.
-        places = np.argsort(by[available], axis=1, kind="stable")
-        available = np.take_along_axis(available, places, axis=1)
     budget = share * available.shape[1]
     if not is_halving:
         if budget < 1:
             return None
         return _search(results, available, share), float(int(budget))
-    if by is not None:
+    if is_sorted:
         available = available[:, : available.shape[1] // 2]
     rungs, sizes, cost = plan_halving(results.epochs, available.shape[1], budget)
     if not sizes:
         return None
     for place, size in zip(rungs, sizes, strict=True):
         available = available[:, :size] if place == rungs[0] else available
-        errors = results.curves[available, place]
-        order = np.argsort(errors, axis=1, kind="stable")
         after = sizes[rungs.index(place) + 1] if place != rungs[-1] else 1
-        available = np.take_along_axis(available, order[:, :after], axis=1)
+        available = _sorted(available, results.curves[:, place])[:, :after]
     return results.final[available[:, 0]], cost
 
 
