@@ -169,7 +169,13 @@ def csv_links(tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:
 
 
 def render_page(template: str, context: Mapping[str, Any]) -> str:
-    """Return a page's HTML; every text is escaped."""
+    """Return a page's HTML; every text is escaped.
+
+    Args:
+        template: extends page.html.
+        context: what it names; of page.html the title, and where there are some a description and
+            data (JSON) for report.js.
+    """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES),
         autoescape=True,
@@ -177,4 +183,4 @@ def render_page(template: str, context: Mapping[str, Any]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template(template).render(context)
+    return environment.get_template(template).render({"description": "", "data": "", **context})

@@ -181,6 +181,8 @@ def _context(analysis: _Analysis, folder: Path) -> dict[str, Any]:
         **_facts(analysis, folder),
         **answer(study, analysis.tables, analysis.spaces, analysis.controls, analysis.own),
         "study": study,
+        "title": study.title,
+        "description": study.description,
         "warnings": [
             *study_warnings(analysis.results, study, analysis.tables),
             *device_warnings(load_devices(folder)),
