@@ -25,9 +25,11 @@ def forest_figure(forest: pd.DataFrame, layout: Layout = PAGE) -> Figure:
     """Return rho of each target with the reference and what belongs beside it, a row a target.
 
     Args:
-        forest: as from :func:`pycls.analysis.tables.forest.forest_table`.
+        forest: as from :func:`pycls.analysis.tables.forest.forest_table`; zero-cost scores, of
+            which there are many, are left out.
         layout: of the figure; it has one for the report's page only.
     """
+    forest = forest[forest["measure"].isin(_LOOKS)]
     titles = dict(zip(forest["target"], forest["title"], strict=True))
     places = {key: place for place, key in enumerate(titles)}
     shown = [measure for measure in _LOOKS if (forest["measure"] == measure).any()]

@@ -3,6 +3,7 @@
 import os
 import warnings
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +16,7 @@ from pycls.analysis.inputs.evidence import Evidence, Experiment, load_evidence
 from pycls.analysis.inputs.results_csv import (
     architecture_table,
     error_table,
+    finished_runs,
     load_results,
     require_one_population,
 )
@@ -22,7 +24,7 @@ from pycls.analysis.inputs.study_json import Base, Study, load_study
 from pycls.analysis.statistics.correlation import spearman
 from pycls.analysis.statistics.proxies import closest_member
 from pycls.errors import ConfigError, DataError
-from pycls.schema import RESULTS_CSV
+from pycls.schema import RESULTS_CSV, STUDY_JSON
 
 PUBLISHED_STUDY = "imagenet_as_basis"  # name of the study whose numbers were published
 
@@ -203,19 +205,67 @@ def load_collection(folder: str | os.PathLike[str]) -> Collection:
     return Collection(folder, study, results, evidence, _load_controls(folder, evidence, results))
 
 
-def _load_controls(folder: Path, evidence: Evidence, results: pd.DataFrame) -> tuple[Evidence, ...]:
-    """Return the studies beside a folder that stand on its study, those nearest to it first."""
-    study, others = evidence.study, []
+def studies_on(folder: Path, study: Study) -> list[tuple[Path, Study]]:
+    """Return the folders beside a study's own whose results stand on its, and their studies.
+
+    One whose `study.json` cannot be read is left out, with a warning.
+    """
+    found = []
     for path in sorted(folder.resolve().parent.iterdir()):
-        if path == folder.resolve() or not (path / RESULTS_CSV).is_file():
+        files = (path / RESULTS_CSV, path / STUDY_JSON)
+        if path == folder.resolve() or not all(file.is_file() for file in files):
             continue
         try:
             other = load_study(path)
         except ConfigError as error:
-            warnings.warn(f"left out: {error}", stacklevel=3)
+            warnings.warn(f"left out: {error}", stacklevel=4)
             continue
         if any(base.name == study.name for base in other.bases()):
-            others.append((path, replace(other, base=_rebase(other, folder, study))))
+            found.append((path, other))
+    return found
+
+
+def duration_runs(folder: Path, study: Study, results: pd.DataFrame) -> pd.DataFrame:
+    """Return the finished runs of other durations, of a study and of those beside it on it.
+
+    Of those beside it, what is damaged or of another population is left out.
+
+    Args:
+        folder: of the study.
+        study: whose population they train.
+        results: of the study, as from :func:`pycls.analysis.inputs.results_csv.load_results`.
+
+    Returns:
+        Rows of results with the columns control (study and sweep) and of (the data set of the
+        population that they belong beside).
+    """
+    found = [_duration_runs(study, results)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # said where the paper's outputs are made
+        beside = studies_on(folder, study)
+    for path, other in beside:
+        if other.control_sweeps("duration"):
+            with suppress(ConfigError, DataError):
+                runs = _duration_runs(other, load_results(path))
+                require_one_population([results, runs], [folder / RESULTS_CSV, path / RESULTS_CSV])
+                found.append(runs)
+    return pd.concat(found, ignore_index=True)
+
+
+def _duration_runs(study: Study, results: pd.DataFrame) -> pd.DataFrame:
+    of = {name: study.sweeps[name].get("of") for name in study.control_sweeps("duration")}
+    runs = finished_runs(results[results["sweep"].isin(list(of))])
+    names = runs["sweep"]
+    return runs.assign(control=f"{study.name}/" + names.astype(str), of=names.map(of))
+
+
+def _load_controls(folder: Path, evidence: Evidence, results: pd.DataFrame) -> tuple[Evidence, ...]:
+    """Return the studies beside a folder that stand on its study, those nearest to it first."""
+    study = evidence.study
+    others = [
+        (path, replace(other, base=_rebase(other, folder, study)))
+        for path, other in studies_on(folder, study)
+    ]
     found = {study.name: evidence}
     for path, other in sorted(others, key=lambda pair: len(pair[1].bases())):
         if other.name in found:

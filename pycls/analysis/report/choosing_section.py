@@ -180,7 +180,7 @@ def _prediction(table: pd.DataFrame, study: Study) -> Part:
     helps = any((table[name] < table["error"]).any() for name in known)
     rows = [
         [
-            *(_name(row["proxy"], study), str(row["n"])),
+            *(_name(row["proxy"], study).replace("score: ", ""), str(row["n"])),
             estimate_text(row["rho"], row["ci_low"], row["ci_high"]),
             *(number(row[name], 2) for name in ("error", *known)),
         ]

@@ -11,6 +11,7 @@ import pandas as pd
 from pycls.analysis import wording
 from pycls.analysis.choosing.surrogate import Surrogate, fit_surrogate
 from pycls.analysis.figures.style import save_figure
+from pycls.analysis.inputs.collection import duration_runs
 from pycls.analysis.inputs.curves_csv import (
     MAX_EPOCHS,
     Curves,
@@ -80,6 +81,7 @@ class _Analysis:
     stages: pd.DataFrame
     parameters: pd.DataFrame
     curves: Mapping[str, Curves]
+    durations: pd.DataFrame
     hours: Mapping[str, float]
     scores: Mapping[str, pd.DataFrame]
     tables: dict[str, pd.DataFrame]
@@ -213,6 +215,7 @@ def _analyse(folder: Path, study: Study) -> _Analysis:
         stages=stage_parameters(results, study, errors.index),
         parameters=parameter_values(results, study, errors.index),
         curves=population_curves(load_curves(folder), study, errors.index),
+        durations=duration_runs(folder, study, results),
         hours=training_hours(_timings(folder), results, study),
         scores=load_scores(folder, errors.index),
         tables={},
@@ -236,7 +239,7 @@ def _population_tables(analysis: _Analysis) -> dict[str, pd.DataFrame]:
             computed["choice"] = choice_table(errors, study, analysis.scores)
             runs = with_own_runs(analysis.repeats, analysis.results, study)
             computed["forest"] = forest_table(
-                errors, analysis.architectures, runs, computed["rho"], study
+                errors, analysis.architectures, runs, computed["rho"], study, analysis.scores
             )
             computed |= _choosing_tables(analysis)
     if len(analysis.structured):
@@ -256,9 +259,11 @@ def _choosing_tables(analysis: _Analysis) -> dict[str, pd.DataFrame]:
         "race": choosing.race_table(errors, parameters, study, analysis.scores),
         "scores": score_table(analysis.scores, errors, study),
         "replay": replay_table(errors, analysis.curves, analysis.scores, study),
-        "prediction": choosing.prediction_table(errors, study),
+        "prediction": choosing.prediction_table(errors, study, analysis.scores),
         "top": choosing.top_table(errors, study, analysis.scores),
-        "early": choosing.early_tables(analysis.curves, study, analysis.hours, analysis.results),
+        "early": choosing.early_tables(
+            analysis.curves, study, analysis.hours, analysis.results, analysis.durations
+        ),
         "several": choosing.several_table(errors, parameters, study),
         "apart": choosing.apart_table(errors, study),
     }

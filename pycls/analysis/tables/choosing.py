@@ -64,21 +64,31 @@ def race_table(
     return every[["target", *(name for name in every if name != "target")]]
 
 
-def prediction_table(errors: pd.DataFrame, study: Study) -> pd.DataFrame:
+def prediction_table(
+    errors: pd.DataFrame, study: Study, scores: Mapping[str, pd.DataFrame] | None = None
+) -> pd.DataFrame:
     """Return the rho that each proxy would show with a new target.
 
     Returns:
-        A row per proxy (reference and family members): proxy, n (targets it is learnt from), rho,
-        ci_low, ci_high, error, and error_num_classes, error_train_images and error_im_size where
-        the study has them; see :class:`pycls.analysis.choosing.new_target.Prediction`. Empty with
-        fewer than three targets.
+        A row per proxy (reference, family members, and zero-cost scores on the targets): proxy, n
+        (targets it is learnt from), rho, ci_low, ci_high, error, and error_num_classes,
+        error_train_images and error_im_size where the study has them; see
+        :class:`pycls.analysis.choosing.new_target.Prediction`. Proxies with fewer than three
+        targets are left out.
     """
+    known = {
+        proxy: {key: errors[proxy] for key in study.targets if key != proxy}
+        for proxy in [study.require_reference(), *study.members()]
+    }
+    for key in study.targets:
+        for name, values in score_candidates((scores or {}).get(key)).items():
+            known.setdefault(name, {})[key] = values
     rows = []
-    for proxy in [study.require_reference(), *study.members()]:
-        targets = [key for key in study.targets if key != proxy]
+    for proxy, by_target in known.items():
+        targets = list(by_target)
         if len(targets) < MIN_SETS:
             continue
-        rhos = [spearman(errors[proxy], errors[key]).rho for key in targets]
+        rhos = [spearman(by_target[key], errors[key]).rho for key in targets]
         found = predict_rho(rhos, _properties(targets, study))
         row: dict[str, Any] = {"proxy": proxy, **asdict(found)}
         row |= {f"error_{name}": error for name, error in row.pop("errors").items()}
@@ -132,6 +142,7 @@ def early_tables(
     study: Study,
     hours: Mapping[str, float],
     results: pd.DataFrame,
+    durations: pd.DataFrame,
 ) -> pd.DataFrame:
     """Return :func:`pycls.analysis.choosing.early.early_table` of each data set with curves.
 
@@ -139,8 +150,9 @@ def early_tables(
         curves: by data set.
         study: for the order of the sets.
         hours: data set -> hours that the training of the whole population took, where known.
-        results: as from :func:`pycls.analysis.inputs.results_csv.load_results`, for control
-            experiments of another duration.
+        results: as from :func:`pycls.analysis.inputs.results_csv.load_results`.
+        durations: runs of other durations, as from
+            :func:`pycls.analysis.inputs.collection.duration_runs`.
 
     Returns:
         Its columns behind dataset; hours (of training until then, NaN where unknown); own: whether
@@ -152,7 +164,7 @@ def early_tables(
             table = early_table(curves[key].epochs, curves[key].test)
             table.insert(0, "dataset", key)
             tables.append(table.assign(own=False))
-        for short, shorter, long, longer in _durations(key, study, results):
+        for short, shorter, long, longer in _durations(key, study, results, durations):
             pair = pd.DataFrame({"short": shorter, "long": longer}).dropna().to_numpy(dtype=float)
             table = early_table([short, long], pair)
             table.insert(0, "dataset", key)
@@ -164,22 +176,27 @@ def early_tables(
 
 
 def _durations(
-    key: str, study: Study, results: pd.DataFrame
+    key: str, study: Study, results: pd.DataFrame, durations: pd.DataFrame
 ) -> Iterator[tuple[int, pd.Series, int, pd.Series]]:
     """Yield pairs of trainings of one data set that differ in their epochs, the shorter first."""
+    own = durations[durations["of"] == key]
+    if own.empty:
+        return
     done = finished_runs(results)
     main = done[(done["dataset"] == key) & done["sweep"].isin(study.sweeps_of_role("main"))]
-    for name in study.control_sweeps("duration"):
-        runs = done[done["sweep"] == name]
-        if study.sweeps[name].get("of") != key or main.empty or runs.empty:
-            continue
+    for _, runs in own.groupby("control", sort=False):
         sides = [
             (int(side["epochs"].iloc[0]), side.drop_duplicates("arch").set_index("arch")["error"])
             for side in (main, runs)
+            if len(side)
         ]
-        (short, shorter), (long, longer) = sorted(sides, key=lambda side: side[0])
+        (short, shorter), (long, longer) = min(sides, key=_epochs), max(sides, key=_epochs)
         if short < long:
             yield short, shorter, long, longer
+
+
+def _epochs(side: tuple[int, pd.Series]) -> int:
+    return side[0]
 
 
 def training_hours(

@@ -1,3 +1,4 @@
+import json
 import math
 from dataclasses import replace
 
@@ -5,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
+from synthetic_study import write_study
 
 from pycls.analysis.choosing.early import early_table
 from pycls.analysis.choosing.new_target import predict_rho
@@ -13,6 +15,7 @@ from pycls.analysis.choosing.several import best_for_all, chosen_for_all
 from pycls.analysis.choosing.surrogate import fit_surrogate
 from pycls.analysis.choosing.top import top_agreement
 from pycls.analysis.figures.choosing import dependence_figure, early_figure
+from pycls.analysis.inputs.collection import duration_runs
 from pycls.analysis.inputs.curves_csv import Curves
 from pycls.analysis.inputs.results_csv import load_results
 from pycls.analysis.inputs.study_json import load_study
@@ -151,16 +154,31 @@ def test_surrogate_finds_what_matters_and_keeps_silent_where_nothing_does():
     assert math.isnan(fit_surrogate(x[:20], np.arange(20)).r2)
 
 
-def test_shorter_trainings_of_their_own_stand_beside_epochs(study_folder):
-    study, results = load_study(study_folder), load_results(study_folder)
+def test_shorter_trainings_of_their_own_stand_beside_epochs(tmp_path):
+    """Those of the study, and of a study of control experiments beside it."""
+    folder = write_study(tmp_path / "study")
+    study, results = load_study(folder), load_results(folder)
     short = results[results["sweep"] == "textures"].copy()
     long = short.assign(sweep="long", epochs=4 * short["epochs"], error=short["error"] ** 0.5)
-    entry = {"dataset": "long", "of": "textures", "role": "control", "control": "duration"}
-    study = replace(study, sweeps={**study.sweeps, "long": entry})
+    entry = {"dataset": "textures", "of": "textures", "role": "control", "control": "duration"}
+    beside = tmp_path / "beside"
+    beside.mkdir()
+    described = json.loads((folder / "study.json").read_text())
+    base = {"name": study.name, "folder": str(folder)}
+    described |= {"name": "beside", "base": base, "reference": None, "targets": [], "family": []}
+    described["sweeps"] = {"long": entry}
+    (beside / "study.json").write_text(json.dumps(described))
+    long.to_csv(beside / "results.csv", index=False)
     errors = np.random.default_rng(0).uniform(5, 50, (30, 4))
     curves = {"digits": Curves(np.arange(1, 5), errors, errors)}
-    table = early_tables(curves, study, {"textures": 8.0}, pd.concat([results, long]))
+    table = early_tables(
+        curves, study, {"textures": 8.0}, results, duration_runs(folder, study, results)
+    )
     assert table["dataset"].tolist() == ["digits"] * 3 + ["textures"]
+    own_study = replace(study, sweeps={**study.sweeps, "long": entry})
+    (beside / "results.csv").write_text("damaged")
+    runs = duration_runs(folder, own_study, pd.concat([results, long]))
+    assert early_tables(curves, own_study, {"textures": 8.0}, results, runs).equals(table)
     own = table.iloc[3]
     assert (own["own"], own["rho"], own["share_of_cost"], own["hours"]) == (True, 1, 0.25, 2)
     assert table["hours"][0] != table["hours"][0]

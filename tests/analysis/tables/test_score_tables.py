@@ -5,21 +5,35 @@ import pandas as pd
 import pytest
 from synthetic_study import Plan, write_study
 
-from pycls.analysis.inputs.results_csv import error_table, load_results
+from pycls.analysis.figures.forest import forest_figure
+from pycls.analysis.inputs.results_csv import (
+    architecture_table,
+    error_table,
+    load_results,
+    repeat_runs,
+)
 from pycls.analysis.inputs.scores_csv import load_scores
 from pycls.analysis.inputs.study_json import load_study
 from pycls.analysis.statistics import compare_rhos, spearman
 from pycls.analysis.tables.choice import choice_table
-from pycls.analysis.tables.choosing import candidates_for, race_table, top_table
+from pycls.analysis.tables.choosing import (
+    candidates_for,
+    prediction_table,
+    race_table,
+    top_table,
+)
+from pycls.analysis.tables.forest import forest_table
+from pycls.analysis.tables.pairs import with_own_runs
 from pycls.analysis.tables.replay import replay_table
 from pycls.analysis.tables.scores import score_table
+from pycls.analysis.tables.study_tables import rho_table
 from pycls.errors import ConfigError
 from pycls.schema import SCORES
 
 
 @pytest.fixture(scope="module")
 def scored(tmp_path_factory):
-    """A study with scores of two of its targets: one good, one undefined for two networks."""
+    """A study with scores of its targets but one: one good, one undefined for two networks."""
     folder = write_study(tmp_path_factory.mktemp("scored"), Plan(repeats=0))
     study = load_study(folder)
     errors = error_table(load_results(folder), study)
@@ -57,6 +71,20 @@ def test_scores_stand_beside_the_reference_with_intervals(scored):
     choice = choice_table(errors, study, scores)
     first = choice[(choice["target"] == "faces") & (choice["role"] == "score") & (choice["k"] == 1)]
     assert first.set_index("proxy").loc["score: SNIP", "lost"] == snip["lost"]
+    rho = rho_table(errors, study)
+    results = load_results(folder)
+    properties = architecture_table(results, study)
+    runs = with_own_runs(repeat_runs(results, study), results, study)
+    forest = forest_table(errors, properties, runs, rho, study, scores)
+    of = forest[(forest["target"] == "faces") & (forest["measure"] == "score")].set_index("with")
+    for name in ("rho", "ci_low", "ci_high"):
+        assert of.loc["score: SNIP", name] == snip[name]
+    rest = forest[forest["measure"] != "score"]
+    assert len(forest_figure(forest).axes[0].lines) == len(forest_figure(rest).axes[0].lines)
+    assert "score: SNIP" not in set(prediction_table(errors, study, scores)["proxy"])
+    everywhere = dict.fromkeys(study.targets, scores["faces"])
+    predicted = prediction_table(errors, study, everywhere).set_index("proxy")
+    assert predicted.loc["score: SNIP", "n"] == len(study.targets)
     top = top_table(errors, study, scores)
     found = top[(top["target"] == "faces") & (top["proxy"] == "score: SNIP")].iloc[0]
     assert found["weighted_tau"] > 0.8
