@@ -285,7 +285,7 @@ def average_text(row: Mapping[Any, Any], reference_title: str) -> str:
 
 def _average_intervals(row: Mapping[Any, Any], suffix: str) -> str:
     architectures, sets = (
-        interval_text(row[f"{kind}_low{suffix}"], row[f"{kind}_high{suffix}"])
+        rho_interval(row[f"{kind}_low{suffix}"], row[f"{kind}_high{suffix}"])
         for kind in ("ci", "sets")
     )
     text = f"95 % interval over architectures {architectures}"

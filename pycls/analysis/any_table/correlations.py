@@ -24,6 +24,7 @@ from pycls.analysis.wording import (
     interval_text,
     listing,
     number,
+    rho_number,
     ties_text,
 )
 
@@ -196,7 +197,7 @@ def _opposite(table: AnyTable, correlations: pd.DataFrame) -> list[str]:
     below = correlations[(rho < _OPPOSITE) & correlations["target"].isin(table.percent)]
     if below.empty or table.reference not in table.percent:
         return []
-    names = listing([f"{r['target']} ({number(r['rho'], 2)})" for r in below.to_dict("records")])
+    names = listing([f"{r['target']} ({rho_number(r['rho'])})" for r in below.to_dict("records")])
     return [
         f"{RHO} below {number(_OPPOSITE, 1)}: {names}. Check that both columns hold errors: "
         "accuracies among errors look like this."
@@ -223,8 +224,8 @@ def _populations(table: AnyTable, correlations: pd.DataFrame) -> list[str]:
             if abs(within - row["rho"]) > MAX_SHIFT:
                 sentences.append(
                     f"{row['target']}: over all architectures {RHO} is "
-                    f"{number(row['rho'], 2)}, within the groups of '{name}' it is "
-                    f"{number(within, 2)} on average. Are two populations mixed up?"
+                    f"{rho_number(row['rho'])}, within the groups of '{name}' it is "
+                    f"{rho_number(within)} on average. Are two populations mixed up?"
                 )
     return sentences
 

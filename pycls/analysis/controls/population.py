@@ -8,7 +8,7 @@ import pandas as pd
 from pycls.analysis.inputs.evidence import Evidence, Experiment, Finding, Sweep
 from pycls.analysis.statistics.correlation import correlation_columns, spearman
 from pycls.analysis.statistics.distribution import spread
-from pycls.analysis.wording import RHO, count, interval_text, number, rho_number
+from pycls.analysis.wording import RHO, count, number, rho_interval, rho_number
 
 # Top-1 errors in percent on Cifar10 (paper, Table A1).
 PUBLISHED_CIFAR10 = {
@@ -162,7 +162,7 @@ def training_errors(evidence: Evidence) -> Experiment:
         rhos.append(row)
         note = (
             f"test error and depth: {RHO} = {rho_number(test.rho)} "
-            f"{interval_text(test.ci_low, test.ci_high)}"
+            f"{rho_interval(test.ci_low, test.ci_high)}"
         )
         what = f"{sweep.title}: training error and cumulative depth"
         findings.append(Finding.of(what, train, note))

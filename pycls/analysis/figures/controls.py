@@ -32,7 +32,7 @@ from pycls.analysis.figures.population import STRUCTURE_LABELS
 from pycls.analysis.inputs.collection import Collection, MissingRuns
 from pycls.analysis.inputs.evidence import Evidence, Experiment, Sweep
 from pycls.analysis.statistics.correlation import spearman
-from pycls.analysis.wording import RHO, interval_text, rho_number
+from pycls.analysis.wording import RHO, rho_interval, rho_number
 
 MAX_BARS = 20
 # Column of the table "pretrained" -> colour, marker, word and entry of the legend.
@@ -299,7 +299,7 @@ def pretrained_figure(source: Source, layout: Layout = COLUMN) -> Figure:
                 axes.plot(x, y, marker=marker, color=colour, **style.marker_style(len(x)))
             found = panel.correlation
             text = f"{word} {RHO} = {rho_number(found.rho)}"
-            interval = interval_text(found.ci_low, found.ci_high)
+            interval = rho_interval(found.ci_low, found.ci_high)
             details.append(layout.either(f"{text} {interval}", text))
         first = pair[0]
         both = np.concatenate([panel.data["y"].to_numpy() for panel in pair])

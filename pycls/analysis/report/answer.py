@@ -16,7 +16,7 @@ from pycls.analysis.statistics.dependent import difference_of
 from pycls.analysis.statistics.noise import MIN_REPEATED, noise_ceiling, training_agreement
 from pycls.analysis.tables.pairs import dataset_noise, trainings_of
 from pycls.analysis.tables.study_tables import AVERAGE
-from pycls.analysis.wording import RHO, count, estimate_text, number
+from pycls.analysis.wording import RHO, count, rho_estimate, rho_number
 
 _NO_REFERENCE = (
     "The study names no reference, so it does not ask how well one data set predicts the ranking "
@@ -110,7 +110,7 @@ def noise_sentences(errors: pd.DataFrame, repeats: pd.DataFrame, study: Study) -
         )
         found = training_agreement(trainings_of(repeats, key, errors.index), errors[key])
         if found.n >= MIN_REPEATED and math.isfinite(found.rho):
-            text = estimate_text(found.rho, found.ci_low, found.ci_high)
+            text = rho_estimate(found.rho, found.ci_low, found.ci_high)
             why = f"; no interval: {found.reason}" if found.reason else ""
             sentences.append(
                 f"{start}{text} and not 1 ({count(found.n, 'repeated architecture')}{why})."
@@ -119,7 +119,7 @@ def noise_sentences(errors: pd.DataFrame, repeats: pd.DataFrame, study: Study) -
         ceiling = noise_ceiling(errors[key], errors[key], noise, noise).ceiling
         if math.isfinite(ceiling):
             sentences.append(
-                f"{start}about {number(ceiling, 2)} and not 1, if the noise of "
+                f"{start}about {rho_number(ceiling)} and not 1, if the noise of "
                 f"{count(found.n, 'architecture')} is that of all. This has no interval: it would "
                 f"take {MIN_REPEATED} repeated architectures, drawn at random."
             )

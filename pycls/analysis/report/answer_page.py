@@ -8,7 +8,7 @@ from pycls import files
 from pycls.analysis.inputs.choice_folder import load_answer
 from pycls.analysis.report.html_tables import HtmlTable
 from pycls.analysis.report.page import render_page
-from pycls.analysis.wording import RHO, count, number
+from pycls.analysis.wording import RHO, count, number, rho_interval, rho_number
 from pycls.command_names import command_name
 from pycls.schema import CHOICE_PAGE
 
@@ -149,9 +149,9 @@ def _rungs(answer: dict[str, Any]) -> HtmlTable | None:
     rows = []
     for rung in answer["rungs"]:
         low, high = rung["rho_interval"]
-        rho = "" if rung["rho"] is None else number(rung["rho"], 2)
+        rho = "" if rung["rho"] is None else rho_number(rung["rho"])
         if low is not None:
-            rho += f" [{number(low, 2)}, {number(high, 2)}]"
+            rho += f" {rho_interval(low, high)}"
         again = rung["kept_again"]
         rows.append(
             [

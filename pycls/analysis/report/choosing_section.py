@@ -19,6 +19,8 @@ from pycls.analysis.wording import (
     interval_text,
     number,
     percent_text,
+    rho_estimate,
+    rho_interval,
     rho_number,
 )
 
@@ -77,7 +79,7 @@ def _race(table: pd.DataFrame, study: Study) -> Part:
                     rho_cells(row)[0],
                     f"{100 * row['p_best']:.0f}",
                     corrected,
-                    interval_text(row["all_low"], row["all_high"]),
+                    rho_interval(row["all_low"], row["all_high"]),
                 ]
             )
     return Part(
@@ -181,7 +183,7 @@ def _prediction(table: pd.DataFrame, study: Study) -> Part:
     rows = [
         [
             *(_name(row["proxy"], study).replace("score: ", ""), str(row["n"])),
-            estimate_text(row["rho"], row["ci_low"], row["ci_high"]),
+            rho_estimate(row["rho"], row["ci_low"], row["ci_high"]),
             *(number(row[name], 2) for name in ("error", *known)),
         ]
         for row in table.to_dict("records")

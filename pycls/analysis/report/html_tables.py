@@ -18,11 +18,11 @@ from pycls.analysis.wording import (
     RHO,
     count,
     estimate_text,
-    interval_text,
     number,
     p_cell,
     percent_text,
     rho_estimate,
+    rho_interval,
     rho_number,
 )
 
@@ -381,8 +381,8 @@ def _average_cells(row: Mapping[Any, Any], with_members: bool) -> list[str]:
 
     def mean(value: str, suffix: str) -> str:
         bounds = (row[f"ci_low{suffix}"], row[f"ci_high{suffix}"])
-        sets = interval_text(row[f"sets_low{suffix}"], row[f"sets_high{suffix}"])
-        return f"{estimate_text(row[value], *bounds)}; over data sets {sets}"
+        sets = rho_interval(row[f"sets_low{suffix}"], row[f"sets_high{suffix}"])
+        return f"{rho_estimate(row[value], *bounds)}; over data sets {sets}"
 
     empty = [""] * len(RHO_HEADERS)  # one_left_out, n, p, adjusted
     cells = [label, "", mean("rho_reference", "_reference"), *empty]

@@ -10,7 +10,7 @@ import pandas as pd
 from pycls.analysis.inputs.study_json import Study
 from pycls.analysis.report.html_tables import HtmlTable
 from pycls.analysis.tables.own_set import agreement_table, count_level, leader_table
-from pycls.analysis.wording import RHO, count, number
+from pycls.analysis.wording import RHO, count, number, rho_number
 from pycls.command_names import command_name
 
 
@@ -77,8 +77,8 @@ def _trust(row: Any, study: Study) -> list[str]:
     if not math.isnan(row.rho_halves):
         texts.append(
             f"{title}: between two halves of the test images the errors of {row.n} "
-            f"architectures have {RHO} = {number(row.rho_halves, 2)}; between all images and as "
-            f"many others it would be about {number(row.rho_images, 2)}."
+            f"architectures have {RHO} = {rho_number(row.rho_halves)}; between all images and as "
+            f"many others it would be about {rho_number(row.rho_images)}."
         )
     if not math.isnan(row.sd_seeds):
         texts.append(

@@ -19,6 +19,7 @@ from pycls.analysis.wording import (
     interval_text,
     listing,
     number,
+    rho_number,
     ties_text,
 )
 
@@ -71,8 +72,8 @@ def _apart(table: pd.DataFrame, study: Study) -> list[str]:
     """Name the architectures that stand apart from all others, in one warning."""
     texts = [
         f"{row['archs']} on {study.dataset_title(row['target'])} and "
-        f"{study.dataset_title(row['proxy'])} ({RHO} {number(row['rho'], 2)}, without "
-        f"{number(row['rho_without'], 2)})"
+        f"{study.dataset_title(row['proxy'])} ({RHO} {rho_number(row['rho'])}, without "
+        f"{rho_number(row['rho_without'])})"
         for row in table.to_dict("records")
     ]
     if not texts:
