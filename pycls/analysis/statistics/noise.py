@@ -1,7 +1,7 @@
 """What training noise does to rho: agreement of two trainings, and rho corrected for noise."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import combinations
@@ -20,12 +20,15 @@ _MAX_CHOSEN_P = 0.001  # of the test that repeated architectures are a random sa
 _DRAWS = 2000
 # Where trainings of one architecture differ so many times as much as those of others with about
 # its error (fully from the second number on), the noise comes from a few, and the sample may have
-# missed some: so many as a gamma distribution of this shape, each moving rho by twice its size at
-# least. A quarter of that is allowed for where none shows, too: of 100 architectures, 13 % of the
-# samples hold none where 2 % are unstable. As the lower bound then fails more rarely, the upper one
-# may fail in 90 % of the level's complement. Set by simulation (docs/statistics.md).
-_FAR_LOW, _FAR_HIGH, _UNSEEN, _MOVE = 4.0, 5.5, 2.5, 2.0
-_ALWAYS, _OTHER_TAIL = 0.25, 0.9
+# missed some: as many as a gamma distribution of the first shape. Where none shows, as many as one
+# of the second, which is the exact limit of a share of which none was seen. Each moves rho by so
+# many times its size at least. Set by simulation (docs/statistics.md), as are the other numbers.
+_FAR_LOW, _FAR_HIGH, _UNSEEN, _UNSHOWN, _MOVE = 4.0, 5.5, 2.5, 1.0, 2.0
+# Of the tail of the upper bound, where none shows and where some do: as the lower bound allows for
+# more than is seen, it fails more rarely than its own tail says, and the upper one may more often.
+_TAIL_NONE, _TAIL_SOME = 2.0, 1.5
+# Of the sample's skewness; the other half of its effect is in the degrees of freedom already.
+_SKEWNESS = 0.5
 _NEIGHBOURS = 31  # architectures by whose noise that of one is judged
 _LEAST = 0.01  # agreement of two trainings that rho is divided by
 _MOST = 0.9999  # |rho|, so that its transform is finite
@@ -139,10 +142,11 @@ def training_agreement(
 
     The interval is by each architecture's influence, around the rho less its bias in small
     samples (on average it is too low by 3 (rho - tau) / (n + 1); Moran 1948, Biometrika 35,
-    203-206). Where a few architectures carry the noise, the sample may hold too few of them, or
-    none, by chance; the lower bound allows for more, drawn with the weights of a Bayesian bootstrap
-    (Rubin 1981, Annals of Statistics 9, 130-134): fully where the sample shows such ones, else
-    for a quarter.
+    203-206). The upper bound is without the influences' skewness (Hall 1992, Journal of the Royal
+    Statistical Society B 54, 221-228): some architectures pull rho down far more than any pulls it
+    up. A few that are unstable may carry the noise, and the sample may
+    hold too few of them, or none, by chance; the lower bound allows for more, drawn with the
+    weights of a Bayesian bootstrap (Rubin 1981, Annals of Statistics 9, 130-134).
 
     Args:
         trainings: (n, trainings) errors of the same architectures under several seeds; NaN where
@@ -174,15 +178,44 @@ def training_agreement(
     centre = float(np.clip(_without_bias(rho, table[repeated]), -_MOST, _MOST))
     scaled = 1 / (1 - centre**2)
     error, free = standard_error(values) * scaled, degrees_of_freedom(values)
-    low, high = (
-        math.tanh(math.atanh(centre) + float(stdtrit(free, level)) * error)
-        for level in (tail, 1 - 2 * tail * _OTHER_TAIL)
-    )
-    weights, unseen = _weights(n)
+    few = _carried_by_few(table[repeated])
+    share = few * _TAIL_SOME + (1 - few) * _TAIL_NONE
+    above = _with_skewness(float(stdtrit(free, share * tail)), values)
+    high = math.tanh(math.atanh(centre) - above * error)
+    low = math.tanh(math.atanh(centre) + float(stdtrit(free, tail)) * error)
+    weights, *unseen = _weights(n)
     moved = np.tanh(math.atanh(centre) + weights @ values * scaled)
-    size = _carried_by_few(table[repeated]) * max(-float(values.min()), _MOVE * rho)
-    low = min(low, float(np.quantile(moved - size * unseen, tail)))
+    moved -= _unseen_loss(few, -float(values.min()), rho, unseen)
+    low = min(low, float(np.quantile(moved, tail)))
     return Agreement(rho, n, max(-1.0, min(rho, low)), max(rho, high))
+
+
+def _with_skewness(quantile: float, values: NDArray[np.float64]) -> float:
+    """Return the quantile of a studentised mean of skewed values: Hall's transform, undone."""
+    skew = float(np.mean(values**3)) / float(np.mean(values**2)) ** 1.5
+    slope = _SKEWNESS * skew / math.sqrt(len(values))
+    if abs(slope) < 1e-6:
+        return quantile
+    return 3 / slope * (float(np.cbrt(1 + slope * (quantile - slope / 6))) - 1)
+
+
+def _unseen_loss(
+    few: float,
+    worst: float,
+    rho: float,
+    unseen: Sequence[NDArray[np.float64]],
+) -> NDArray[np.float64]:
+    """Return draws of how much unstable architectures that the sample has missed lower rho.
+
+    Args:
+        few: how sure it is that a few architectures carry the noise; see :func:`_carried_by_few`.
+        worst: the influence of the architecture that lowers rho most, turned round.
+        rho: between two trainings.
+        unseen: draws of their weights where some show, and where none does.
+    """
+    some, none = unseen
+    usual = _MOVE * max(0.0, rho)
+    return few * max(worst, usual) * some + (1 - few) * usual * none
 
 
 def _without_bias(rho: float, trainings: NDArray[np.float64]) -> float:
@@ -194,7 +227,7 @@ def _without_bias(rho: float, trainings: NDArray[np.float64]) -> float:
 
 
 def _carried_by_few(trainings: NDArray[np.float64]) -> float:
-    """Return up to 1 how sure it is that a few architectures carry the noise, `_ALWAYS` at least.
+    """Return from 0 to 1 how sure it is that a few architectures carry the noise.
 
     The deviation over an architecture's trainings is compared with the median of those with about
     its error, of which noise that grows or falls with the error leaves nothing conspicuous.
@@ -205,7 +238,7 @@ def _carried_by_few(trainings: NDArray[np.float64]) -> float:
     order = np.argsort(np.nanmedian(trainings, axis=1), kind="stable")
     deviations = np.nanstd(trainings, axis=1, ddof=1)[order]
     if not deviations.any():
-        return _ALWAYS
+        return 0.0
     # The median deviation of trainings with a noise of 1.
     usual = np.sqrt(chdtri(counts - 1, 0.5) / (counts - 1))[order]
     windows = np.lib.stride_tricks.sliding_window_view(deviations / usual, _NEIGHBOURS)
@@ -213,20 +246,26 @@ def _carried_by_few(trainings: NDArray[np.float64]) -> float:
     noise = np.concatenate([np.full(side, inner[0]), inner, np.full(side, inner[-1])])
     with np.errstate(divide="ignore", invalid="ignore"):
         farthest = float(np.nanmax(deviations / noise))
-    return float(np.clip((farthest - _FAR_LOW) / (_FAR_HIGH - _FAR_LOW), _ALWAYS, 1))
+    return float(np.clip((farthest - _FAR_LOW) / (_FAR_HIGH - _FAR_LOW), 0, 1))
 
 
 @lru_cache(maxsize=4)
-def _weights(n: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _weights(
+    n: int,
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Return draws of the weights of n architectures, and of those that the sample has missed.
 
-    The first are scaled to the standard error of :func:`standard_error`.
+    The first are scaled to the standard error of :func:`standard_error`; the others are for
+    samples that show unstable architectures, and that show none.
     """
     rng = np.random.default_rng(0)
     seen = rng.standard_exponential((_DRAWS, n))
-    missed = rng.standard_gamma(_UNSEEN, _DRAWS)
     total = seen.sum(axis=1)
-    return seen / total[:, None] * math.sqrt(n / (n - 2)), missed / (total + missed)
+    some, none = (
+        missed / (total + missed)
+        for missed in (rng.standard_gamma(shape, _DRAWS) for shape in (_UNSEEN, _UNSHOWN))
+    )
+    return seen / total[:, None] * math.sqrt(n / (n - 2)), some, none
 
 
 def agreement_influence(trainings: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
@@ -273,7 +312,7 @@ def corrected_rho(
     rho, values = paired_influence(x, y)
     n = len(complete_pairs(x, y)[0])
     sides, reasons, draws = [], [], np.empty((2, _DRAWS))
-    weights, unseen = _weights(len(values))
+    weights, *unseen = _weights(len(values))
     draws[:] = rho + weights @ values
     ceiling = 1.0
     for errors, trainings in ((x, trainings_x), (y, trainings_y)):
@@ -286,11 +325,11 @@ def corrected_rho(
         reasons.append(_no_interval(repeated, errors))
         ceiling *= math.sqrt(max(0.0, agreement)) if math.isfinite(agreement) else math.nan
         if not reasons[-1]:
-            size = _carried_by_few(table[repeated]) * max(
-                -float(moved.min()) * int(repeated.sum()) / len(values), _MOVE * agreement
-            )
-            missed = unseen * len(values) / int(repeated.sum())
-            drawn = agreement + weights @ moved - np.stack([np.zeros(_DRAWS), size * missed])
+            share = int(repeated.sum()) / len(values)
+            few = _carried_by_few(table[repeated])
+            worst = -float(moved.min()) * share
+            lost = _unseen_loss(few, worst, agreement, unseen) / share
+            drawn = agreement + weights @ moved - np.stack([np.zeros(_DRAWS), lost])
             draws /= np.sqrt(np.maximum(drawn, _LEAST))
     of_x, of_y = sides
     reason = next(filter(None, reasons), "")
