@@ -27,6 +27,7 @@ ALLOWED = {
     "results": {"core", "models", "spaces", "study", "sweep"},
     "pool": {"core"},
     "launch": {"core", "pool", "results", "slurm", "study", "sweep"},
+    "single": {"core", "launch", "slurm"},
     "choose": {
         "analysis", "core", "datasets", "launch", "models", "results", "scores", "slurm", "spaces",
         "study", "zoo",
@@ -34,7 +35,7 @@ ALLOWED = {
     "analysis": set(),
     "commands": {
         "analysis", "choose",
-        "core", "datasets", "launch", "models", "pool", "results", "scores", "spaces",
+        "core", "datasets", "launch", "models", "pool", "results", "scores", "single", "spaces",
         "study", "sweep", "zoo",
     },
 }  # fmt: skip
@@ -56,6 +57,7 @@ FORBIDDEN = {
     "results": {"torch", "matplotlib", "submitit"},
     "pool": {"matplotlib", "submitit", "pandas"},
     "launch": {"torch", "matplotlib", "submitit", "pandas"},
+    "single": {"torch", "matplotlib", "pandas"},
     "choose": {"matplotlib", "submitit", "pandas"},
     "commands": {"matplotlib", "submitit", "pandas"},
 }

@@ -1,18 +1,20 @@
-"""Test one network: tools/test_net.py --cfg FILE TEST.WEIGHTS CHECKPOINT [KEY VALUE ...]."""
+"""Test one network: tools/test_net.py --cfg FILE TEST.WEIGHTS CHECKPOINT [KEY VALUE ...].
+
+LAUNCH.MODE slurm tests in a job of its own, see docs/training.md.
+"""
 
 from pycls.core.cli import load_tool_cfg
-from pycls.schema import BALANCED
+from pycls.single.modes import is_submitted
 
 
 def main() -> None:
     """Test the weights of TEST.WEIGHTS on the test side of TEST.DATASET."""
     cfg = load_tool_cfg("test_net", __doc__)
-    from pycls.core.tester import test_model
+    if is_submitted(cfg):
+        from pycls.single.submit import submit
 
-    errors = test_model(cfg)
-    topk = min(5, cfg.MODEL.NUM_CLASSES)
-    balanced = f", balanced {errors[BALANCED]:.2f} %" if BALANCED in errors else ""
-    print(
-        f"test error {errors['top1_err']:.2f} % top-1, {errors['top5_err']:.2f} % top-{topk}"
-        f"{balanced}"
-    )
+        submit(cfg, "test")
+        return
+    from pycls.core.tester import describe_errors, test_model
+
+    print(describe_errors(cfg, test_model(cfg)))

@@ -1,6 +1,7 @@
 """Tests a network: one pass over the test side."""
 
 import math
+from collections.abc import Mapping
 from contextlib import nullcontext
 from typing import Any
 
@@ -60,6 +61,16 @@ def test_model(cfg: CfgNode) -> dict[str, float]:
                     precision=precision, balanced=cfg.TEST.BALANCED_ERROR,
                 )
             )  # fmt: skip
+
+
+def describe_errors(cfg: CfgNode, errors: Mapping[str, float]) -> str:
+    """Return what :func:`test_model` found, for a reader."""
+    topk = min(5, cfg.MODEL.NUM_CLASSES)
+    balanced = f", balanced {errors[BALANCED]:.2f} %" if BALANCED in errors else ""
+    return (
+        f"test error {errors['top1_err']:.2f} % top-1, {errors['top5_err']:.2f} % top-{topk}"
+        f"{balanced}"
+    )
 
 
 @torch.no_grad()

@@ -81,7 +81,7 @@ def script_text(
     }
     writer = ScriptWriter(folder)
     writer.update_parameters(
-        **{name: value for name, value in _shares(options).items() if value is not None},
+        **{name: value for name, value in shares(options).items() if value is not None},
         job_name=_plain(job_name),
         dependency=dependency,
         setup=[
@@ -93,7 +93,7 @@ def script_text(
                 delay_s=options.retry_delay,
             ),
             *options.setup,
-            *_environment(code),
+            *environment_lines(code),
         ],
         additional_parameters=further,
         stderr_to_stdout=True,
@@ -104,7 +104,7 @@ def script_text(
     return writer.text(closing_lines(command), count, throttle or count or 1)
 
 
-def _shares(options: LaunchOptions) -> Mapping[str, Any]:
+def shares(options: LaunchOptions) -> Mapping[str, Any]:
     """Return the shares of the cluster that a job asks for, by submitit's names; None: not."""
     several = options.nodes > 1
     gpus = options.gpus_of_node if options.gpus_of_node and not options.gres else None
@@ -136,7 +136,7 @@ def python_command(options: LaunchOptions) -> str:
     return shlex.quote(str(python))
 
 
-def _environment(code: Path | None) -> list[str]:
+def environment_lines(code: Path | None) -> list[str]:
     """Return commands that put a snapshot before all other code."""
     if code is None:
         return []

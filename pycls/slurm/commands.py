@@ -134,7 +134,7 @@ def sbatch(script: str, text: str, patience_s: float) -> int:
                 return int(number)
             raise _unknown(f"sbatch answered {answer[0]!r}")
         if not any(text in said for text in _NO_ANSWER):
-            raise _refused(said)
+            raise refusal(said)
         if not any(text in said for text in _NO_CONNECTION):
             raise _unknown(f"sbatch: {said}")
         _pause(deadline, "sbatch", said, "nothing was submitted; give the same command again")
@@ -151,7 +151,8 @@ def _pause(deadline: float, command: str, said: str, advice: str) -> None:
     time.sleep(_PAUSE_S)
 
 
-def _refused(said: str) -> SubmissionRefusedError:
+def refusal(said: str) -> SubmissionRefusedError:
+    """Return the error that sbatch's words are, with the keys to look at."""
     hint = next((hint for pattern, hint in _HINTS if re.search(pattern, said)), "")
     return SubmissionRefusedError(f"sbatch refused: {said}{'; ' if hint else ''}{hint}", said)
 

@@ -179,11 +179,20 @@ def default_cfg() -> Node:
     cfg.LAUNCH.NAME = "pycls_job"
     cfg.LAUNCH.CPUS_PER_GPU = 10
     cfg.LAUNCH.MEM_PER_GPU = 60
-    cfg.LAUNCH.PARTITION = "devlab"
-    cfg.LAUNCH.GPU_TYPE = "volta"
+    # Those of sweeps; pycls's, "devlab" and "volta", are of the cluster it was made for.
+    cfg.LAUNCH.PARTITION = ""
+    cfg.LAUNCH.GPU_TYPE = ""
     cfg.LAUNCH.TIME_LIMIT = 4200
     cfg.LAUNCH.EMAIL = ""
     cfg.LAUNCH.COMMENT = ""
+    # As for sweeps, see pycls.slurm.options.
+    cfg.LAUNCH.ACCOUNT = ""
+    cfg.LAUNCH.QOS = ""
+    cfg.LAUNCH.GRES = ""
+    cfg.LAUNCH.SETUP = []
+    cfg.LAUNCH.CONDA_ENV = ""
+    cfg.LAUNCH.PYTHON = ""
+    cfg.LAUNCH.WAIT = False  # wait for the end of a training on Slurm
 
     cfg.NUM_GPUS = 1
     cfg.MAX_GPUS_PER_NODE = 8
@@ -283,7 +292,7 @@ LIST_ELEMENT_TYPES: dict[str, type] = {
             "ANYNET.BOT_MULS", "EN.EXP_RATIOS", "OPTIM.STEPS", "DATA.AREA", "DATA.ASPECT",
             "TRAIN.CLASS_WEIGHTS",
         ),
-        str: ("DATA.CLASSES", "TIMM.ARGS", "TORCHVISION.ARGS"),
+        str: ("DATA.CLASSES", "TIMM.ARGS", "TORCHVISION.ARGS", "LAUNCH.SETUP"),
     }.items()
     for key in keys
 }  # fmt: skip

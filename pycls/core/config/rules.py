@@ -37,7 +37,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "TRAIN.SPLIT": ("train", "val", "test", "validation"),
     "TEST.SPLIT": ("train", "val", "test", "validation"),
     "LOG_DEST": ("stdout", "file"),
-    "LAUNCH.MODE": ("local", "submitit_local", "slurm"),
+    "LAUNCH.MODE": ("local", "submitit_local", "submitit_debug", "slurm"),
     "VIT.STEM_TYPE": ("patchify", "conv"),
     "VIT.CLASSIFIER_TYPE": ("token", "pooled"),
     "CHECKPOINT.KEEP": ("all", "last", "none"),

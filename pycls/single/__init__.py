@@ -1,0 +1,1 @@
+"""One training or test as a job of its own, by submitit."""
