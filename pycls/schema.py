@@ -173,3 +173,6 @@ CURVES = (
     Column("train_top1_err", "percent", _logged("train", "top1_err")),
     Column("train_topk_err", "percent", _logged("train", "top5_err")),
 )
+
+# The variable that says where a node has room for copies of prepared sets.
+STAGE_VARIABLE = "PYCLS_STAGE"

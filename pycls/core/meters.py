@@ -14,8 +14,8 @@ import torch
 
 from pycls.core.processes.group import sum_over
 from pycls.core.processes.world import ONE_PROCESS, World
-from pycls.core.runs.pulse import beat
 from pycls.gpu_devices import is_gpu
+from pycls.pulse import beat
 
 T = TypeVar("T")
 

@@ -28,7 +28,6 @@ from typing import Any, TextIO
 
 from yacs.config import CfgNode
 
-from pycls.core.runs.pulse import beats
 from pycls.errors import (
     ConfigError,
     LeaseHeldError,
@@ -46,6 +45,7 @@ from pycls.pool.node_check import NodeError, failed_to_import, prove_node
 from pycls.pool.signals import EarlySignals, leave
 from pycls.pool.srun_step import SrunStep
 from pycls.pool.worker_process import CORES_VARIABLE, NODE, STORAGE, TRAIN
+from pycls.pulse import beats
 from pycls.registry import import_object
 from pycls.schema import ERR_FILE, LOG_FILE
 

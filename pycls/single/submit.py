@@ -180,7 +180,7 @@ def _give_parameters(
     of_slurm = {
         **{name: value for name, value in {**asked, **named}.items() if value},
         "signal_delay_s": options.signal_before_s,
-        "setup": [*options.setup, *environment_lines(code)],
+        "setup": [*options.setup, *environment_lines(code, options.stage)],
         # srun does not take it from the job.
         "srun_args": [f"--cpus-per-task={asked['cpus_per_task']}"],
         "additional_parameters": {"requeue": True},

@@ -5,6 +5,7 @@ submitit's jobs are pickles that must be renamed after `sbatch` has answered, so
 between loses them, and it waits for each job by itself.
 """
 
+import re
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pycls.errors import ConfigError
+from pycls.schema import STAGE_VARIABLE
 from pycls.slurm.job_shell import closing_lines, opening_lines
 from pycls.slurm.options import LaunchOptions
 
@@ -93,7 +95,7 @@ def script_text(
                 delay_s=options.retry_delay,
             ),
             *options.setup,
-            *environment_lines(code),
+            *environment_lines(code, options.stage),
         ],
         additional_parameters=further,
         stderr_to_stdout=True,
@@ -136,10 +138,19 @@ def python_command(options: LaunchOptions) -> str:
     return shlex.quote(str(python))
 
 
-def environment_lines(code: Path | None) -> list[str]:
-    """Return commands that put a snapshot before all other code."""
+def environment_lines(code: Path | None, stage: str = "") -> list[str]:
+    """Return commands that put a snapshot before all other code, and say where copies of data go.
+
+    Args:
+        code: the snapshot; None: none.
+        stage: LAUNCH.STAGE, whose variables are the node's.
+    """
+    lines = []
+    if stage:
+        quoted = re.sub(r'(["`\\])', r"\\\1", stage)
+        lines.append(f'export {STAGE_VARIABLE}="{quoted}"')
     if code is None:
-        return []
+        return lines
     if ":" in str(code):
         raise ConfigError(
             f"{code}: a folder of code cannot have ':' in its name, as Python takes it for two; "
@@ -147,6 +158,7 @@ def environment_lines(code: Path | None) -> list[str]:
         )
     # Without the first, `python -m` prefers the folder it is started in: often a checkout.
     return [
+        *lines,
         "export PYTHONSAFEPATH=1",
         f'export PYTHONPATH={shlex.quote(str(code))}"${{PYTHONPATH:+:$PYTHONPATH}}"',
     ]

@@ -175,6 +175,8 @@ class LaunchOptions:
     # folder of the environment whose Python runs the jobs
     conda_env: str = _declare("", check_line)
     python: str = _declare("", check_line)  # shell command in place of the interpreter
+    # a folder of the node's own disk for copies of prepared sets; with variables, as $TMPDIR
+    stage: str = _declare("", check_line)
     # seconds before a job that met a fault of the storage starts again; the second time four times
     retry_delay: int = _declare(120, count_from(0))
     # how long a run may go through no batch, at least, before it is ended; 0: for ever

@@ -13,12 +13,12 @@ from run_logs import parse_log
 from pycls.core.config.load import cfg_hash
 from pycls.core.runs import paths as checkpoint_paths
 from pycls.core.runs.lease import run_lease
-from pycls.core.runs.pulse import beats
 from pycls.core.runs.record import go_on, read_record, write_record
 from pycls.core.tester import test_model as measure_errors
 from pycls.core.trainer import train_model
 from pycls.core.weights import checkpoint
 from pycls.errors import CheckpointError, ConfigError, DataError, LeaseHeldError, RunError
+from pycls.pulse import beats
 
 
 def weights(cfg, epoch=None):

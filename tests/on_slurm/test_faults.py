@@ -245,9 +245,11 @@ def test_a_signal_that_comes_before_python_costs_nothing(slurm, digits_dir, tmp_
     begun = tmp_path / "begun"
     # What comes of the signals is told by one that follows them.
     setup = ["trap told=1 HUP", f"echo >> {begun}", 'until [ "${told:-}" ]; do sleep 0.05; done']
+    stage = tmp_path / "node's disk"
+    stage.mkdir()
     work = make_sweep(
         tmp_path / "sweep", digits_dir, seeds(2), network=short, MAX_RETRY=0,
-        SETUP=setup, FOLLOW_UP=False,
+        SETUP=setup, FOLLOW_UP=False, STAGE=str(stage),
     )  # fmt: skip
     launch(work)
     wait_until(begun.exists, what="the batch script's beginning")
@@ -259,6 +261,7 @@ def test_a_signal_that_comes_before_python_costs_nothing(slurm, digits_dir, tmp_
     assert record["status"] == "done"
     assert failures_of(record) == []
     assert begun.read_text() == "\n"
+    assert [path.parent.name[:7] for path in stage.glob("*/*/images.npy")] == ["digits-"]
 
 
 def test_going_back_to_the_queue_leaves_the_other_jobs_of_the_array(slurm, digits_dir, tmp_path):

@@ -8,11 +8,11 @@ import sys
 import time
 from pathlib import Path
 
-from pycls.core.runs.pulse import beat
 from pycls.core.runs.record import write_record
 from pycls.core.runs.watchers import is_watched
 from pycls.cores import runs_on_gpu
 from pycls.errors import ConfigError, LeaseHeldError, PyclsError
+from pycls.pulse import beat
 
 
 def note(cfg):

@@ -135,6 +135,11 @@ def test_what_setup_sets_is_there_for_python(tmp_path):
     assert run_script(script(options), tmp_path).stdout == "mine -m a.b\n"
 
 
+def test_where_copies_go_is_said_in_the_nodes_own_variables(tmp_path):
+    options = given(SETUP=["DISK='/my disk'"], STAGE='$DISK/"`a`', PYTHON='echo "$PYCLS_STAGE"')
+    assert run_script(script(options), tmp_path).stdout == '/my disk/"`a` -m a.b\n'
+
+
 def test_the_python_of_an_environment(tmp_path):
     (tmp_path / "my env" / "bin").mkdir(parents=True)
     python = tmp_path / "my env" / "bin" / "python"

@@ -192,6 +192,7 @@ def default_cfg() -> Node:
     cfg.LAUNCH.SETUP = []
     cfg.LAUNCH.CONDA_ENV = ""
     cfg.LAUNCH.PYTHON = ""
+    cfg.LAUNCH.STAGE = ""
     cfg.LAUNCH.WAIT = False  # wait for the end of a training on Slurm
 
     cfg.NUM_GPUS = 1

@@ -10,8 +10,9 @@ import numpy.typing as npt
 from pycls.datasets.catalog.views import ViewSpec
 from pycls.datasets.opening import subsets
 from pycls.datasets.opening.locate import locate
+from pycls.datasets.opening.staged import open_staged
 from pycls.datasets.opening.validation import with_validation
-from pycls.datasets.store.store import SIDES, VALIDATION, ImageArray, Store, open_store
+from pycls.datasets.store.store import SIDES, VALIDATION, ImageArray, Store
 from pycls.errors import ConfigError
 
 # "val" is pycls's word for the side that it tests on.
@@ -188,7 +189,7 @@ def open_dataset(
     if isinstance(classes, str):
         raise ConfigError(f"classes '{classes}': expected a list of names, not one text")
     path, views = locate(name_or_path, data_dir)
-    store = open_store(path)
+    store = open_staged(path)
     if validation_share:
         store = with_validation(store, validation_share, view_seed)
     if split == VALIDATION and len(store.sides) == len(SIDES):
