@@ -27,6 +27,7 @@ from pycls.core.processes.world import ONE_PROCESS, World
 from pycls.core.runs.interruption import StopRequest, stop_requests
 from pycls.core.runs.lease import run_lease
 from pycls.core.runs.log import RunLog
+from pycls.core.runs.packed import unpack
 from pycls.core.runs.paths import checkpoint_dir
 from pycls.core.runs.record import failures_of, read_record, utc_now, write_record
 from pycls.core.runs.watchers import is_watched, open_watchers
@@ -113,6 +114,7 @@ def train_in_folder(run: TrainingRun, stop: StopRequest) -> Steps[dict[str, Any]
         if before is not None and run.is_finished_as(before):
             return before
         run.require_folder()
+        unpack(out_dir, out_dir)  # to go on with a log that was packed
         write_text_if_changed(out_dir / cfg.CFG_DEST, dump_cfg(cfg))
         record = _new_record(run, before)
         _write_record(run, record)

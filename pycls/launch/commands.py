@@ -23,6 +23,7 @@ from pycls.launch.submit import REFERENCE, Launcher, cancel, last_launch
 from pycls.launch.work import Work, load_work
 from pycls.pool.seats import default_workers
 from pycls.progress import count
+from pycls.results.pack_runs import pack_runs
 from pycls.slurm.client import AbsentSlurm, Slurm
 from pycls.slurm.options import LaunchOptions, override
 
@@ -30,6 +31,7 @@ LAUNCH_COMMANDS = {
     "launch": "submit to Slurm what is missing, or train it here with LAUNCH.MODE local",
     "status": "say how far each run is",
     "log": "print the end of a run's log, its node, job and device",
+    "pack": "put the small files of finished runs into archives, which all else reads",
     "cancel": "take all jobs out of the queue; what runs is saved first",
     "resume": "submit what was cancelled or lost, as it was launched last",
     "retry": "try failed runs again, and submit what else is missing",
@@ -79,6 +81,8 @@ def carry_out(command: str, work: Work, args: argparse.Namespace) -> int:
     if command == "log":
         slurm = find_slurm(work)
         return show_log(work, args.run, follow=args.follow, find_job=partial(_job_of, work, slurm))
+    if command == "pack":
+        return _pack(work)
     if command == "cancel":
         return _cancel(work, args.yes)
     if work.options.is_local:
@@ -186,6 +190,13 @@ def _launch_here(command: str, work: Work, args: argparse.Namespace) -> int:
     if failed:
         print(f"failed: {', '.join(failed)}; '{work.command('status')}' says why")
     return 1 if failed else 0
+
+
+def _pack(work: Work) -> int:
+    with work.hold():
+        packed, done = pack_runs(run.out_dir for run in work.runs())
+    print(f"{work.title}: {count(packed, 'run')} packed, {done - packed:,} were before")
+    return 0
 
 
 def _cancel(work: Work, yes: bool) -> int:

@@ -247,6 +247,7 @@ class Ledger:
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = Path(folder)
         self.root = self.folder / LAUNCH_FOLDER
+        self._submissions: dict[int, Submission] = {}
 
     def lock(self, wait_s: float = 0.0) -> AbstractContextManager[int]:
         """Hold the ledger: who submits or cancels must.
@@ -293,8 +294,8 @@ class Ledger:
         return self.root / "code"
 
     def submission(self, number: int) -> Submission:
-        """Return an array by its number."""
-        return Submission(self.root / f"{number:04d}")
+        """Return an array by its number; what was planned is read once."""
+        return self._submissions.setdefault(number, Submission(self.root / f"{number:04d}"))
 
     def submissions(self) -> list[Submission]:
         """Return all arrays that have a plan, the oldest first."""

@@ -4,10 +4,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
+from pathlib import Path
+from typing import Any
 
-from pycls.core.runs.record import read_record
+from pycls.core.runs.packed import begun_in, file_stat
+from pycls.core.runs.record import read_record, record_path
 from pycls.launch.ledger import Ledger, Submission
 from pycls.launch.work import WorkRun
+from pycls.results.run_progress import EPOCHS_LOOKED_AT, seconds_of_epochs
 from pycls.results.run_states import RunState, find_state
 from pycls.slurm.records import QueuedJob
 
@@ -17,6 +22,10 @@ STATES = ("planned", "queued", "running", "stopped", "failed", "done")
 # Looking at files of a network file system is mostly waiting for it.
 _LOOKERS = 8
 _FEW = 500
+# Of a record; all of it, of thousands of runs, would fill the memory.
+_KEPT = ("status", "reason", "started", "ended", "failures", "stopped_after")
+
+_Signature = tuple[int, int, int]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,11 +40,14 @@ class LaunchState(RunState):
         run: the run.
         job: the job that has it, as Slurm names it.
         ready: whether its first weights are there.
+        seconds: what its epochs took so far; the record has only the last ones, and only what is
+            asked of many runs.
     """
 
     run: WorkRun
     job: str = ""
     ready: bool = True
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -78,27 +90,88 @@ def find_states(
     runs: Sequence[WorkRun], live: Mapping[str, LiveJob], max_retry: int
 ) -> list[LaunchState]:
     """Return the state of each run; `live` is of :func:`jobs_by_run`."""
-    look = partial(_find_state, live=live, max_retry=max_retry)
-    if len(runs) < _FEW:
-        return [look(run) for run in runs]
-    size = -(-len(runs) // _LOOKERS)
-    parts = [runs[i : i + size] for i in range(0, len(runs), size)]
-    with ThreadPoolExecutor(_LOOKERS) as pool:
-        return [state for part in pool.map(lambda p: [look(r) for r in p], parts) for state in part]
+    return StateFinder(max_retry).find(runs, live)
 
 
-def _find_state(run: WorkRun, live: Mapping[str, LiveJob], max_retry: int) -> LaunchState:
-    found = find_state(run.out_dir, read_record(run.out_dir), max_retry=max_retry)
-    state, job = LaunchState(**vars(found), run=run), live.get(run.id)
-    if state.state in ("done", "failed"):
-        return state
-    if job is not None:
-        state = replace(state, job=job.queued.job_name)
-    if state.state == "running":
-        return state
-    if job is not None:
-        return replace(state, state="queued", reason=str(state.record.get("reason") or ""))
-    if run.weights is not None and not run.weights.is_file():
-        reason = f"its first weights, {run.weights}, are not there yet"
-        return replace(state, state="planned", reason=reason, ready=False)
-    return replace(state, state="planned") if state.state == "missing" else state
+class StateFinder:
+    """Finds the states of many runs, again and again, and looks only at what can have changed.
+
+    A run that is done stays so. One that nobody has begun has no folder, which one listing for all
+    tells; of one that failed, the record's signature is looked at.
+
+    Args:
+        max_retry: how often a failed run is tried again.
+    """
+
+    def __init__(self, max_retry: int) -> None:
+        self._max_retry = max_retry
+        self._known: dict[str, LaunchState] = {}
+        self._records: dict[str, tuple[_Signature, float, Mapping[str, Any]]] = {}
+
+    def find(self, runs: Sequence[WorkRun], live: Mapping[str, LiveJob]) -> list[LaunchState]:
+        """Return the state of each run; one that is as before is the same object."""
+        todo = [run for run in runs if not self._is_done(run)]
+        folders = {run.out_dir.parent for run in todo}
+        begun = {folder: begun_in(folder) for folder in folders}
+        look = partial(self._find, live=live, begun=begun)
+        if len(todo) < _FEW:
+            found: Iterable[LaunchState] = map(look, todo)
+        else:
+            size = -(-len(todo) // _LOOKERS)
+            parts = [todo[i : i + size] for i in range(0, len(todo), size)]
+            with ThreadPoolExecutor(_LOOKERS) as pool:
+                found = chain.from_iterable(pool.map(lambda part: list(map(look, part)), parts))
+        self._known.update((state.run.id, state) for state in found)
+        return [self._known[run.id] for run in runs]
+
+    def _is_done(self, run: WorkRun) -> bool:
+        known = self._known.get(run.id)
+        return known is not None and known.state == "done"
+
+    def _find(
+        self, run: WorkRun, live: Mapping[str, LiveJob], begun: Mapping[Path, set[str]]
+    ) -> LaunchState:
+        job = live.get(run.id)
+        name = job.queued.job_name if job is not None else ""
+        known = self._known.get(run.id)
+        if run.out_dir.name in begun[run.out_dir.parent]:
+            seconds, record = self._read(run)
+            found = find_state(run.out_dir, record, max_retry=self._max_retry)
+            state = LaunchState(**vars(found), run=run, seconds=seconds)
+            if state.state in ("done", "failed"):
+                return state
+            if name:
+                state = replace(state, job=name)
+            if state.state == "running":
+                return state
+        elif known and known.job == name and known.ready and known.state in ("planned", "queued"):
+            return known
+        else:
+            state = LaunchState(state="missing", run=run, job=name)
+        if name:
+            return replace(state, state="queued", reason=str(state.record.get("reason") or ""))
+        if run.weights is not None and not run.weights.is_file():
+            reason = f"its first weights, {run.weights}, are not there yet"
+            return replace(state, state="planned", reason=reason, ready=False)
+        return replace(state, state="planned") if state.state == "missing" else state
+
+    def _read(self, run: WorkRun) -> tuple[float, Mapping[str, Any] | None]:
+        """Return the seconds of a run's epochs, and what is asked of its record."""
+        try:
+            signature = file_stat(record_path(run.out_dir)) if run.id in self._known else None
+        except FileNotFoundError:
+            return 0.0, None
+        known = self._records.get(run.id)
+        if known is not None and known[0] == signature:
+            return known[1:]
+        record = read_record(run.out_dir)
+        if record is None:
+            return 0.0, None
+        seconds = sum(seconds_of_epochs(record))
+        environment = record.get("environment") or {}
+        kept = {key: record[key] for key in _KEPT if key in record}
+        kept["environment"] = {"device": environment.get("device")}
+        kept["epochs"] = (record.get("epochs") or [])[-EPOCHS_LOOKED_AT:]
+        if signature is not None:
+            self._records[run.id] = (signature, seconds, kept)
+        return seconds, kept

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pycls import errors
+from pycls.core.runs.anew import has_log
 from pycls.launch.work import Work
 from pycls.pool.worker_process import environment_with
-from pycls.schema import LOG_FILE
 
 _OWN_CODE = Path(errors.__file__).parents[1]
 _START = (
@@ -26,7 +26,7 @@ def leave_report(work: Work, say: Callable[[str], None] = print) -> bool:
     Returns:
         Whether it was written.
     """
-    if not any((run.out_dir / LOG_FILE).is_file() for run in work.runs()):
+    if not any(has_log(run.out_dir) for run in work.runs()):
         return False  # there is nothing to report on
     command = [sys.executable, "-c", _START, *work.report]
     environment = environment_with(_OWN_CODE)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TextIO
 
+from pycls.core.runs.packed import open_file
 from pycls.core.runs.record import failures_of, read_record
 from pycls.errors import ConfigError
 from pycls.launch.work import Work
@@ -81,12 +82,12 @@ def _describe(name: str, folder: Path, job: str, max_retry: int) -> str:
 def _tail(path: Path) -> tuple[str, int]:
     """Return the last lines of a file, long ones cut, and where it ended; else ""."""
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             size = file.seek(0, 2)
             file.seek(max(0, size - _TAIL_BYTES))
             lines = file.read().decode("utf-8", "replace").splitlines()[-_LINES:]
             end = file.tell()
-    except (FileNotFoundError, NotADirectoryError):
+    except FileNotFoundError:
         return "", 0
     cut = (line[:_LONGEST_LINE] + "…" * (len(line) > _LONGEST_LINE) for line in lines)
     return "\n".join(cut), end

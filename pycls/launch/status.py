@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from pycls.core.runs.packed import file_stat
 from pycls.core.runs.record import failures_of, record_path, utc_now
 from pycls.errors import PyclsError
 from pycls.launch.ledger import JobState, Ledger
@@ -16,13 +17,13 @@ from pycls.launch.live_jobs import (
     STATES,
     LaunchState,
     LiveJob,
+    StateFinder,
     find_live_jobs,
-    find_states,
     jobs_by_run,
 )
-from pycls.launch.work import Work
+from pycls.launch.work import Work, WorkRun
 from pycls.progress import count
-from pycls.results.run_progress import RunProgress, read_progress, seconds_of_epochs
+from pycls.results.run_progress import RunProgress, read_progress
 from pycls.slurm.client import Slurm
 from pycls.slurm.records import QueuedJob
 
@@ -196,26 +197,57 @@ def find_status(work: Work, slurm: Slurm | None) -> Status:
 
     `slurm` is None where there is none, or nothing was launched there.
     """
-    ledger = Ledger(work.folder)
-    # Of these the queue, read next, must have the jobs: others may be submitted meanwhile.
-    submitted = {s.number for s in ledger.submissions() if s.job_id is not None}
-    queue, problem = _ask(ledger, slurm)
-    live = find_live_jobs(ledger, queue)
-    states = find_states(work.runs(), jobs_by_run(live), work.options.max_retry)
-    slurm_status = replace(
-        _queue_status(live, slurm is not None and not problem, problem),
-        bad_nodes={node: str(fault["reason"]) for node, fault in ledger.bad_nodes().items()},
-        follow_up=_describe_follow_up(ledger, live, slurm is not None and not problem),
-    )
-    reasons = _find_job_reasons(ledger, states, submitted if slurm_status.asked else set())
-    runs = [_run_status(state, reasons.get(state.run.id, "")) for state in states]
-    left = _time_left(states, runs)
-    was_launched = bool(ledger.submissions())
-    advice = _advise(work, states, live, slurm_status, was_launched)
-    return Status(
-        work.title, str(work.folder), utc_now(), slurm_status, dict(work.waiting()), runs,
-        left, advice, _find_devices(states),
-    )  # fmt: skip
+    return Watch(work, slurm).look()
+
+
+class Watch:
+    """Looks how far a study or sweep is, again and again, at what can have changed.
+
+    Args:
+        work: the study or sweep.
+        slurm: see :func:`find_status`.
+    """
+
+    def __init__(self, work: Work, slurm: Slurm | None) -> None:
+        self._work, self._slurm = work, slurm
+        self._ledger = Ledger(work.folder)
+        self._finder = StateFinder(work.options.max_retry)
+        self._runs: list[WorkRun] | None = None
+        self._shown: dict[str, tuple[LaunchState, str, RunStatus]] = {}
+
+    def look(self) -> Status:
+        """Return how far it is now; nothing is written."""
+        work, ledger = self._work, self._ledger
+        if self._runs is None or work.look_again():
+            self._runs = work.runs()
+        # Of these the queue, read next, must have the jobs: others may be submitted meanwhile.
+        submitted = {s.number for s in ledger.submissions() if s.job_id is not None}
+        queue, problem = _ask(ledger, self._slurm)
+        asked = self._slurm is not None and not problem
+        live = find_live_jobs(ledger, queue)
+        states = self._finder.find(self._runs, jobs_by_run(live))
+        slurm_status = replace(
+            _queue_status(live, asked, problem),
+            bad_nodes={node: str(fault["reason"]) for node, fault in ledger.bad_nodes().items()},
+            follow_up=_describe_follow_up(ledger, live, asked),
+        )
+        reasons = _find_job_reasons(ledger, states, submitted if asked else set())
+        runs = [self._describe(state, reasons.get(state.run.id, "")) for state in states]
+        left = _time_left(states, runs)
+        advice = _advise(work, states, live, slurm_status, bool(ledger.submissions()))
+        return Status(
+            work.title, str(work.folder), utc_now(), slurm_status, dict(work.waiting()), runs,
+            left, advice, _find_devices(states),
+        )  # fmt: skip
+
+    def _describe(self, state: LaunchState, job_reason: str) -> RunStatus:
+        """Return what is shown of a run; the same as before where its state is."""
+        known = self._shown.get(state.run.id)
+        if state.owner is None and known and known[0] is state and known[1] == job_reason:
+            return known[2]
+        status = _run_status(state, job_reason)
+        self._shown[state.run.id] = (state, job_reason, status)
+        return status
 
 
 def _find_devices(states: Sequence[LaunchState]) -> dict[str, dict[str, int]]:
@@ -336,13 +368,13 @@ def _time_left(states: Sequence[LaunchState], runs: Sequence[RunStatus]) -> Time
     """Estimate the time left from what runs of the same group take."""
     took: dict[str, list[float]] = {}
     for state in states:
-        seconds = sum(seconds_of_epochs(state.record)) if state.state == "done" else 0.0
+        seconds = state.seconds if state.state == "done" else 0.0
         if seconds:
             took.setdefault(state.run.group, []).append(seconds)
     under_way: dict[str, list[float]] = {}
     for state, run in zip(states, runs, strict=True):
         if run.seconds_left is not None and state.run.group not in took:
-            whole = sum(seconds_of_epochs(state.record)) + run.seconds_left
+            whole = state.seconds + run.seconds_left
             under_way.setdefault(state.run.group, []).append(whole)
     means = {group: statistics.fmean(values) for group, values in {**under_way, **took}.items()}
     left: list[float] = []
@@ -354,7 +386,7 @@ def _time_left(states: Sequence[LaunchState], runs: Sequence[RunStatus]) -> Time
         if run.seconds_left is not None:
             left.append(run.seconds_left)
         elif mean is not None:
-            left.append(max(0.0, mean - sum(seconds_of_epochs(state.record))))
+            left.append(max(0.0, mean - state.seconds))
         else:
             unknown += 1
     at_once = sum(run.state == "running" for run in runs)
@@ -413,6 +445,13 @@ def _advise(
 
 def _is_older(page: Path, states: Sequence[LaunchState]) -> bool:
     """Say whether a run has ended since a page was written."""
-    written = page.stat().st_mtime
-    records = (record_path(state.run.out_dir) for state in states)
-    return any(record.is_file() and record.stat().st_mtime > written for record in records)
+    written = page.stat().st_mtime_ns
+    ended = (_written(record_path(state.run.out_dir)) for state in states)
+    return any(when > written for when in ended)
+
+
+def _written(path: Path) -> int:
+    try:
+        return file_stat(path)[1]
+    except FileNotFoundError:
+        return 0

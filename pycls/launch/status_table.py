@@ -11,7 +11,7 @@ from typing import TextIO
 
 from pycls.errors import ConfigError
 from pycls.launch.live_jobs import STATES
-from pycls.launch.status import QueueStatus, RunStatus, Status, TimeLeft, find_status
+from pycls.launch.status import QueueStatus, RunStatus, Status, TimeLeft, Watch
 from pycls.launch.work import Work
 from pycls.progress import align, format_duration
 from pycls.slurm.client import Slurm
@@ -296,14 +296,14 @@ def show(
             f"{_LONGEST_WATCH_S:g}"
         )
     out = out or sys.stdout
+    looks = Watch(work, slurm)
     try:
         while True:
-            status = find_status(work, slurm)
+            status = looks.look()
             _print(status, as_json, watch is not None, out)
             if watch is None or status.is_settled:
                 return 0
             time.sleep(watch)
-            work.look_again()
     except KeyboardInterrupt:
         if watch is None:
             raise

@@ -1,5 +1,6 @@
 """The collection of a study: results.csv, curves.csv, timings.csv and status.json."""
 
+import contextlib
 import itertools
 import json
 import shlex
@@ -11,6 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from pycls import files
+from pycls.core.runs.packed import open_file
 from pycls.core.runs.record import read_record
 from pycls.cores import usable_cores
 from pycls.errors import ConfigError
@@ -128,9 +130,8 @@ def log_tail(out_dir: Path, lines: int = LOG_TAIL_LINES) -> str:
     """Return the last lines of a run's logs, its errors last."""
     parts: list[str] = []
     for name in (LOG_FILE, ERR_FILE):
-        path = out_dir / name
-        if path.is_file():
-            text = path.read_text(encoding="utf-8", errors="replace")
+        with contextlib.suppress(FileNotFoundError), open_file(out_dir / name) as file:
+            text = file.read().decode("utf-8", "replace")
             parts.extend(line[:500] for line in text.splitlines()[-lines:])
     return "\n".join(parts[-lines:])
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from pycls import files
 from pycls.core.runs.lease import find_owner
+from pycls.core.runs.packed import packed_runs
 from pycls.core.runs.record import read_record
 from pycls.errors import ConfigError
 from pycls.results.checkpoint_cleanup import Freed, remove_checkpoints
@@ -206,6 +207,7 @@ def find_runs(folder: SweepFolder) -> list[str]:
     if folder.logs.is_dir():
         with os.scandir(folder.logs) as entries:
             names |= {e.name for e in entries if e.is_dir() and not e.name.startswith(".")}
+        names |= packed_runs(folder.logs)
     if not names:
         raise ConfigError(
             f"{folder.path}: not the folder of a sweep; expected configurations in {CFGS}/ and "

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from pycls import files
+from pycls.core.runs.packed import file_stat, open_file
 from pycls.progress import Progress
 from pycls.results.log_records import LogData, find_records, from_columns, to_columns
 from pycls.schema import COLLECT_PREFIX
@@ -238,13 +239,9 @@ _Task = tuple[str, str, LogEntry | None]
 def signature_of(path: str | os.PathLike[str]) -> Signature | None:
     """Return a file's size, time of change and inode; None where it is not there."""
     try:
-        return _signature(os.stat(path))  # noqa: PTH116 (thousands of files)
-    except (FileNotFoundError, NotADirectoryError):
+        return list(file_stat(path))
+    except FileNotFoundError:
         return None
-
-
-def _signature(stat: os.stat_result) -> Signature:
-    return [stat.st_size, stat.st_mtime_ns, stat.st_ino]
 
 
 def _read_logs(
@@ -258,8 +255,8 @@ def _read_log(
 ) -> tuple[LogEntry | None, int]:
     """Return a log's entry and the bytes that were read."""
     try:
-        with Path(path).open("rb") as file:
-            signature = _signature(os.fstat(file.fileno()))
+        with open_file(path) as file:
+            signature = list(file_stat(path, file))
             if old is not None and not _continues(file, signature, old):
                 old = None
             begin = old.offset if old is not None else 0

@@ -11,6 +11,7 @@ from typing import Any
 from pycls import files
 from pycls.core.config.load import computing_keys, parse_cfg
 from pycls.core.runs.anew import SUFFIX_BEFORE
+from pycls.core.runs.packed import unpack
 from pycls.core.runs.record import read_record
 from pycls.errors import ConfigError, PyclsError
 from pycls.progress import count
@@ -248,8 +249,10 @@ def _copy_folders(pairs: Sequence[tuple[Path, Path]]) -> None:
         for source, target in pairs:
             temporary = files.temporary_path(target)
             made.append((temporary, target))
+            unpack(source, temporary)
             leave_out = shutil.ignore_patterns(".lease.*", f"*{files.PARTIAL_SUFFIX}")
-            shutil.copytree(source, temporary, ignore=leave_out)
+            if source.is_dir():  # of a packed run it may be gone; what is there stands above
+                shutil.copytree(source, temporary, ignore=leave_out, dirs_exist_ok=True)
         os.sync()
         for temporary, target in made:
             if target.exists():

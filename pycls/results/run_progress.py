@@ -24,7 +24,7 @@ _BATCH_SIZE = re.compile(r"^TRAIN:.*?\bBATCH_SIZE: ([0-9]+)", re.MULTILINE | re.
 _MAX_EPOCH = re.compile(r"^OPTIM:.*?\bMAX_EPOCH: ([0-9]+)", re.MULTILINE | re.DOTALL)
 # Records hold four decimals: below this, an iteration's time is mostly rounding.
 _SHORTEST_ITERATION_S = 0.001
-_EPOCHS_LOOKED_AT = 5
+EPOCHS_LOOKED_AT = 5
 
 
 @dataclass(frozen=True)
@@ -101,13 +101,13 @@ def seconds_of_epochs(record: Mapping[str, Any]) -> list[float]:
 
 
 def _seconds_left(place: _Place, ended: list[dict[str, Any]], age_s: float) -> float | None:
-    took = seconds_of_epochs({"epochs": ended[-_EPOCHS_LOOKED_AT:]})
+    took = seconds_of_epochs({"epochs": ended[-EPOCHS_LOOKED_AT:]})
     if not took or not place.epochs:
         return None if place.eta is None else max(0.0, place.eta - age_s)
     whole = statistics.median(took)
     other = statistics.median(
         sum(entry.get(name, 0.0) for name in ("evaluation", "checkpoint"))
-        for entry in ended[-_EPOCHS_LOOKED_AT:]
+        for entry in ended[-EPOCHS_LOOKED_AT:]
     )
     begun = place.share * max(0.0, whole - other)
     if place.is_fresh:

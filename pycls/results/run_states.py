@@ -9,6 +9,7 @@ from typing import Any
 from pycls.core.runs.anew import has_log
 from pycls.core.runs.lease import Owner, find_owner
 from pycls.core.runs.log import find_records, read_pair
+from pycls.core.runs.packed import open_file
 from pycls.core.runs.record import has_failed_for_good
 from pycls.results.log_cache import signature_of
 from pycls.schema import ERR_FILE, LOG_FILE
@@ -105,7 +106,7 @@ def _read_end(out_dir: str | Path) -> dict[str, Any]:
     signature = signature_of(path)
     if signature is None:
         return {}
-    with Path(path).open("rb") as file:
+    with open_file(path) as file:
         file.seek(max(0, signature[0] - _MOST_ERR_BYTES))
         tail = file.read(_MOST_ERR_BYTES)
     ends = [read_pair(record.get("epoch")) for _, record in find_records(tail, _TESTS)]
@@ -119,6 +120,6 @@ def read_errors(out_dir: str) -> str:
     signature = signature_of(path)
     if signature is None or signature[0] == 0:
         return ""
-    with Path(path).open("rb") as file:
+    with open_file(path) as file:
         file.seek(max(0, signature[0] - _MOST_ERR_BYTES))
         return file.read(_MOST_ERR_BYTES).decode("utf-8", "replace")

@@ -90,7 +90,12 @@ class Run:
     @property
     def id(self) -> str:
         """Return the run's name in the study, such as "digits/000012"."""
-        return f"{self.sweep}/{self.index:06d}"
+        return f"{self.sweep}/{self.name}"
+
+    @property
+    def name(self) -> str:
+        """Return the run's name in its sweep, such as "000012"."""
+        return f"{self.index:06d}"
 
 
 def read_network(name: str, path: Path) -> HandWrittenNetwork:

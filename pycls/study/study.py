@@ -18,6 +18,7 @@ from typing import Any
 import pycls
 from pycls.core.config.load import layer_cfg
 from pycls.core.inputs import check_batch, find_missing_weights
+from pycls.core.runs.packed import begun_in
 from pycls.core.runs.paths import checkpoint_path
 from pycls.errors import ConfigError
 from pycls.progress import draw_progress
@@ -211,7 +212,17 @@ class StudyFolder:
 
     def cfg_path(self, run: Run) -> Path:
         """Return a run's configuration file."""
-        return self.folder / run.sweep / "cfgs" / f"{run.index:06d}.yaml"
+        return self.cfgs_dir(run.sweep) / f"{run.name}.yaml"
+
+    def cfgs_dir(self, sweep: str) -> Path:
+        """Return the folder of a sweep's configurations."""
+        return self.folder / sweep / "cfgs"
+
+    def begun_runs(self) -> list[Run]:
+        """Return the runs that have written anything; costs a listing a sweep."""
+        sweeps = {run.sweep for run in self.runs}
+        begun = {sweep: begun_in(self.folder / sweep / "logs") for sweep in sweeps}
+        return [run for run in self.runs if run.name in begun[run.sweep]]
 
     def out_dir(self, run: Run) -> Path:
         """Return the folder a run writes to."""

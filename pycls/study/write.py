@@ -2,12 +2,11 @@
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
 
 from pycls import files
 from pycls.core.config.load import cfg_to_dict, computing_keys, parse_cfg
 from pycls.core.config.template import CfgTemplate
-from pycls.core.runs.record import go_on, read_record, record_path
+from pycls.core.runs.record import go_on, read_record
 from pycls.errors import ConfigError
 from pycls.schema import STUDY_JSON
 from pycls.spaces.mixed import ForeignArchitecture
@@ -43,11 +42,11 @@ def write_study(study: StudyFolder) -> None:
     files.remove_partials(study.folder)
     _store_selections(study)
     write_part(study.folder, study.part)
-    by_folder: dict[Path, dict[str, str]] = {}
+    by_sweep: dict[str, dict[str, str]] = {}
     for run in study.runs:
-        path = study.cfg_path(run)
-        by_folder.setdefault(path.parent, {})[path.name] = texts[run.id]
-    for folder, content in by_folder.items():
+        by_sweep.setdefault(run.sweep, {})[f"{run.name}.yaml"] = texts[run.id]
+    for sweep, content in by_sweep.items():
+        folder = study.cfgs_dir(sweep)
         folder.mkdir(parents=True, exist_ok=True)
         files.remove_partials(folder)
         files.write_texts(folder, content)
@@ -104,9 +103,9 @@ def _refuse_other_study(study: StudyFolder) -> None:
 
 def _refuse_changes(study: StudyFolder, texts: Mapping[str, str]) -> None:
     """Refuse a study file that would alter the configuration of runs that have begun."""
-    for run in study.runs:
+    for run in study.begun_runs():
         path = study.cfg_path(run)
-        if not record_path(study.out_dir(run)).is_file() or not path.is_file():
+        if read_record(study.out_dir(run)) is None or not path.is_file():
             continue
         old_text, new_text = path.read_text(encoding="utf-8"), texts[run.id]
         if old_text == new_text:
@@ -136,7 +135,7 @@ def data_fingerprints(study: StudyFolder) -> dict[str, dict[str, str]]:
 def _refuse_other_data(study: StudyFolder) -> None:
     """Refuse to go on with other images than those that runs have been trained on."""
     now = data_fingerprints(study)
-    for run in study.runs:
+    for run in study.begun_runs() if now else ():
         record = read_record(study.out_dir(run)) if run.dataset in now else None
         if record is not None and record.get("data", now[run.dataset]) != now[run.dataset]:
             raise ConfigError(

@@ -4,6 +4,7 @@ import os
 import shutil
 from pathlib import Path
 
+from pycls.core.runs.packed import file_stat
 from pycls.core.runs.paths import checkpoint_dir
 from pycls.core.runs.record import record_path
 from pycls.schema import LOG_FILE
@@ -14,8 +15,8 @@ SUFFIX_BEFORE = ".before"
 def has_log(out_dir: str | os.PathLike[str]) -> bool:
     """Say whether a run has a log with something in it; costs one look at the file."""
     try:
-        return os.stat(f"{os.fspath(out_dir)}/{LOG_FILE}").st_size > 0  # noqa: PTH116 (many)
-    except (FileNotFoundError, NotADirectoryError):
+        return file_stat(f"{os.fspath(out_dir)}/{LOG_FILE}")[0] > 0
+    except FileNotFoundError:
         return False
 
 

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from pycls.core.runs.packed import open_file
 from pycls.files import write_json
 from pycls.schema import RECORD_FILE
 
@@ -26,7 +27,8 @@ def write_record(out_dir: str | os.PathLike[str], record: dict[str, Any]) -> Non
 def read_record(out_dir: str | os.PathLike[str]) -> dict[str, Any] | None:
     """Return a run's record, None where there is none (the run has not begun)."""
     try:
-        record = json.loads(record_path(out_dir).read_text(encoding="utf-8"))
+        with open_file(f"{os.fspath(out_dir)}/{RECORD_FILE}") as file:
+            record = json.loads(file.read())
     except (FileNotFoundError, json.JSONDecodeError, UnicodeDecodeError):
         return None
     return record if isinstance(record, dict) else None
