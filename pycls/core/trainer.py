@@ -174,18 +174,23 @@ def _train(
     while run.epoch < run.last_epoch:
         try:
             train_stats = yield from train_epoch(run, log, spent, stop)
-            yield from _test(run, log, spent, stop, train_stats)
+            is_best = yield from _test(run, log, spent, stop, train_stats)
         except RunInterruptedError:
             state = run.interrupted_state()  # by all of them: counts are added up
             if run.world.is_main:
                 run.require_folder()
+                run.checkpoints.flush()
                 resume_point.save_inside_epoch(cfg.OUT_DIR, state)
             raise
+        stops = any_over(run.world, bool(stop))
+        if run.world.is_main:
+            with spent.on("checkpoint"):
+                _save(run, is_best, at_once=stops or run.epoch + 1 == run.last_epoch)
         record["epochs"].append({"epoch": run.epoch + 1, **spent.take()})
         if run.is_record_due():
             _write_record(run, record)
         run.end_epoch()
-        if any_over(run.world, bool(stop)) and run.epoch < run.last_epoch:
+        if stops and run.epoch < run.last_epoch:
             raise stop.to_error()
     if cfg.TRAIN.FULL_ERRORS and not run.stops_early:
         yield from _measure_full_errors(run, log, stop)
@@ -239,8 +244,8 @@ def _shall_stop(run: TrainingRun, stop: StopRequest) -> bool:
 
 def _test(
     run: TrainingRun, log: RunLog, spent: Spent, stop: StopRequest, train_stats: dict[str, Any]
-) -> Steps[None]:
-    """Test network and average after an epoch, and save the epoch.
+) -> Steps[bool]:
+    """Test network and average after an epoch; return whether the error is the lowest so far.
 
     Nothing of the run is changed before all is tested: what an interruption in here saves is
     the end of the training, and testing again gives the same.
@@ -270,14 +275,15 @@ def _test(
             )
         prefix = "ema_" if kind == "test_ema" else ""
         errors |= {f"{prefix}{name}": value for name, value in tested.items()}
-    is_best = run.take_errors(errors, lowest)
-    if run.world.is_main:
-        with spent.on("checkpoint"):
-            run.require_folder()
-            checkpoint.save_checkpoint(
-                cfg.OUT_DIR, run.checkpoint_state(), keep=cfg.CHECKPOINT.KEEP, is_best=is_best
-            )
-            resume_point.remove_inside_epoch(cfg.OUT_DIR)
+    return run.take_errors(errors, lowest)
+
+
+def _save(run: TrainingRun, is_best: bool, at_once: bool) -> None:
+    """Save a finished epoch, where it is time."""
+    run.require_folder()
+    is_first = not run.checkpoints.has_saved
+    if run.checkpoints.take(run.checkpoint_state, is_best=is_best, at_once=at_once) and is_first:
+        resume_point.remove_inside_epoch(run.cfg.OUT_DIR)
 
 
 def _set_precise_statistics(run: TrainingRun, model: nn.Module) -> Steps[None]:

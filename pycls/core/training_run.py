@@ -25,7 +25,7 @@ from pycls.core.processes.group import wrap
 from pycls.core.processes.world import ONE_PROCESS, World
 from pycls.core.runs.lease import Lease
 from pycls.core.step import TrainStep
-from pycls.core.weights.checkpoint import load_weights
+from pycls.core.weights.checkpoint import EpochCheckpoints, load_weights
 from pycls.core.weights.resume_point import load_newest, resume_points
 from pycls.core.weights.weights import load_weights_into, read_weights
 from pycls.datasets.loading.loader import Loader
@@ -35,7 +35,7 @@ from pycls.models.builders import build_model
 from pycls.models.layers import count_forms, table_name, use_forms
 from pycls.schema import BALANCED
 
-_SECONDS_BETWEEN_RECORDS = 10.0  # a reader would not look more often
+_SECONDS_BETWEEN_RECORDS = 60.0  # the log tells how far a run is
 
 
 class TrainingRun:
@@ -61,6 +61,7 @@ class TrainingRun:
         min_errors, min_ema_errors: {"min_top1_err", "min_top5_err"}, lowest test errors so far of
             the network and of its average, in percent.
         last_errors: errors of the last finished epoch, in percent; empty before the first.
+        checkpoints: writes those of its epochs, in the process that writes.
         clock: its own time, of which `start_time` is when it was built.
     """
 
@@ -79,6 +80,8 @@ class TrainingRun:
         self.clock = Clock()
         self.start_time, self._last_shown = self.clock.now(), time.monotonic()
         self._lease: Lease | None = None
+        keep = cfg.CHECKPOINT.KEEP
+        self.checkpoints = EpochCheckpoints(cfg.OUT_DIR, keep, cfg.CHECKPOINT.PERIOD)
         self.cfg = cfg
         self.device = device
         self.world = world

@@ -15,7 +15,7 @@ from pycls.pool.worker_process import Job
 
 SEAT = Seat(threads=1)
 DIGITS = Path(__file__).parents[2] / "configs" / "embedded" / "digits_anynet.yaml"
-LONG = ("OPTIM.MAX_EPOCH", 5, "CHECKPOINT.KEEP", "last")
+LONG = ("OPTIM.MAX_EPOCH", 5, "CHECKPOINT.KEEP", "last", "CHECKPOINT.PERIOD", 0.0)
 PACED = Path(__file__).parent / "paced"
 
 

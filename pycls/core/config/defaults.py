@@ -251,6 +251,9 @@ def default_cfg() -> Node:
 
     cfg.CHECKPOINT = Node()
     cfg.CHECKPOINT.KEEP = "all"  # all epochs, the last one, or none once the run is done
+    # Where not all are kept: seconds from one to the next, at least; 0: after every epoch. There is
+    # one in any case after the last epoch, and where a run is told to stop.
+    cfg.CHECKPOINT.PERIOD = 60.0
 
     # How layers are computed: auto, in the form that is fastest for their shape (see
     # docs/training.md); library, as PyTorch does.

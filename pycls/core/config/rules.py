@@ -81,6 +81,7 @@ _RANGES: tuple[tuple[Callable[[Any], bool], str, tuple[str, ...]], ...] = (
             "OPTIM.EMA_UPDATE_PERIOD", "OPTIM.CLIP_GRAD_NORM",
             "PREC_TIME.WARMUP_ITER", "PREC_TIME.NUM_ITER", "LAUNCH.MAX_RETRY", "DATA.PAD",
             "DATA.PER_CLASS", "DATA.VIEW_SEED", "PORT_RANGE", "OPTIM.STOP_EPOCH",
+            "CHECKPOINT.PERIOD",
         ),
     ),
     (

@@ -23,6 +23,7 @@ _SPARE_BYTES = 24
 
 
 _MOST_PROBES = 20
+_MOST_BYTES = 4096
 
 
 class LeaseFile:
@@ -96,11 +97,17 @@ def renew_lease(path: str, content: dict[str, Any]) -> bool:
     Raises:
         OSError: it could not be written.
     """
-    with contextlib.suppress(FileNotFoundError), Path(path).open("r+b", buffering=0) as file:
-        if _is_own(file.fileno(), content["token"]):
-            _write(file.fileno(), content)
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        if _is_own(descriptor, content["token"]):
+            _write(descriptor, content)
             return True
-    return False
+        return False
+    finally:
+        os.close(descriptor)
 
 
 def release_lease(path: str, token: str) -> None:
@@ -147,13 +154,13 @@ def _probe_time(out_dir: str | os.PathLike[str]) -> float:
 
 
 def _read(descriptor: int) -> LeaseFile:
-    data = os.pread(descriptor, 4096, 0)
+    data = os.pread(descriptor, _MOST_BYTES, 0)
     # The time last: what is written in between is taken for younger than it is, not for older.
     return LeaseFile(data, os.fstat(descriptor).st_mtime)
 
 
 def _is_own(descriptor: int, token: str) -> bool:
-    content = _read(descriptor).content
+    content = LeaseFile(os.pread(descriptor, _MOST_BYTES, 0), 0.0).content
     return content is not None and content.get("token") == token
 
 

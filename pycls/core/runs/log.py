@@ -129,11 +129,12 @@ class RunLog:
         if self._descriptor is None:
             raise ValueError("the log is closed")
         data = text.encode("utf-8")
-        size = os.fstat(self._descriptor).st_size
         try:
-            if os.write(self._descriptor, data) < len(data):
+            written = os.write(self._descriptor, data)
+            if written < len(data):
                 # The disk took a part of it, its last space.
-                os.ftruncate(self._descriptor, size)
+                size = os.fstat(self._descriptor).st_size
+                os.ftruncate(self._descriptor, size - written)
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         except OSError as error:
             error.filename = str(self._path)

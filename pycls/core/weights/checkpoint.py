@@ -4,8 +4,10 @@ import io
 import os
 import re
 import shutil
+import time
 import warnings
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -44,36 +46,91 @@ _RESUMING = "delete it, and the run goes on from the checkpoint before it or fro
 _REFUSED_NAME = re.compile(r"GLOBAL ([\w.]+)|function (.+)")
 
 
-def save_checkpoint(
-    out_dir: str | os.PathLike[str], state: dict[str, Any], *, keep: str, is_best: bool
-) -> Path:
-    """Write the checkpoint of state["epoch"], then apply the keeping rule.
+class EpochCheckpoints:
+    """The checkpoints of a run's epochs: one of each, or, where only the newest is kept, by time.
+
+    The epoch of the lowest test error so far becomes model.pyth, with the next checkpoint at the
+    latest: a run that goes on from the one before comes to it again.
 
     Args:
         out_dir: the run's folder.
-        state: what to save; tensors, numbers, texts, and lists and dicts of them.
         keep: "all" epochs; "last" or "none": only the newest (for resuming).
-        is_best: the test error is the lowest so far: the file becomes model.pyth too
-            (not with keep "none").
+        period_s: where not all are kept, the seconds from one to the next, at least.
     """
-    path = checkpoint_path(out_dir, state["epoch"])
-    write_state(path, state)
-    if is_best and keep != "none":
-        _replace_by_copy(path, Path(out_dir) / "model.pyth")
-    if keep != "all":
-        for other in path.parent.iterdir():
-            if other != path and EPOCH_NAME.fullmatch(other.name):
-                other.unlink()
-    return path
+
+    def __init__(self, out_dir: str | os.PathLike[str], keep: str, period_s: float) -> None:
+        self._out_dir, self._keep = Path(out_dir), keep
+        self._period_s = 0.0 if keep == "all" else period_s
+        self._saved = time.monotonic()
+        self._best: bytes | None = None
+        self._newest: Path | None = None
+
+    def take(
+        self, make_state: Callable[[], dict[str, Any]], *, is_best: bool, at_once: bool
+    ) -> bool:
+        """Save an epoch, or what will be model.pyth, where it is time; say whether it was saved.
+
+        Args:
+            make_state: returns what to save: tensors, numbers, texts, and lists and dicts of them.
+            is_best: the test error is the lowest so far: the file becomes model.pyth too (not with
+                "none").
+            at_once: whether it is to be saved at any rate.
+        """
+        is_due = at_once or time.monotonic() - self._saved >= self._period_s
+        is_best = is_best and self._keep != "none"
+        if not is_due and not is_best:
+            return False
+        state = make_state()
+        data = _to_bytes(state)
+        if not is_due:
+            self._best = data
+            return False
+        path = checkpoint_path(self._out_dir, state["epoch"])
+        if is_best:
+            self._best = None
+        self.flush()
+        if self._newest is None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        write_bytes(path, data)
+        if is_best:
+            _replace_by_copy(path, self._out_dir / "model.pyth")
+        if self._keep != "all":
+            self._remove_others(path)
+        self._saved, self._newest = time.monotonic(), path
+        return True
+
+    @property
+    def has_saved(self) -> bool:
+        """Whether an epoch was saved since it was built."""
+        return self._newest is not None
+
+    def flush(self) -> None:
+        """Write model.pyth where it waits for the next checkpoint."""
+        if self._best is not None:
+            write_bytes(self._out_dir / "model.pyth", self._best)
+            self._best = None
+
+    def _remove_others(self, path: Path) -> None:
+        if self._newest is not None:  # what was there before has been removed with that
+            others = [self._newest]
+        else:
+            others = [p for p in path.parent.iterdir() if EPOCH_NAME.fullmatch(p.name)]
+        for other in others:
+            if other != path:
+                other.unlink(missing_ok=True)
 
 
 def write_state(path: Path, state: dict[str, Any]) -> None:
     """Write a checkpoint's file whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    write_bytes(path, _to_bytes(state))
+
+
+def _to_bytes(state: dict[str, Any]) -> bytes:
     # Through memory: PyTorch's own file writer hides a full disk in an error of its own.
     buffer = io.BytesIO()
     torch.save(state, buffer)
-    write_bytes(path, buffer.getvalue())
+    return buffer.getvalue()
 
 
 def remove_checkpoints(out_dir: str | os.PathLike[str]) -> None:

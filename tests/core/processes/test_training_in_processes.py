@@ -125,7 +125,16 @@ def start_tool(tmp_path):
 
 
 def test_killed_process_takes_the_others_down_and_the_run_goes_on(digits_cfg, start_tool):
-    cfg = digits_cfg("NUM_GPUS", 2, "OPTIM.MAX_EPOCH", 300, "CHECKPOINT.KEEP", "last")
+    cfg = digits_cfg(
+        "NUM_GPUS",
+        2,
+        "OPTIM.MAX_EPOCH",
+        300,
+        "CHECKPOINT.KEEP",
+        "last",
+        "CHECKPOINT.PERIOD",
+        0.0,
+    )
     process = start_tool(cfg)
     wait_until(lambda: last_checkpoint(cfg.OUT_DIR) is not None)
     children = children_of(process.pid)

@@ -121,7 +121,9 @@ def test_signal_saves_the_present_step_and_leaves(name, digits_cfg, undisturbed,
 
 
 @pytest.mark.parametrize(
-    "options", [EVERYTHING, ("CHECKPOINT.KEEP", "last")], ids=["everything", "plain"]
+    "options",
+    [EVERYTHING, ("CHECKPOINT.KEEP", "last", "CHECKPOINT.PERIOD", 0.0)],
+    ids=["everything", "plain"],
 )
 def test_killed_within_the_third_epoch_four_equal_two_and_two(
     digits_cfg, undisturbed, tmp_path, start, options
@@ -221,7 +223,15 @@ def test_no_readable_checkpoint_is_an_error_not_a_new_start(digits_cfg):
 
 
 def test_runs_under_random_signals_end_in_the_undisturbed_result(digits_cfg, tmp_path, start):
-    options = [*EVERYTHING, "OPTIM.MAX_EPOCH", 6, "CHECKPOINT.KEEP", "last"]
+    options = [
+        *EVERYTHING,
+        "OPTIM.MAX_EPOCH",
+        6,
+        "CHECKPOINT.KEEP",
+        "last",
+        "CHECKPOINT.PERIOD",
+        0.0,
+    ]
     whole = digits_cfg(*options, "OUT_DIR", str(tmp_path / "whole"))
     train_model(whole)
     moments, signals = random.Random(11), 0

@@ -12,6 +12,7 @@ import torch
 from run_checkpoints import last_checkpoint
 
 from pycls.core.config import load_cfg
+from pycls.core.runs.paths import checkpoint_path
 from pycls.core.weights import checkpoint
 from pycls.errors import CheckpointError
 from pycls.models.builders import build_model
@@ -23,7 +24,9 @@ NET = [
 
 def save(folder, epoch, keep="all", is_best=False):
     state = {"epoch": epoch, "model_state": {"w": torch.full((100,), float(epoch))}}
-    return checkpoint.save_checkpoint(folder, state, keep=keep, is_best=is_best)
+    epochs = checkpoint.EpochCheckpoints(folder, keep, period_s=0.0)
+    assert epochs.take(lambda: state, is_best=is_best, at_once=False)
+    return checkpoint_path(folder, epoch)
 
 
 def test_names_count_from_one_and_the_newest_is_found_by_number(tmp_path):
@@ -50,6 +53,28 @@ def test_keeping_rules(tmp_path):
         best = checkpoint.load_checkpoint(tmp_path / name / "model.pyth")
         assert best["epoch"] == 1
     assert not (tmp_path / "none" / "model.pyth").exists()
+
+
+def test_by_time_the_best_epoch_is_kept_with_the_next_that_is_saved(tmp_path):
+    epochs = checkpoint.EpochCheckpoints(tmp_path, "last", period_s=1e6)
+
+    def take(epoch, is_best, at_once=False):
+        state = {"epoch": epoch, "model_state": {"w": torch.full((9,), float(epoch))}}
+        return epochs.take(lambda: state, is_best=is_best, at_once=at_once)
+
+    def best():
+        return checkpoint.load_checkpoint(tmp_path / "model.pyth")["epoch"]
+
+    assert [take(0, True), take(1, True), take(2, False)] == [False] * 3
+    assert not list(tmp_path.iterdir())
+    assert take(3, False, at_once=True)
+    assert (best(), last_checkpoint(tmp_path).name) == (1, "model_epoch_0004.pyth")
+    assert not take(4, True)
+    epochs.flush()  # told to stop within the next epoch, which is saved elsewhere
+    assert best() == 4
+    assert take(5, True, at_once=True)
+    assert best() == 5
+    assert [p.name for p in (tmp_path / "checkpoints").iterdir()] == ["model_epoch_0006.pyth"]
 
 
 @pytest.mark.parametrize("old", [False, True])
@@ -209,8 +234,6 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
     path = save(tmp_path, 0)
     before = path.read_bytes()
     with pytest.raises(AttributeError):
-        checkpoint.save_checkpoint(
-            tmp_path, {"epoch": 0, "model_state": lambda: None}, keep="all", is_best=False
-        )
+        checkpoint.write_state(path, {"epoch": 0, "model_state": lambda: None})
     assert path.read_bytes() == before
     assert [p.name for p in path.parent.iterdir()] == [path.name]
