@@ -50,7 +50,9 @@ def log_sizes(folder):
 
 def trained_for(epochs):
     """Return the configuration of runs that take their time."""
-    return {**TINY["config"], "OPTIM": {"MAX_EPOCH": epochs}, "TRAIN": {"BATCH_SIZE": 64}}
+    every = {"CHECKPOINT": {"PERIOD": 0}}  # checkpoints of runs of less than a minute
+    keys = {"OPTIM": {"MAX_EPOCH": epochs}, "TRAIN": {"BATCH_SIZE": 64}}
+    return {**TINY["config"], **every, **keys}
 
 
 @pytest.fixture
