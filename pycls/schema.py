@@ -21,10 +21,11 @@ RESULTS_CSV = "results.csv"
 CURVES_CSV = "curves.csv"
 TIMINGS_CSV = "timings.csv"
 SCORES_CSV = "scores.csv"
-# Files in a choice's folder: its plan, what each stage decided, the answers of the final networks
-# on the test side, the answer, and its page.
+# Files in a choice's folder: its plan, what each stage decided, the answers of the last stage's
+# networks on the validation side and of the final ones on the test side, the answer, and its page.
 CHOICE_PLAN = "plan.json"
 CHOICE_DECISIONS = "decisions.json"
+CHOICE_VALIDATION = "validation.json"
 CHOICE_TEST = "test.json"
 CHOICE_JSON = "choice.json"
 CHOICE_PAGE = "report/index.html"

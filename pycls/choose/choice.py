@@ -7,6 +7,8 @@ Layout::
     FOLDER/scores/            a study's folder: zero-cost scores of the candidates
     FOLDER/search/            a study's folder: runs that are judged on the validation side
     FOLDER/final/             a study's folder: the chosen beside its baselines, other seeds
+    FOLDER/validation.json    answers of the last stage's networks on the validation side
+    FOLDER/test.json          those of the final ones on the test side
     FOLDER/choice.json, network/, report/
 
 What is decided follows from the runs' records alone, so that a choice that was killed goes on to

@@ -8,7 +8,7 @@ from typing import Any
 from pycls import files
 from pycls.choose.choice import Choice
 from pycls.choose.export import FOLDER, export_network, make_card
-from pycls.choose.judge import read_test_side
+from pycls.choose.judge import read_test_side, read_validation_side
 from pycls.datasets.opening.validation import describe_rule
 from pycls.errors import PyclsError
 from pycls.results.collect_study import collect
@@ -38,7 +38,7 @@ def finish(choice: Choice, say: Callable[[str], None] = print) -> Path:
 
 
 def conclude(choice: Choice) -> dict[str, Any]:
-    """Read the test side, where that has not been done, and return and write choice.json.
+    """Read both sides, where that has not been done, and return and write choice.json.
 
     Raises:
         PyclsError: runs are missing.
@@ -54,6 +54,7 @@ def conclude(choice: Choice) -> dict[str, Any]:
         raise PyclsError(
             f"{choice.folder}: {len(left)} of {len(final.runs)} final trainings are not finished"
         )
+    read_validation_side(choice)
     read_test_side(choice)
     collect(final)
     answer = make_answer(

@@ -1,9 +1,11 @@
-"""The test side, read once: each final network's answers on it.
+"""What the trained networks answer: on the test side, read once, and on the validation side.
 
-What was chosen is settled by then, on the validation side alone.
+What was chosen is settled by then, by the validation errors alone; how alike the last candidates
+err on that side says how sure it was.
 """
 
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,8 +14,9 @@ from pycls import files
 from pycls.choose.choice import Choice
 from pycls.core.config.load import load_cfg
 from pycls.core.runs.paths import checkpoint_path
+from pycls.datasets.store.store import VALIDATION
 from pycls.errors import PyclsError
-from pycls.schema import CHOICE_TEST
+from pycls.schema import CHOICE_TEST, CHOICE_VALIDATION
 from pycls.study.runs import Run
 from pycls.study.study import StudyFolder
 
@@ -35,19 +38,15 @@ def read_test_side(choice: Choice) -> dict[str, Any]:
     if final is None:
         raise PyclsError(f"{choice.folder}: nothing is chosen yet")
     path = choice.folder / CHOICE_TEST
-    wanted = [run.id for run in final.runs]
-    if path.is_file():
-        stored = dict(json.loads(path.read_text(encoding="utf-8")))
-        if [run["run"] for run in stored["runs"]] == wanted:
-            return stored
-    rows, images = [], 0
-    dataset = final.spec.datasets[final.runs[0].dataset]
-    metric = dataset.metric or final.data.facts(dataset).error_metric
+    stored = _read_stored(path)
+    if stored and [run["run"] for run in stored["runs"]] == [run.id for run in final.runs]:
+        return stored
+    rows, images, metric = [], 0, _metric(final)
     for run in final.runs:
         error = choice.validation_error(run)
         if error is None or error != error:
             continue
-        wrong = _wrong_answers(final, run, metric)
+        wrong = _wrong_answers(final, run, metric, "test")
         images = len(wrong)
         rows.append(
             {
@@ -58,7 +57,7 @@ def read_test_side(choice: Choice) -> dict[str, Any]:
                 "weights": str(_weights(final, run).relative_to(choice.folder)),
                 "validation_error": error,
                 "test_error": 100 * float(wrong.mean()),
-                "wrong": np.packbits(wrong).tobytes().hex(),
+                "wrong": _packed(wrong),
             }
         )
     if not rows:
@@ -68,12 +67,49 @@ def read_test_side(choice: Choice) -> dict[str, Any]:
     return found
 
 
-def _weights(final: StudyFolder, run: Run) -> Any:
-    return checkpoint_path(final.out_dir(run), final.epochs(final.spec.datasets[run.dataset]) - 1)
+def read_validation_side(choice: Choice) -> None:
+    """Write into the choice's folder what the last stage's candidates do on the validation side.
+
+    Nothing is read again where the file is there. Without trainings to choose by, and of networks
+    whose weights are gone, there is nothing.
+    """
+    path = choice.folder / CHOICE_VALIDATION
+    study, last = choice.search, choice.decisions[-1]
+    ranked = list(last["values"]) if last.get("epochs") else []
+    stored = _read_stored(path)
+    if stored and stored["ranked"] == ranked:
+        return
+    rows, images = [], 0
+    for run in study.runs if study is not None else ():
+        if run.sweep != choice.options.data or run.arch.arch not in ranked:
+            continue
+        if not _weights(study, run).is_file():
+            continue
+        wrong = _wrong_answers(study, run, _metric(study), VALIDATION)
+        images = len(wrong)
+        rows.append({"arch": run.arch.arch, "wrong": _packed(wrong)})
+    files.write_json(path, {"ranked": ranked, "images": images, "runs": rows})
 
 
-def _wrong_answers(final: StudyFolder, run: Run, metric: str) -> np.ndarray:
-    """Return for each test image, in the set's order, whether the network errs on it."""
+def _read_stored(path: Path) -> dict[str, Any] | None:
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
+
+
+def _metric(study: StudyFolder) -> str:
+    dataset = study.spec.datasets[study.runs[0].dataset]
+    return dataset.metric or study.data.facts(dataset).error_metric
+
+
+def _packed(wrong: np.ndarray) -> str:
+    return np.packbits(wrong).tobytes().hex()
+
+
+def _weights(study: StudyFolder, run: Run) -> Path:
+    return checkpoint_path(study.out_dir(run), study.epochs(study.spec.datasets[run.dataset]) - 1)
+
+
+def _wrong_answers(study: StudyFolder, run: Run, metric: str, side: str) -> np.ndarray:
+    """Return for each image of a side, in the set's order, whether the network errs on it."""
     import torch
 
     from pycls.core.env import move_model, run_settings
@@ -84,12 +120,12 @@ def _wrong_answers(final: StudyFolder, run: Run, metric: str) -> np.ndarray:
     from pycls.models.builders import build_model
 
     # One thread: sums of several are split otherwise, and end in other bits.
-    cfg = load_cfg(final.cfg_path(run), ["TEST.SPLIT", "test", "NUM_THREADS", 1])
+    cfg = load_cfg(study.cfg_path(run), ["TEST.SPLIT", side, "NUM_THREADS", 1])
     right = []
     with run_settings(cfg) as device, torch.no_grad():
         loader = build_loader(cfg, "TEST", device)
         model = build_model(cfg)
-        load_weights_into(model, read_weights(str(_weights(final, run))))
+        load_weights_into(model, read_weights(str(_weights(study, run))))
         model = move_model(model, cfg, device).eval()
         precision, topk = Precision(cfg, device), min(5, cfg.MODEL.NUM_CLASSES)
         for images, labels in loader.epoch(0):

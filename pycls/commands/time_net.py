@@ -23,7 +23,7 @@ from pycls.core.config.load import cfg_to_dict, layer_cfg
 from pycls.errors import OUT_OF_MEMORY, ConfigError, PyclsError
 from pycls.files import atomic_path, write_json, write_text
 from pycls.gpu_devices import is_gpu
-from pycls.spaces.population_csv import read_population
+from pycls.spaces.mixed import ForeignArchitecture, read_any_population
 
 if TYPE_CHECKING:
     import torch
@@ -183,13 +183,15 @@ def _networks(args: argparse.Namespace) -> Iterator[tuple[str, list[tuple[str, A
         for path, values in files:
             yield Path(path).stem if len(files) == 1 else path, [(path, values)]
         return
-    population = read_population(args.population)
+    population = read_any_population(Path(args.population))
+    # Networks of other libraries are measured on what the AnyNets beside them are built for.
+    frames = [row.frame for row in population if not isinstance(row, ForeignArchitecture)]
     for index in _choose_rows(args, len(population)):
         member = population.row(index)
         words = member.overrides()
-        if not files:
-            words += ["TRAIN.IM_SIZE", member.frame.resolution]
-            words += ["MODEL.NUM_CLASSES", member.frame.num_classes]
+        if frames and not files:
+            words += ["TRAIN.IM_SIZE", frames[0].resolution]
+            words += ["MODEL.NUM_CLASSES", frames[0].num_classes]
         where = f"{args.population}, {member.arch}"
         yield member.arch, [*files, (where, _nested(words))]
 

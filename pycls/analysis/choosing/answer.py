@@ -12,7 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pycls.analysis.choosing.optimism import expected_optimism
+from pycls.analysis.choosing.optimism import (
+    expected_optimism,
+    independent_images,
+    share_apart,
+)
 from pycls.analysis.inputs.choice_folder import ChoiceRecord, load_choice
 from pycls.analysis.statistics.correlation import spearman
 from pycls.analysis.statistics.error_interval import wilson_interval
@@ -79,7 +83,7 @@ def make_answer(
                 if each is not taken
             ],
             "rungs": _rungs(record, int(data["validation_images"])),
-            "optimism": _optimism(record, int(data["validation_images"]), images),
+            "optimism": optimism_of(record, int(data["validation_images"]), images),
             "last_doubling": _last_doubling(record),
         }
     )
@@ -161,6 +165,8 @@ def _strategy(record: ChoiceRecord) -> str:
 def _rungs(record: ChoiceRecord, images: int) -> list[dict[str, Any]]:
     """Return how sure each stage's ranking was that was made by training on the set."""
     trained = [each for each in record.decisions if each.get("epochs")]
+    apart = share_apart(record.validation_wrong)
+    counted_on = independent_images(images, 1.0 if math.isnan(apart) else apart)
     rungs = []
     for place, rung in enumerate(trained):
         after = trained[place + 1]["values"] if place + 1 < len(trained) else {}
@@ -179,7 +185,7 @@ def _rungs(record: ChoiceRecord, images: int) -> list[dict[str, Any]]:
                 "rho": found.rho,
                 "rho_interval": [found.ci_low, found.ci_high],
                 "rho_n": len(both) if len(both) >= MIN_PAIRS else 0,
-                "kept_again": _kept_again(rung, winner, images),
+                "kept_again": _kept_again(rung, winner, counted_on),
             }
         )
     return rungs
@@ -188,11 +194,10 @@ def _rungs(record: ChoiceRecord, images: int) -> list[dict[str, Any]]:
 def _kept_again(rung: Mapping[str, Any], winner: str, images: int) -> float:
     """Return how often a stage would keep the winner again on other validation images.
 
-    The errors are taken for true ones, and images drawn for each architecture by itself, which
-    overstates the chance: networks tend to err on the same images.
+    The errors are taken for true ones, and so many images are drawn for each architecture alone.
     """
     values: dict[str, float] = rung["values"]
-    if winner not in values or images < 1:
+    if winner not in values:
         return math.nan
     shares = np.array(list(values.values())) / 100
     drawn = np.random.default_rng(0).binomial(images, shares, (_REDRAWS, len(shares)))
@@ -203,16 +208,31 @@ def _kept_again(rung: Mapping[str, Any], winner: str, images: int) -> float:
     return float(room.mean())
 
 
-def _optimism(record: ChoiceRecord, images: int, test_images: int) -> dict[str, Any]:
-    """Return how much too low the lowest error of the last stage is taken to be."""
-    trained = [each for each in record.decisions if each.get("epochs")]
-    if not trained:
-        return {"candidates": 0, "validation": math.nan, "test": math.nan}
-    errors = list(trained[-1]["values"].values())
+def optimism_of(record: ChoiceRecord, images: int, test_images: int) -> dict[str, Any]:
+    """Return how much too low the error is by which a choice takes its network, on average.
+
+    Args:
+        record: the choice.
+        images: of its validation side.
+        test_images: of the test side.
+
+    Returns:
+        "candidates" (of those trained on all classes), "validation" (points on that side), "test"
+        (points that it would have been, had the choice been made on the test side), and "apart",
+        see :func:`pycls.analysis.choosing.optimism.share_apart`; NaN: not known, so that both are
+        upper bounds.
+    """
+    apart = share_apart(record.validation_wrong)
+    stages = [each["values"] for each in record.decisions if each["stage"] == "rung"]
+    if not stages:
+        return {"candidates": 0, "apart": apart, "validation": math.nan, "test": math.nan}
+    errors = [[stage.get(arch, math.nan) for arch in stages[0]] for stage in stages]
+    known = 1.0 if math.isnan(apart) else apart
     return {
-        "candidates": len(errors),
-        "validation": expected_optimism(errors, images),
-        "test": expected_optimism(errors, images, chosen_on=test_images),
+        "candidates": len(stages[0]),
+        "apart": apart,
+        "validation": expected_optimism(errors, images, known),
+        "test": expected_optimism(errors, images, known, chosen_on=test_images),
     }
 
 

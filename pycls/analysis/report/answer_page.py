@@ -163,11 +163,18 @@ def _rungs(answer: dict[str, Any]) -> HtmlTable | None:
         )  # fmt: skip
     if not rows:
         return None
+    apart = answer["optimism"]["apart"]
+    alike = (
+        "these are drawn for each network anew, which overstates chance, since networks tend to "
+        "err on the same images"
+        if apart is None
+        else "networks err on the same ones as far as those of the last stage do (mean correlation "
+        f"{number(1 - apart, 2)})"
+    )
     return HtmlTable(
         caption=f"Each stage, by validation errors. {RHO}: how far its ranking of those that went "
         "on is that of the next stage. Kept again: how often the stage would keep the one that was "
-        "chosen in the end, on as many other validation images; these are drawn for each network "
-        "anew, which overstates chance, since networks tend to err on the same images.",
+        f"chosen in the end, on as many other validation images; {alike}.",
         headers=[
             "stage", "epochs", "trained", "kept", "lowest error (%)", f"{RHO} with the next [95 %]",
             "kept again",
@@ -181,15 +188,21 @@ def _sure(answer: dict[str, Any]) -> list[str]:
     optimism = answer["optimism"]
     if not optimism["candidates"] or optimism["validation"] is None:
         return []
+    on_validation, on_test = (max(0.0, optimism[side]) for side in ("validation", "test"))
     texts = [
-        f"The lowest validation error of {count(optimism['candidates'], 'network')} at the last "
-        f"stage is too low by {number(max(0.0, optimism['validation']), 2)} points on average, for "
-        "the lowest of many is partly luck. Had the choice been made on the test images, the test "
-        f"error would be too low by about {number(max(0.0, optimism['test']), 2)} points; it was "
-        "not, so its interval holds."
+        f"The validation error by which the search chose among "
+        f"{count(optimism['candidates'], 'network')} is too low by {number(on_validation, 2)} "
+        "points on average, for the lowest of many is partly luck. Had the choice been made on the "
+        f"test images, the test error would be too low by about {number(on_test, 2)} points; it "
+        "was not, so its interval holds."
     ]
-    if len(answer["rungs"]) > 1:
-        texts[0] += " Earlier stages went by the same images and may add to both."
+    if optimism["apart"] is None:
+        texts[0] += (
+            " Both are upper bounds: how far the networks err on the same images, which makes them "
+            "smaller, is not known."
+        )
+    if answer["rungs"][0]["stage"] == "filter":
+        texts[0] += " The filter went by some of the same images and may add to both."
     own = next((each for each in answer["contestants"] if each["name"] == "chosen"), None)
     if own is not None and answer["searched_error"] is not None:
         texts.append(

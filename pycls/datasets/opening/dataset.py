@@ -1,7 +1,9 @@
 """One side of a prepared set, whole or a view of it."""
 
+import functools
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -191,7 +193,7 @@ def open_dataset(
     path, views = locate(name_or_path, data_dir)
     store = open_staged(path)
     if validation_share:
-        store = with_validation(store, validation_share, view_seed)
+        store = _divided(path, store.fingerprint, validation_share, view_seed)
     if split == VALIDATION and len(store.sides) == len(SIDES):
         raise ConfigError(
             f"data set '{store.name}' brings no validation side; DATA.VALIDATION_SHARE 0.15 holds "
@@ -213,3 +215,16 @@ def open_dataset(
         seed=view_seed,
     )
     return dataset.view(on_top)
+
+
+@functools.lru_cache(maxsize=2)
+def _divided(path: Path, fingerprint: str, share: float, seed: int) -> Store:
+    """Return a prepared set with three sides: kept, since each side of a run asks for it anew.
+
+    Args:
+        path: its folder.
+        fingerprint: the set's, which tells one that was prepared anew from before.
+        share: as :func:`with_validation` takes it.
+        seed: likewise.
+    """
+    return with_validation(open_store(path), share, seed)

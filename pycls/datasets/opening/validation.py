@@ -5,7 +5,6 @@ set as it was opened. Which they are depends on the set, the share and the seed 
 a view, of which each therefore validates on a part of the same images.
 """
 
-import functools
 import hashlib
 from dataclasses import replace
 from typing import Any
@@ -44,11 +43,7 @@ def with_validation(store: Store, share: float, seed: int) -> Store:
         raise ConfigError(f"a validation share of {share}: expected a number above 0 and below 1")
     if len(store.sides) > len(SIDES):
         return store
-    key = (str(store.path), store.fingerprint)
-    if key not in _opened:
-        _opened.clear()
-        _opened[key] = store
-    held = _held_out(*key, share, seed)
+    held = _held_out(store, share, seed)
     split = store.split.copy()
     split[held] = len(SIDES)
     text = "\0".join((store.fingerprint, VALIDATION, hashlib.sha256(held.tobytes()).hexdigest()))
@@ -77,14 +72,8 @@ def describe_rule(store: Store, share: float, seed: int) -> str:
     )
 
 
-# The set that was opened last, for the cached draw, whose arguments are hashable.
-_opened: dict[tuple[str, str], Store] = {}
-
-
-@functools.lru_cache(maxsize=8)
-def _held_out(path: str, fingerprint: str, share: float, seed: int) -> npt.NDArray[Any]:
+def _held_out(store: Store, share: float, seed: int) -> npt.NDArray[Any]:
     """Return the positions that are held out, ascending, as little-endian 64-bit integers."""
-    store = _opened[path, fingerprint]
     train = np.flatnonzero(store.split == _TRAIN)
     labels = store.labels[train]
     if store.groups is None:
@@ -109,12 +98,12 @@ def _draw_images(
     """Return which of the training images are held out, a share of each class."""
     drawn = hash_positions(text_key(VALIDATION, seed), train)
     held = np.zeros(len(train), dtype=np.bool_)
-    for label in np.unique(labels):
-        members = np.flatnonzero(labels == label)
+    order = np.lexsort((drawn, labels))  # stable: of equal numbers the earlier image
+    for members in np.split(order, np.flatnonzero(np.diff(labels[order])) + 1):
         if len(members) < 2:
-            raise _too_few(store, f"class '{store.class_names[label]}' has one training image")
-        count = min(max(round(len(members) * share), 1), len(members) - 1)
-        held[members[np.lexsort((members, drawn[members]))[:count]]] = True
+            name = store.class_names[labels[members[0]]]
+            raise _too_few(store, f"class '{name}' has one training image")
+        held[members[: min(max(round(len(members) * share), 1), len(members) - 1)]] = True
     return held
 
 

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtr, ndtri
 
-from pycls.analysis.choosing.optimism import expected_optimism
-from pycls.analysis.choosing.replay import plan_halving
+from pycls.analysis.choosing.answer import optimism_of
+from pycls.analysis.inputs.choice_folder import ChoiceRecord
 from pycls.analysis.statistics.error_interval import wilson_interval
+from pycls.halving import plan_halving
 
 # Repetitions a setting; `make soak` asks for more.
 TRIALS = int(os.environ.get("PYCLS_SOAK_COVERAGE", "0"))
@@ -35,57 +36,88 @@ class Choices:
         held: whether the Wilson interval of the test error, for the network that halving on
             validation images chose, held its true error.
         held_on_test: the same where the lowest of all test errors was taken.
-        optimism: true error less the test error of the latter.
-        page: what `expected_optimism` says of that, from validation errors of all networks.
+        optimism: true error less the test error of the latter, less the mean of that over all
+            networks, which is 0 on average and takes hard and easy draws of images out.
+        page: what the answer page says of that after a choice by random search.
+        halving_optimism: the same as `optimism` of the network that halving on test images chose.
+        halving_page: what the page says of that after a choice by halving.
     """
 
     held: np.ndarray
     held_on_test: np.ndarray
     optimism: np.ndarray
     page: np.ndarray
+    halving_optimism: np.ndarray
+    halving_page: np.ndarray
 
 
 def simulate(images, error, repetitions, seed=0):
     """Return the :class:`Choices` of populations with a mean error, each on fresh images."""
     rng = np.random.default_rng(seed)
     rows = []
-    for repetition in range(repetitions):
+    for _ in range(repetitions):
         # (networks, epochs): on a probit scale, falling to the network's own level.
         level = ndtri(error / 100) + _SPREAD * rng.standard_normal((NETWORKS, 1))
         fall = np.exp(0.3 * rng.standard_normal((NETWORKS, 1))) * np.array([[1.0, 0.6, 0.3, 0.0]])
         true = level + fall
-        validation, halves = _count(rng, true, images)
-        test, _ = _count(rng, true[:, -1:], images)
-        chosen = _halve(validation, rng.permutation(NETWORKS))
-        lucky = rng.permutation(np.flatnonzero(test[:, 0] == test.min()))[0]
+        validation, wrong = _count(rng, true, images)
+        test, _ = _count(rng, true, images)
+        order = rng.permutation(NETWORKS)
+        stages = _halve(validation, order)
+        halved_on_test = _halve(test, order)[-1][0]
+        lucky = rng.permutation(np.flatnonzero(test[:, -1] == test[:, -1].min()))[0]
         truth = 100 * ndtr(true[:, -1])
+        too_low = truth - test[:, -1]
+        too_low -= too_low.mean()
         rows.append(
             (
-                *(_holds(test[i, 0], images, truth[i]) for i in (chosen, lucky)),
-                truth[lucky] - test[lucky, 0],
-                expected_optimism(validation[:, -1], images, tuple(halves), seed=repetition),
+                *(_holds(test[i, -1], images, truth[i]) for i in (stages[-1][0], lucky)),
+                too_low[lucky],
+                _page([validation[:, -1]], [order, lucky], wrong, images),
+                too_low[halved_on_test],
+                _page(validation.T[-len(stages) + 1 :], stages, wrong, images),
             )
         )
     return Choices(*np.array(rows).T)
 
 
+def _page(errors, stages, wrong, images):
+    """Return the optimism on the test side that a page says after such a choice.
+
+    Args:
+        errors: (networks,) of each stage.
+        stages: the networks of each, and at last what was chosen.
+        wrong: (networks, images) at the end.
+        images: as many on both sides.
+    """
+    decisions = [
+        {"stage": "rung", "values": {str(i): row[i] for i in archs}}
+        for row, archs in zip(errors, stages, strict=False)
+    ]
+    record = ChoiceRecord({}, decisions, "top1", [], np.empty(0), wrong[stages[-2]])
+    return optimism_of(record, images, images)["test"]
+
+
 def _count(rng, level, images):
-    """Return errors in percent, (networks, epochs), and those at the end on each half."""
+    """Return errors in percent, (networks, epochs), and the wrong answers at the end."""
     hard = np.sqrt(_ALIKE) * rng.standard_normal(images)
     own = np.sqrt(1 - _ALIKE) * rng.standard_normal((len(level), images))
     score = hard + own
     wrong = np.stack([score < column[:, None] for column in level.T], axis=2)
-    halves = [100 * wrong[:, start::2, -1].mean(axis=1) for start in (0, 1)]
-    return 100 * wrong.mean(axis=1), halves
+    return 100 * wrong.mean(axis=1), wrong[:, :, -1]
 
 
 def _halve(errors, order):
-    """Return the network that successive halving at a quarter of the whole cost ends with."""
+    """Return the networks of each stage of successive halving, and at last the one it chooses.
+
+    At a quarter of the whole cost.
+    """
     rungs, sizes, _ = plan_halving(EPOCHS, len(errors), BUDGET)
-    order = order[: sizes[0]]
+    stages = [order[: sizes[0]]]
     for rung, size in zip(rungs, [*sizes[1:], 1], strict=True):
-        order = order[np.argsort(errors[order, rung], kind="stable")][:size]
-    return order[0]
+        archs = stages[-1]
+        stages.append(archs[np.argsort(errors[archs, rung], kind="stable")][:size])
+    return stages
 
 
 def _holds(error, images, truth):
@@ -98,15 +130,11 @@ def main():
     repetitions = int(sys.argv[1])
     for images, error in SETTINGS:
         found = simulate(images, error, repetitions)
-        difference = found.page.mean() - found.optimism.mean()
-        deviation = np.sqrt((found.optimism.var() + found.page.var()) / repetitions)
-        print(
-            f"{images} images, {error} %: held {100 * found.held.mean():.1f}, on test "
-            f"{100 * found.held_on_test.mean():.1f}, optimism {found.optimism.mean():.3f}, "
-            f"page {found.page.mean():.3f} (sd {found.page.std():.3f}), difference "
-            f"{difference:+.3f} +- {deviation:.3f}",
-            flush=True,
+        shown = (
+            f"{name} {values.mean():.3f} +- {values.std() / np.sqrt(repetitions):.3f}"
+            for name, values in vars(found).items()
         )
+        print(f"{images} images, {error} %:", ", ".join(shown), flush=True)
 
 
 if __name__ == "__main__":

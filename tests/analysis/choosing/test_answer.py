@@ -8,7 +8,7 @@ import pytest
 from pycls.analysis.choosing.answer import make_answer
 from pycls.analysis.report.answer_page import answer_html
 from pycls.errors import ConfigError
-from pycls.schema import CHOICE_DECISIONS, CHOICE_PLAN, CHOICE_TEST
+from pycls.schema import CHOICE_DECISIONS, CHOICE_PLAN, CHOICE_TEST, CHOICE_VALIDATION
 
 TITLES = {"chosen": "the chosen", "resnet": "ResNet-18, scaled"}
 DATA = {
@@ -17,13 +17,17 @@ DATA = {
 }  # fmt: skip
 
 
-def write_choice(folder, wrong, validation, values=None):
-    """Write what a choice leaves: wrong answers (runs, images) of each contestant."""
+def packed(row):
+    return np.packbits(row).tobytes().hex()
+
+
+def write_choice(folder, wrong, validation, values=None, candidates=()):
+    """Write what a choice leaves: wrong answers (runs, images) of contestants and candidates."""
     runs = [
         {
             "run": f"{name}/{i:06d}", "contestant": name, "arch": name, "seed": i + 2,
             "weights": f"final/{name}/{i}", "validation_error": validation[name][i],
-            "test_error": 100 * float(row.mean()), "wrong": np.packbits(row).tobytes().hex(),
+            "test_error": 100 * float(row.mean()), "wrong": packed(row),
         }
         for name, rows in wrong.items()
         for i, row in enumerate(rows)
@@ -44,6 +48,10 @@ def write_choice(folder, wrong, validation, values=None):
     for name, value in (
         (CHOICE_PLAN, plan),
         (CHOICE_DECISIONS, decisions),
+        (
+            CHOICE_VALIDATION,
+            {"images": 150, "runs": [{"wrong": packed(row)} for row in candidates]},
+        ),
         (CHOICE_TEST, {"images": images, "metric": "top1", "runs": runs}),
     ):
         (folder / name).write_text(json.dumps(value))
@@ -77,6 +85,17 @@ def test_validation_decides_and_the_test_side_only_tells(tmp_path):
     # Two of four are far behind: whoever is kept is kept again.
     assert answer["rungs"][0]["kept_again"] == 1
     assert 0.5 < answer["rungs"][1]["kept_again"] < 0.9
+    assert "Both are upper bounds" in page
+    # Networks that err on the same images but two: a point between them is no luck.
+    alike = np.tile(rng.random(150) < 0.1, (2, 1))
+    alike[1, :2] ^= True
+    write_choice(tmp_path, wrong, {"chosen": [8.0, 7.0], "resnet": [9.0, 9.5]}, None, alike)
+    surer = answer_of(tmp_path)
+    assert surer["rungs"][1]["kept_again"] > answer["rungs"][1]["kept_again"] + 0.1
+    assert surer["optimism"]["test"] < answer["optimism"]["test"] / 2
+    page = answer_html(surer, tmp_path)
+    assert "upper bounds" not in page
+    assert "as far as those of the last stage do" in page
     (tmp_path / CHOICE_TEST).unlink()
     with pytest.raises(ConfigError, match="goes on with the choice"):
         answer_of(tmp_path)
