@@ -87,9 +87,11 @@ def python():
     program.write_text(f'#!/bin/sh\nexec {shlex.join(stand_in)} "$@"\n')
     program.chmod(0o755)
     process = subprocess.Popen(
-        [sys.executable, __file__, place, program], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        [sys.executable, __file__, place, program],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
         env={**os.environ, **dict.fromkeys(_THREADS, "1")},
-    )  # fmt: skip
+    )
     assert process.stdout.readline() == b"ready\n"
 
     def stop():
@@ -177,9 +179,13 @@ def _is_as_here(words, environment, code_digest):
         return False
     free = {*_THREADS, "PYTHONPATH", "PYTHONSAFEPATH"}
     here, there = (
-        {key: value for key, value in each.items() if key.startswith(_READ_ONCE) and key not in free}
+        {
+            key: value
+            for key, value in each.items()
+            if key.startswith(_READ_ONCE) and key not in free
+        }
         for each in (os.environ, environment)
-    )  # fmt: skip
+    )
     if here != there:
         return False
     # A copy of the code, as studies lay it, has a digest of what is in it for its name.
@@ -205,7 +211,7 @@ def _run(words):
         runpy.run_path(words[0], run_name="__main__")
         return
     sys.argv[:] = [words[0], *words[2:]]
-    sys.path[:1] = [] if is_safe else [os.getcwd() if words[0] == "-m" else ""]
+    sys.path[:1] = [] if is_safe else [str(Path.cwd()) if words[0] == "-m" else ""]
     if words[0] == "-m":
         runpy.run_module(words[1], run_name="__main__", alter_sys=True)
     else:

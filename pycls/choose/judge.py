@@ -81,6 +81,7 @@ def read_validation_side(choice: Choice) -> None:
         return
     rows, images = [], 0
     for run in study.runs if study is not None else ():
+        assert study is not None
         if run.sweep != choice.options.data or run.arch.arch not in ranked:
             continue
         if not _weights(study, run).is_file():

@@ -227,4 +227,4 @@ def _divided(path: Path, fingerprint: str, share: float, seed: int) -> Store:
         share: as :func:`with_validation` takes it.
         seed: likewise.
     """
-    return with_validation(open_store(path), share, seed)
+    return with_validation(open_staged(path), share, seed)
