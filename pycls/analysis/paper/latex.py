@@ -6,7 +6,9 @@ import pandas as pd
 
 from pycls.errors import ConfigError
 
-_NARROW = 5  # columns; a wider table goes over both columns of the page
+# A column of the paper and its page are so wide, in mm; so much takes a character of ten points, as
+# digits and lower-case letters of Computer Modern do, and the room between two columns of a table.
+_COLUMN, _PAGE, _CHARACTER, _GAP = 85, 178, 1.7, 4.2
 _ESCAPES = {
     "\\": r"\textbackslash{}",
     "&": r"\&",
@@ -40,6 +42,9 @@ def latex_table(
 ) -> str:
     r"""Return a table of texts as a LaTeX `table`, to be included with `\input`.
 
+    One that is wider than a column of the paper goes over both, and is set in small type where it
+    is wider than the page.
+
     Args:
         texts: cells as they are read; the columns' names are the head.
         caption: plain text.
@@ -54,9 +59,9 @@ def latex_table(
     align = align or "l" + "r" * (columns - 1)
     if len(align) != columns or set(align) - set("lrc"):
         raise ConfigError(f"align '{align}': expected l, r or c for each of {columns} columns")
-    kind = "table*" if columns > _NARROW else "table"
-    # A page is 178 mm wide: seven columns with intervals need small type.
-    small = [r"  \footnotesize", r"  \setlength{\tabcolsep}{4pt}"] if columns > _NARROW else []
+    width = _width(texts)
+    kind = "table*" if width > _COLUMN else "table"
+    small = [r"  \footnotesize", r"  \setlength{\tabcolsep}{4pt}"] if width > _PAGE else []
     lines = [
         r"% \usepackage{booktabs}",
         rf"\begin{{{kind}}}",
@@ -74,6 +79,12 @@ def latex_table(
             lines.append(r"    \midrule")
         lines.append(_row(cells))
     return "\n".join([*lines, r"    \bottomrule", r"  \end{tabular}", rf"\end{{{kind}}}", ""])
+
+
+def _width(texts: pd.DataFrame) -> float:
+    """Return about how wide a table is in mm, in letters of ten points."""
+    longest = (max(len(str(cell)) for cell in (name, *texts[name])) for name in texts)
+    return sum(_CHARACTER * length + _GAP for length in longest)
 
 
 def _row(cells: Sequence[object]) -> str:

@@ -59,9 +59,14 @@ def test_row_that_begins_with_a_bracket_is_no_argument_of_the_row_before():
     assert "{[1, 2]}" in latex_table(pd.DataFrame({"a": ["[1, 2]"]}), "", "tab:x")
 
 
-def test_wide_tables_go_over_the_page():
-    texts = pd.DataFrame([["x"] * 6], columns=list("abcdef"))
-    assert r"\begin{table*}" in latex_table(texts, "", "tab:x")
+def test_wide_tables_go_over_the_page_and_wider_ones_are_small():
+    interval = f"{MINUS}0.437 [{MINUS}0.51, {MINUS}0.36]"
+    kinds = []
+    for columns in (6, 3, 7):
+        text = "0.1" if columns == 6 else interval
+        table = latex_table(pd.DataFrame([[text] * columns], columns=range(columns)), "", "tab:x")
+        kinds.append((r"\begin{table*}" in table, r"\footnotesize" in table))
+    assert kinds == [(False, False), (True, False), (True, True)]
 
 
 def test_wrong_alignment_is_refused():
