@@ -1,5 +1,6 @@
 """The merge of a study that was carried out in several places: its finished runs, in one folder."""
 
+import csv
 import json
 import os
 import shutil
@@ -17,7 +18,7 @@ from pycls.errors import ConfigError, PyclsError
 from pycls.progress import count
 from pycls.results.collect_study import collect, describe_code
 from pycls.results.run_states import RunState, find_state
-from pycls.schema import STUDY_JSON
+from pycls.schema import SCORE_KEYS, SCORE_REASONS, SCORES, SCORES_CSV, STUDY_JSON
 from pycls.strict_yaml import load_yaml
 from pycls.study.part import find_part
 from pycls.study.runs import Run
@@ -102,6 +103,7 @@ def merge_study(study: StudyFolder, places: Sequence[Path]) -> list[str]:
         merge.check()
         write_study(study)
         _describe_data(study, places)
+        _merge_scores(study, places)
         copied.update(merge.copy())
         collect(study)
         # Runs that are chosen by the errors of others are known only now.
@@ -133,6 +135,8 @@ class _Merge:
                     f"{study.folder}: {run.id}, which {next(iter(done))} has finished, is being "
                     "trained there; stop that first"
                 )
+        self._by_folder = {study.out_dir(run): run for run in study.runs}
+        self._chosen: dict[str, Path] = {}
 
     def _out_dir(self, run: Run, place: Path) -> Path:
         return place / self._study.out_dir(run).relative_to(self._study.folder)
@@ -144,9 +148,37 @@ class _Merge:
 
     def _to_copy(self) -> Iterator[tuple[Run, Path]]:
         for run in self._study.runs:
-            done = self._finished[run.id]
-            if done and self._study.folder not in done:
-                yield run, next(iter(done))
+            place = self._choose(run)
+            if place is not None and self._study.folder not in self._finished[run.id]:
+                yield run, place
+
+    def _choose(self, run: Run) -> Path | None:
+        """Return where a run is taken from: the first place that has it, with its first weights.
+
+        Raises:
+            ConfigError: nowhere did it start from the weights of the run that is taken.
+        """
+        done = self._finished[run.id]
+        if run.id in self._chosen or not done:
+            return self._chosen.get(run.id)
+        folder = self._study.source_dir(run)
+        source = self._by_folder.get(folder) if folder else None
+        taken = self._choose(source) if source else None
+        if source is None or taken is None:
+            fits = list(done)
+        else:
+            known = self._finished[source.id]
+            began = known[taken].record.get("started")
+            # A copy has the moment at which its original was started.
+            fits = [p for p in done if p not in known or known[p].record.get("started") == began]
+            if not fits:
+                raise ConfigError(
+                    f"{run.id}: in {next(iter(done))} it started from the weights of {source.id} "
+                    f"as trained there, but that run is taken from {taken}, where it was trained "
+                    "anew; name first the part that has both, or merge into an empty folder"
+                )
+        self._chosen[run.id] = fits[0]
+        return fits[0]
 
     def check(self) -> None:
         """Refuse runs of other configurations, or on other images."""
@@ -274,6 +306,32 @@ def _describe_data(study: StudyFolder, places: Sequence[Path]) -> None:
         if not known["prepared"]:
             described["datasets"][key] = next((d for d in others if d.get("prepared")), known)
     files.write_json(study.folder / STUDY_JSON, described)
+
+
+def _merge_scores(study: StudyFolder, places: Sequence[Path]) -> None:
+    """Join the tables of scores; of a row that several have, what it was made from is the same."""
+    header = (*SCORE_KEYS, *SCORES, SCORE_REASONS)
+    rows: dict[tuple[str, ...], list[str]] = {}
+    for place in (study.folder, *places):
+        path = place / SCORES_CSV
+        if not path.is_file():
+            continue
+        found = list(csv.reader(files.read_text(path, "CSV").splitlines()))
+        if not found or tuple(found[0]) != header:
+            raise PyclsError(
+                f"{path}: is not a table of scores of this version; remove it, and score again "
+                "in the folder in which all are joined"
+            )
+        for row in found[1:]:
+            rows.setdefault(tuple(row[: len(SCORE_KEYS)]), row)
+    if rows:
+        first = {(run.dataset, run.arch.arch): run.index for run in reversed(study.runs)}
+        # As scoring orders them.
+        ordered = sorted(rows, key=lambda key: (key[0], first.get(key[:2], 0)))
+        with files.csv_if_changed(study.folder / SCORES_CSV) as write:
+            write(header)
+            for key in ordered:
+                write(rows[key])
 
 
 def _described(place: Path) -> dict[str, Any]:

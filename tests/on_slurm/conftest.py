@@ -4,6 +4,7 @@
 runs, and afterwards the queue is empty and all nodes are back.
 """
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -54,3 +55,15 @@ def own_cluster(tmp_path_factory):
     yield start
     for cluster in clusters:
         cluster.stop(wipe=True)
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """Return a file system of 16 MB."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(place)]
+    if subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("no file system can be mounted here")
+    yield place
+    subprocess.run(["umount", "--lazy", str(place)], check=False)

@@ -1,5 +1,6 @@
 """Sweeps whose runs only write their result, launched on Slurm, and what became of them."""
 
+import contextlib
 import json
 import os
 import re
@@ -20,9 +21,9 @@ SMALL = (
     "LAUNCH.NUM_GPUS", 0, "LAUNCH.CPUS_PER_GPU", 1, "LAUNCH.MEM_PER_GPU", 0.1,
     "LAUNCH.TIME_LIMIT", 30,
 )  # fmt: skip
-WRITE, WAIT, WAIT_FOR_THIRD, FAIL = (
+WRITE, WAIT, WAIT_FOR_THIRD, FAIL, STEPS = (
     f"launch_tasks:{name}"
-    for name in ("write_result", "wait_for_leave", "wait_for_third", "fail_at_first")
+    for name in ("write_result", "wait_for_leave", "wait_for_third", "fail_at_first", "take_steps")
 )
 HELD = ("LAUNCH.SBATCH", "{hold: True}")
 
@@ -112,6 +113,14 @@ def drivers(folder):
         except (FileNotFoundError, ProcessLookupError):
             continue
     return found
+
+
+def fill(path):
+    """Leave no room on a disk."""
+    path.touch()
+    with contextlib.suppress(OSError), path.open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))
 
 
 def watch_queue(is_over, seconds=600):

@@ -7,6 +7,7 @@ from pathlib import Path
 from pycls.core.runs.interruption import stop_requests
 from pycls.core.runs.record import write_record
 from pycls.errors import PyclsError
+from pycls.pulse import beat
 
 
 def write_result(cfg):
@@ -30,6 +31,17 @@ def wait_for_third(cfg):
     """Write the result as soon as there is a file `third` in the sweep's folder."""
     _wait_for(cfg, "third")
     write_result(cfg)
+
+
+def take_steps(cfg):
+    """Write the result after some two seconds of steps; but that of seed 1 fails."""
+    with stop_requests() as stop:
+        for _ in range(40):
+            beat()
+            time.sleep(0.05)
+            if stop:
+                raise stop.to_error()
+    fail_at_first(cfg)
 
 
 def _wait_for(cfg, name):

@@ -1,10 +1,6 @@
 """Faults of nodes and of the storage, which cost no run a try: on a real Slurm."""
 
-import contextlib
-import subprocess
-
-import pytest
-from launch_sweeps import HELD, launch, logs, make_sweep, times
+from launch_sweeps import HELD, fill, launch, logs, make_sweep, times
 from slurm_queue import wait_for_empty_queue, wait_until
 
 from pycls.core.runs.record import failures_of, read_record
@@ -66,18 +62,6 @@ def test_where_most_starts_fail_the_others_are_held(slurm, tmp_path):
     assert_nothing_lost(work)
 
 
-@pytest.fixture
-def small_disk(tmp_path):
-    """Return a file system of 16 MB."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(place)]
-    if subprocess.run(command, capture_output=True, check=False).returncode:
-        pytest.skip("no file system can be mounted here")
-    yield place
-    subprocess.run(["umount", "--lazy", str(place)], check=False)
-
-
 def test_a_full_disk_is_waited_out(slurm, small_disk):
     work = make_sweep(small_disk, 2, *EACH, "LAUNCH.RUNS_PER_JOB", 2, *HELD)
     launch(work)
@@ -94,11 +78,3 @@ def test_a_full_disk_is_waited_out(slurm, small_disk):
     wait_for_empty_queue()
     assert_nothing_lost(work)
     assert "start 4" in logs(work)
-
-
-def fill(path):
-    """Leave no room on a disk."""
-    path.touch()
-    with contextlib.suppress(OSError), path.open("wb", buffering=0) as file:
-        while True:
-            file.write(bytes(4096))

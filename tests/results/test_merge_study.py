@@ -1,6 +1,7 @@
 """A study carried out in several places, and joined."""
 
 import copy
+import itertools
 import json
 import shutil
 from pathlib import Path
@@ -14,6 +15,7 @@ from pycls.core.runs.record import write_record
 from pycls.errors import ConfigError, DataError, PyclsError
 from pycls.launch.work import load_work, study_work
 from pycls.results.merge_study import merge_study, require_parts
+from pycls.schema import SCORE_KEYS, SCORE_REASONS, SCORES
 from pycls.study.file import load_study_file
 from pycls.study.study import StudyFolder
 from pycls.study.write import data_fingerprints, write_study
@@ -173,6 +175,47 @@ def test_an_interrupted_merge_leaves_whole_runs_and_goes_on(make, monkeypatch):
     assert all((path / "run.json").is_file() for path in there)
     assert not list(into.folder.rglob("*.partial"))
     assert f"{len(part.runs) - 2} runs copied" in merge(make("into", "all"), part)
+
+
+def test_a_run_is_taken_with_the_one_whose_weights_it_started_from(make):
+    lagging = [f"further/{i:06d}" for i in range(4)]
+    one = carry_out(make("one", "digits,further,best"), but=lagging)
+    two = carry_out(make("two", "digits,further,best"))
+    with pytest.raises(ConfigError, match=r"further/000000: in .*two .* is taken from .*one"):
+        merge(make("into", "all"), one, two)
+    assert not list(make("into").folder.glob("*/logs/*"))
+    text = merge(make("into", "all"), two, one)
+    assert f"{len(two.runs)} runs copied from {two.folder}\n0 runs copied from {one.folder}" in text
+    # Where both have both, each pair stays together.
+    for name in lagging:
+        path = one.folder / "further" / "logs" / name[-6:] / "run.json"
+        path.write_text(path.read_text().replace("interrupted", "done"))
+    merge(make("other", "all"), one, two)
+    for sweep in ("digits", "further"):
+        record = make("other").folder / sweep / "logs" / "000000" / "run.json"
+        assert json.loads(record.read_text())["started"] == str(one.folder)
+
+
+def test_scores_of_parts_are_joined(make):
+    parts = [carry_out(make(text[0], text)) for text in ("1/2", "2/2")]
+    header = ",".join([*SCORE_KEYS, *SCORES, SCORE_REASONS])
+    lines = {}
+    for part in parts:
+        chosen = [run for run in part.runs if run.sweep == "digits"]
+        cells = "," * (len(SCORES) + 1)
+        lines[part] = [f"digits,{run.arch.arch},{run.seed},8,abc{cells}" for run in chosen]
+        text = "\n".join([header, *lines[part]]) + "\n"
+        (part.folder / "scores.csv").write_text(text)
+    into = make("into", "all")
+    merge(into, *parts)
+    joined = (into.folder / "scores.csv").read_text().splitlines()
+    order = {run.arch.arch: run.index for run in into.runs if run.sweep == "digits"}
+    every = sorted(itertools.chain(*lines.values()), key=lambda line: order[line.split(",")[1]])
+    assert joined == [header, *every]
+    assert len(every) > max(map(len, lines.values()))
+    (parts[0].folder / "scores.csv").write_text("dataset\n")
+    with pytest.raises(PyclsError, match=r"scores.csv: is not a table of scores of this version"):
+        merge(make("into", "all"), *parts)
 
 
 @pytest.mark.parametrize("kind", ["study", "file", "population", "data", "config", "part", "none"])
