@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import shutil
+import tarfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pycls
 from pycls import files
 from pycls.core.runs.code_version import SNAPSHOT_FILE, code_version
 from pycls.errors import ConfigError, PyclsError
+from pycls.slurm.job_shell import ARCHIVE_SUFFIX
 
 PACKAGE = "pycls"
 _LEFT_OUT_FOLDERS = ("__pycache__",)
@@ -59,6 +61,20 @@ def snapshot_code(folder: str | os.PathLike[str]) -> Path:
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return copy
+
+
+def pack_snapshot(copy: Path) -> None:
+    """Put a snapshot into one file beside it, which a node reads at once, unless it is there."""
+    archive = copy.with_name(copy.name + ARCHIVE_SUFFIX)
+    if archive.is_file():
+        return
+    with files.atomic_path(archive) as temporary, tarfile.open(temporary, "w") as tar:
+        for name in (PACKAGE, SNAPSHOT_FILE):
+            tar.add(copy / name, name, filter=_without_caches)
+
+
+def _without_caches(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
+    return entry if _is_kept(Path(entry.name).name) else None
 
 
 def require_whole(copy: Path) -> None:

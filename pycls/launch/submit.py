@@ -13,7 +13,7 @@ from pycls.launch.ledger import Ledger, Submission
 from pycls.launch.live_jobs import LiveJob, find_live_jobs
 from pycls.launch.plan import Request, describe, plan_request, why_nothing
 from pycls.launch.settle import settle
-from pycls.launch.snapshot import keep_files, snapshot_code
+from pycls.launch.snapshot import keep_files, pack_snapshot, snapshot_code
 from pycls.launch.work import Work
 from pycls.pool.seats import choose_threads
 from pycls.pool.worker_process import TRAIN
@@ -148,6 +148,8 @@ class Launcher:
     def _submit(self, request: Request) -> int:
         """Submit arrays one by one, and the job that looks after them; return their jobs."""
         code = self._code or snapshot_code(self._ledger.code)
+        if self._options.environment:
+            pack_snapshot(code)
         reference = dict(self._work.reference)
         if "copy" not in reference:
             reference["copy"] = str(keep_files(self._work.files, self._ledger.files).resolve())

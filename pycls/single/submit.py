@@ -14,10 +14,10 @@ from pycls.core.config.load import cfg_hash, cfg_to_dict, dump_cfg, layer_cfg
 from pycls.core.inputs import find_missing, open_side
 from pycls.core.runs.record import read_record
 from pycls.errors import ConfigError, DataError, RunError
-from pycls.launch.snapshot import snapshot_code
+from pycls.launch.snapshot import pack_snapshot, snapshot_code
 from pycls.schema import LOG_FILE
 from pycls.single.modes import EXECUTORS
-from pycls.slurm.batch_script import environment_lines, python_command, shares
+from pycls.slurm.batch_script import environment_lines, python_in_script, shares
 from pycls.slurm.client import Slurm
 from pycls.slurm.commands import SlurmUnreachableError, refusal, submission_environment
 from pycls.slurm.options import LAUNCH_KEYS, SECTION, LaunchOptions, read_options
@@ -151,7 +151,9 @@ def _submit(
     from pycls.single.job import SingleJob
 
     code = snapshot_code(folder / "code") if cluster != "debug" else None
-    given = {"slurm_python": python_command(options)} if cluster == "slurm" else {}
+    if code is not None and options.environment:
+        pack_snapshot(code)
+    given = {"slurm_python": python_in_script(options)} if cluster == "slurm" else {}
     executor = submitit.AutoExecutor(
         folder / "%j", cluster=cluster, slurm_max_num_timeout=_OFTEN, local_max_num_timeout=_OFTEN,
         **given,
@@ -180,7 +182,7 @@ def _give_parameters(
     of_slurm = {
         **{name: value for name, value in {**asked, **named}.items() if value},
         "signal_delay_s": options.signal_before_s,
-        "setup": [*options.setup, *environment_lines(code, options.stage)],
+        "setup": [*options.setup, *environment_lines(options, code)],
         # srun does not take it from the job.
         "srun_args": [f"--cpus-per-task={asked['cpus_per_task']}"],
         "additional_parameters": {"requeue": True},

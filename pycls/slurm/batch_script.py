@@ -5,6 +5,7 @@ submitit's jobs are pickles that must be renamed after `sbatch` has answered, so
 between loses them, and it waits for each job by itself.
 """
 
+import os
 import re
 import shlex
 import sys
@@ -14,7 +15,7 @@ from typing import Any
 
 from pycls.errors import ConfigError
 from pycls.schema import STAGE_VARIABLE
-from pycls.slurm.job_shell import closing_lines, opening_lines
+from pycls.slurm.job_shell import PYTHON_VARIABLE, closing_lines, local_lines, opening_lines
 from pycls.slurm.options import LaunchOptions
 
 # To the batch process only: it tells its workers, who would be told twice otherwise.
@@ -95,14 +96,14 @@ def script_text(
                 delay_s=options.retry_delay,
             ),
             *options.setup,
-            *environment_lines(code, options.stage),
+            *environment_lines(options, code),
         ],
         additional_parameters=further,
         stderr_to_stdout=True,
         use_srun=False,
         wckey=None,  # submitit's own would be refused where keys are checked
     )
-    command = f"{python_command(options)} -m {module} {shlex.join(arguments)}".rstrip()
+    command = f"{python_in_script(options)} -m {module} {shlex.join(arguments)}".rstrip()
     return writer.text(closing_lines(command), count, throttle or count or 1)
 
 
@@ -128,7 +129,8 @@ def python_command(options: LaunchOptions) -> str:
     if options.python:
         return options.python
     if not options.conda_env:
-        return shlex.quote(sys.executable)
+        # That of a job may lie on its node's own disk.
+        return shlex.quote(os.environ.get(PYTHON_VARIABLE, sys.executable))
     python = Path(options.conda_env).expanduser().absolute() / "bin" / "python"
     if not python.exists():
         raise ConfigError(
@@ -138,29 +140,45 @@ def python_command(options: LaunchOptions) -> str:
     return shlex.quote(str(python))
 
 
-def environment_lines(code: Path | None, stage: str = "") -> list[str]:
+def python_in_script(options: LaunchOptions) -> str:
+    """Return what starts Python after :func:`environment_lines`, as the shell reads it."""
+    return '"$pycls_python"' if options.environment else python_command(options)
+
+
+def environment_lines(options: LaunchOptions, code: Path | None) -> list[str]:
     """Return commands that put a snapshot before all other code, and say where copies of data go.
 
     Args:
+        options: where copies on the node's own disk go, and a packed environment.
         code: the snapshot; None: none.
-        stage: LAUNCH.STAGE, whose variables are the node's.
     """
-    lines = []
-    if stage:
-        quoted = re.sub(r'(["`\\])', r"\\\1", stage)
-        lines.append(f'export {STAGE_VARIABLE}="{quoted}"')
-    if code is None:
-        return lines
-    if ":" in str(code):
+    if code is not None and ":" in str(code):
         raise ConfigError(
             f"{code}: a folder of code cannot have ':' in its name, as Python takes it for two; "
             "choose another folder"
         )
+    lines = []
+    if options.stage:
+        quoted = re.sub(r'(["`\\])', r"\\\1", options.stage)
+        lines.append(f'export {STAGE_VARIABLE}="{quoted}"')
+    if options.environment:
+        archive = Path(options.environment).expanduser().absolute()
+        if not archive.is_file():
+            raise ConfigError(
+                f"{options.where('LAUNCH', 'ENVIRONMENT')} is '{options.environment}', but there "
+                f"is no {archive}; expected an archive of the environment (docs/cluster.md says "
+                "how to make it)"
+            )
+        lines += local_lines(python_command(options), archive, code)
+    elif code is not None:
+        lines.append(f"pycls_code={shlex.quote(str(code))}")
+    if code is None:
+        return lines
     # Without the first, `python -m` prefers the folder it is started in: often a checkout.
     return [
         *lines,
         "export PYTHONSAFEPATH=1",
-        f'export PYTHONPATH={shlex.quote(str(code))}"${{PYTHONPATH:+:$PYTHONPATH}}"',
+        'export PYTHONPATH="$pycls_code${PYTHONPATH:+:$PYTHONPATH}"',
     ]
 
 

@@ -20,6 +20,9 @@ STORAGE_FAULT = 78  # ... in a while
 STORAGE_FAULT_AFTER_PROGRESS = 79
 
 REASON_VARIABLE = "PYCLS_REASON"
+# The Python of a launch whose jobs run a copy of it, which is on their node only.
+PYTHON_VARIABLE = "PYCLS_PYTHON"
+ARCHIVE_SUFFIX = ".tar"  # of a snapshot's, beside its folder
 # What stands in the comment of a job (of Slurm) that met a fault.
 COMMENT_MARK = "pycls:"
 MOST_IN_A_ROW = 3
@@ -105,6 +108,30 @@ export {REASON_VARIABLE}=$(mktemp 2> /dev/null)
 trap 'pycls_setup_failed "$BASH_COMMAND" $?' ERR
 """
 
+# Whoever comes first unpacks, and the others of the node wait for it.
+_LOCAL = """\
+pycls_unpack() { # ARCHIVE: print the folder on the node's own disk where it is unpacked
+    local top=${PYCLS_STAGE:-${TMPDIR:-/tmp}}/pycls-$(id -u) folder
+    mkdir -p -m 700 "$top" && [ -O "$top" ] || return 1
+    folder=$top/$(basename "$1")-$(stat -L -c '%n %s %Y %i' "$1" | cksum | cut -d' ' -f1)
+    (
+        flock 9 || exit 1
+        [ -e "$folder.whole" ] && exit 0
+        rm -rf "$folder"
+        mkdir "$folder" && tar -xf "$1" -C "$folder" && touch "$folder.whole" && exit 0
+        rm -rf "$folder"
+        exit 1
+    ) 9> "$folder.lock" >&2 || return 1
+    printf '%s' "$folder"
+}
+pycls_local() { # ARCHIVE SHARED: print what is unpacked, or the shared folder where it cannot be
+    pycls_unpack "$1" || {
+        echo "$1 cannot be unpacked on this node; the shared $2 is used" >&2
+        printf '%s' "$2"
+    }
+}
+"""
+
 _END = f"""\
 pycls_child=$!
 for pycls_signal in USR1 USR2 TERM; do
@@ -145,3 +172,27 @@ def closing_lines(command: str) -> str:
     """Return what starts a command, stays with it to its end, and acts on it."""
     # In the background, as the shell acts on signals while it waits, not while a command runs.
     return f"trap - ERR\n{command} &\n{_END}"
+
+
+def local_lines(python: str, environment: Path, code: Path | None) -> list[str]:
+    """Return commands that set pycls_python and pycls_code to copies on the node's own disk.
+
+    Starting Python from a shared file system costs thousands of looks at it; reading two files does
+    not. Where they cannot be unpacked, the shared ones are used.
+
+    Args:
+        python: what starts Python in the shared environment, as the shell reads it.
+        environment: an archive of that environment.
+        code: the snapshot's folder, whose archive is beside it.
+    """
+    lines = [
+        *_LOCAL.splitlines(),
+        f"export {PYTHON_VARIABLE}={python}",
+        f"pycls_python={python}",
+        f'pycls_found=$(pycls_local {shlex.quote(str(environment))} "")',
+        '[ ! -x "$pycls_found/bin/python" ] || pycls_python=$pycls_found/bin/python',
+    ]
+    if code is not None:
+        both = f"{shlex.quote(str(code) + ARCHIVE_SUFFIX)} {shlex.quote(str(code))}"
+        lines.append(f"pycls_code=$(pycls_local {both})")
+    return lines

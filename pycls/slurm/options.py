@@ -177,6 +177,8 @@ class LaunchOptions:
     python: str = _declare("", check_line)  # shell command in place of the interpreter
     # a folder of the node's own disk for copies of prepared sets; with variables, as $TMPDIR
     stage: str = _declare("", check_line)
+    # an archive (tar) of the environment, unpacked once on each node's own disk
+    environment: str = _declare("", check_line)
     # seconds before a job that met a fault of the storage starts again; the second time four times
     retry_delay: int = _declare(120, count_from(0))
     # how long a run may go through no batch, at least, before it is ended; 0: for ever
@@ -420,6 +422,11 @@ def _contradictions(options: LaunchOptions) -> Iterator[str]:
         yield (
             f"{place('SIGNAL_BEFORE')} is {options.signal_before} seconds; expected at "
             f"most {LARGEST_SIGNAL_BEFORE_S}, the most that sbatch takes"
+        )
+    if options.environment and options.python:
+        yield (
+            f"{place('ENVIRONMENT')}: ENVIRONMENT and PYTHON both say which Python runs the jobs; "
+            'set one of them to ""'
         )
     if options.conda_env and options.python:
         yield (

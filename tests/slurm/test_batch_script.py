@@ -2,14 +2,18 @@
 
 import os
 import shlex
+import shutil
 import subprocess
 import sys
+import venv
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from sweep_files import PYCLS
 
 from pycls.errors import ConfigError
+from pycls.launch.snapshot import pack_snapshot
 from pycls.slurm.batch_script import script_text
 from pycls.slurm.commands import submission_environment
 from pycls.slurm.options import LaunchOptions, override, read_options
@@ -148,6 +152,48 @@ def test_the_python_of_an_environment(tmp_path):
     assert f"\n{shlex.quote(str(python))} -m a.b &\n" in text
     with pytest.raises(ConfigError, match=r"LAUNCH.CONDA_ENV is 'pycls', but there is no .*conda"):
         script(given(CONDA_ENV="pycls"))
+
+
+def test_a_packed_environment_is_unpacked_once_on_a_node_or_the_shared_one_is_used(tmp_path):
+    shared, archive = tmp_path / "my env", tmp_path / "env.tar.gz"
+    venv.create(shared, with_pip=False)
+    subprocess.run(["tar", "-czf", archive, "-C", shared, "."], check=True)
+    copy = tmp_path / "code" / "0123"
+    (copy / "pycls").mkdir(parents=True)
+    (copy / "pycls" / "where.py").write_text("import sys; print(sys.prefix, __file__, flush=True)")
+    (copy / "pycls_snapshot.json").write_text("{}")
+    pack_snapshot(copy)
+    options = given(ENVIRONMENT=str(archive), CONDA_ENV=str(shared))
+    text = script(options, module="pycls.where", code=copy)
+    local = tmp_path / "node's disk"
+
+    def where(job=0):
+        (tmp_path / f"job{job}").mkdir(exist_ok=True)
+        done = run_script(text, tmp_path / f"job{job}", PYCLS_STAGE=str(local))
+        prefix, _, file = done.stdout.strip().rpartition(" /")
+        return Path(prefix), Path(f"/{file}"), done.stderr
+
+    local.mkdir()
+    with ThreadPoolExecutor(4) as pool:
+        ((prefix, file, _),) = set(pool.map(where, range(4)))
+    assert prefix.is_relative_to(local)
+    assert file.is_relative_to(local)
+    # One folder each, unpacked once: what one start has changed the next one still sees.
+    file.write_text("print('/changed /x', flush=True)")
+    assert where()[0] == Path("/changed")
+    shutil.rmtree(local)
+    local.touch()  # nothing can be unpacked there
+    prefix, file, errors = where()
+    assert (prefix, file) == (shared, copy / "pycls" / "where.py")
+    assert f"{archive} cannot be unpacked on this node" in errors
+    # What a job submits names the shared Python again.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYCLS_PYTHON", str(shared / "bin" / "python"))
+        assert f"{shlex.quote(str(shared / 'bin' / 'python'))} -m a.b &" in script(given())
+    with pytest.raises(ConfigError, match=r"LAUNCH.ENVIRONMENT is '/none.tar', but there is no"):
+        script(given(ENVIRONMENT="/none.tar"))
+    with pytest.raises(ConfigError, match=r"ENVIRONMENT and PYTHON both"):
+        given(ENVIRONMENT="/none.tar", PYTHON="python")
 
 
 def test_by_default_the_interpreter_is_this_one():
