@@ -47,7 +47,11 @@ class Writer:
             if self._process.returncode == 0:
                 entries = json.loads(text)
                 return [
-                    Written(**{**each, "paths": tuple(map(Path, each["paths"]))})
+                    Written(
+                        **each
+                        | {"paths": tuple(map(Path, each["paths"]))}
+                        | {"printed": tuple(map(tuple, each["printed"]))}
+                    )
                     for each in entries
                 ]
         return write_outputs(self._folder, self._out_dir, formats=FORMATS)

@@ -36,6 +36,7 @@ class Written:
         caption: of the output, for this study.
         paths: files written; none where runs are missing.
         reason: why there are none, in a sentence; empty where there are.
+        printed: of a table, its rows as they are printed, the head first.
     """
 
     key: str
@@ -43,6 +44,7 @@ class Written:
     caption: str
     paths: tuple[Path, ...] = ()
     reason: str = ""
+    printed: tuple[tuple[str, ...], ...] = ()
 
 
 def write_outputs(
@@ -95,6 +97,7 @@ def _write(output: Output, collection: Collection, place: Path, formats: Sequenc
     caption = output.caption.format(**_names(collection))
     paths: list[Path] = []
     reason = ""
+    texts = pd.DataFrame()
     try:
         made = output.make(collection)
         if isinstance(made, DataFigure):
@@ -104,13 +107,16 @@ def _write(output: Output, collection: Collection, place: Path, formats: Sequenc
                 for name, table in made.numbers().items()
             ]
         else:
-            paths += _write_table(output, made, caption, place)
+            texts = output.texts(made) if output.texts else made.astype(str)
+            paths += _write_table(output, made, texts, caption, place)
     except MissingRuns as error:
         reason = str(error)
     for path in place.glob(f"{output.key}[._]*"):
         if path not in paths and _is_own(path.name, output.key):
             path.unlink()  # of an earlier time, and no longer what the results say
-    return Written(output.key, output.title, caption, tuple(paths), reason)
+    rows = [texts.columns, *texts.itertuples(index=False)] if len(texts) else []
+    printed = tuple(tuple(map(str, row)) for row in rows)
+    return Written(output.key, output.title, caption, tuple(paths), reason, printed)
 
 
 def _is_own(name: str, key: str) -> bool:
@@ -119,8 +125,9 @@ def _is_own(name: str, key: str) -> bool:
     return stem in names and suffix in (*FORMATS, "csv", "tex")
 
 
-def _write_table(output: Output, table: pd.DataFrame, caption: str, place: Path) -> list[Path]:
-    texts = output.texts(table) if output.texts else table.astype(str)
+def _write_table(
+    output: Output, table: pd.DataFrame, texts: pd.DataFrame, caption: str, place: Path
+) -> list[Path]:
     last = len(table) - 1
     rules = (last,) if "target" in table and table["target"].iloc[last] == AVERAGE else ()
     label = f"tab:{output.key.removeprefix('table').strip('_')}"

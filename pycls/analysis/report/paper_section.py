@@ -1,6 +1,5 @@
 """The report's section on the outputs of the paper."""
 
-import csv
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,11 +8,11 @@ from pycls.analysis.paper.beside import Writer
 from pycls.analysis.paper.write import Written
 from pycls.analysis.report.html_tables import HtmlTable
 from pycls.analysis.report.page import Picture, data_url, svg_pixels, svg_url
-from pycls.analysis.wording import RHO
+from pycls.analysis.wording import DASH, MINUS
 
 FOLDER = "paper"  # of the outputs' files, within the report
 _PRINTED = ("fig3", "fig4", "fig5")  # stand in the place of the interactive plots
-_NUMBER = re.compile(r"[-+]?[\d.,]+(e[-+]?\d+)?")
+_NUMBER = re.compile(rf"{MINUS}?\d[\d.,]*( |$)")
 
 
 @dataclass(frozen=True)
@@ -90,7 +89,7 @@ def _output(written: Written) -> PaperOutput:
     tables = [path for path in written.paths if path.suffix == ".csv"]
     svg = next((path for path in written.paths if path.suffix == ".svg"), None)
     if svg is None:
-        return PaperOutput(key, title, table=_table(tables[0], caption))
+        return PaperOutput(key, title, table=_table(written, tables[0]))
     content = svg.read_bytes()
     picture = Picture(
         key, title, caption, *svg_pixels(content), svg_url(content), FOLDER, formats=("svg",)
@@ -98,19 +97,13 @@ def _output(written: Written) -> PaperOutput:
     return PaperOutput(key, title, picture, data=tuple(f"{FOLDER}/{path.name}" for path in tables))
 
 
-def _table(path: Path, caption: str) -> HtmlTable:
-    with path.open(encoding="utf-8", newline="") as file:
-        headers, *rows = csv.reader(file)
+def _table(written: Written, path: Path) -> HtmlTable:
+    """Return a table as it is printed; its file has every column."""
+    headers, *rows = written.printed
     words = [
         place
         for place in range(len(headers))
-        if not all(_NUMBER.fullmatch(row[place]) for row in rows if row[place])
+        if not all(_NUMBER.match(row[place]) for row in rows if row[place] != DASH)
     ]
-    headers = [_header(name) for name in headers]
-    return HtmlTable(caption, headers, rows, f"{FOLDER}/{path.name}", text_columns=words)
-
-
-def _header(column: str) -> str:
-    """Return the name of a table's column for people, such as "ci_low_member"."""
-    words = column.replace("ci_low", "95 % from").replace("ci_high", "95 % to")
-    return re.sub(r"\brho\b", RHO, words.replace("_", " "))
+    csv = f"{FOLDER}/{path.name}"
+    return HtmlTable(written.caption, headers, rows, csv, text_columns=words)
