@@ -25,7 +25,7 @@ from pycls.analysis.wording import (
 )
 
 _SHOWN_SHARE = 1 / 4  # of the cost, in the table of replays
-_MOST_CANDIDATES = 4  # of a target that the page shows
+_MOST_CANDIDATES = 6  # of a target that the page shows
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,8 @@ def _race(table: pd.DataFrame, study: Study) -> Part:
             )
     return Part(
         "Which proxy, and how sure?",
-        "All other data sets, and more parameters or multiply-adds, as proxies. The best of "
+        "All other data sets, more parameters or multiply-adds, scores, and the target's own "
+        "training after an eighth and a quarter of its epochs, as proxies. The best of "
         f"many {RHO} "
         "is too high by luck: corrected is what a new sample of architectures would show. The last "
         f"interval holds the {RHO} of all candidates at once, so that of whichever is picked.",

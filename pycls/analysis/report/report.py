@@ -256,7 +256,7 @@ def _population_tables(analysis: _Analysis) -> dict[str, pd.DataFrame]:
 def _choosing_tables(analysis: _Analysis) -> dict[str, pd.DataFrame]:
     study, errors, parameters = analysis.study, analysis.errors, analysis.parameters
     found = {
-        "race": choosing.race_table(errors, parameters, study, analysis.scores),
+        "race": choosing.race_table(errors, parameters, study, analysis.scores, analysis.curves),
         "scores": score_table(analysis.scores, errors, study),
         "replay": replay_table(errors, analysis.curves, analysis.scores, study),
         "prediction": choosing.prediction_table(errors, study, analysis.scores),

@@ -23,6 +23,7 @@ from pycls.analysis.statistics.proxies import closest_member
 from pycls.analysis.tables.scores import score_candidates
 
 COSTS = {"params": "more parameters", "flops": "more multiply-adds"}  # taken for better
+_RACED = (1 / 8, 1 / 4)  # of a training
 _PROPERTIES = {"num_classes": "class count", "train_images": "images", "im_size": "image size"}
 
 
@@ -52,16 +53,35 @@ def race_table(
     parameters: pd.DataFrame,
     study: Study,
     scores: Mapping[str, pd.DataFrame] | None = None,
+    curves: Mapping[str, Curves] | None = None,
 ) -> pd.DataFrame:
-    """Return :func:`pycls.analysis.choosing.race.race` for each target, in the column target."""
-    tables = [
-        race(candidates_for(key, errors, parameters, scores), errors[key]).assign(target=key)
-        for key in study.targets
-    ]
+    """Return :func:`pycls.analysis.choosing.race.race` for each target, in the column target.
+
+    Candidates are those of :func:`candidates_for` and, where there are curves, the target's own
+    errors after an eighth and a quarter of the training.
+    """
+    tables = []
+    for key in study.targets:
+        candidates = candidates_for(key, errors, parameters, scores)
+        candidates |= _shorter((curves or {}).get(key), errors.index)
+        tables.append(race(candidates, errors[key]).assign(target=key))
     if not tables:
         return pd.DataFrame()
     every = pd.concat(tables, ignore_index=True)
     return every[["target", *(name for name in every if name != "target")]]
+
+
+def _shorter(curves: Curves | None, architectures: pd.Index) -> dict[str, pd.Series]:
+    """Return name -> errors after the shares of a training in `_RACED`."""
+    found = {}
+    if curves is not None:
+        last = int(curves.epochs[-1])
+        for share in _RACED:
+            places = np.flatnonzero(curves.epochs <= share * last)
+            if len(places):
+                name = f"the target's epoch {curves.epochs[places[-1]]} of {last}"
+                found[name] = pd.Series(curves.test[:, places[-1]], architectures)
+    return found
 
 
 def prediction_table(

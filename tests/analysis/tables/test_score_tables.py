@@ -6,6 +6,7 @@ import pytest
 from synthetic_study import Plan, write_study
 
 from pycls.analysis.figures.forest import forest_figure
+from pycls.analysis.inputs.curves_csv import Curves
 from pycls.analysis.inputs.results_csv import (
     architecture_table,
     error_table,
@@ -65,7 +66,13 @@ def test_scores_stand_beside_the_reference_with_intervals(scored):
     assert snip["p_adjusted_difference"] >= snip["p_difference"]
     assert (own.loc["score: Zen", "n"], own.loc["score: plain", "n"]) == (30, 32)
     assert math.isnan(own.loc["score: plain", "rho"])
-    race = race_table(errors, pd.DataFrame(index=errors.index), study, scores)
+    noise = np.random.default_rng(1).standard_normal((len(errors), 8))
+    shown = errors["faces"].to_numpy()[:, None] + noise * [50, 0, 3, 3, 3, 3, 3, 0]
+    curves = {"faces": Curves(np.arange(1, 9), shown, shown)}
+    race = race_table(errors, pd.DataFrame(index=errors.index), study, scores, curves)
+    raced = race[race["target"] == "faces"].set_index("candidate")
+    assert raced.loc["the target's epoch 2 of 8", "rho"] == 1
+    assert raced.loc["the target's epoch 1 of 8", "rho"] < 0.8
     assert race[race["target"] == "photographs"]["candidate"].iloc[0] == "score: SNIP"
     assert "score: SNIP" not in candidates_for("textures", errors, pd.DataFrame(), scores)
     choice = choice_table(errors, study, scores)
