@@ -103,6 +103,8 @@ class PopulationTable:
         unknown = [name for name in self.header if name not in known]
         if missing or unknown:
             hint = "; columns are separated by commas" if len(self.header) == 1 else ""
+            if "network" in unknown:
+                hint = "; networks of timm and torchvision are for studies and tools/time_net.py"
             raise ConfigError(
                 f"{self.path}, line 1: "
                 + "; ".join(

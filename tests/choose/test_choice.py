@@ -172,32 +172,45 @@ def test_a_reference_or_a_score_chooses_without_training(make_choice, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_pretrained_network_of_timm_is_fine_tuned_beside_the_chosen(make_choice, tmp_path):
-    import_torchvision()
+def test_pretrained_networks_of_other_libraries_are_fine_tuned_beside_the_chosen(
+    make_choice, tmp_path
+):
+    models = import_torchvision().models
     timm = pytest.importorskip("timm")
+    save_file = pytest.importorskip("safetensors.torch").save_file
     (tmp_path / "given").mkdir()
     (tmp_path / "given" / "results.csv").write_text("sweep,arch,error\nbig,a0001,8\n")
-    # As of another set: its head has other classes.
-    pretrained = timm.create_model("test_resnet", num_classes=7).state_dict()
-    torch.save(pretrained, tmp_path / "weights.pth")
+    # As of another set: their heads have other classes.
+    timms = timm.create_model("test_resnet", num_classes=7).state_dict()
+    torchvisions = models.shufflenet_v2_x0_5(num_classes=7).state_dict()
+    save_file(timms, tmp_path / "timm.safetensors")
+    torch.save(torchvisions, tmp_path / "torchvision.pth")
     (block,) = re.findall(r"```yaml\n(# pretrained.yaml\n.*?)```", PAGE.read_text(), re.DOTALL)
     keys = yaml.safe_load(block)
-    keys["TIMM"]["NAME"], keys["TRAIN"]["WEIGHTS"] = "test_resnet", str(tmp_path / "weights.pth")
     keys["OPTIM"].update(MAX_EPOCH=1)
-    (tmp_path / "pretrained.yaml").write_text(yaml.safe_dump(keys))
+    keys["TIMM"]["NAME"] = "test_resnet"
+    keys["TRAIN"]["WEIGHTS"] = str(tmp_path / "timm.safetensors")
+    (tmp_path / "timm.yaml").write_text(yaml.safe_dump(keys))
+    del keys["TIMM"]
+    keys |= {"MODEL": {"TYPE": "torchvision"}, "TORCHVISION": {"NAME": "shufflenet_v2_x0_5"}}
+    keys["TRAIN"]["WEIGHTS"] = str(tmp_path / "torchvision.pth")
+    (tmp_path / "torchvision.yaml").write_text(yaml.safe_dump(keys))
+    networks = {name: f"{name}.yaml" for name in ("timm", "torchvision")}
     choice = make_choice(
         strategy="reference", reference={"study": "given", "sweep": "big"}, trainings=4,
-        networks={"pretrained": "pretrained.yaml"}, **SMALL | {"baselines": []},
+        networks=networks, baselines=[], seeds=[5],
     )  # fmt: skip
     assert train(choice)
     answer = conclude(choice)
-    assert [each["name"] for each in answer["contestants"]] == ["chosen", "pretrained"]
-    for run in (run for run in choice.final.runs if run.sweep == "pretrained"):
+    assert [each["name"] for each in answer["contestants"]] == ["chosen", *networks]
+    assert answer["optimism"]["candidates"] == 0
+    for name, published in (("timm", timms), ("torchvision", torchvisions)):
+        (run,) = [run for run in choice.final.runs if run.sweep == name]
         path = choice.final.out_dir(run) / "checkpoints" / "model_epoch_0001.pyth"
         tuned = torch.load(path, weights_only=False)["model_state"]
         # A new network's first layer would have nothing in common with it.
-        first = pretrained["conv1.0.weight"]
-        assert (tuned["conv1.0.weight"] - first).norm() < 0.5 * first.norm()
+        first = "conv1.0.weight"
+        assert (tuned[first] - published[first]).norm() < 0.5 * published[first].norm()
         assert len(tuned["fc.bias"]) == 10
 
 

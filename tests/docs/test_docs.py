@@ -12,24 +12,17 @@ from types import SimpleNamespace
 
 import pytest
 import yaml
+from pages import BLOCK, COMMAND, PAGES, ROOT, blocks, commands_of, lines_of, name_of, tool_of
 from synthetic_study import Plan, write_study
 from tiny_study import TINY
 
 from pycls.choose.options import read_options
-from pycls.command_names import TOOLS
 from pycls.core.cli import CommandParser
 from pycls.core.config import load_cfg
 from pycls.datasets.catalog.views import load_views
 from pycls.study.file import load_study_file
 from pycls.sweep.file import load_sweep_cfg
 
-ROOT = Path(__file__).resolve().parents[2]
-PAGES = [
-    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
-    *sorted((ROOT / "docs").rglob("*.md")),
-]
-COMMAND = re.compile(r"(?:(?:\.venv/bin/)?python )?tools/(\w+)\.py|(pycls-[a-z-]+)")
-BLOCK = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.M | re.S)
 QUOTED = re.compile(r"`((?:tools/\w+\.py|pycls-[a-z-]+)\s[^`]+)`")
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)|(?:src|href)=\"([^\"]+)\"")
 
@@ -62,14 +55,6 @@ PYTHON_NOT_HERE = {
 KINDS = {"", "bash", "sh", "yaml", "python"}
 
 
-def name_of(page):
-    return page.relative_to(ROOT / "docs" if page.is_relative_to(ROOT / "docs") else ROOT)
-
-
-def blocks(page, *languages):
-    return [text for language, text in BLOCK.findall(page.read_text()) if language in languages]
-
-
 def anchors(page):
     """Return the anchors of a page's headings, as GitHub and MkDocs make them."""
     text = BLOCK.sub("", page.read_text())
@@ -90,24 +75,6 @@ def test_links_lead_somewhere(page):
         assert target.exists(), link
         if anchor:
             assert anchor in anchors(target), link
-
-
-def lines_of(page):
-    """Yield the command lines of a page, continued lines joined, without remarks."""
-    for text in blocks(page, "", "bash", "sh"):
-        for line in text.replace("\\\n", " ").splitlines():
-            command = re.sub(r"\s+#.*$", "", line).strip()
-            if command and not command.startswith("#"):
-                yield command
-
-
-def commands_of(page):
-    return [line for line in lines_of(page) if COMMAND.match(line)]
-
-
-def tool_of(line):
-    found = COMMAND.match(line)
-    return found[1] or next(tool for tool, name in TOOLS.items() if name == found[2])
 
 
 def test_lines_that_are_not_tried_are_listed():

@@ -1,6 +1,7 @@
 """Networks of timm and torchvision: built, counted, trained and compared as ours."""
 
 import csv
+import json
 import sys
 from importlib.util import find_spec
 
@@ -127,36 +128,64 @@ def test_a_file_mixes_networks(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_study_of_both_is_trained_scored_and_reported(digits_dir, tmp_path, monkeypatch):
+def test_five_of_timm_and_five_own_through_study_report_and_choice(
+    digits_dir, tmp_path, monkeypatch
+):
+    names = ["test_resnet", "test_efficientnet", "test_efficientnet_gn",
+             "test_vit patch_size=4", "test_vit2 patch_size=4"]  # fmt: skip
     write_csv(
         tmp_path / "mixed.csv",
         [
-            {"arch": "t0", "network": "timm:test_resnet"}, {"arch": "a0", **FILLED},
-            {"arch": "t1", "network": "timm:test_vit patch_size=4"},
-            {"arch": "a1", **FILLED, "width_1": "16"},
+            row
+            for i, name in enumerate(names)
+            for row in (
+                {"arch": f"t{i}", "network": f"timm:{name}"},
+                {"arch": f"a{i}", **FILLED, "width_1": str(8 * i + 8)},
+            )
         ],
-    )  # fmt: skip
+    )
     content = {
         "name": "mixed",
         "population": {"csv": "mixed.csv"},
         "config": {
-            "TRAIN": {"BATCH_SIZE": 128}, "OPTIM": {"MAX_EPOCH": 1}, "LAYER_FORMS": "library",
+            "TRAIN": {"BATCH_SIZE": 32}, "OPTIM": {"MAX_EPOCH": 2}, "LAYER_FORMS": "library",
             "BN": {"USE_PRECISE_STATS": False}, "PREC_TIME": {"NUM_ITER": 0}, "DEVICE": "cpu",
+            "TEST": {"BATCH_SIZE": 1000}, "CHECKPOINT": {"KEEP": "last"},
         },
-        "datasets": {"digits": {}},
+        "datasets": {
+            "digits": {"per_class": 12},
+            "digits_3": {"of": "digits", "num_classes": 3, "per_class": 12},
+        },
+        "reference": "digits",
+        "targets": ["digits_3"],
+        "choose": {
+            "data": "digits", "strategy": "halving", "trainings": 6, "seeds": [5],
+            "baselines": ["resnet"],
+        },
     }  # fmt: skip
-    file, out = tmp_path / "mixed.yaml", tmp_path / "out"
+    file = tmp_path / "mixed.yaml"
     file.write_text(yaml.safe_dump(content))
-    for command in ("score", "run"):
+    for command in ("score", "run", "choose"):
+        out = tmp_path / ("choice" if command == "choose" else "study")
         words = [command, file, "--out", out, "--data-dir", digits_dir, "--jobs", 1]
         monkeypatch.setattr(sys, "argv", ["study.py", *map(str, words)])
         assert study_command.main() == 0
-    results = {row["arch"]: row for row in csv.DictReader((out / "results.csv").open())}
-    assert [row["status"] for row in results.values()] == ["done"] * 4
-    assert results["t0"]["depth_1"] == results["t1"]["flops"] == ""
+    study, choice = tmp_path / "study", tmp_path / "choice"
+    rows = list(csv.DictReader((study / "results.csv").open()))
+    assert [row["status"] for row in rows] == ["done"] * 20
+    results = {row["arch"]: row for row in rows}
+    assert results["t0"]["depth_1"] == results["t3"]["flops"] == ""
     assert int(results["t0"]["flops"]) > 0
-    assert int(results["t1"]["params"]) > 0
-    scores = {row["arch"]: row for row in csv.DictReader((out / "scores.csv").open())}
-    assert "flops: no counting rule for scaled_dot_product" in scores["t1"]["undefined"]
+    assert int(results["t3"]["params"]) > 0
+    scores = {row["arch"]: row for row in csv.DictReader((study / "scores.csv").open())}
+    assert "flops: no counting rule for scaled_dot_product" in scores["t3"]["undefined"]
     assert float(scores["t0"]["snip"]) > 0
-    assert (out / "report" / "index.html").is_file()
+    (rho,) = csv.DictReader((study / "report" / "tables" / "rho.csv").open())
+    assert rho["n_reference"] == "10"
+    first, second, *_ = json.loads((choice / "decisions.json").read_text())[1:]
+    assert {"t", "a"} == {arch[0] for arch in first["values"]}
+    assert set(second["values"]) < set(first["values"])
+    # What is exported is what was trained, a foreign network or an own one.
+    answer = json.loads((choice / "choice.json").read_text())
+    assert (choice / "network" / "network.onnx").is_file()
+    assert answer["taken"]["arch"] in (choice / "network" / "MODEL_CARD.md").read_text()
