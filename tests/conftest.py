@@ -60,6 +60,16 @@ def _loaded_is_not_garbage():
     gc.freeze()
 
 
+@pytest.fixture(scope="module")
+def forked_python():
+    """Have what is started as sys.executable forked where it may be; see forked_tools."""
+    import forked_tools
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.executable", forked_tools.python())
+        yield
+
+
 @pytest.fixture(scope="session")
 def cifar_dir(tmp_path_factory):
     """Return a folder of prepared sets that holds a CIFAR-10 of 60 images."""

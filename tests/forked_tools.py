@@ -26,13 +26,22 @@ import tempfile
 from pathlib import Path
 
 _ROOT = Path(__file__).parents[1]
+_PYTHON = sys.executable  # tests may have it stand for `python()` later
 _IMPORTED = (
-    "torch", "scipy.stats", "matplotlib.pyplot", "pycls.core.trainer", "pycls.core.training_launch",
-    "pycls.commands.study", "pycls.analysis.report.report",
+    "torch", "torch._dynamo", "scipy.stats", "matplotlib.pyplot", "pycls.core.trainer",
+    "pycls.core.training_launch", "pycls.commands.study", "pycls.analysis.report.report",
 )  # fmt: skip
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 # Variables that are read once, when Python starts or a library is imported, begin with these.
-_READ_ONCE = ("PYTHON", "ATEN", "GOMP", "KMP", "LD_", "MKL", "MPL", "OMP", "OPENBLAS", "TORCH")
+_READ_ONCE = (
+    "PYTHON", "ATEN", "GOMP", "KMP", "LD_", "MKL", "MPL", "OMP", "OPENBLAS",
+    "TORCH_", "TORCHINDUCTOR",
+)  # fmt: skip
+_FREE = {
+    *_THREADS, "PYTHONPATH", "PYTHONSAFEPATH", "TORCH_CPP_LOG_LEVEL",
+    "KMP_DUPLICATE_LIB_OK", "KMP_INIT_AT_FORK",  # set by scikit-learn, for another library
+}  # fmt: skip
+_AT_FIRST = dict(os.environ)
 # Starts in hundredths of a second: it needs no packages.
 _STAND_IN = """
 import os, signal, socket, sys
@@ -51,6 +60,8 @@ with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as server:
     text = os.fsencode("\\0".join([*lists, os.getcwd(), str(len(words)), *words, *own]))
     socket.send_fds(server, [len(text).to_bytes(8, "big")], numbers)
     server.sendall(text)
+    for number in numbers:  # whoever waits for their end waits for the tool's
+        os.close(number)
     tool = int(server.recv(16))
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(number, lambda number, _: os.kill(tool, number))
@@ -75,7 +86,7 @@ def real_command(script, *words):
         "import os, runpy, sys; sys.executable = sys.argv[1]; del sys.argv[:2]; "
         "sys.path[0] = os.path.dirname(sys.argv[0]); runpy.run_path(sys.argv[0], None, '__main__')"
     )
-    return [sys.executable, "-c", code, python(), str(script), *map(str, words)]
+    return [_PYTHON, "-c", code, python(), str(script), *map(str, words)]
 
 
 @functools.cache
@@ -83,15 +94,14 @@ def python():
     """Return the path of a program that does as Python does; start the server."""
     folder = tempfile.TemporaryDirectory(prefix="tools")
     place, program = Path(folder.name) / "socket", Path(folder.name) / "python"
-    stand_in = [sys.executable, "-I", "-S", "-c", _STAND_IN, str(place)]
+    stand_in = [_PYTHON, "-I", "-S", "-c", _STAND_IN, str(place)]
     program.write_text(f'#!/bin/sh\nexec {shlex.join(stand_in)} "$@"\n')
     program.chmod(0o755)
     process = subprocess.Popen(
-        [sys.executable, __file__, place, program],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        env={**os.environ, **dict.fromkeys(_THREADS, "1")},
-    )
+        [_PYTHON, __file__, place, program], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        # As processes of one training have it: others have nothing to say below it, either.
+        env={**os.environ, **dict.fromkeys(_THREADS, "1"), "TORCH_CPP_LOG_LEVEL": "ERROR"},
+    )  # fmt: skip
     assert process.stdout.readline() == b"ready\n"
 
     def stop():
@@ -144,13 +154,14 @@ def _tool_of(connection, code_digest):
         os.dup2(file, number)
         os.close(file)
     words, pairs = rest[: int(count)], rest[int(count) :]
+    words = words[words[:1] == ["-u"] :]  # nothing is kept from who reads, but till the end
     os.chdir(folder)
     environment = dict(pair.split("=", 1) for pair in pairs)
     is_as_here = _is_as_here(words, environment, code_digest)
     os.environ.clear()
     os.environ.update(environment)
     if not is_as_here:
-        os.execv(sys.executable, [sys.executable, *words])
+        os.execv(_PYTHON, [_PYTHON, *words])
     # Those of the server know what it was given, such as a file in which one can go back.
     sys.stdin = open(0) if 0 in given else None  # noqa: SIM115
     sys.stdout = open(1, "w") if 1 in given else None  # noqa: SIM115
@@ -177,24 +188,18 @@ def _is_as_here(words, environment, code_digest):
         return False
     if any(environment.get(name, environment.get(_THREADS[0])) != "1" for name in _THREADS):
         return False
-    free = {*_THREADS, "PYTHONPATH", "PYTHONSAFEPATH"}
-    here, there = (
-        {
-            key: value
-            for key, value in each.items()
-            if key.startswith(_READ_ONCE) and key not in free
-        }
-        for each in (os.environ, environment)
-    )
-    if here != there:
-        return False
+    for key in (environment.keys() | _AT_FIRST.keys()) - _FREE:
+        # Or as libraries have set it, here and in those that start it.
+        known = (_AT_FIRST.get(key), os.environ.get(key))
+        if key.startswith(_READ_ONCE) and environment.get(key) not in known:
+            return False
     # A copy of the code, as studies lay it, has a digest of what is in it for its name.
     others = [
         path for path in _python_path(environment)
         if path.resolve() != _ROOT and path.name != code_digest
     ]  # fmt: skip
     names = {entry.stem for path in others if path.is_dir() for entry in path.iterdir()}
-    return not names & (sys.modules.keys() | {"sitecustomize", "usercustomize"})
+    return not names & sys.modules.keys()
 
 
 def _python_path(environment):
@@ -204,6 +209,8 @@ def _python_path(environment):
 def _run(words):
     """Do as Python does with these words."""
     sys.path[1:1] = map(str, _python_path(os.environ))
+    with contextlib.suppress(ModuleNotFoundError):
+        importlib.import_module("sitecustomize")
     is_safe = bool(os.environ.get("PYTHONSAFEPATH"))
     if words[0] not in ("-c", "-m"):
         sys.argv[:] = words
@@ -213,6 +220,7 @@ def _run(words):
     sys.argv[:] = [words[0], *words[2:]]
     sys.path[:1] = [] if is_safe else [str(Path.cwd()) if words[0] == "-m" else ""]
     if words[0] == "-m":
+        sys.modules.pop(words[1], None)  # it is to be __main__, as if it had not been imported
         runpy.run_module(words[1], run_name="__main__", alter_sys=True)
     else:
         exec(words[1], {"__name__": "__main__"})

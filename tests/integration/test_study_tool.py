@@ -190,7 +190,7 @@ def test_ctrl_c_stops_everything_and_the_command_goes_on(
 def test_it_stops_with_what_started_it_where_asked(tiny_study, two_networks, tmp_path):
     study = tiny_study(config=trained_for(100_000), **two_networks)
     tool = ROOT / "tools" / "study.py"
-    command = forked_tools.real_command(tool, "run", study, "--stop-with-parent")
+    command = forked_tools.real_command(tool, "run", study, "--jobs", "1", "--stop-with-parent")
     code = f"import subprocess; subprocess.run({command!r})"
     parent = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, start_new_session=True)
     folder = tmp_path / "studies" / "tiny"
@@ -267,7 +267,7 @@ def test_other_data_do_not_mix_into_a_study(tool, tiny_study, tmp_path):
 
 def test_two_drivers_do_not_share_a_study(tiny_study, two_networks, start_study, tool, tmp_path):
     study = tiny_study(config=trained_for(100_000), **two_networks)
-    start_study(study)
+    start_study(study, "--jobs", "1")
     wait_until(lambda: list((tmp_path / "studies" / "tiny").glob("digits/logs/*/run.json")))
     assert counts(tool, study)["running"] >= 1
     second = tool("study", "run", study)

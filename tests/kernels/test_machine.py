@@ -3,9 +3,9 @@
 import os
 import shutil
 import subprocess
-import sys
 import textwrap
 
+import forked_tools
 import pytest
 
 CODE = textwrap.dedent(
@@ -26,7 +26,7 @@ CODE = textwrap.dedent(
 def run(cache, **environment):
     """Compute a convolution in a process of its own; return what it gave."""
     process = subprocess.run(
-        [sys.executable, "-c", CODE],
+        forked_tools.command("-c", CODE),
         env={**os.environ, "PYCLS_CACHE": str(cache), **environment},
         capture_output=True, text=True, check=False,
     )  # fmt: skip
@@ -86,7 +86,7 @@ def test_number_of_threads_does_not_change_a_sum_over_taps(kept, threads):
 def test_many_processes_fill_the_cache_at_once(tmp_path):
     processes = [
         subprocess.Popen(
-            [sys.executable, "-c", CODE],
+            forked_tools.command("-c", CODE),
             env={**os.environ, "PYCLS_CACHE": str(tmp_path)},
             stdout=subprocess.PIPE, text=True,
         )

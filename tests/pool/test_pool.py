@@ -293,6 +293,7 @@ def test_a_switch_may_be_pressed_by_hand(make_jobs):
     assert not jobs[0].out_dir.exists()
 
 
+@pytest.mark.usefixtures("forked_python")
 def test_ctrl_c_saves_all_runs_and_starting_again_ends_the_same(
     training, undisturbed, own_handlers, tmp_path, capsys
 ):
@@ -314,6 +315,7 @@ def test_ctrl_c_saves_all_runs_and_starting_again_ends_the_same(
         assert_same_weights(job.out_dir, undisturbed)
 
 
+@pytest.mark.usefixtures("forked_python")
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGKILL"])
 def test_a_signal_to_a_worker_alone_leaves_its_run_to_another(
     training, undisturbed, tmp_path, name
@@ -364,6 +366,7 @@ def test_a_signal_while_python_still_starts_is_no_failure(make_jobs, tmp_path):
     assert fact["pid"] not in early.workers
 
 
+@pytest.mark.usefixtures("forked_python")
 def test_a_signal_before_a_training_in_processes_begins_is_no_failure(training):
     job = training("run", "NUM_GPUS", 2, "OPTIM.MAX_EPOCH", 2)
 
@@ -383,6 +386,7 @@ def test_a_signal_before_a_training_in_processes_begins_is_no_failure(training):
 # ---------------------------------------------------------------- several in one process
 
 
+@pytest.mark.usefixtures("forked_python")
 def test_runs_of_one_worker_fail_and_die_apart(training, digits_dir, tmp_path, undisturbed, capsys):
     """One diverges; then the worker is killed, for which no run pays."""
     keys = (*LONG, "LOG_PERIOD", 1)

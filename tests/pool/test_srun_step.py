@@ -42,6 +42,7 @@ def srun(tmp_path):
     return (str(path), "--ntasks=1")
 
 
+@pytest.mark.usefixtures("forked_python")
 def test_a_run_under_srun_is_saved_and_goes_on(training, undisturbed, srun, tmp_path):
     job = training("run", *LONG, srun=srun)
     stop = StopSwitch()
@@ -56,6 +57,7 @@ def test_a_run_under_srun_is_saved_and_goes_on(training, undisturbed, srun, tmp_
     assert_same_weights(job.out_dir, undisturbed)
 
 
+@pytest.mark.usefixtures("forked_python")
 def test_a_run_under_srun_fails_with_its_own_reason(training, srun, tmp_path):
     diverging = training("run", "OPTIM.BASE_LR", 1e20, "OPTIM.MAX_EPOCH", 1, srun=srun)
     assert run_jobs([diverging], [SEAT]).failed == ["run"]
@@ -85,6 +87,7 @@ def test_a_killed_task_is_named_beside_what_its_peers_record(training, tmp_path)
     assert reason == "a peer is gone; srun: error: n1: task 3: Killed"
 
 
+@pytest.mark.usefixtures("forked_python")
 @pytest.mark.parametrize("is_under_srun", [False, True])
 def test_a_run_that_another_process_trains_is_left_to_it(training, srun, is_under_srun):
     job = training("run", srun=srun if is_under_srun else ())

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import distributed_jobs as jobs
+import forked_tools
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,6 +22,7 @@ from pycls.core.processes.world import World, expand_host_list, find_world
 from pycls.errors import ConfigError, DataError, PyclsError, RunError
 
 SCRIPT = str(Path(jobs.__file__))
+PYTHON = sys.executable
 TORCHRUN = {
     "RANK": "3",
     "WORLD_SIZE": "4",
@@ -67,10 +69,10 @@ def start():
     """Return a function (*command, **environ) -> its process, which ends with the test."""
     started = []
 
-    def run(*command, **environ):
+    def run(*command, python=PYTHON, **environ):
         quiet = {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
         process = subprocess.Popen(
-            [sys.executable, *map(str, command)],
+            [python, *map(str, command)],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -96,7 +98,9 @@ def _one_thread():
 def of_three():
     """What three processes give for jobs that need PyTorch, by name; started only once."""
     calls = {"collectives": [], "train_steps": [5], "meter_goes_on": []}
-    results = launch(jobs.several, [list(calls.items())], 3)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.executable", forked_tools.python())
+        results = launch(jobs.several, [list(calls.items())], 3)
     return dict(zip(calls, results, strict=True))
 
 
@@ -315,7 +319,9 @@ def test_child_that_does_not_listen_is_killed(tmp_path):
     ],
 )
 def test_death_in_an_exchange_is_one_message(start, how, size, message):
-    process = start(SCRIPT, "die_in_training", json.dumps([how]), size)
+    process = start(
+        SCRIPT, "die_in_training", json.dumps([how]), size, python=forked_tools.python()
+    )  # fmt: skip
     out, err = process.communicate(timeout=HANG_S)
     assert err.startswith(message)
     assert err.count("\n") == 1
@@ -382,7 +388,8 @@ def test_task_of_slurm_that_fails_leaves_at_once_and_the_other_says_why_it_stops
 @pytest.mark.slow
 def test_torchrun(start):
     command = ["-m", "torch.distributed.run", "--standalone", "--local-addr", "127.0.0.1"]
-    process = start(*command, "--nproc-per-node", 2, SCRIPT, "train_steps", "[2]", 2)
+    command += ["--nproc-per-node", 2, SCRIPT, "train_steps", "[2]", 2]
+    process = start(*command, python=forked_tools.python())
     out, err = process.communicate(timeout=HANG_S)
     assert process.returncode == 0, err
     expected = jobs.train_steps(World(), 2)
@@ -403,7 +410,8 @@ def test_slurm_tasks_meet_although_a_port_is_taken_and_names_mean_nothing(start,
         with contextlib.suppress(OSError):  # taken by somebody else: as good
             stranger.bind(("127.0.0.1", ports[0]))
             stranger.listen()
-        tasks = [start(SCRIPT, "collectives", "[]", 2, **{**slurm, **rank}) for rank in ranks]
+        forked = {"python": forked_tools.python(), **slurm}
+        tasks = [start(SCRIPT, "collectives", "[]", 2, **{**forked, **rank}) for rank in ranks]
         ends = [task.communicate(timeout=HANG_S) for task in tasks]
     assert [task.returncode for task in tasks] == [0, 0], ends
     assert json.loads(ends[0][0])["int64"] == [2 * (2**53 + 1), 1]

@@ -4,9 +4,9 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
+import forked_tools
 import pytest
 import torch
 import training_jobs
@@ -22,7 +22,7 @@ from pycls.core.weights import checkpoint
 from pycls.datasets.opening.dataset import open_dataset
 from pycls.errors import ConfigError, RunError
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("forked_python")]
 
 ROOT = Path(__file__).parents[3]
 VIT = (
@@ -48,7 +48,7 @@ def finished():
 
 
 @pytest.fixture
-def in_two(finished, digits_cfg, tmp_path_factory):
+def in_two(finished, digits_cfg, tmp_path_factory, forked_python):
     """Return configurations by network, and records: runs in two processes, the last one twice."""
     if not finished:
         runs = {}
@@ -112,7 +112,7 @@ def start_tool(tmp_path):
         (tmp_path / "cfg.yaml").write_text(dump_cfg(cfg))
         tool = [str(ROOT / "tools/train_net.py"), "--cfg", "cfg.yaml"]
         process = subprocess.Popen(
-            [sys.executable, training_jobs.__file__, *words, *tool],
+            forked_tools.real_command(training_jobs.__file__, *words, *tool),
             cwd=tmp_path, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip
         started.append(process)

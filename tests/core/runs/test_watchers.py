@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import forked_tools
 import pytest
 
 from pycls.core.config.load import dump_cfg
@@ -89,7 +90,7 @@ def test_a_terminal_shows_lines_and_the_folder_has_the_log(digits_cfg, tmp_path)
     (tmp_path / "cfg.yaml").write_text(dump_cfg(cfg))
     ours, theirs = pty.openpty()
     process = subprocess.run(
-        [sys.executable, str(ROOT / "tools" / "train_net.py"), "--cfg", str(tmp_path / "cfg.yaml")],
+        forked_tools.command(ROOT / "tools" / "train_net.py", "--cfg", tmp_path / "cfg.yaml"),
         stdout=theirs, stderr=subprocess.PIPE,
     )  # fmt: skip
     os.close(theirs)
