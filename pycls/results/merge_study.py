@@ -325,7 +325,9 @@ def _merge_scores(study: StudyFolder, places: Sequence[Path]) -> None:
         for row in found[1:]:
             rows.setdefault(tuple(row[: len(SCORE_KEYS)]), row)
     if rows:
-        first = {(run.dataset, run.arch.arch): run.index for run in reversed(study.runs)}
+        first: dict[tuple[str, ...], int] = {
+            (run.dataset, run.arch.arch): run.index for run in reversed(study.runs)
+        }
         # As scoring orders them.
         ordered = sorted(rows, key=lambda key: (key[0], first.get(key[:2], 0)))
         with files.csv_if_changed(study.folder / SCORES_CSV) as write:

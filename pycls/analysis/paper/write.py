@@ -114,7 +114,7 @@ def _write(output: Output, collection: Collection, place: Path, formats: Sequenc
     for path in place.glob(f"{output.key}[._]*"):
         if path not in paths and _is_own(path.name, output.key):
             path.unlink()  # of an earlier time, and no longer what the results say
-    rows = [texts.columns, *texts.itertuples(index=False)] if len(texts) else []
+    rows = [list(texts.columns), *texts.to_numpy().tolist()] if len(texts) else []
     printed = tuple(tuple(map(str, row)) for row in rows)
     return Written(output.key, output.title, caption, tuple(paths), reason, printed)
 
