@@ -12,6 +12,7 @@ Example: python dev/coverage.py --trials 1000 --only noise
 import argparse
 import itertools
 import math
+import multiprocessing
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -28,6 +29,7 @@ import coverage_simulation as sim  # noqa: E402
 from pycls.analysis import statistics as st  # noqa: E402
 from pycls.analysis.choosing.new_target import predict_rho  # noqa: E402
 from pycls.analysis.statistics.averages import average, paired_influence  # noqa: E402
+from pycls.cores import usable_cores  # noqa: E402
 
 Trial = Callable[[np.random.Generator], "bool | None"]  # None: a sample that does not count
 RHOS = (0.0, 0.5, 0.9)
@@ -69,16 +71,21 @@ def intervals() -> Iterator[Row]:
 def comparisons() -> Iterator[Row]:
     """Differences found where there are none."""
     pairs = ((0.0, 0.7), (0.5, 0.3), (0.5, 0.8), (0.9, 0.95))
-    for shape, n in itertools.product(sim.DISTRIBUTIONS, sim.SIZES):
+    kinds = {
+        "test": lambda found: found.p_value <= 0.05,
+        "interval without 0": lambda found: not found.ci_low <= 0 <= found.ci_high,
+    }
+    for kind, shape, n in itertools.product(kinds, sim.DISTRIBUTIONS, sim.SIZES):
 
-        def trial(rhos: tuple[float, float], ties: bool, n: int = n, shape: str = shape):
+        def trial(rhos: tuple[float, float], ties: bool, n: int = n, shape: str = shape, kind=kind):
             def found(rng):
-                return st.compare_rhos(*sim.draw_triple(rng, *rhos, n, shape, ties)).p_value <= 0.05
+                return kinds[kind](st.compare_rhos(*sim.draw_triple(rng, *rhos, n, shape, ties)))
 
             return found
 
         cases = tuple(trial(rhos, ties) for rhos in pairs for ties in (False, True))
-        yield Row("comparisons", f"{shape}: falsely differ", f"n of {n}", cases, 2.0, 7.0)
+        asked = (2.0, 7.0) if kind == "test" else (1.0, 7.0)
+        yield Row("comparisons", f"falsely differ, {kind}", f"{shape}, n of {n}", cases, *asked)
 
 
 def power() -> Iterator[Row]:
@@ -280,7 +287,14 @@ def averages() -> Iterator[Row]:
         return found
 
     cases = tuple(equivalent(n, 0.1) for n in (500, 1500))
-    yield Row("averages", "falsely said: |rho| < 0.1", "rho 0.1; n of 500, 1500", cases, 0.0, 5.0)
+    yield Row(
+        "averages",
+        "falsely said: size of rho below 0.1",
+        "rho 0.1; n of 500, 1500",
+        cases,
+        0.0,
+        5.0,
+    )
 
 
 def new_targets() -> Iterator[Row]:
@@ -310,14 +324,26 @@ GROUPS = {
 }
 
 
-def shown(row: Row, trials: int) -> list[float]:
+_setting: Callable[[int], float]  # of the row in work, for the processes forked for it
+
+
+def shown(row: Row, trials: int, jobs: int) -> list[float]:
     """Return the share of trials of each setting that came out true, in percent."""
-    found = []
-    for place, trial in enumerate(row.trials):
-        rng = np.random.default_rng(100 + place)
+
+    def setting(place: int) -> float:
+        rng, trial = np.random.default_rng(100 + place), row.trials[place]
         results = [result for _ in range(trials) if (result := trial(rng)) is not None]
-        found.append(100 * float(np.mean(results)))
-    return found
+        return 100 * float(np.mean(results))
+
+    global _setting
+    _setting = setting
+    places = range(len(row.trials))
+    with multiprocessing.get_context("fork").Pool(min(jobs, len(places))) as pool:
+        return pool.map(_run, places, chunksize=1)
+
+
+def _run(place: int) -> float:
+    return _setting(place)
 
 
 def main() -> int:
@@ -325,6 +351,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--trials", type=int, default=1000, help="samples of each setting")
     parser.add_argument("--only", nargs="+", choices=GROUPS, default=list(GROUPS))
+    parser.add_argument("--jobs", type=int, default=usable_cores(), help="processes")
     args = parser.parse_args()
     # Three standard errors of one setting, at 95 %.
     allowance = 300 * math.sqrt(0.95 * 0.05 / args.trials)
@@ -333,7 +360,7 @@ def main() -> int:
     for group in args.only:
         start = time.perf_counter()
         for row in GROUPS[group]():
-            found = shown(row, args.trials)
+            found = shown(row, args.trials, args.jobs)
             fits = row.low - allowance <= min(found) and max(found) <= row.high + allowance
             missed += not fits
             low, high = (f"{value:.1f}" for value in (min(found), max(found)))

@@ -23,7 +23,7 @@ _DRAWS = 2000
 # missed some: as many as a gamma distribution of the first shape. Where none shows, as many as one
 # of the second, which is the exact limit of a share of which none was seen. Each moves rho by so
 # many times its size at least. Set by simulation (docs/statistics.md), as are the other numbers.
-_FAR_LOW, _FAR_HIGH, _UNSEEN, _UNSHOWN, _MOVE = 4.0, 5.5, 2.5, 1.0, 2.0
+_FAR_LOW, _FAR_HIGH, _UNSEEN, _UNSHOWN, _MOVE = 4.0, 5.5, 3.0, 1.0, 2.0
 # Of the tail of the upper bound, where none shows and where some do: as the lower bound allows for
 # more than is seen, it fails more rarely than its own tail says, and the upper one may more often.
 _TAIL_NONE, _TAIL_SOME = 2.0, 1.5
