@@ -8,6 +8,7 @@ LAUNCH keys on the command line stand in for those of the study file.
 import argparse
 import csv
 import json
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -367,7 +368,8 @@ def _merge(study: StudyFolder, args: argparse.Namespace) -> int:
         lines = merge_study(study, args.parts)
     _print_title(study)
     print("\n".join(f"  {line}" for line in lines))
-    print(f"next: {command_name('study')} report {study.spec.path} --out {study.folder}")
+    words = ["report", str(study.spec.path), "--out", str(study.folder)]
+    print(f"next: {command_name('study')} {shlex.join(words)}")
     return 0
 
 
@@ -378,7 +380,7 @@ def _report(study: StudyFolder, args: argparse.Namespace) -> int:
     if not (study.folder / STUDY_JSON).is_file():
         raise PyclsError(
             f"{study.folder}: no study there yet; start it with 'tools/study.py run "
-            f"{study.spec.path}'"
+            f"{shlex.quote(str(study.spec.path))}'"
         )
     summary = collect(study)
     print(f"report: {_write_report(study)}")

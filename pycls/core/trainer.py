@@ -134,6 +134,8 @@ def train_in_folder(run: TrainingRun, stop: StopRequest) -> Steps[dict[str, Any]
                 raise
         _end_record(record, run, "done")
         record["result"] = run.result()
+        if log_path is not None:
+            record["log_bytes"] = log_path.stat().st_size
         if run.stops_early:
             record["stopped_after"] = run.epoch
         _write_record(run, record)

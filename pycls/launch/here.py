@@ -56,7 +56,7 @@ def train_here(
             for run in pending:
                 forget_failures(run.out_dir)
                 if (read_record(run.out_dir) or {}).get("status") == "done":
-                    begin_anew(run.out_dir)  # its log is gone
+                    begin_anew(run.out_dir)  # its log is not whole
             each = gpus_each if _use_gpus(pending, overrides) else 0
             share = make_seats(workers, gpus_each=each)[0].threads
             chosen = choose_threads(work.folder, share, threads, say)

@@ -191,8 +191,8 @@ def study_work(
         prepare=partial(study.data.prepare, study.datasets),
         look_again=study.look_again,
         waiting=lambda: study.waiting,
-        before_it=f"finish the base study first ('tools/study.py run {base_file}'), or say with "
-        "--base where it is",
+        before_it="finish the base study first ('tools/study.py run "
+        f"{shlex.quote(base_file)}'), or say with --base where it is",
         files=study.spec.files,
         basis_of_times=partial(_basis_of_times, study),
     )
@@ -240,7 +240,7 @@ def sweep_work(sweep: SweepCfg, named: Path | None = None) -> Work:
         if not files.runs():
             raise ConfigError(
                 f"{sweep.folder}: this sweep is not set up; do that first: "
-                f"'tools/sweep_setup.py --sweep-cfg {path}'"
+                f"'tools/sweep_setup.py --sweep-cfg {shlex.quote(str(path))}'"
             )
 
     options = read_options(sweep.values["LAUNCH"], sweep.where)

@@ -274,7 +274,7 @@ def _read_record(out_dir: str, before: list[Any] | None) -> list[Any] | None:
     record = None if signature is None else read_record(out_dir)
     if record is None:
         return None
-    fields = ("status", "reason", "started")
+    fields = ("status", "reason", "started", "log_bytes")
     return [signature, {key: str(record.get(key) or "") for key in fields}]
 
 

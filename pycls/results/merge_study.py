@@ -33,7 +33,7 @@ _OF_THE_PLACE = (
 _WEIGHTS = "TRAIN.WEIGHTS"
 _PATHS = {"OUT_DIR", "DIR", "WEIGHTS"}
 # Of a run's record; the rest of many would fill the memory.
-_READ = ("status", "reason", "started", "data", "environment")
+_READ = ("status", "reason", "started", "data", "environment", "log_bytes")
 # Runs that are copied, flushed to disk and then seen, together.
 _AT_ONCE = 50
 

@@ -23,8 +23,8 @@ _NO_LOG = (
     "trained by hand with LOG_DEST stdout; remove its folder and launch the sweep again"
 )
 _LOG_GONE = (
-    f"it has ended, but its {LOG_FILE}, from which results are read, is gone: a launch trains it "
-    "anew"
+    f"it has ended, but its {LOG_FILE}, from which results are read, is gone or cut short: a "
+    "launch trains it anew"
 )
 _TELLS_OF_ERROR = re.compile(r"Traceback|Error|Exception|error:|Killed|Segmentation|CANCELLED")
 
@@ -82,10 +82,14 @@ def find_state(
             far = f"after epoch {done} of {epochs}" if done else "before the first epoch was tested"
             reason = f"the log ends {far}, and no run.json says why"
     elif record.get("status") == "done":
-        state = "done" if is_whole or log is None else "failed"
-        if log is None and not has_log(out_dir):
+        # Of a run without the number nobody knows whether it ever had a log.
+        looks = log is None or (not is_whole and record.get("log_bytes"))
+        if looks and not has_log(out_dir, record):
             state, reason = "stopped", _LOG_GONE
-        elif state == "failed":
+        elif is_whole or log is None:
+            state = "done"
+        else:
+            state = "failed"
             reason = "its log has no record of the last epoch" if log else _NO_LOG
     elif (owner := find_owner(out_dir)) is not None:
         state = "running"

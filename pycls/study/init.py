@@ -1,6 +1,7 @@
 """The first study file of a data set, commented, with what was assumed for its size."""
 
 import os
+import shlex
 from pathlib import Path
 
 from pycls import files
@@ -50,7 +51,8 @@ def write_first_study(
         name = Path(dataset).resolve().name
         raise ConfigError(
             f"{dataset}: is a folder and no prepared set; prepare it first, under a name of its "
-            f"own: 'tools/prepare_data.py prepare folder --raw {dataset} --name {name}', then give "
+            f"own: 'tools/prepare_data.py prepare folder --raw {shlex.quote(str(dataset))} --name "
+            f"{name}', then give "
             "that name here"
         )
     facts = _facts_of(dataset, data_dir)

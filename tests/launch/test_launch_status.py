@@ -28,6 +28,7 @@ from pycls.launch.status import find_status
 from pycls.launch.status_table import fit_to_screen, show, table
 from pycls.launch.work import sweep_work
 from pycls.results.run_progress import read_progress
+from pycls.results.run_states import find_state
 from pycls.slurm.records import QueuedJob
 from pycls.sweep.file import load_sweep_cfg
 
@@ -172,19 +173,29 @@ def test_every_state_from_files_and_queue(sweep, hold):
     }  # fmt: skip
 
 
-def test_a_run_that_is_done_and_whose_log_is_gone_is_trained_again(sweep):
-    work = sweep(2)
-    folders = [begin(work, run, "done", EPOCHS) for run in range(2)]
+def test_a_run_that_is_done_and_whose_log_is_gone_or_cut_short_is_trained_again(sweep):
+    work = sweep(3)
+    folders = [begin(work, run, "done", EPOCHS) for run in range(3)]
+    size = (folders[0] / "stdout.log").stat().st_size
+    for folder in folders:
+        write_record(folder, {**read_record(folder), "log_bytes": size})
     (folders[1] / "stdout.log").unlink()
-    (folders[1] / "checkpoints").mkdir()
+    os.truncate(folders[2] / "stdout.log", size - 1)
+    (folders[2] / "checkpoints").mkdir()
     status = find_status(work, None)
-    assert states_of(status) == ["done", "stopped"]
-    assert "is gone: a launch trains it anew" in status.runs[1].reason
-    begin_anew(folders[1])
-    assert read_record(folders[1]) is None
-    names = {path.name for path in folders[1].iterdir()}
-    assert {"run.json.before", "checkpoints.before"} <= names
-    assert "checkpoints" not in names
+    assert states_of(status) == ["done", "stopped", "stopped"]
+    for run in status.runs[1:]:
+        assert "is gone or cut short: a launch trains it anew" in run.reason
+    # As results are collected: its last epoch may be what is missing, or not.
+    facts = {"epochs": EPOCHS, "epochs_done": EPOCHS - 1, "mixed": False}
+    record = read_record(folders[2])
+    assert find_state(folders[2], record, log=facts).state == "stopped"
+    assert find_state(folders[0], record, log=facts).state == "failed"
+    begin_anew(folders[2])
+    assert read_record(folders[2]) is None
+    names = {path.name for path in folders[2].iterdir()}
+    assert {"run.json.before", "checkpoints.before", "stdout.log.before"} <= names
+    assert not names & {"checkpoints", "stdout.log"}
 
 
 def test_a_run_is_running_only_as_long_as_its_process(sweep, hold):

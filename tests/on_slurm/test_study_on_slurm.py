@@ -64,8 +64,8 @@ def write(path, study, **launch):
     return path
 
 
-def run_both(study_tool, path, tmp_path, patience_s=600):
-    """Carry a study out here and on the cluster; return the two folders."""
+def run_both(study_tool, path, tmp_path, patience_s=600, part=""):
+    """Carry a study out here and on the cluster, and a part of it; return the first two folders."""
     here, there = tmp_path / "here", tmp_path / "there"
     # Training goes differently with another number of threads, which is a machine's own by
     # default: as many as a job has here, too.
@@ -76,6 +76,9 @@ def run_both(study_tool, path, tmp_path, patience_s=600):
     assert json.loads((here / "launch.json").read_text())["threads"] == 1
     said = study_tool("launch", path, "--out", there, "--yes")
     assert "one that looks after them" in said
+    if part:
+        words = ("--out", tmp_path / "part", "--part", part, "--yes", "LAUNCH.FOLLOW_UP", "False")
+        assert f"part {part}" in study_tool("launch", path, *words)
     wait_for_empty_queue(patience_s)
     return here, there
 
@@ -93,9 +96,15 @@ def test_a_study_ends_in_the_same_results_on_slurm(study_tool, tmp_path):
         path = write(tmp_path / "embedded.yaml", study, RUNS_PER_JOB=20)
     else:
         path = write(tmp_path / "tiny.yaml", SMALL, RUNS_PER_JOB=3)
-    here, there = run_both(study_tool, path, tmp_path, 3600 if EMBEDDED else 600)
+    here, there = run_both(study_tool, path, tmp_path, 3600 if EMBEDDED else 600, part="1/3")
     assert_same_tables(here, there)
     assert "nothing to submit" in study_tool("launch", path, "--out", there, "--yes")
+    # What a part is of on the cluster, and all else of this machine.
+    part, whole = tmp_path / "part", tmp_path / "whole"
+    said = study_tool("merge", path, part, here, "--out", whole)
+    assert f"0 runs copied from {part}" not in said
+    assert "complete: all" in said
+    assert_same_tables(here, whole)
 
 
 def test_runs_that_wait_for_others_follow_by_themselves(study_tool, tmp_path):

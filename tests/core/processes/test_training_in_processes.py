@@ -28,8 +28,12 @@ ROOT = Path(__file__).parents[3]
 VIT = (
     "MODEL.TYPE", "vit", "VIT.PATCH_SIZE", 2, "VIT.NUM_LAYERS", 2, "VIT.NUM_HEADS", 2,
     "VIT.HIDDEN_DIM", 32, "VIT.MLP_DIM", 64, "OPTIM.EMA_UPDATE_PERIOD", 2, "TEST.BATCH_SIZE", 100,
+    "TRAIN.CLASS_WEIGHTS", "[1, 2, 3, 4, 5, 6, 7, 8, 9, 10]",
 )  # fmt: skip
-ANYNET = ("BN.USE_PRECISE_STATS", True, "TRAIN.MIXUP_ALPHA", 0.2, "TEST.BATCH_SIZE", 100)
+ANYNET = (
+    "BN.USE_PRECISE_STATS", True, "TRAIN.MIXUP_ALPHA", 0.2, "TEST.BATCH_SIZE", 100,
+    "TRAIN.CLASS_WEIGHTS", "balanced", "TEST.BALANCED_ERROR", True,
+)  # fmt: skip
 
 
 def last_state(cfg):
