@@ -65,8 +65,7 @@ def forked_python():
     """Have what is started as sys.executable forked where it may be; see forked_tools."""
     import forked_tools
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sys.executable", forked_tools.python())
+    with forked_tools.in_place_of_python():
         yield
 
 

@@ -80,6 +80,16 @@ def command(*words):
     return [python(), *map(str, words)]
 
 
+@contextlib.contextmanager
+def in_place_of_python():
+    """Have what is started as sys.executable forked, for the time of a `with` block."""
+    before, sys.executable = sys.executable, python()
+    try:
+        yield
+    finally:
+        sys.executable = before
+
+
 def real_command(script, *words):
     """Return a command that runs a script in Python itself; what it starts in turn is forked."""
     code = (

@@ -12,6 +12,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import forked_tools
 import pytest
 import torch
 from clusters import PATIENT
@@ -103,7 +104,8 @@ def undisturbed(tmp_path_factory, digits_dir):
     """Return {seed: result} of the good runs, trained here without faults."""
     folder = tmp_path_factory.mktemp("undisturbed") / "sweep"
     work = make_sweep(folder, digits_dir, seeds(*GOOD), network=LENGTH)
-    assert train_here(work, workers=2, threads=1) == []
+    with forked_tools.in_place_of_python():
+        assert train_here(work, workers=2, threads=1) == []
     results = [result_of(out_dir) for out_dir in out_dirs(work).values()]
     return dict(zip(GOOD, results, strict=True))
 

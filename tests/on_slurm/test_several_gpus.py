@@ -2,9 +2,9 @@
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
+import forked_tools
 from fault_campaign import (
     job_logs,
     launch,
@@ -40,7 +40,7 @@ def train_here(run, folder, num_gpus):
     """Train a run of a sweep with the tool; return its result."""
     words = ["NUM_GPUS", str(num_gpus), "OUT_DIR", str(folder)]
     process = subprocess.run(
-        [sys.executable, str(TOOL), "--cfg", str(run.cfg), *words],
+        forked_tools.command(TOOL, "--cfg", run.cfg, *words),
         env={**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
         capture_output=True, text=True, timeout=600, check=False,
     )  # fmt: skip

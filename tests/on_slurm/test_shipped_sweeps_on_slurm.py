@@ -2,9 +2,9 @@
 
 import csv
 import subprocess
-import sys
 from pathlib import Path
 
+import forked_tools
 from shipped_sweeps import SWEEPS, small
 from slurm_queue import wait_for_empty_queue
 
@@ -16,7 +16,7 @@ def test_every_shipped_sweep_ends_in_its_page(slurm, cifar_dir, tmp_path, monkey
 
     def tool(step, name, *more):
         where = ["--sweep-cfg", SWEEPS[name], "--root-dir", "sweeps", *small(name), *more]
-        command = [sys.executable, ROOT / "tools" / f"sweep_{step}.py", *where]
+        command = forked_tools.command(ROOT / "tools" / f"sweep_{step}.py", *where)
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
 

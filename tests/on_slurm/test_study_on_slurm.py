@@ -6,9 +6,9 @@ With PYCLS_SOAK_EMBEDDED=1 it is the embedded study, some minutes on each side.
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
+import forked_tools
 import pytest
 import yaml
 from slurm_queue import wait_for_empty_queue
@@ -49,7 +49,7 @@ def study_tool(slurm, digits_dir, tmp_path):
 
     def call(*arguments):
         process = subprocess.run(
-            [sys.executable, str(ROOT / "tools" / "study.py"), *map(str, arguments)],
+            forked_tools.command(ROOT / "tools" / "study.py", *arguments),
             env={**os.environ, "CUDA_VISIBLE_DEVICES": "", "PYCLS_DATA": str(digits_dir)},
             cwd=tmp_path, capture_output=True, text=True, timeout=3600, check=False,
         )  # fmt: skip

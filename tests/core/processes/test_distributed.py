@@ -98,8 +98,7 @@ def _one_thread():
 def of_three():
     """What three processes give for jobs that need PyTorch, by name; started only once."""
     calls = {"collectives": [], "train_steps": [5], "meter_goes_on": []}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sys.executable", forked_tools.python())
+    with forked_tools.in_place_of_python():
         results = launch(jobs.several, [list(calls.items())], 3)
     return dict(zip(calls, results, strict=True))
 
