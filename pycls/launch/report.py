@@ -26,7 +26,7 @@ def leave_report(work: Work, say: Callable[[str], None] = print) -> bool:
     Returns:
         Whether it was written.
     """
-    if not any(has_log(run.out_dir) for run in work.runs()):
+    if not any(has_log(run.out_dir, {}) for run in work.runs()):
         return False  # there is nothing to report on
     command = [sys.executable, "-c", _START, *work.report]
     environment = environment_with(_OWN_CODE)
