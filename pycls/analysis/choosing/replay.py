@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import pandas as pd
@@ -76,11 +77,7 @@ def replay(
     n = len(results.final)
     if n < MIN_ARCHITECTURES:
         return pd.DataFrame(columns=list(COLUMNS))
-    rng = np.random.default_rng(seed)
-    whole = rng.permuted(np.tile(np.arange(n), (REPLAYS, 1)), axis=1)
-    half = rng.permuted(np.tile(np.arange(n), (_HALVES, 1)), axis=1)[:, : n // 2]
-    halves = rng.permuted(np.repeat(half, REPLAYS // _HALVES, axis=0), axis=1)
-    others = rng.permuted(whole, axis=1)
+    whole, halves, others = _orders(n, seed)
     complete = {name: np.asarray(row, dtype=float)[known] for name, row in predictors.items()}
     complete = {name: row for name, row in complete.items() if np.isfinite(row).all()}
     rows = []
@@ -106,6 +103,16 @@ def replay(
             lost_mean = float(ended.mean() - results.final.min())
             rows.append((name, share, share * n, cost, n, lost_mean, *ends, wins))
     return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+@lru_cache(maxsize=2)  # the targets of a study mostly have the same architectures
+def _orders(n: int, seed: int) -> tuple[Indices, Indices, Indices]:
+    """Return all architectures, a half of them, and all once more, in a random order a replay."""
+    rng = np.random.default_rng(seed)
+    whole = rng.permuted(np.tile(np.arange(n), (REPLAYS, 1)), axis=1)
+    half = rng.permuted(np.tile(np.arange(n), (_HALVES, 1)), axis=1)[:, : n // 2]
+    halves = rng.permuted(np.repeat(half, REPLAYS // _HALVES, axis=0), axis=1)
+    return whole, halves, rng.permuted(whole, axis=1)
 
 
 def _sorted(available: Indices, values: NDArray[np.float64]) -> Indices:

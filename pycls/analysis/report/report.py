@@ -154,10 +154,12 @@ def write_report(study_folder: str | os.PathLike[str]) -> Path:
     """
     folder = Path(study_folder)
     study = load_study(folder)
-    analysis = _analyse(folder, study)
+    results = load_results(folder)
+    errors = error_table(results, study)
     report = folder / "report"
-    can_be_paper = bool(study.reference) and not analysis.errors.empty
-    with writer(folder, report / FOLDER, len(analysis.errors) * can_be_paper) as outputs:
+    can_be_paper = bool(study.reference) and not errors.empty
+    with writer(folder, report / FOLDER, len(errors) * can_be_paper) as outputs:
+        analysis = _analyse(folder, study, results, errors)
         context = _context(analysis, folder)
         written = [
             tables.write_table(table, report / "tables" / f"{name}.csv")
@@ -202,9 +204,7 @@ def _context(analysis: _Analysis, folder: Path) -> dict[str, Any]:
     }
 
 
-def _analyse(folder: Path, study: Study) -> _Analysis:
-    results = load_results(folder)
-    errors = error_table(results, study)
+def _analyse(folder: Path, study: Study, results: pd.DataFrame, errors: pd.DataFrame) -> _Analysis:
     repeats = repeat_runs(results, study)
     analysis = _Analysis(
         study=study,
