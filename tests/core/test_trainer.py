@@ -1,8 +1,10 @@
 """One run: it learns, is a function of its configuration, and goes on where it stopped."""
 
+import itertools
 import json
 import math
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -167,6 +169,15 @@ def test_the_process_is_left_as_it_was(digits_cfg):
     train_model(digits_cfg("NUM_THREADS", threads + 1, "OPTIM.MAX_EPOCH", 1))
     assert torch.get_num_threads() == threads
     assert torch.tensor([5e-324], dtype=torch.float64).mul(1.0).item() > 0
+
+
+def test_a_clock_that_is_set_back_costs_no_negative_seconds(digits_cfg, monkeypatch):
+    set_back = itertools.count(2_000_000_000, -1000)
+    monkeypatch.setattr(time, "time", lambda: float(next(set_back)))
+    record = train_model(digits_cfg("OPTIM.MAX_EPOCH", 1))
+    spent = [v for epoch in record["epochs"] for v in epoch.values() if isinstance(v, float)]
+    assert spent
+    assert min(record["seconds"], *spent) >= 0
 
 
 def test_divergence_is_said_and_recorded(digits_cfg):

@@ -97,6 +97,9 @@ def test_a_study_is_looked_at_without_slurm_and_data(tool_here, tmp_path, tiny_s
     process = tool_here("study", "launch", path, "--dry-run")
     assert process.returncode == 0, process.stderr
     assert "#SBATCH" in process.stdout
+    assert "a guess, not of this device" in process.stdout
+    _, _, follow_up = process.stdout.partition("a small job that looks after them when they have")
+    assert "-m pycls.launch.follow_up" in follow_up
     assert "data set 'cifar10' is not prepared" in process.stdout
     process = tool_here("study", "launch", path, *LOCAL)
     assert process.returncode == 1

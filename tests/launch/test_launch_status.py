@@ -323,6 +323,8 @@ def test_a_log_that_is_old_has_less_time_left(sweep):
     log_iteration(folder, 1, 2, eta="00,00:10:00")
     os.utime(folder / "stdout.log", (time.time() - 60,) * 2)
     assert read_progress(folder, {}).seconds_left == pytest.approx(540, abs=2)
+    os.utime(folder / "stdout.log", (time.time() + 3600,) * 2)  # the clock was set back
+    assert read_progress(folder, {}).seconds_left == pytest.approx(600, abs=2)
 
 
 def test_a_tested_epoch_is_behind_it(sweep):

@@ -29,7 +29,8 @@ KINDS = (
     "requeue", "tell", "kill_worker", "kill_driver", "hang", "full_disk", "io_errors", "bad_node",
     "restart_controller", "cancel", "launch_again",
 )  # fmt: skip
-RUNS, MORE_RUNS, MOST_ROUNDS = 12, 6, 10
+ERRORS = ("EIO", "EROFS", "ESTALE", "EDQUOT")
+RUNS, MORE_RUNS, MOST_ROUNDS = 9, 6, 10
 BAD = "000001"
 TRIES = 3
 # What may be said of a good run: that it was killed or hung, as the campaign did to it.
@@ -64,7 +65,7 @@ class Mixture:
         ]
         return make_sweep(
             self._disk, self._runs, "LAUNCH.RUNS_PER_JOB", 3, "LAUNCH.MAX_RETRY", TRIES,
-            "LAUNCH.RETRY_DELAY", 1, "LAUNCH.HANG_MINUTES", 0.2, "LAUNCH.PARALLEL_JOBS", 4,
+            "LAUNCH.RETRY_DELAY", 1, "LAUNCH.HANG_MINUTES", 0.3, "LAUNCH.PARALLEL_JOBS", 4,
             "LAUNCH.SETUP", str(setup),
         )  # fmt: skip
 
@@ -191,7 +192,7 @@ class Mixture:
 
     def _io_errors(self):
         marker = self._markers / "io_errors"
-        marker.touch()
+        marker.write_text(self.rng.choice(ERRORS))
         time.sleep(self.rng.uniform(0.5, 3))
         marker.unlink(missing_ok=True)
         return True
@@ -234,7 +235,7 @@ def test_no_good_run_is_lost_to_a_mixture_of_faults(slurm, small_disk, tmp_path)
     try:
         mixture.launch()
         for kind in kinds:
-            time.sleep(mixture.rng.uniform(0, 1.5))
+            time.sleep(mixture.rng.uniform(0, 1))
             mixture.apply(kind)
         mixture.finish()
         check(mixture)

@@ -1,4 +1,4 @@
-"""Copies of prepared sets on a node's own disk."""
+"""Copies of prepared sets on a node's own disk, and sets where nothing can be written."""
 
 import multiprocessing
 import shutil
@@ -11,6 +11,7 @@ import pytest
 
 from pycls.datasets import open_dataset
 from pycls.datasets.opening import staged
+from pycls.datasets.preparation.prepare import prepare
 from pycls.datasets.store.store import open_store
 
 
@@ -132,3 +133,17 @@ def test_a_full_disk_is_no_reason_to_fail(stage, digits_dir, opened, monkeypatch
         assert not list(stage.rglob(".digits*"))
     finally:
         subprocess.run(["umount", "--lazy", str(stage)], check=False)
+
+
+def test_a_folder_that_cannot_be_written_is_enough_where_sets_are_prepared(digits_dir, tmp_path):
+    place = tmp_path / "read-only"
+    place.mkdir()
+    for words in (["--bind", str(digits_dir)], ["-o", "remount,bind,ro"]):
+        command = ["mount", *words, str(place)]
+        if subprocess.run(command, capture_output=True, check=False).returncode:
+            pytest.skip("no file system can be mounted here")
+    try:
+        assert prepare("digits", place) == place / "digits"
+        assert len(open_dataset("digits", "train", place))
+    finally:
+        subprocess.run(["umount", "--lazy", str(place)], check=False)

@@ -1,4 +1,7 @@
-"""Has a storage fail: where this folder is in PYTHONPATH, as long as there is the file IO_FAULT."""
+"""Has a storage fail: where this folder is in PYTHONPATH, as long as there is the file IO_FAULT.
+
+The file holds the name of the error, such as EIO.
+"""
 
 import errno
 import os
@@ -7,9 +10,12 @@ _replace = os.replace
 
 
 def _replace_if_it_works(source, target, **options):
-    if os.path.exists(os.environ["IO_FAULT"]):  # noqa: PTH110  # quicker
-        raise OSError(errno.EIO, os.strerror(errno.EIO), target)
-    _replace(source, target, **options)
+    try:
+        with open(os.environ["IO_FAULT"]) as file:  # noqa: PTH123  # pathlib may not be imported
+            number = getattr(errno, file.read() or "EIO")
+    except FileNotFoundError:
+        return _replace(source, target, **options)
+    raise OSError(number, os.strerror(number), target)
 
 
 os.replace = _replace_if_it_works
