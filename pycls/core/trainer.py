@@ -29,7 +29,14 @@ from pycls.core.runs.lease import run_lease
 from pycls.core.runs.log import RunLog
 from pycls.core.runs.packed import unpack
 from pycls.core.runs.paths import checkpoint_dir
-from pycls.core.runs.record import failures_of, read_record, utc_now, write_record
+from pycls.core.runs.record import (
+    TRAINED,
+    failures_of,
+    read_record,
+    seconds_of_epochs,
+    utc_now,
+    write_record,
+)
 from pycls.core.runs.watchers import is_watched, open_watchers
 from pycls.core.schedules import lr_at
 from pycls.core.tester import evaluate
@@ -368,6 +375,7 @@ def _end_record(record: dict[str, Any], run: TrainingRun, status: str) -> None:
     record["status"] = status
     record["ended"] = utc_now()
     record["seconds"] = round(run.clock.now() - run.start_time, 3)
+    record[TRAINED] = round(sum(seconds_of_epochs(record)), 3)
 
 
 def _describe_error(error: BaseException) -> str:

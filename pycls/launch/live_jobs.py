@@ -1,18 +1,18 @@
 """The jobs that Slurm has of a launch, and what they add to the states of its runs."""
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
-from pathlib import Path
 from typing import Any
 
 from pycls.core.runs.packed import begun_in, file_stat
-from pycls.core.runs.record import read_record, record_path
+from pycls.core.runs.record import read_outline, record_path, trained_seconds
 from pycls.launch.ledger import Ledger, Submission
 from pycls.launch.work import WorkRun
-from pycls.results.run_progress import EPOCHS_LOOKED_AT, seconds_of_epochs
+from pycls.results.run_progress import EPOCHS_LOOKED_AT
 from pycls.results.run_states import RunState, find_state
 from pycls.slurm.records import QueuedJob
 
@@ -111,7 +111,8 @@ class StateFinder:
     def find(self, runs: Sequence[WorkRun], live: Mapping[str, LiveJob]) -> list[LaunchState]:
         """Return the state of each run; one that is as before is the same object."""
         todo = [run for run in runs if not self._is_done(run)]
-        folders = {run.out_dir.parent for run in todo}
+        # By texts, as paths of thousands of runs take a second.
+        folders = {os.path.split(run.out_dir)[0] for run in todo}
         begun = {folder: begun_in(folder) for folder in folders}
         look = partial(self._find, live=live, begun=begun)
         if len(todo) < _FEW:
@@ -129,12 +130,13 @@ class StateFinder:
         return known is not None and known.state == "done"
 
     def _find(
-        self, run: WorkRun, live: Mapping[str, LiveJob], begun: Mapping[Path, set[str]]
+        self, run: WorkRun, live: Mapping[str, LiveJob], begun: Mapping[str, set[str]]
     ) -> LaunchState:
         job = live.get(run.id)
         name = job.queued.job_name if job is not None else ""
         known = self._known.get(run.id)
-        if run.out_dir.name in begun[run.out_dir.parent]:
+        folder, own = os.path.split(run.out_dir)
+        if own in begun[folder]:
             seconds, record = self._read(run)
             found = find_state(run.out_dir, record, max_retry=self._max_retry)
             state = LaunchState(**vars(found), run=run, seconds=seconds)
@@ -164,10 +166,10 @@ class StateFinder:
         known = self._records.get(run.id)
         if known is not None and known[0] == signature:
             return known[1:]
-        record = read_record(run.out_dir)
+        record = read_outline(run.out_dir)
         if record is None:
             return 0.0, None
-        seconds = sum(seconds_of_epochs(record))
+        seconds = trained_seconds(record)
         environment = record.get("environment") or {}
         kept = {key: record[key] for key in _KEPT if key in record}
         kept["environment"] = {"device": environment.get("device")}

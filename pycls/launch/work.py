@@ -11,14 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from pycls.command_names import command_name
-from pycls.core.runs.record import read_record
+from pycls.core.runs.record import read_outline, trained_seconds
 from pycls.errors import ConfigError, DataError, PyclsError
 from pycls.files import exclusive_lock
 from pycls.launch.preflight import find_missing_inputs
 from pycls.registry import import_object
 from pycls.results.collect_study import collect
 from pycls.results.collect_sweep import collect_sweep
-from pycls.results.run_progress import seconds_of_epochs
 from pycls.schema import ANALYSIS_HTML
 from pycls.slurm.options import LaunchOptions, override, read_options
 from pycls.study.file import load_study_file
@@ -208,9 +207,12 @@ def _elsewhere(study: StudyFolder) -> list[str]:
 
 
 def _study_runs(study: StudyFolder) -> list[WorkRun]:
+    sweeps = {run.sweep for run in study.runs}
+    cfgs = {sweep: study.cfgs_dir(sweep) for sweep in sweeps}
+    logs = {sweep: study.sweep_out_dir(sweep, 0).parent for sweep in sweeps}
     return [
         WorkRun(
-            run.id, run.sweep, study.cfg_path(run), study.out_dir(run),
+            run.id, run.sweep, cfgs[run.sweep] / f"{run.name}.yaml", logs[run.sweep] / run.name,
             study.weights_path(run), study.source_dir(run),
         )
         for run in study.runs
@@ -293,10 +295,10 @@ def _keys_of(section: str, given: Sequence[Any]) -> list[str]:
 
 def _sweep_seconds(files: SweepFolder) -> Callable[[WorkRun], float | None]:
     """Return the expected seconds by what the sweep's finished runs took."""
-    records = [read_record(files.out_dir(i)) or {} for i in files.runs()]
+    records = [read_outline(files.out_dir(i)) or {} for i in files.runs()]
     # Those of all starts; "seconds" is what the last one took.
     took = [
-        sum(seconds_of_epochs(record)) or float(record.get("seconds", 0.0))
+        trained_seconds(record) or float(record.get("seconds", 0.0))
         for record in records
         if record.get("status") == "done"
     ]

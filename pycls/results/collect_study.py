@@ -13,7 +13,7 @@ from typing import Any
 
 from pycls import files
 from pycls.core.runs.packed import open_file
-from pycls.core.runs.record import read_record
+from pycls.core.runs.record import read_outline
 from pycls.cores import usable_cores
 from pycls.errors import ConfigError
 from pycls.results.log_cache import CACHE, LogCache, damaged_text
@@ -104,7 +104,7 @@ def collect(study: StudyFolder) -> dict[str, Any]:
 
 def _read_record(out_dir: Path) -> dict[str, Any] | None:
     """Return a run's record without its epochs, most of it, which would fill the memory."""
-    record = read_record(out_dir)
+    record = read_outline(out_dir)
     return record and {key: value for key, value in record.items() if key != "epochs"}
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pycls.core.runs.lease import find_owner
 from pycls.core.runs.packed import begun_in, pack
-from pycls.core.runs.record import read_record
+from pycls.core.runs.record import read_outline
 from pycls.results.run_states import find_state
 
 # Runs of an archive: so many are packed again where a kill ends it before the archive is whole.
@@ -40,7 +40,7 @@ def pack_runs(out_dirs: Iterable[Path]) -> tuple[int, int]:
 
 
 def _is_done(out_dir: Path) -> bool:
-    record = read_record(out_dir)
+    record = read_outline(out_dir)
     # One that is done and still has its lease is about to leave.
     is_done = record is not None and find_state(out_dir, record).state == "done"
     return is_done and find_owner(out_dir) is None

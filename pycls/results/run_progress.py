@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pycls.core.runs.log import find_records, read_pair
+from pycls.core.runs.record import seconds_of_epochs
 from pycls.schema import LOG_FILE
 
 CFG_FILE = "config.yaml"
@@ -90,14 +91,6 @@ def read_progress(out_dir: str | os.PathLike[str], record: Mapping[str, Any]) ->
     left = _seconds_left(replace(place, epochs=epochs or 0), ended, age_s)
     left = None if left is None else round(left, 1)
     return RunProgress(epoch, epochs, rate, left, silent)
-
-
-def seconds_of_epochs(record: Mapping[str, Any]) -> list[float]:
-    """Return what each epoch of a run's record took, in seconds."""
-    return [
-        sum(value for name, value in entry.items() if name != "epoch")
-        for entry in record.get("epochs") or []
-    ]
 
 
 def _seconds_left(place: _Place, ended: list[dict[str, Any]], age_s: float) -> float | None:
