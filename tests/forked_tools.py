@@ -38,7 +38,7 @@ _READ_ONCE = (
     "TORCH_", "TORCHINDUCTOR",
 )  # fmt: skip
 _FREE = {
-    *_THREADS, "PYTHONPATH", "PYTHONSAFEPATH", "TORCH_CPP_LOG_LEVEL",
+    *_THREADS, "PYTHONDONTWRITEBYTECODE", "PYTHONPATH", "PYTHONSAFEPATH", "TORCH_CPP_LOG_LEVEL",
     "KMP_DUPLICATE_LIB_OK", "KMP_INIT_AT_FORK",  # set by scikit-learn, for another library
 }  # fmt: skip
 _AT_FIRST = dict(os.environ)
@@ -222,6 +222,7 @@ def _run(words):
     with contextlib.suppress(ModuleNotFoundError):
         importlib.import_module("sitecustomize")
     is_safe = bool(os.environ.get("PYTHONSAFEPATH"))
+    sys.dont_write_bytecode = bool(os.environ.get("PYTHONDONTWRITEBYTECODE"))
     if words[0] not in ("-c", "-m"):
         sys.argv[:] = words
         sys.path[0] = str(Path(words[0]).parent.resolve())
