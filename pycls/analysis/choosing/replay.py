@@ -100,7 +100,8 @@ def replay(
                 middle = np.percentile(lost.reshape(_HALVES, -1).mean(axis=1), [2.5, 97.5])
                 ends = (float(middle[0]), float(middle[1]))
             wins = _wins_over_chance(results, others, ended, cost)
-            lost_mean = float(ended.mean() - results.final.min())
+            # Of the best itself rounding may leave less than nothing.
+            lost_mean = max(0.0, float(ended.mean() - results.final.min()))
             rows.append((name, share, share * n, cost, n, lost_mean, *ends, wins))
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
