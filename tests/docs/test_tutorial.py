@@ -7,6 +7,7 @@ import re
 import shlex
 import shutil
 
+import forked_tools
 import pytest
 import yaml
 from pages import COMMAND, ROOT, commands_of, tool_of
@@ -54,6 +55,7 @@ def make_small(path, **choose):
 def test_each_command_is_carried_out_in_turn(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("PYCLS_DATA", raising=False)
+    monkeypatch.setattr("sys.executable", forked_tools.python())  # of what the commands start
     write_photographs(tmp_path / "photographs")
     for line in commands_of(TUTORIAL):
         carry_out(line, monkeypatch)

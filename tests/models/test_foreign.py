@@ -5,6 +5,7 @@ import json
 import sys
 from importlib.util import find_spec
 
+import forked_tools
 import pytest
 import torch
 import yaml
@@ -165,6 +166,7 @@ def test_five_of_timm_and_five_own_through_study_report_and_choice(
     }  # fmt: skip
     file = tmp_path / "mixed.yaml"
     file.write_text(yaml.safe_dump(content))
+    monkeypatch.setattr(sys, "executable", forked_tools.python())  # of what the commands start
     for command in ("score", "run", "choose"):
         out = tmp_path / ("choice" if command == "choose" else "study")
         words = [command, file, "--out", out, "--data-dir", digits_dir, "--jobs", 1]
