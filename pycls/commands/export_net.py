@@ -110,8 +110,14 @@ def _export(
 def _spec(cfg: CfgNode, library: str) -> "Spec":
     """Return the architecture if the library has it too; refuse it before it is built."""
     from pycls.models.builders import network_spec
+    from pycls.models.network_types import is_foreign
     from pycls.zoo.export_counterparts import SUPPORTED, Spec, find_counterpart
 
+    if is_foreign(cfg):
+        raise ConfigError(
+            f"--format {library}: MODEL.TYPE is {cfg.MODEL.TYPE!r}, so that the weights have "
+            f"{cfg.MODEL.TYPE}'s own names already; they are 'model_state' of the checkpoint"
+        )
     spec = network_spec(cfg)
     if not isinstance(spec, Spec):
         raise ConfigError(
