@@ -29,6 +29,7 @@ notebooks: appendix $(VENV)/.ready-dev
 
 test: $(VENV)/.ready-dev
 	@if [ -n "$$CI" ]; then sh dev/install_chromium.sh; fi
+	@if [ -n "$$CI" ]; then $(PY) -m pip install --quiet --disable-pip-version-check -r requirements-triton.txt; fi
 	@sh dev/install_slurm.sh
 	@# The tests of Slurm wait for most of their time, so they run beside the others.
 	@$(PY) -m pytest tests/on_slurm > $(VENV)/slurm-tests.log 2>&1 & slurm=$$!; \

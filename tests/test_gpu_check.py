@@ -30,6 +30,8 @@ def test_it_goes_through_all_sections_on_the_cpu(tmp_path, capsys):
     for row in (*found["resuming"]["rows"], *found["together"]["rows"]):
         assert row["difference"] == 0.0  # on the CPU nothing may differ
     assert all(row["stopped"] for row in found["resuming"]["rows"])
+    (lost,) = found["peers"]["rows"]
+    assert "process 1 of 2 was killed by SIGKILL" in lost["error"]
     table = out.with_suffix(".md").read_text()
     assert "| 24 | bfloat16 | graph | 1 |" in table
 
@@ -60,6 +62,6 @@ def test_kernels_and_bytes_of_a_step_are_counted():
     count = count_step(cfg)
     # By hand: 8 convolutions (one projects), 8 norms, 7 activations, 2 blocks; 22 of no layer.
     assert count.kernels == 5 * 8 + 8 * 8 + 2 * (7 + 2) + 22
-    assert count.fused_kernels == 5 * 8 + 4 * 8 + 22
-    assert count.one_cast_kernels == 3 * 8 + 2 + 4 * 8 + 22
+    assert count.one_cast_kernels == 3 * 8 + 2 + 8 * 8 + 2 * (7 + 2) + 22
+    assert count.fused_kernels == 3 * 8 + 2 + 6 * 8 + 22
     assert count.float32 > count.mixed > count.fused

@@ -29,12 +29,14 @@ HALVES: dict[int, dict[str, tuple[str, float]]] = {
         "waits": ("right", 20),
     },
     2: {
-        "resuming": ("right", 60),
-        "speed_small": ("speed", 55),
-        "together": ("right", 25),
-        "profile": ("kernels", 25),
-        "loading": ("loading", 30),
-        "formats": ("speed", 40),
+        "own_layers": ("speed", 45),
+        "resuming": ("right", 45),
+        "speed_small": ("speed", 40),
+        "peers": ("right", 25),
+        "together": ("right", 20),
+        "profile": ("kernels", 20),
+        "loading": ("loading", 20),
+        "formats": ("speed", 25),
     },
 }
 _MODULES = {name: module for half in HALVES.values() for name, (module, _) in half.items()}

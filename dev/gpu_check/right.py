@@ -21,15 +21,19 @@ from pycls.core.benchmark import prepare_network
 from pycls.core.config.load import load_cfg
 from pycls.core.gpu import arithmetic
 from pycls.core.meters import Meter
+from pycls.core.processes.group import process_group, sum_over
+from pycls.core.processes.launch_local import launch
+from pycls.core.processes.world import World
 from pycls.core.trainer import train_model
 from pycls.core.training_launch import train_several
 from pycls.core.training_run import TrainingRun
 from pycls.core.weights.resume_point import load_newest
 from pycls.datasets.preparation.prepare import prepare
-from pycls.errors import RunInterruptedError
+from pycls.errors import RunError, RunInterruptedError
 from pycls.gpu_devices import is_gpu
 
-_TESTS = ("tests/core/test_on_gpu.py", "tests/core/processes", "tests/datasets/loading")
+_TESTS = ("tests/core/test_on_gpu.py", "tests/kernels/interpreted_kernels.py",
+          "tests/core/processes", "tests/datasets/loading")  # fmt: skip
 
 
 def gpu_tests(scale: Scale, results: Results) -> None:
@@ -37,7 +41,8 @@ def gpu_tests(scale: Scale, results: Results) -> None:
     if not is_gpu(scale.device):
         results.facts(skipped="these tests need a GPU")
         return
-    command = [sys.executable, "-m", "pytest", "-v", "-p", "no:cacheprovider", "-k", "gpu", *_TESTS]
+    command = [sys.executable, "-m", "pytest", "-v", "-p", "no:cacheprovider"]
+    command += ["-k", "gpu or interpreted_kernels", *_TESTS]
     process = subprocess.Popen(
         command, cwd=REPO, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
@@ -136,6 +141,33 @@ def resuming(scale: Scale, results: Results) -> None:
                 stopped = _train_stopped(parts[1])
                 train_model(parts[1])
                 results.row(case=case, stopped=stopped, difference=_difference(*parts))
+
+
+def peers(scale: Scale, results: Results) -> None:
+    """Kill one of two processes in the middle of an exchange; see how soon the other ends."""
+    if is_gpu(scale.device) and torch.cuda.device_count() < 2:
+        results.facts(skipped="this needs two GPUs")
+        return
+    start = time.perf_counter()
+    try:
+        launch(exchange_until_killed, [scale.device.type], 2)
+    except RunError as error:
+        seconds = time.perf_counter() - start
+        results.row(seconds=seconds, backend="nccl" if is_gpu(scale.device) else "gloo",
+                    error=str(error))  # fmt: skip
+
+
+def exchange_until_killed(world: World, device_type: str) -> None:
+    """Add numbers up with the other processes, until the last one dies without a word."""
+    device = torch.device(device_type)
+    if is_gpu(device):
+        device = torch.device(device_type, world.local_rank)
+    with process_group(world, device):
+        numbers = torch.ones(1000, device=device)
+        for number in range(1_000_000):
+            float(sum_over(world, numbers)[0])
+            if number == 20 and world.rank == world.size - 1:
+                os.kill(os.getpid(), signal.SIGKILL)
 
 
 def together(scale: Scale, results: Results) -> None:

@@ -31,6 +31,11 @@ def speed_large(scale: Scale, results: Results) -> None:
     _measure_all(scale, results, scale.large, ways)
 
 
+def own_layers(scale: Scale, results: Results) -> None:
+    """The same networks with our own kernels (LAYER_FORMS own), as graphs."""
+    _measure_all(scale, results, scale.large, [("bfloat16", "graph, own layers")], 5)
+
+
 def speed_small(scale: Scale, results: Results) -> None:
     """Ten networks at 32 pixels in bfloat16, launch by launch and as a graph."""
     ways = [("bfloat16", "graph"), ("bfloat16", "launches")]
@@ -94,8 +99,9 @@ def _measure_all(
             if not results.left(0 if scale.tiny else _NEEDED_S):
                 return
             with results.guarded(f"{name}, {size}, {number_format}, {way}"):
-                captured = "auto" if way == "graph" else False
-                cfg = scale.cfg(keys, size, number_format, "TRAIN.CUDA_GRAPH", captured)
+                words = ["TRAIN.CUDA_GRAPH", "auto" if way.startswith("graph") else False]
+                words += ["LAYER_FORMS", "own"] if way.endswith("own layers") else []
+                cfg = scale.cfg(keys, size, number_format, *words)
                 measured = _measure(scale, cfg)
                 results.row(network=name, size=size, format=number_format, way=way, **measured)
             _free(scale.device)
@@ -105,6 +111,8 @@ def _measure(scale: Scale, cfg: CfgNode) -> dict[str, float]:
     device = scale.device
     count = count_step(cfg)
     moved = count.mixed if cfg.TRAIN.MIXED_PRECISION else count.float32
+    if cfg.LAYER_FORMS == "own" and is_gpu(device):
+        moved = count.fused
     with arithmetic(cfg):
         if is_gpu(device):
             torch.cuda.reset_peak_memory_stats(device)

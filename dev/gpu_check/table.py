@@ -5,8 +5,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-_SPEEDS = ("speed_large", "speed_small", "formats")
-_ONE_LINE = ("several", "agreement", "waits", "resuming", "together", "loading")
+_SPEEDS = ("speed_large", "own_layers", "speed_small", "formats")
+_ONE_LINE = ("several", "agreement", "waits", "resuming", "peers", "together", "loading")
 
 
 def write_table(found: dict[str, Any], path: Path) -> None:

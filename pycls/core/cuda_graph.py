@@ -1,18 +1,24 @@
-"""Captures a training step once as a CUDA graph and replays it: no launch cost a kernel.
+"""Captures what is done again and again once as a CUDA graph: no launch costs a kernel.
 
 Worth it where kernels are short: small images, narrow networks. The shapes of a run's
 batches never change, which is what a graph needs.
 """
 
 import copy
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import torch
+from torch import nn
 
+from pycls.core.ema import Ema
 from pycls.core.optimizer import set_lr
+from pycls.core.precision import Precision
 from pycls.core.step import StepResult, TrainStep
 
-_WARM_UP_STEPS = 3
+_WARM_UP_ROUNDS = 3
+
+T = TypeVar("T")
 
 
 class GraphedStep:
@@ -48,19 +54,7 @@ class GraphedStep:
         model, optimizer = self._step.model, self._step.optimizer
         weights = {name: value.clone() for name, value in model.state_dict().items()}
         before = _tensors_of(optimizer)
-        # Libraries choose kernels and take work space in the first steps: not in the graph.
-        stream = torch.cuda.Stream()
-        stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):
-            for _ in range(_WARM_UP_STEPS):
-                self._update()
-        torch.cuda.current_stream().wait_stream(stream)
-        graph = torch.cuda.CUDAGraph()
-        optimizer.zero_grad(set_to_none=True)
-        # Threads of the loader pin memory meanwhile, which is none of the capture's business.
-        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
-            self._result = self._update()
-        self._graph = graph
+        self._graph, self._result = _capture(self._update, optimizer.zero_grad)
         with torch.no_grad():
             for name, value in model.state_dict().items():
                 value.copy_(weights[name])
@@ -71,6 +65,87 @@ class GraphedStep:
         result = self._step.forward_backward(self._images, self._targets)
         self._step.update()
         return result
+
+
+class GraphedForward:
+    """Computes a network's results for images, by replaying the work of the first batch.
+
+    Args:
+        model: the network, in the mode that it is in at the first call.
+        precision: the number formats.
+    """
+
+    def __init__(self, model: nn.Module, precision: Precision) -> None:
+        self._model, self._precision = model, precision
+        self._graph: torch.cuda.CUDAGraph | None = None
+
+    def __call__(self, images: torch.Tensor) -> torch.Tensor:
+        """Return the results, which the next call writes over.
+
+        Args:
+            images: N x 3 x H x W, at most as many as at the first call; where there are fewer,
+                others are computed with them, and left out.
+        """
+        if self._graph is None:
+            self._images = images.clone()
+            self._graph, self._results = _capture(self._compute)
+        self._images[: len(images)].copy_(images)
+        self._graph.replay()
+        return self._results[: len(images)]
+
+    @torch.no_grad()
+    def _compute(self) -> torch.Tensor:
+        with self._precision.autocast():
+            results: torch.Tensor = self._model(self._images)
+        return results
+
+
+class GraphedEma:
+    """Updates an average as :meth:`pycls.core.ema.Ema.update` does, by replaying its work.
+
+    Args:
+        ema: the average.
+        model: the network that it follows.
+    """
+
+    def __init__(self, ema: Ema, model: nn.Module) -> None:
+        self._ema, self._model = ema, model
+        # By the weight of the network's own state: a run has two, of warm-up and of the rest.
+        self._graphs: dict[float, torch.cuda.CUDAGraph] = {}
+
+    def update(self, alpha: float) -> None:
+        """Move the average towards the network."""
+        graph = self._graphs.get(alpha)
+        if graph is None:
+            graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+                self._ema.update(self._model, alpha)
+            self._graphs[alpha] = graph
+        graph.replay()
+
+
+def _capture(
+    work: Callable[[], T], before: Callable[[], None] = lambda: None
+) -> tuple[torch.cuda.CUDAGraph, T]:
+    """Return a graph of some work, and what the work returned, which each replay writes anew.
+
+    Args:
+        work: what to capture.
+        before: what to do just before; no part of the graph.
+    """
+    # Libraries choose kernels and take work space in the first rounds: not in the graph.
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        for _ in range(_WARM_UP_ROUNDS):
+            work()
+    torch.cuda.current_stream().wait_stream(stream)
+    before()
+    graph = torch.cuda.CUDAGraph()
+    # Threads of the loader pin memory meanwhile, which is none of the capture's business.
+    with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+        result = work()
+    return graph, result
 
 
 def _tensors_of(optimizer: torch.optim.Optimizer) -> dict[int, dict[str, Any]]:

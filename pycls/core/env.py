@@ -18,7 +18,7 @@ from pycls.core.processes.world import ONE_PROCESS, World
 from pycls.core.runs.code_version import code_version, package_versions
 from pycls.errors import ConfigError
 from pycls.gpu_devices import is_gpu
-from pycls.kernels.forms import FormTable, own_table
+from pycls.kernels.forms import LIBRARY, OWN, FormTable, find_table, own_table
 from pycls.models.layers import use_forms
 
 MEMORY_FORMATS = {"channels_last": torch.channels_last, "contiguous": torch.contiguous_format}
@@ -92,12 +92,18 @@ def move_model(model: nn.Module, cfg: CfgNode, device: torch.device) -> nn.Modul
 def choose_forms(cfg: CfgNode, device: torch.device) -> FormTable | None:
     """Return the table by which layers choose their forms; None: PyTorch's own throughout.
 
-    The forms there are beside PyTorch's compute float32, channels last, on the CPU.
+    The forms there are beside PyTorch's compute channels last, on the CPU in float32.
     """
-    plain = cfg.MEMORY_FORMAT == "channels_last" and choose_format(cfg, device) == "float32"
-    if cfg.LAYER_FORMS != "auto" or device.type != "cpu" or not plain or cfg.TRAIN.COMPILE:
+    if cfg.LAYER_FORMS == LIBRARY or cfg.MEMORY_FORMAT != "channels_last" or cfg.TRAIN.COMPILE:
         return None
-    return own_table()
+    on_gpu = is_gpu(device)
+    if not on_gpu and (device.type != "cpu" or choose_format(cfg, device) != "float32"):
+        return None
+    if cfg.LAYER_FORMS == OWN:
+        return find_table(device.type, OWN)
+    table = own_table(device)
+    # A run goes on in the forms that it began with, also when its GPU has been measured.
+    return None if on_gpu and table.is_empty else table
 
 
 def describe_environment(device: torch.device) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Computes batch-norm statistics over many batches, instead of a running average."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
 from itertools import islice
 
@@ -21,6 +21,7 @@ def update_bn_stats(
     parts: int = 1,
     world: World = ONE_PROCESS,
     precision: Precision | None = None,
+    compute: Callable[[torch.Tensor], torch.Tensor] | None = None,
 ) -> Iterator[None]:
     """Set the statistics of all batch norms to the mean over batches (Wu and Johnson, 2021).
 
@@ -33,6 +34,7 @@ def update_bn_stats(
         parts: parts that each batch is computed in, as in training.
         world: the processes that share the batches; all end with the same statistics.
         precision: the number formats to compute in; None: float32.
+        compute: passes images through the network, in its place; None: the network itself.
     """
     norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
     if not norms:
@@ -41,6 +43,7 @@ def update_bn_stats(
     counters = [_running(norm)[2].clone() for norm in norms]
     means = [torch.zeros_like(_running(norm)[0]) for norm in norms]
     variances = [torch.zeros_like(_running(norm)[1]) for norm in norms]
+    of_batch = [_running(norm)[:2] for norm in norms]
     model.train()
     try:
         for norm in norms:
@@ -48,13 +51,14 @@ def update_bn_stats(
         count = 0
         for images, _ in islice(batches, iterations):
             for part in images.split(len(images) // parts):
-                with nullcontext() if precision is None else precision.autocast():
-                    model(part)
+                if compute is None:
+                    with nullcontext() if precision is None else precision.autocast():
+                        model(part)
+                else:
+                    compute(part)
                 count += 1
-                for norm, mean, variance in zip(norms, means, variances, strict=True):
-                    batch_mean, batch_variance, _ = _running(norm)
-                    mean += batch_mean
-                    variance += batch_variance
+                torch._foreach_add_(means, [mean for mean, _ in of_batch])
+                torch._foreach_add_(variances, [variance for _, variance in of_batch])
             yield
     finally:
         # The counters too: doing this twice, after an interruption, must leave no trace.

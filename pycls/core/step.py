@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from yacs.config import CfgNode
 
+from pycls.core.half_weights import half_weights
 from pycls.core.meters import counts_row, topk_wrong
 from pycls.core.mixing import Mixer
 from pycls.core.optimizer import set_lr
@@ -74,6 +75,7 @@ class TrainStep:
         self._topk = topk
         self._rank = rank
         self._parameters = [p for p in model.parameters() if p.requires_grad]
+        self._halves = half_weights(model, cfg, precision.dtype)
         self._draws = any(
             (isinstance(m, nn.Dropout) and m.p > 0) or (isinstance(m, DropConnect) and m.ratio > 0)
             for m in model.modules()
@@ -122,10 +124,11 @@ class TrainStep:
 
     def forward_backward(self, images: torch.Tensor, targets: torch.Tensor) -> StepResult:
         """Add the gradients of images and their (soft) labels."""
-        with self._precision.autocast():
-            logits = self.model(images)
-            loss = self._mixer.loss(logits, targets)
-        self._precision.backward(loss if self._parts == 1 else loss / self._parts)
+        with contextlib.nullcontext() if self._halves is None else self._halves.in_use():
+            with self._precision.autocast():
+                logits = self.model(images)
+                loss = self._mixer.loss(logits, targets)
+            self._precision.backward(loss if self._parts == 1 else loss / self._parts)
         # Mixed images count as of the class with the larger share, as in pycls.
         labels = targets.argmax(1) if targets.dim() == 2 else targets
         wrong = topk_wrong(logits.detach(), labels, self._topk)

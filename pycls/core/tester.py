@@ -1,7 +1,7 @@
 """Tests a network: one pass over the test side."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from typing import Any
 
@@ -88,6 +88,7 @@ def evaluate(
     stop: StopRequest | None = None,
     precision: Precision | None = None,
     balanced: bool = False,
+    compute: Callable[[torch.Tensor], torch.Tensor] | None = None,
 ) -> Steps[dict[str, float]]:
     """Test a network on every image of the loader, once, in a step a batch.
 
@@ -104,6 +105,7 @@ def evaluate(
         stop: looked at between batches.
         precision: the number formats to compute in; None: float32.
         balanced: whether to measure the balanced error, too.
+        compute: gives the network's results for images, in its place; None: the network itself.
 
     Returns:
         {"top1_err", "top5_err"} in percent, over the images of all processes; and "balanced_err"
@@ -117,8 +119,11 @@ def evaluate(
     parts = meter.halves() if halves else None
     by_class = meter.balanced(loader.dataset.num_classes) if balanced else None
     for images, labels in loader.epoch(epoch):
-        with nullcontext() if precision is None else precision.autocast():
-            logits = model(images)
+        if compute is None:
+            with nullcontext() if precision is None else precision.autocast():
+                logits = model(images)
+        else:
+            logits = compute(images)
         right = topk_right(logits, labels, topk)
         meter.update(len(labels) - right.sum(dim=0), None, len(labels))
         if parts is not None:

@@ -266,7 +266,7 @@ def _test(
         with spent.on("evaluation"):
             buffers_from_main(run.world, model)
             if cfg.BN.USE_PRECISE_STATS:
-                yield from _set_precise_statistics(run, model)
+                yield from _set_precise_statistics(run, kind, model)
             tested = yield from evaluate(
                 run.test_loader,
                 model,
@@ -281,6 +281,7 @@ def _test(
                 stop=stop if run.world.size == 1 else None,
                 precision=run.precision,
                 balanced=cfg.TEST.BALANCED_ERROR,
+                compute=run.replayed(kind, "test"),
             )
         prefix = "ema_" if kind == "test_ema" else ""
         errors |= {f"{prefix}{name}": value for name, value in tested.items()}
@@ -295,7 +296,7 @@ def _save(run: TrainingRun, is_best: bool, at_once: bool) -> None:
         resume_point.remove_inside_epoch(run.cfg.OUT_DIR)
 
 
-def _set_precise_statistics(run: TrainingRun, model: nn.Module) -> Steps[None]:
+def _set_precise_statistics(run: TrainingRun, kind: str, model: nn.Module) -> Steps[None]:
     cfg, loader = run.cfg, run.train_loader
     iterations = max(1, cfg.BN.NUM_SAMPLES_PRECISE // cfg.TRAIN.BATCH_SIZE)
     yield from update_bn_stats(
@@ -305,6 +306,7 @@ def _set_precise_statistics(run: TrainingRun, model: nn.Module) -> Steps[None]:
         parts=cfg.TRAIN.ACCUMULATE,
         world=run.world,
         precision=run.precision,
+        compute=run.replayed(kind, "statistics"),
     )
 
 

@@ -12,7 +12,7 @@ from yacs.config import CfgNode
 from pycls.core.config.load import cfg_hash, computing_keys, dump_cfg, parse_cfg
 from pycls.core.config.rules import get_value
 from pycls.core.config.trainable import captures_steps
-from pycls.core.cuda_graph import GraphedStep
+from pycls.core.cuda_graph import GraphedEma, GraphedForward, GraphedStep
 from pycls.core.ema import Ema, ema_alpha
 from pycls.core.env import move_model
 from pycls.core.inputs import check_classes
@@ -102,6 +102,10 @@ class TrainingRun:
         self.precision = Precision(cfg, device)
         self.is_captured = captures_steps(cfg, device)
         self.step = self._build_step()
+        self._replayed: dict[tuple[str, str], GraphedForward] = {}
+        self._graphed_ema: GraphedEma | None = None
+        if self.ema is not None and self.is_captured:
+            self._graphed_ema = GraphedEma(self.ema, self.model)
         self.compiles = bool(cfg.TRAIN.COMPILE)
         iterations = len(self.train_loader)
         meter = (cfg.OPTIM.MAX_EPOCH, cfg.LOG_PERIOD, device, world, self.clock)
@@ -212,7 +216,11 @@ class TrainingRun:
         result = self.step(images, labels, lr, self.epoch, self.iteration)
         self.compiles = False
         if self.ema is not None and self.iteration % self.cfg.OPTIM.EMA_UPDATE_PERIOD == 0:
-            self.ema.update(self.model, ema_alpha(self.cfg, self.epoch))
+            alpha = ema_alpha(self.cfg, self.epoch)
+            if self._graphed_ema is None:
+                self.ema.update(self.model, alpha)
+            else:
+                self._graphed_ema.update(alpha)
         self.train_meter.update_row(result.row, len(labels))
         self.iteration += 1
 
@@ -306,6 +314,20 @@ class TrainingRun:
     def describe_forms(self) -> dict[str, Any]:
         """Return what run.json says of the layers' forms: the table, and how many took which."""
         return {"table": self.forms, **count_forms(self.model)}
+
+    def replayed(self, kind: str, use: str) -> GraphedForward | None:
+        """Return what computes a network in place of itself, where the run captures its work.
+
+        Args:
+            kind: of the network, as :meth:`networks` has it.
+            use: what for; each has a graph of its own.
+        """
+        if not self.is_captured:
+            return None
+        if (kind, use) not in self._replayed:
+            model = dict(self.networks())[kind]
+            self._replayed[kind, use] = GraphedForward(model, self.precision)
+        return self._replayed[kind, use]
 
     def networks(self) -> list[tuple[str, nn.Module]]:
         """Return (kind of its test records, network) of the network and its average."""

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch.autograd.function import once_differentiable
 
 from pycls.kernels import convolution_code as code
-from pycls.kernels.layout import channels_last
+from pycls.kernels.layout import channels_last, dense_taps, weight_strides
 from pycls.kernels.machine import CompiledKernel, scratch
 from pycls.kernels.taps import Window, list_pairs
 
@@ -57,7 +57,7 @@ class _Direct(torch.autograd.Function):
     def forward(
         ctx: Any, x: torch.Tensor, weight: torch.Tensor, groups: int, window: Window
     ) -> torch.Tensor:
-        x, weight = channels_last(x), _dense(weight)
+        x, weight = channels_last(x), dense_taps(weight)
         ctx.save_for_backward(x, weight)
         ctx.groups, ctx.window = groups, window
         return _sum_over_taps(x, weight, groups, window)
@@ -91,7 +91,7 @@ def _sum_over_taps(
     _kernel(part, w_in, w_out, source.dtype)(
         (
             len(source), groups, *widths, window.taps, *pixels, source.data_ptr(),
-            weight.data_ptr(), *_strides(weight), *pairs.addresses, result.data_ptr(),
+            weight.data_ptr(), *weight_strides(weight), *pairs.addresses, result.data_ptr(),
             scratch.reserve(torch.get_num_threads() * length), length,
         ),
     )  # fmt: skip
@@ -112,7 +112,7 @@ def _weight_gradient(
         (
             len(x), groups, w_in, w_out, taps, *pixels, x.data_ptr(), gradient.data_ptr(),
             *list_pairs(window).by_tap.addresses, at, sums, at + threads * sums * 8, planes,
-            by_weight.data_ptr(), *_strides(weight),
+            by_weight.data_ptr(), *weight_strides(weight),
         ),
     )  # fmt: skip
     return by_weight
@@ -133,14 +133,3 @@ def _compiled(part: str, widths: code.Widths, dtype: torch.dtype) -> CompiledKer
     if turned and widths is not None:
         widths = widths[::-1]  # of the source, here the result's gradient, and of its own result
     return CompiledKernel(name, code.sum_over_taps(name, widths, real, turned))
-
-
-def _dense(weight: torch.Tensor) -> torch.Tensor:
-    """Return weights whose taps lie at equal distances, a copy where they do not."""
-    rows, columns = weight.stride()[2:]
-    return weight if rows == columns * weight.shape[3] else weight.contiguous()
-
-
-def _strides(weight: torch.Tensor) -> tuple[int, int, int]:
-    """Return the distances between output channels, input channels and taps."""
-    return weight.stride(0), weight.stride(1), weight.stride(3)

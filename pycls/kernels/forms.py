@@ -2,12 +2,14 @@
 
 The forms of a convolution: `library`, PyTorch's own; `contiguous`, the library with the image
 turned to channels first and back; `matrices`, a product of matrices (1 x 1); `direct`, kernels of
-our own. Of a batch normalisation: `library`, and `fused`, kernels that add and activate in the
-same pass.
+our own; on a GPU `packed`, kernels that join narrow groups (3 x 3). Of a batch normalisation:
+`library`, and `fused`, kernels that add and activate in the same pass. Of max pooling: `library`,
+and `bytes`, kernels that keep a byte where the library keeps eight (GPU).
 
 The table is `forms.csv`, written by `dev/bench_layers.py`. It is keyed by the kind of device and
-its instruction set; a shape takes the form of the nearest one measured. Nothing is timed in a
-run, so that the same machine always gives the same bits.
+its instruction set, of a GPU its compute capability; a shape takes the form of the nearest one
+measured. Nothing is timed in a run, so that the same machine always gives the same bits. No GPU has
+been measured yet, so that layers are the library's there.
 """
 
 import csv
@@ -19,10 +21,14 @@ from pathlib import Path
 
 import torch
 
+from pycls.gpu_devices import is_gpu
+from pycls.kernels.gpu_launch import has_triton, interprets
 from pycls.kernels.layout import LANES
 
 TABLE = Path(__file__).with_name("forms.csv")
 LIBRARY = "library"
+# In place of an instruction set: our own kernels wherever there is one, measured or not.
+OWN = "own"
 # Kinds that were not measured take the choices of another; what they gain is not known.
 _STANDS_FOR = {("cpu", "avx512"): ("cpu", "avx2")}
 
@@ -34,17 +40,25 @@ class FormTable:
     """The measured choices for one kind of processor.
 
     Attributes:
-        device: "cpu".
-        instruction_set: see :func:`pycls.kernels.machine.instruction_set`.
+        device: its type: "cpu", "cuda".
+        instruction_set: see :func:`pycls.kernels.machine.instruction_set`; of a GPU "sm_90" and the
+            like; or :data:`OWN`.
         convolutions: (taps, groups, input and output channels of a group, stride, side of the
             result in pixels) -> form.
         norms: (channels, side) -> form.
+        pools: (channels, side of the result) -> form.
     """
 
     device: str
     instruction_set: str
     convolutions: tuple[tuple[Shape, str], ...]
     norms: tuple[tuple[Shape, str], ...]
+    pools: tuple[tuple[Shape, str], ...] = ()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was measured."""
+        return not (self.convolutions or self.norms or self.pools)
 
     @functools.lru_cache(maxsize=4096)  # noqa: B019 - a table lives as long as the process
     def of_convolution(
@@ -69,10 +83,15 @@ class FormTable:
     def of_norm(self, images: int, channels: int, height: int, width: int) -> str:
         """Return the form of a batch normalisation of images of that shape."""
         rows = images * height * width
-        # A vector must be filled by whole rows; of one row there is no variance.
-        if rows < 2 or rows % (LANES // math.gcd(channels, LANES)):
+        # Of one row there is no variance; on the CPU a vector must be filled by whole rows.
+        if rows < 2 or (self.device == "cpu" and rows % (LANES // math.gcd(channels, LANES))):
             return LIBRARY
         return _nearest(self.norms, (channels, math.isqrt(height * width)))
+
+    @functools.lru_cache(maxsize=4096)  # noqa: B019 - a table lives as long as the process
+    def of_pool(self, channels: int, pixels: int) -> str:
+        """Return the form of a max pooling whose result has so many channels and pixels."""
+        return _nearest(self.pools, (channels, math.isqrt(pixels)))
 
 
 def _kind(shape: Shape) -> tuple[bool, bool, bool]:
@@ -92,24 +111,46 @@ def _nearest(rows: Sequence[tuple[Shape, str]], shape: Shape) -> str:
 @functools.cache
 def find_table(device: str, instruction_set: str) -> FormTable:
     """Return the choices for a kind of processor; an empty table where nothing is known."""
-    if why_unavailable() is not None:
+    if (why_unavailable() is not None) if device == "cpu" else not has_triton():
         return FormTable(device, "none", (), ())
+    if instruction_set == OWN:
+        return _own_forms(device)
     measured = _STANDS_FOR.get((device, instruction_set), (device, instruction_set))
-    convolutions, norms = [], []
+    found: dict[str, list[tuple[Shape, str]]] = {"convolution": [], "norm": [], "pool": []}
     with TABLE.open(newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
             if (row["device"], row["instruction_set"]) != measured:
                 continue
-            if row["layer"] == "norm":
-                norms.append(((int(row["w_out"]), int(row["side"])), row["form"]))
-            else:
-                names = ("taps", "groups", "w_in", "w_out", "stride", "side")
-                convolutions.append((tuple(int(row[name]) for name in names), row["form"]))
-    return FormTable(device, instruction_set, tuple(convolutions), tuple(norms))
+            names = ("taps", "groups", "w_in", "w_out", "stride", "side")
+            shape = tuple(int(row[n]) for n in (names if row["layer"] == "convolution" else _SIDES))
+            found[row["layer"]].append((shape, row["form"]))
+    return FormTable(device, instruction_set, *map(tuple, found.values()))
 
 
-def own_table() -> FormTable:
-    """Return the choices for the CPU of this machine; empty where kernels cannot be compiled."""
+_SIDES = ("w_out", "side")
+
+
+def _own_forms(device: str) -> FormTable:
+    """Return a table by which every layer takes a form of our own, where there is one for it."""
+    form = "direct" if device == "cpu" else "packed"
+    # One of each kind that :func:`_kind` tells apart.
+    shapes = [
+        (taps, groups, 8, 8, stride, 8) for taps in (1, 9) for groups in (1, 8) for stride in (1, 2)
+    ]
+    pools = () if device == "cpu" else (((8, 8), "bytes"),)
+    convolutions = tuple((shape, form) for shape in shapes)
+    return FormTable(device, OWN, convolutions, (((8, 8), "fused"),), pools)
+
+
+def own_table(device: torch.device | None = None) -> FormTable:
+    """Return the choices for a device of this machine; empty where kernels cannot be compiled.
+
+    Args:
+        device: a GPU; None: the CPU.
+    """
+    if device is not None and is_gpu(device):
+        major, minor = torch.cuda.get_device_capability(device)
+        return find_table(device.type, f"sm_{major}{minor}")
     if why_unavailable() is not None:
         return find_table("cpu", "none")
     from pycls.kernels.machine import instruction_set
@@ -129,12 +170,19 @@ def why_unavailable() -> str | None:
     return None
 
 
-def suits(x: torch.Tensor) -> bool:
-    """Say whether a batch may be computed by kernels of our own: float32 or float64, on the CPU."""
-    return (
-        x.device.type == "cpu"
-        and x.dtype in (torch.float32, torch.float64)
-        and x.dim() == 4
-        and x.numel() > 0
-        and not torch.is_autocast_enabled("cpu")
-    )
+def suits(x: torch.Tensor, device: str) -> bool:
+    """Say whether a batch may be computed by kernels of our own.
+
+    On the CPU it must be float32 or float64, on a GPU float32, bfloat16 or float16.
+
+    Args:
+        x: the batch.
+        device: the type of device that the kernels are for.
+    """
+    if x.dim() != 4 or x.numel() == 0:
+        return False
+    if device == "cpu":
+        is_kind = x.dtype in (torch.float32, torch.float64)
+        return x.device.type == "cpu" and is_kind and not torch.is_autocast_enabled("cpu")
+    is_there = x.device.type == device or (x.device.type == "cpu" and interprets())
+    return is_there and x.dtype in (torch.float32, torch.bfloat16, torch.float16)

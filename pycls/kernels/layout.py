@@ -17,3 +17,14 @@ def channels_last(x: torch.Tensor) -> torch.Tensor:
     if not x.is_contiguous(memory_format=torch.channels_last):
         x = torch.empty_like(x, memory_format=torch.channels_last).copy_(x)
     return x.as_strided(x.shape, wanted)
+
+
+def dense_taps(weight: torch.Tensor) -> torch.Tensor:
+    """Return a convolution's weights with taps at equal distances, a copy if need be."""
+    rows, columns = weight.stride()[2:]
+    return weight if rows == columns * weight.shape[3] else weight.contiguous()
+
+
+def weight_strides(weight: torch.Tensor) -> tuple[int, int, int]:
+    """Return the distances between output channels, input channels and taps."""
+    return weight.stride(0), weight.stride(1), weight.stride(3)

@@ -11,7 +11,14 @@ import torch
 from torch import nn
 
 from pycls.errors import ConfigError
-from pycls.models.layers import DropConnect, LayerOptions, SelfAttention, SqueezeExcitation, conv2d
+from pycls.models.layers import (
+    DropConnect,
+    LayerOptions,
+    SelfAttention,
+    SqueezeExcitation,
+    branches,
+    conv2d,
+)
 
 
 @dataclass(frozen=True)
@@ -143,7 +150,8 @@ class ResidualBlock(Block):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map N x w_in x H x W to N x w_out x H/stride x W/stride."""
-        skip = x if self.proj is None or self.bn is None else self.bn(self.proj(x))
+        x, second = branches(x)
+        skip = second if self.proj is None or self.bn is None else self.bn(self.proj(second))
         return self.f(x, skip, self.af)
 
 
@@ -166,7 +174,8 @@ class LinearBottleneckBlock(Block):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map N x w_in x H x W to N x w_out x H/stride x W/stride."""
-        return self.f(x, x if self.has_skip else None)
+        x, second = branches(x)
+        return self.f(x, second if self.has_skip else None)
 
 
 class MBConv(nn.Module):

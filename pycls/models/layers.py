@@ -70,7 +70,9 @@ class Conv2d(nn.Conv2d):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map N x in_channels x H x W to N x out_channels x H' x W'."""
-        form = LIBRARY if self.forms is None or not suits(x) else self._choose(self.forms, x)
+        forms, form = self.forms, LIBRARY
+        if forms is not None and suits(x, forms.device):
+            form = self._choose(forms, x)
         if form != self.form:
             self.form = form
         if form == LIBRARY:
@@ -79,6 +81,10 @@ class Conv2d(nn.Conv2d):
             weight = self.weight.contiguous()
             y = self._conv_forward(x.contiguous(), weight, self.bias)
             return y.contiguous(memory_format=torch.channels_last)
+        if form == "packed":
+            from pycls.kernels.gpu_convolution import packed
+
+            return packed(x, self.weight, self.groups, self.stride[0])
         from pycls.kernels.convolution import as_matrices, direct
 
         if form == "matrices":
@@ -92,9 +98,17 @@ class Conv2d(nn.Conv2d):
         form = forms.of_convolution(window.taps, groups, *widths, stride, window.out_pixels)
         is_allowed = {
             "direct": self.bias is None,
+            "packed": self._can_be_packed(widths),
             "matrices": window.taps == 1 and groups == 1 and window.padding == (0, 0),
         }
         return form if is_allowed.get(form, True) else LIBRARY
+
+    def _can_be_packed(self, widths: tuple[int, int]) -> bool:
+        like = (self.kernel_size, self.padding, self.dilation, self.padding_mode)
+        is_kind = like == ((3, 3), (1, 1), (1, 1), "zeros") and self.stride in ((1, 1), (2, 2))
+        is_narrow = widths[0] == widths[1] <= 32
+        is_wide = self.weight.dtype == torch.float64
+        return is_kind and is_narrow and self.bias is None and not is_wide
 
     def _window(self, x: torch.Tensor) -> Window:
         return find_window(x.shape[2:], self.kernel_size, self.stride, self.padding, self.dilation)
@@ -113,7 +127,8 @@ class BatchNorm2d(nn.BatchNorm2d):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Normalise N x C x H x W features, shape kept."""
         self._choose(x)
-        return super().forward(x) if self.form == LIBRARY else self._fused(x, None, relu=False)
+        # Of one output alone: an activation in place may follow.
+        return super().forward(x) if self.form == LIBRARY else self._fused(x, None, relu=False)[0]
 
     def then(
         self, x: torch.Tensor, activation: nn.Module | None = None, skip: torch.Tensor | None = None
@@ -127,8 +142,9 @@ class BatchNorm2d(nn.BatchNorm2d):
         """
         self._choose(x)
         hooked = self._forward_hooks or (activation is not None and activation._forward_hooks)
-        if self.form != LIBRARY and not hooked and isinstance(activation, nn.ReLU | None):
-            return self._fused(x, skip, relu=activation is not None)
+        fits = skip is None or skip.dtype == x.dtype or x.device.type == "cpu"
+        if self.form != LIBRARY and fits and not hooked and isinstance(activation, nn.ReLU | None):
+            return _with_second(*self._fused(x, skip, relu=activation is not None))
         y = self(x)
         if skip is not None:
             y = skip + y
@@ -137,16 +153,72 @@ class BatchNorm2d(nn.BatchNorm2d):
     def _choose(self, x: torch.Tensor) -> None:
         form = LIBRARY
         # The kernels have no gradient where the statistics are fixed.
-        if self.forms is not None and (self.training or not torch.is_grad_enabled()) and suits(x):
+        forms = self.forms
+        if forms is not None and (self.training or not torch.is_grad_enabled()):
             is_whole = self.affine and self.track_running_stats
-            form = self.forms.of_norm(*x.shape) if is_whole else LIBRARY
+            if forms.device != "cpu":  # of a mean over all batches the host would have to know
+                is_whole = is_whole and self.momentum is not None
+                is_whole = is_whole and self.weight.dtype == torch.float32
+            if is_whole and suits(x, forms.device):
+                form = forms.of_norm(*x.shape)
         if form != self.form:
             self.form = form
 
-    def _fused(self, x: torch.Tensor, skip: torch.Tensor | None, *, relu: bool) -> torch.Tensor:
-        from pycls.kernels.norm import norm_act
+    def _fused(
+        self, x: torch.Tensor, skip: torch.Tensor | None, *, relu: bool
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return relu(norm(x) + skip), for two branches."""
+        assert self.forms is not None
+        if self.forms.device == "cpu":
+            from pycls.kernels.norm import norm_act
 
-        return norm_act(self, x, skip, relu)
+            y = norm_act(self, x, skip, relu)
+            return y, y
+        from pycls.kernels.gpu_norm import norm_act as norm_act_on_gpu
+
+        return norm_act_on_gpu(self, x, skip, relu)
+
+
+class MaxPool2d(nn.MaxPool2d):
+    """``nn.MaxPool2d`` of square windows, in the form that is fastest for its shape.
+
+    Attributes:
+        forms, form: as those of :class:`Conv2d`.
+    """
+
+    forms: FormTable | None = None
+    form: str = LIBRARY
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map N x C x H x W to N x C x H' x W'."""
+        forms, form = self.forms, LIBRARY
+        if forms is not None and suits(x, forms.device):
+            side = (self.kernel_size, self.kernel_size)
+            numbers = ((self.stride,) * 2, (self.padding,) * 2)
+            form = forms.of_pool(x.shape[1], find_window(x.shape[2:], side, *numbers).out_pixels)
+        if form != self.form:
+            self.form = form
+        if form == LIBRARY:
+            return super().forward(x)
+        from pycls.kernels.gpu_pool import max_pool
+
+        return _with_second(*max_pool(x, (self.kernel_size, self.stride, self.padding)))
+
+
+def _with_second(x: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+    """Return features that :func:`branches` finds their second output by."""
+    if second is not x:
+        x.second = second  # type: ignore[attr-defined]
+    return x
+
+
+def branches(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return features for the two branches of a block.
+
+    They are the same numbers. Where the layer that made them takes a gradient from each branch, and
+    adds them where it needs the sum, they are its two outputs.
+    """
+    return x, getattr(x, "second", x)
 
 
 def conv2d(
@@ -157,17 +229,20 @@ def conv2d(
     return Conv2d(w_in, w_out, kernel, stride=stride, padding=padding, groups=groups, bias=bias)
 
 
+_WITH_FORMS = (Conv2d, BatchNorm2d, MaxPool2d)
+
+
 def use_forms(model: nn.Module, forms: FormTable | None) -> None:
     """Let all layers of a network choose their forms by a table; None: PyTorch's own."""
     for module in model.modules():
-        if isinstance(module, Conv2d | BatchNorm2d):
+        if isinstance(module, _WITH_FORMS):
             module.forms = forms
 
 
 def table_name(model: nn.Module) -> dict[str, str] | None:
     """Return what :func:`pycls.kernels.forms.find_table` finds a network's table by."""
     for module in model.modules():
-        if isinstance(module, Conv2d | BatchNorm2d) and module.forms is not None:
+        if isinstance(module, _WITH_FORMS) and module.forms is not None:
             return {
                 "device": module.forms.device,
                 "instruction_set": module.forms.instruction_set,
@@ -177,12 +252,12 @@ def table_name(model: nn.Module) -> dict[str, str] | None:
 
 def count_forms(model: nn.Module) -> dict[str, dict[str, int]]:
     """Return how many layers took which form in their last call: by kind of layer, by form."""
-    counts: dict[str, Counter[str]] = {"convolutions": Counter(), "norms": Counter()}
+    kinds = ("convolutions", "norms", "pools")  # as _WITH_FORMS
+    counts: dict[str, Counter[str]] = {kind: Counter() for kind in kinds}
     for module in model.modules():
-        if isinstance(module, Conv2d):
-            counts["convolutions"][module.form] += 1
-        elif isinstance(module, BatchNorm2d):
-            counts["norms"][module.form] += 1
+        for kind, layer in zip(kinds, _WITH_FORMS, strict=True):
+            if isinstance(module, layer):
+                counts[kind][module.form] += 1
     return {kind: dict(sorted(forms.items())) for kind, forms in counts.items()}
 
 

@@ -20,7 +20,7 @@ from torch.utils.backend_registration import _setup_privateuseone_for_python_bac
 from pycls import gpu_devices
 from pycls.core import gpu
 from pycls.core.config import load_cfg
-from pycls.core.cuda_graph import GraphedStep
+from pycls.core.cuda_graph import GraphedEma, GraphedForward, GraphedStep
 from pycls.core.ema import Ema
 from pycls.core.env import move_model
 from pycls.core.meters import Meter
@@ -30,18 +30,19 @@ from pycls.core.precision import Precision
 from pycls.core.runs.log import RunLog
 from pycls.core.step import TrainStep
 from pycls.core.tester import evaluate
-from pycls.core.together.steps import to_the_end
 from pycls.datasets.loading.held import HeldImages
 from pycls.datasets.loading.loader import Loader
 from pycls.datasets.loading.streamed import StreamedImages
 from pycls.datasets.opening.dataset import open_dataset
 from pycls.datasets.store.writer import SetFacts, write_store
+from pycls.kernels.gpu_launch import has_triton
 from pycls.models.builders import build_model
 
 NAME = "standingpu"
 ITERATIONS = 3
 PINNED: set[int] = set()  # tensors, by id
 LAUNCHED: list[str] = []  # what has kernels, of the present iteration
+WAYS = ("forward", "backward")
 NO_KERNELS = ("empty", "empty_strided", "detach", "device")
 
 
@@ -174,7 +175,10 @@ class Training:
         images, labels = batch
         result = self.step(images, labels, 0.1, 0, number)
         if number % 2 == 0:
-            self.ema.update(self.model, 0.5)
+            if isinstance(self.step, GraphedStep):
+                self.graphed_ema.update(0.5)
+            else:
+                self.ema.update(self.model, 0.5)
         assert self.optimizer.param_groups[0]["params"][0].grad.device.type == NAME
         self.meter.update_row(result.row, len(labels))
 
@@ -182,10 +186,11 @@ class Training:
 def train(device, *words, change=lambda training: None):
     """Do a few iterations; the first may wait, as copies of tables do.
 
-    Returns what the second launched, in which the average is not updated.
+    Returns what the second launched, in which the average is not updated, and the third.
     """
     cfg = load_cfg(None, [*ARCHITECTURE, *words])
     model = build_model(cfg)
+    launched = []
     with no_values() as watch:
         training = Training(device, cfg, model)
         change(training)
@@ -195,13 +200,12 @@ def train(device, *words, change=lambda training: None):
             watch.hot = number > 0
             LAUNCHED.clear()
             training.iteration((images, labels), number)
-            if number == 1:
-                launched = list(LAUNCHED)
+            launched.append(list(LAUNCHED))
         for name, value in training.model.state_dict().items():
             assert value.device.type == NAME, name
         for state in training.optimizer.state.values():
             assert state["momentum_buffer"].device.type == NAME
-    return launched
+    return launched[1:]
 
 
 def load(device, path, held, side="train", **options):
@@ -221,8 +225,12 @@ def load(device, path, held, side="train", **options):
     return loader
 
 
-def test_network(device, path, *words):
-    """Precise statistics and a test of every image, both halves counted."""
+def evaluated(device, path, *words, replays=False):
+    """Precise statistics and a test of every image, both halves counted.
+
+    Returns what the last batch of each launched.
+    """
+    launched = []
     cfg = load_cfg(None, [*ARCHITECTURE, *words])
     model = build_model(cfg)
     with no_values() as watch:
@@ -232,10 +240,17 @@ def test_network(device, path, *words):
                    seed=1, device=device)
             for side in ("train", "test")
         )  # fmt: skip
+        computes = [
+            GraphedForward(training.model, training.precision) if replays else None
+            for _ in range(2)
+        ]
         batches = list(train_loader.epoch(0))
         watch.hot = True
-        steps = update_bn_stats(training.model, batches, len(batches), precision=training.precision)
-        to_the_end(steps)
+        for _ in update_bn_stats(
+            training.model, batches, len(batches), precision=training.precision, compute=computes[0]
+        ):
+            launched[:1] = [list(LAUNCHED)]
+            LAUNCHED.clear()
         watch.hot = False
         batches = list(test_loader.epoch(0))
         source = types.SimpleNamespace(epoch=lambda epoch: iter(batches))
@@ -243,12 +258,26 @@ def test_network(device, path, *words):
         with RunLog("/dev/null") as log:
             tested = evaluate(
                 source, training.model, meter, log, 0, 2, {}, halves=True,
-                precision=training.precision,
+                precision=training.precision, compute=computes[1],
             )  # fmt: skip
             watch.hot = True
             for _ in batches:
+                LAUNCHED.clear()
                 next(tested)
             watch.hot = False
+            launched.append(list(LAUNCHED))
+        assert 0 < len(batches[-1][0]) < len(batches[0][0])
+    return launched
+
+
+def evaluated_by_graphs(device, path, *words):
+    """Say what is wrong with what the host launches in a test and in statistics that replay."""
+    evaluated(device, path, *words)
+    statistics, test = evaluated(device, path, *words, replays=True)
+    for launched in (statistics, test):
+        assert not [name for name in launched if "conv" in name or "batch_norm" in name], launched
+    assert len(statistics) < 8, statistics
+    assert len(test) < 30, test
 
 
 def capture(training):
@@ -257,12 +286,49 @@ def capture(training):
     for group in training.optimizer.param_groups:
         group["lr"] = rate
     training.step = GraphedStep(training.step)
+    training.graphed_ema = GraphedEma(training.ema, training.model)
 
 
 def captured(device, *words):
     """Say what is wrong with what the host launches in a captured step; it replays, too."""
-    launched = train(device, *words, change=capture)
-    assert 0 < len(launched) < 10, launched
+    for launched in train(device, *words, change=capture):
+        assert 0 < len(launched) < 10, launched
+
+
+def own_layers(device):
+    """Say what is wrong with a step of our own kernels, which are not run: they have no values."""
+    if not has_triton():
+        return
+
+    def launch(kernel, grid, *args, **options):
+        for value in args:
+            assert not isinstance(value, torch.Tensor) or value.device.type == NAME, kernel
+        LAUNCHED.append(kernel.__name__)
+
+    from pycls.kernels import gpu_convolution, gpu_norm, gpu_pool
+
+    for module in (gpu_norm, gpu_pool, gpu_convolution):
+        module.launch = launch
+    stem = ("ANYNET.STEM_TYPE", "res_stem_in", "TRAIN.MIXED_PRECISION", True)
+    launched, _ = train(device, *stem, "LAYER_FORMS", "own")
+    # Norms of the stem and of two blocks, of which one projects; a grouped convolution in each.
+    expected = {
+        **{f"{part}_{way}": 8 for part in ("sum", "finish", "apply") for way in WAYS},
+        **{f"pool_{way}": 1 for way in WAYS}, "convolve": 4, "sum_weights": 2,
+    }  # fmt: skip
+    assert {name: launched.count(name) for name in expected} == expected
+    # What the library would have for them.
+    assert not {name for name in launched if "batch_norm" in name or "relu" in name}, launched
+
+
+def cast_once(device):
+    """Say what is wrong with the casts of a step in mixed precision: two of all weights at once."""
+    convolutions = 8
+    plain, half = (train(device, "TRAIN.MIXED_PRECISION", on)[0] for on in (False, True))
+    assert half.count("_foreach_copy_") == 2, half
+    # Of the images, the loss's own, and the result of the head.
+    casts = half.count("_to_copy") - plain.count("_to_copy")
+    assert casts < convolutions, half
 
 
 def waits_for_a_value(training):
@@ -303,10 +369,13 @@ def main():
         "step, mixup": lambda: train(device, *mixed, "TRAIN.MIXUP_ALPHA", 0.2),
         "step, cutmix": lambda: train(device, *mixed, "TRAIN.CUTMIX_ALPHA", 1.0),
         "step, clipped": lambda: train(device, "OPTIM.CLIP_GRAD_NORM", 1.0),
+        "step, own layers": lambda: own_layers(device),
+        "step, casts": lambda: cast_once(device),
         "step, captured": lambda: captured(device, *mixed),
         "step, two parts": lambda: train(device, "TRAIN.ACCUMULATE", 2),
-        "test and statistics": lambda: test_network(device, small),
-        "test and statistics, bfloat16": lambda: test_network(device, small, *mixed),
+        "test and statistics": lambda: evaluated(device, small),
+        "test and statistics, bfloat16": lambda: evaluated(device, small, *mixed),
+        "test and statistics, replayed": lambda: evaluated_by_graphs(device, small, *mixed),
         "held, padded": lambda: load(device, small, True, pad=2),
         "streamed, padded": lambda: load(device, small, False, pad=2),
         "held, resized": lambda: load(device, large, True, crop="resized"),

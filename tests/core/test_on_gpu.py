@@ -134,6 +134,29 @@ def test_a_share_of_the_memory_decides_what_is_held(large_set):
     assert isinstance(Loader(dataset, gpu_share=1e-6, **options)._images, StreamedImages)
 
 
+def test_capture_while_threads_pin_memory_on_a_gpu(large_set):
+    """The streaming path reads ahead into pinned memory while the first step is captured."""
+    words = [
+        "MODEL.TYPE", "anynet", "ANYNET.DEPTHS", [1], "ANYNET.WIDTHS", [16], "ANYNET.STRIDES", [2],
+        "ANYNET.GROUP_WS", [8], "MODEL.NUM_CLASSES", 2, "TRAIN.BATCH_SIZE", 5,
+    ]  # fmt: skip
+    losses = []
+    for captured in (False, True):
+        cfg = load_cfg(None, [*words, "TRAIN.CUDA_GRAPH", captured, "CUDNN.BENCHMARK", False])
+        device = torch.device("cuda")
+        torch.manual_seed(0)
+        model = build_model(cfg).to(device, memory_format=torch.channels_last).train()
+        optimizer = build_optimizer(model, cfg)
+        step = TrainStep(model, optimizer, Precision(cfg, device), cfg, topk=2)
+        step = GraphedStep(step) if captured else step
+        loader = Loader(open_dataset(large_set, "train"), batch_size=5, im_size=64, train=True,
+                        seed=4, device="cuda", max_resident_bytes=0, threads=6)  # fmt: skip
+        batches = enumerate(loader.epoch(0))
+        losses.append([float(step(*batch, 0.01, 0, number).loss) for number, batch in batches])
+    assert len(losses[0]) > 20
+    assert losses[1] == pytest.approx(losses[0], rel=1e-2)
+
+
 def test_batches_stay_what_they_are_while_the_next_are_made(large_set):
     # Buffers that are copied from must not be filled again too early.
     dataset = open_dataset(large_set, "train")

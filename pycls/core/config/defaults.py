@@ -256,7 +256,7 @@ def default_cfg() -> Node:
     cfg.CHECKPOINT.PERIOD = 60.0
 
     # How layers are computed: auto, in the form that is fastest for their shape (see
-    # docs/training.md); library, as PyTorch does.
+    # docs/training.md); library, as PyTorch does; own, by our own kernels wherever there are any.
     cfg.LAYER_FORMS = "auto"
     # Of GPUs, beside pycls's CUDNN.BENCHMARK (kernels by timing: not the same bits again).
     cfg.CUDNN.TF32 = True  # float32 products and convolutions in TF32, where a GPU has it

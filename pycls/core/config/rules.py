@@ -42,7 +42,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "VIT.CLASSIFIER_TYPE": ("token", "pooled"),
     "CHECKPOINT.KEEP": ("all", "last", "none"),
     "TRAIN.MIXED_DTYPE": ("auto", "float16", "bfloat16"),
-    "LAYER_FORMS": ("auto", "library"),
+    "LAYER_FORMS": ("auto", "library", "own"),
     "MEMORY_FORMAT": ("channels_last", "contiguous"),
     "DATA.CROP": ("auto", "padded", "resized"),
 }

@@ -6,6 +6,8 @@ from yacs.config import CfgNode
 from pycls.core.precision import choose_format
 from pycls.errors import ConfigError
 from pycls.gpu_devices import is_gpu
+from pycls.kernels.forms import OWN
+from pycls.kernels.gpu_launch import has_triton
 
 
 def check_trainable(cfg: CfgNode, device: torch.device) -> None:
@@ -18,6 +20,11 @@ def check_trainable(cfg: CfgNode, device: torch.device) -> None:
         raise ConfigError(
             "FSDP.ENABLED is True; weights are not split over GPUs here. Set it False: each GPU "
             "then holds the whole network"
+        )
+    if cfg.LAYER_FORMS == OWN and is_gpu(device) and not has_triton():
+        raise ConfigError(
+            "LAYER_FORMS is 'own', whose kernels for GPUs need the package triton, which is not "
+            "installed; install it, or set LAYER_FORMS auto"
         )
     obstacle = _graph_obstacle(cfg, device) if cfg.TRAIN.CUDA_GRAPH is True else None
     if obstacle:

@@ -153,6 +153,7 @@ class Loader:
                 memory = torch.cuda.get_device_properties(self.device).total_memory
                 max_resident_bytes = int(gpu_share * memory / runs_on_gpu())
         self._images = self._open_images(threads, workers, max_resident_bytes)
+        self._last_plan: tuple[tuple[int, int], EpochPlan] | None = None
 
     def _check_arguments(self) -> None:
         """Check how the arguments go together."""
@@ -316,7 +317,15 @@ class Loader:
             yield images
 
     def _plan_epoch(self, epoch: int, start: int) -> EpochPlan:
-        """Draw all that happens in an epoch: per batch there is only slicing left."""
+        """Return all that happens in an epoch: per batch there is only slicing left.
+
+        The last one is kept: precise statistics go through the epoch that was trained.
+        """
+        if self._last_plan is None or self._last_plan[0] != (epoch, start):
+            self._last_plan = (epoch, start), self._draw_plan(epoch, start)
+        return self._last_plan[1]
+
+    def _draw_plan(self, epoch: int, start: int) -> EpochPlan:
         indices = self.dataset.indices
         order = randomness.epoch_order(self.seed, epoch, indices)
         batches = order[: self.total_images].reshape(len(self), self.batch_size)

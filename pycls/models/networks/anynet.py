@@ -13,7 +13,7 @@ from torch import nn
 from yacs.config import CfgNode
 
 from pycls.models.blocks import BlockOptions, find_block
-from pycls.models.layers import LayerOptions, conv2d
+from pycls.models.layers import LayerOptions, MaxPool2d, conv2d
 from pycls.models.networks.staged import Parts, StagedNetwork, build_stages, stage_parts
 from pycls.models.vocabulary import STEM_TYPES, STEMS, has_groups
 
@@ -102,7 +102,7 @@ class ConvStem(nn.Module):
         self.conv = conv2d(3, w_out, kernel, stride=stride)
         self.bn = options.norm(w_out)
         self.af = options.activation()
-        self.pool = nn.MaxPool2d(3, stride=pool_stride, padding=1) if pool_stride else None
+        self.pool = MaxPool2d(3, stride=pool_stride, padding=1) if pool_stride else None
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map N x 3 x H x W to N x w_out features, smaller by the strides."""

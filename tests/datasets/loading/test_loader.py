@@ -29,6 +29,21 @@ def by_position(dataset, epoch=0, **options):
     return dict(zip(dataset.indices[order].tolist(), images, strict=True))
 
 
+def test_an_epoch_that_is_gone_through_again_is_not_drawn_again(make_store, monkeypatch):
+    """As in precise statistics, of a network and of its average."""
+    from pycls.datasets.loading import loader as module
+
+    drawn = []
+    own = module.plan_epoch
+    monkeypatch.setattr(module, "plan_epoch", lambda *args: drawn.append(args) or own(*args))
+    loader = Loader(open_dataset(make_store(size=(6, 8)), "train"), train=True, **OPTIONS)
+    first, again, other, then = (batches(loader, epoch) for epoch in (1, 1, 2, 1))
+    assert len(drawn) == 3
+    for pair in zip(first, again, then, strict=True):
+        assert all(torch.equal(pair[0][0], images) for images, _ in pair[1:])
+    assert not torch.equal(first[0][0], other[0][0])
+
+
 def test_test_side_comes_in_order_whole_and_plain(make_store):
     dataset = open_dataset(make_store(size=(6, 8)), "test")
     loader = Loader(dataset, train=False, pad=2, **OPTIONS)
