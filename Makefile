@@ -64,7 +64,7 @@ bench: $(VENV)/.ready-dev
 	$(PY) dev/bench_sweep_setup.py
 	$(PY) dev/bench_study.py
 	$(PY) dev/bench_launch.py
-	$(PY) dev/bench_status.py
+	$(PY) dev/bench_metadata.py
 	$(PY) dev/bench_prepare.py
 	$(PY) dev/bench_loader.py
 	$(PY) dev/bench_augment.py

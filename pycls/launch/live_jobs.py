@@ -1,11 +1,10 @@
 """The jobs that Slurm has of a launch, and what they add to the states of its runs."""
 
-import os
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import chain
 from typing import Any
 
 from pycls.core.runs.packed import begun_in, file_stat
@@ -22,6 +21,7 @@ STATES = ("planned", "queued", "running", "stopped", "failed", "done")
 # Looking at files of a network file system is mostly waiting for it.
 _LOOKERS = 8
 _FEW = 500
+_QUICK_S = 0.0005  # a run, of a file system that answers at once
 # Of a record; all of it, of thousands of runs, would fill the memory.
 _KEPT = ("status", "reason", "started", "ended", "failures", "stopped_after")
 
@@ -112,16 +112,20 @@ class StateFinder:
         """Return the state of each run; one that is as before is the same object."""
         todo = [run for run in runs if not self._is_done(run)]
         # By texts, as paths of thousands of runs take a second.
-        folders = {os.path.split(run.out_dir)[0] for run in todo}
+        folders = {str(run.out_dir).rpartition("/")[0] for run in todo}
         begun = {folder: begun_in(folder) for folder in folders}
         look = partial(self._find, live=live, begun=begun)
-        if len(todo) < _FEW:
-            found: Iterable[LaunchState] = map(look, todo)
-        else:
-            size = -(-len(todo) // _LOOKERS)
-            parts = [todo[i : i + size] for i in range(0, len(todo), size)]
+        first, rest = todo[:_FEW], todo[_FEW:]
+        began = time.perf_counter()
+        found = list(map(look, first))
+        if time.perf_counter() - began < _QUICK_S * len(first):
+            found += map(look, rest)  # where nothing waits, threads only get in each other's way
+        elif rest:
+            size = -(-len(rest) // _LOOKERS)
+            parts = [rest[i : i + size] for i in range(0, len(rest), size)]
             with ThreadPoolExecutor(_LOOKERS) as pool:
-                found = chain.from_iterable(pool.map(lambda part: list(map(look, part)), parts))
+                for part in pool.map(lambda part: list(map(look, part)), parts):
+                    found += part
         self._known.update((state.run.id, state) for state in found)
         return [self._known[run.id] for run in runs]
 
@@ -135,7 +139,7 @@ class StateFinder:
         job = live.get(run.id)
         name = job.queued.job_name if job is not None else ""
         known = self._known.get(run.id)
-        folder, own = os.path.split(run.out_dir)
+        folder, _, own = str(run.out_dir).rpartition("/")
         if own in begun[folder]:
             seconds, record = self._read(run)
             found = find_state(run.out_dir, record, max_retry=self._max_retry)
@@ -148,8 +152,10 @@ class StateFinder:
                 return state
         elif known and known.job == name and known.ready and known.state in ("planned", "queued"):
             return known
+        elif name:
+            return LaunchState(state="queued", run=run, job=name)
         else:
-            state = LaunchState(state="missing", run=run, job=name)
+            state = LaunchState(state="planned", run=run)
         if name:
             return replace(state, state="queued", reason=str(state.record.get("reason") or ""))
         if run.weights is not None and not run.weights.is_file():

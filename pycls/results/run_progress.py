@@ -1,5 +1,6 @@
 """The progress of a run under way, from its record and the end of its log."""
 
+import functools
 import math
 import os
 import re
@@ -47,7 +48,7 @@ class RunProgress:
     seconds_silent: float | None = None
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Place:
     """Where a log's end is.
 
@@ -74,7 +75,7 @@ def read_progress(out_dir: str | os.PathLike[str], record: Mapping[str, Any]) ->
     Time left is by what its epochs took so far, tests and checkpoints included; before the
     first has ended, by the log's own estimate, which is of training only.
     """
-    batch_size, epochs = _read_cfg(Path(out_dir) / CFG_FILE)
+    batch_size, epochs = _find_cfg(f"{out_dir}/{CFG_FILE}")
     tail, age_s = _read_tail(Path(out_dir) / LOG_FILE)
     silent = round(age_s, 1) if tail else None
     place = _find_place(tail)
@@ -117,30 +118,31 @@ def _find_place(tail: bytes) -> _Place:
             # An earlier start may have been on another machine.
             place = replace(place, share=0.0, time_avg=None, eta=None, is_fresh=False)
         else:
-            place = _follow(place, kind, record)
+            _follow(place, kind, record)
     return place
 
 
-def _follow(place: _Place, kind: str, record: Mapping[str, Any]) -> _Place:
-    """Return the place that the log's next record tells."""
+def _follow(place: _Place, kind: str, record: Mapping[str, Any]) -> None:
+    """Move to the place that the log's next record tells."""
     epoch = read_pair(record.get("epoch"))
     if epoch is None or (kind.startswith("test_ema") and epoch[0] == place.epoch - 1):
-        return place  # the average is tested after the network, which ended the epoch
+        return  # the average is tested after the network, which ended the epoch
     # What is tested after training is a later part of the same epoch.
-    share = 1.0
+    place.share = 1.0
     if kind == "train_iter":
         iteration = read_pair(record.get("iter"))
         if iteration is not None and iteration[1]:
-            share = min(1.0, iteration[0] / iteration[1])
-    place = replace(place, epoch=epoch[0], epochs=epoch[1], share=share, is_fresh=True)
+            place.share = min(1.0, iteration[0] / iteration[1])
+    place.epoch, place.epochs = epoch
+    place.is_fresh = True
     if kind == "test_epoch" and place.epoch < place.epochs:
-        place = replace(place, epoch=place.epoch + 1, share=0.0)
+        place.epoch, place.share = place.epoch + 1, 0.0
     if not kind.startswith("train_") or kind.startswith("train_full"):
-        return place
+        return
     average = record.get("time_avg")
     if isinstance(average, int | float) and math.isfinite(average):
-        place = replace(place, time_avg=float(average))
-    return replace(place, eta=_parse_eta(record.get("eta")))
+        place.time_avg = float(average)
+    place.eta = _parse_eta(record.get("eta"))
 
 
 def _parse_eta(text: Any) -> float | None:
@@ -163,12 +165,18 @@ def _read_tail(path: Path) -> tuple[bytes, float]:
         return b"", 0.0
 
 
-def _read_cfg(path: Path) -> tuple[int | None, int | None]:
-    """Return batch size and epochs of a run's configuration, without parsing all of it."""
+def _find_cfg(path: str) -> tuple[int | None, int | None]:
+    """Return batch size and epochs of a run's configuration, which stays as it is."""
     try:
-        text = path.read_text(encoding="utf-8")
+        return _read_cfg(path, os.stat(path).st_ino)  # noqa: PTH116 (again and again)
     except (FileNotFoundError, NotADirectoryError, UnicodeDecodeError):
         return None, None
+
+
+@functools.lru_cache(10_000)
+def _read_cfg(path: str, _inode: int) -> tuple[int | None, int | None]:
+    """Read these two without parsing all of it."""
+    text = Path(path).read_text(encoding="utf-8")
     found = [pattern.search(text) for pattern in (_BATCH_SIZE, _MAX_EPOCH)]
     batch_size, epochs = (int(match[1]) if match else None for match in found)
     return batch_size, epochs

@@ -15,6 +15,8 @@ from pycls.schema import RECORD_FILE
 
 # What the epochs of a run that has ended took together, in seconds.
 TRAINED = "trained_seconds"
+_TRAINED_KEY = f'\n  "{TRAINED}": '.encode()
+_END_OF_LIST = b"\n  ],"
 
 
 def record_path(out_dir: str | os.PathLike[str]) -> Path:
@@ -47,11 +49,12 @@ def read_outline(out_dir: str | os.PathLike[str]) -> dict[str, Any] | None:
             data = file.read()
     except FileNotFoundError:
         return None
-    if b'\n  "status": "done"' in data and f'\n  "{TRAINED}": '.encode() in data:
-        begin = data.find(b'\n  "epochs": [\n')
-        end = data.find(b"\n  ],", begin)
-        if 0 < begin < end:
-            data = data[:begin] + data[end + len(b"\n  ],") :]
+    begin = data.find(b'\n  "epochs": [\n')
+    end = data.find(_END_OF_LIST, begin)
+    if 0 < begin < end:
+        outline = data[:begin] + data[end + len(_END_OF_LIST) :]
+        if b'\n  "status": "done"' in outline and _TRAINED_KEY in outline:
+            data = outline
     try:
         record = json.loads(data)
     except ValueError:
