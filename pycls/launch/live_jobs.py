@@ -23,7 +23,7 @@ _LOOKERS = 8
 _FEW = 500
 _QUICK_S = 0.0005  # a run, of a file system that answers at once
 # Of a record; all of it, of thousands of runs, would fill the memory.
-_KEPT = ("status", "reason", "started", "ended", "failures", "stopped_after")
+_KEPT = ("status", "reason", "started", "ended", "failures", "stopped_after", "log_bytes")
 
 _Signature = tuple[int, int, int]
 
