@@ -60,6 +60,7 @@ def test_a_sweep_from_set_up_to_results(tool, tmp_path):
         "TEST": {"DATASET": "digits", "IM_SIZE": 8, "BATCH_SIZE": 1000},
         "BN": {"USE_PRECISE_STATS": False},
         "DATA": {"PAD": 1},
+        "PREC_TIME": {"NUM_ITER": 1, "WARMUP_ITER": 1},
         "LOG_DEST": "file", "LOG_PERIOD": 2, "DEVICE": "cpu", "NUM_THREADS": 1,
     }  # fmt: skip
     changes = {("SETUP", "BASE_CFG"): base, ("SETUP", "NUM_CONFIGS"): 3}
