@@ -7,11 +7,10 @@ import torch
 from torch import nn
 from yacs.config import CfgNode
 
-from pycls.core.half_weights import half_weights
 from pycls.core.meters import counts_row, topk_wrong
 from pycls.core.mixing import Mixer
 from pycls.core.optimizer import set_lr
-from pycls.core.precision import Precision
+from pycls.core.precision import Precision, half_weights
 from pycls.datasets.randomness import make_key
 from pycls.models.layers import DropConnect
 

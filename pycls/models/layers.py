@@ -193,16 +193,20 @@ class MaxPool2d(nn.MaxPool2d):
         """Map N x C x H x W to N x C x H' x W'."""
         forms, form = self.forms, LIBRARY
         if forms is not None and suits(x, forms.device):
-            side = (self.kernel_size, self.kernel_size)
-            numbers = ((self.stride,) * 2, (self.padding,) * 2)
-            form = forms.of_pool(x.shape[1], find_window(x.shape[2:], side, *numbers).out_pixels)
+            window = find_window(x.shape[2:], *((number, number) for number in self._numbers))
+            form = forms.of_pool(x.shape[1], window.out_pixels)
         if form != self.form:
             self.form = form
         if form == LIBRARY:
             return super().forward(x)
         from pycls.kernels.gpu_pool import max_pool
 
-        return _with_second(*max_pool(x, (self.kernel_size, self.stride, self.padding)))
+        return _with_second(*max_pool(x, self._numbers))
+
+    @property
+    def _numbers(self) -> tuple[int, int, int]:
+        """Side of the windows, stride and padding."""
+        return self.kernel_size, self.stride, self.padding  # type: ignore[return-value]
 
 
 def _with_second(x: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
@@ -257,7 +261,7 @@ def count_forms(model: nn.Module) -> dict[str, dict[str, int]]:
     for module in model.modules():
         for kind, layer in zip(kinds, _WITH_FORMS, strict=True):
             if isinstance(module, layer):
-                counts[kind][module.form] += 1
+                counts[kind][str(module.form)] += 1
     return {kind: dict(sorted(forms.items())) for kind, forms in counts.items()}
 
 
