@@ -140,8 +140,9 @@ def _parse_args() -> argparse.Namespace:
                 help="networks at a time, a core each (default: as many as there are cores)",
             )  # fmt: skip
             command.add_argument(
-                "--batch", type=positive_int, default=SCORED_IMAGES, metavar="N",
-                help="images that a network is scored on (default: %(default)s)",
+                "--batch", type=positive_int, metavar="N",
+                help="images that a network is scored on "
+                f"(default: {SCORED_IMAGES}, or all where there are fewer)",
             )  # fmt: skip
         if name == "report":
             command.add_argument(

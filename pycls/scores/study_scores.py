@@ -37,7 +37,7 @@ class _Task:
     batch: int
 
 
-def score_study(study: StudyFolder, workers: int, batch: int = BATCH) -> Path:
+def score_study(study: StudyFolder, workers: int, batch: int | None = None) -> Path:
     """Write scores.csv of a study that is set up: a row per architecture and data set.
 
     Rows that are there already and made from the same are kept, so that a stopped command goes on
@@ -46,7 +46,7 @@ def score_study(study: StudyFolder, workers: int, batch: int = BATCH) -> Path:
     Args:
         study: its folder, as :func:`pycls.study.write.write_study` left it.
         workers: processes, of one thread each.
-        batch: images that a network is scored on.
+        batch: images that a network is scored on; None: 64, or all where there are fewer.
 
     Returns:
         The path of the table.
@@ -56,14 +56,12 @@ def score_study(study: StudyFolder, workers: int, batch: int = BATCH) -> Path:
         DataError: a data set is missing or damaged.
     """
     path = study.folder / SCORES_CSV
-    prints = {
-        key: study.data.open(dataset, "train").fingerprint
-        for key, dataset in study.spec.datasets.items()
-    }
+    sides = {key: study.data.open(dataset, "train") for key, dataset in study.spec.datasets.items()}
     wanted: dict[Key, _Task] = {}
     for run in _scored_runs(study):
-        task = _Task(str(study.cfg_path(run)), batch)
-        wanted[_key(run, task, prints[run.dataset])] = task
+        side = sides[run.dataset]
+        task = _Task(str(study.cfg_path(run)), batch or min(BATCH, len(side)))
+        wanted[_key(run, task, side.fingerprint)] = task
     rows = _read(path)
     keys = list(wanted)
     missing = [(i, wanted[key]) for i, key in enumerate(keys) if key not in rows]
