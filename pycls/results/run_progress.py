@@ -76,9 +76,8 @@ def read_progress(out_dir: str | os.PathLike[str], record: Mapping[str, Any]) ->
     first has ended, by the log's own estimate, which is of training only.
     """
     batch_size, epochs = _find_cfg(f"{out_dir}/{CFG_FILE}")
-    tail, age_s = _read_tail(Path(out_dir) / LOG_FILE)
-    silent = round(age_s, 1) if tail else None
-    place = _find_place(tail)
+    place, age_s = _find_end(f"{out_dir}/{LOG_FILE}")
+    silent = None if age_s is None else round(age_s, 1)
     ended = record.get("epochs") or []
     if not place.epoch and ended:
         place = replace(place, epoch=ended[-1]["epoch"] + 1)
@@ -94,7 +93,8 @@ def read_progress(out_dir: str | os.PathLike[str], record: Mapping[str, Any]) ->
     return RunProgress(epoch, epochs, rate, left, silent)
 
 
-def _seconds_left(place: _Place, ended: list[dict[str, Any]], age_s: float) -> float | None:
+def _seconds_left(place: _Place, ended: list[dict[str, Any]], age_s: float | None) -> float | None:
+    age_s = age_s or 0.0
     took = seconds_of_epochs({"epochs": ended[-EPOCHS_LOOKED_AT:]})
     if not took or not place.epochs:
         return None if place.eta is None else max(0.0, place.eta - age_s)
@@ -154,15 +154,22 @@ def _parse_eta(text: Any) -> float | None:
     return float(((24 * days + hours) * 60 + minutes) * 60 + seconds)
 
 
-def _read_tail(path: Path) -> tuple[bytes, float]:
-    """Return the end of a log, and the seconds since it was written; b"" where it is not."""
+def _find_end(path: str) -> tuple[_Place, float | None]:
+    """Return where a log ends, and the seconds since it was written; None where it is not."""
     try:
-        with path.open("rb") as file:
-            stat = os.fstat(file.fileno())
-            file.seek(max(0, stat.st_size - _TAIL_BYTES))
-            return file.read(_TAIL_BYTES), max(0.0, time.time() - stat.st_mtime)
+        stat = os.stat(path)  # noqa: PTH116 (again and again)
+        # Most looks of a watch find a log as it was.
+        place = _read_end(path, (stat.st_ino, stat.st_size, stat.st_mtime_ns))
     except (FileNotFoundError, NotADirectoryError):
-        return b"", 0.0
+        return _Place(), None
+    return place, max(0.0, time.time() - stat.st_mtime) if stat.st_size else None
+
+
+@functools.lru_cache(10_000)
+def _read_end(path: str, signature: tuple[int, int, int]) -> _Place:
+    with Path(path).open("rb") as file:
+        file.seek(max(0, signature[1] - _TAIL_BYTES))
+        return _find_place(file.read(_TAIL_BYTES))
 
 
 def _find_cfg(path: str) -> tuple[int | None, int | None]:
