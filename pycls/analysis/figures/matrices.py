@@ -53,6 +53,8 @@ def top_size(population: int) -> int:
 def top_table(collection: Collection) -> pd.DataFrame:
     """Return the stages of the best architectures of each set (paper, Fig. A7).
 
+    Networks without stages, of other libraries, are left out.
+
     Returns:
         A row per data set, parameter ("depth", "width", "bottleneck": 1 / bot_mul, "group_w")
         and stage: dataset, n, best_arch, best_error (percent), parameter, stage, best,
@@ -60,8 +62,10 @@ def top_table(collection: Collection) -> pd.DataFrame:
     """
     stages = _stages(collection)
     rows = []
+    known = pd.DataFrame(stages).dropna(how="all").index
     for key in collection.sets:
         errors = collection.errors[key].dropna().sort_values(kind="stable")
+        errors = errors[errors.index.isin(known)]
         top = errors.index[: top_size(len(errors))]
         if not len(top):
             continue
