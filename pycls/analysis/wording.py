@@ -262,14 +262,14 @@ def lost_text(lost: Sequence[float], at_random: Sequence[float], reference_title
 
 
 def average_text(row: Mapping[Any, Any], reference_title: str) -> str:
-    """Return the mean rhos over the targets in a sentence; empty where there are none.
+    """Return the mean rhos over the targets in a sentence; empty where there are not two.
 
     Args:
         row: the average's, of :func:`pycls.analysis.tables.study_tables.rho_table`.
         reference_title: name of the reference.
     """
     targets = int(row["num_averaged"])
-    if not targets or math.isnan(row["rho_reference"]):
+    if targets < 2 or math.isnan(row["rho_reference"]):
         return ""
     text = (
         f"On average over {count(targets, 'target')}, {RHO} is {rho_number(row['rho_reference'])} "

@@ -273,6 +273,8 @@ def _with_average(
         means |= {value: found.value}
         for bound in ("ci_low", "ci_high", "sets_low", "sets_high"):
             means[f"{bound}{suffix}"] = getattr(found, bound)
+        if len(used) == 1:  # the interval of few architectures is another than a mean's
+            means |= {key: used[0][key] for key in (f"ci_low{suffix}", f"ci_high{suffix}")}
     means["closest_member"] = ""
     table = pd.DataFrame([*rows, means])
     counts = ("num_classes", "n_reference", "n_member", "n_difference", "num_averaged")
