@@ -5,6 +5,7 @@ import copy
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from pycls.core.config import load_cfg
 from pycls.core.cuda_graph import GraphedStep
@@ -12,7 +13,9 @@ from pycls.core.optimizer import build_optimizer
 from pycls.core.precision import Precision
 from pycls.core.step import TrainStep
 from pycls.core.trainer import train_model
+from pycls.datasets.loading.file_images import FileImages
 from pycls.datasets.loading.held import HeldImages
+from pycls.datasets.loading.image_tree import open_image_tree
 from pycls.datasets.loading.loader import Loader
 from pycls.datasets.loading.streamed import StreamedImages
 from pycls.datasets.opening.dataset import open_dataset
@@ -134,8 +137,28 @@ def test_a_share_of_the_memory_decides_what_is_held(large_set):
     assert isinstance(Loader(dataset, gpu_share=1e-6, **options)._images, StreamedImages)
 
 
-def test_capture_while_threads_pin_memory_on_a_gpu(large_set):
-    """The streaming path reads ahead into pinned memory while the first step is captured."""
+@pytest.fixture(scope="module")
+def image_tree(tmp_path_factory):
+    """Return a tree of image files, 120 to train on, of two classes."""
+    rng = np.random.default_rng(0)
+    path = tmp_path_factory.mktemp("trees") / "photos"
+    for side, count in (("train", 60), ("val", 2)):
+        for name in ("a", "b"):
+            folder = path / side / name
+            folder.mkdir(parents=True)
+            for number in range(count):
+                image = rng.integers(0, 256, (48, 40, 3), dtype=np.uint8)
+                Image.fromarray(image).save(folder / f"{number}.jpg")
+    return path
+
+
+@pytest.mark.parametrize("files", [False, True], ids=["prepared", "files"])
+def test_capture_while_threads_pin_memory_on_a_gpu(large_set, image_tree, files):
+    """What reads ahead pins memory while the first step is captured.
+
+    Of a prepared set the threads that read; of files the thread that takes what processes decode.
+    """
+    dataset = open_image_tree(image_tree, "train") if files else open_dataset(large_set, "train")
     words = [
         "MODEL.TYPE", "anynet", "ANYNET.DEPTHS", [1], "ANYNET.WIDTHS", [16], "ANYNET.STRIDES", [2],
         "ANYNET.GROUP_WS", [8], "MODEL.NUM_CLASSES", 2, "TRAIN.BATCH_SIZE", 5,
@@ -149,8 +172,9 @@ def test_capture_while_threads_pin_memory_on_a_gpu(large_set):
         optimizer = build_optimizer(model, cfg)
         step = TrainStep(model, optimizer, Precision(cfg, device), cfg, topk=2)
         step = GraphedStep(step) if captured else step
-        loader = Loader(open_dataset(large_set, "train"), batch_size=5, im_size=64, train=True,
-                        seed=4, device="cuda", max_resident_bytes=0, threads=6)  # fmt: skip
+        loader = Loader(dataset, batch_size=5, im_size=64, train=True, seed=4, device="cuda",
+                        max_resident_bytes=0, threads=6, workers=2)  # fmt: skip
+        assert isinstance(loader._images, FileImages if files else StreamedImages)
         batches = enumerate(loader.epoch(0))
         losses.append([float(step(*batch, 0.01, 0, number).loss) for number, batch in batches])
     assert len(losses[0]) > 20
