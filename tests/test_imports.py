@@ -15,7 +15,7 @@ ALLOWED = {
     "": set(),
     "kernels": set(),
     "models": {"kernels"},
-    "datasets": set(),
+    "datasets": {"kernels"},
     "core": {"models", "datasets", "kernels"},
     "scores": {"core", "datasets", "models", "study"},
     "zoo": {"core", "datasets", "models"},

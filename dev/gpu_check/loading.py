@@ -12,6 +12,7 @@ from gpu_check.timing import wait
 from pycls.datasets.loading.loader import Loader
 from pycls.datasets.opening.dataset import open_dataset
 from pycls.datasets.store.writer import SetFacts, write_store
+from pycls.gpu_devices import is_gpu
 
 _EPOCHS = 2  # after one that does not count
 
@@ -25,15 +26,19 @@ def loading(scale: Scale, results: Results) -> None:
     with TemporaryDirectory() as folder:
         for crop, size, stored, count in cases:
             path = random_set(Path(folder) / crop, count, stored)
-            for held, threads in ((True, 1), (False, 1), (False, 8)):
+            ways = [(True, 1, False), (False, 1, False), (False, 8, False)]
+            # The library's operations, and our own kernel.
+            ways += [(True, 1, True), (False, 8, True)] if is_gpu(scale.device) else []
+            for held, threads, own in ways:
                 if not results.left(0 if scale.tiny else 6):
                     return
                 name = "held" if held else f"streamed by {threads} threads"
+                name += ", own kernel" if own else ""
                 with results.guarded(f"{crop}, {name}"):
                     loader = Loader(
                         open_dataset(path, "train"), batch_size=scale.batch, im_size=size,
                         train=True, seed=1, device=scale.device, crop=crop, pad=4, threads=threads,
-                        max_resident_bytes=None if held else 0,
+                        max_resident_bytes=None if held else 0, own_kernel=own,
                     )  # fmt: skip
                     results.row(crop=crop, size=size, images=name, img_s=_rate(loader))
 

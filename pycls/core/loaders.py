@@ -9,6 +9,8 @@ from pycls.core.inputs import open_side
 from pycls.cores import usable_cores
 from pycls.datasets.loading.loader import Loader
 from pycls.gpu_devices import is_gpu
+from pycls.kernels.forms import OWN
+from pycls.kernels.gpu_launch import has_triton
 
 LoaderBuilder = Callable[[CfgNode, str, torch.device, int, int, bool], Loader]
 
@@ -67,4 +69,5 @@ def build_loader(
         # The threads of a network on the CPU take all the cores there are.
         threads=min(_MAX_THREADS, cores) if is_gpu(device) else 1,
         workers=min(cfg.DATA_LOADER.NUM_WORKERS, cores),
+        own_kernel=cfg.LAYER_FORMS == OWN and is_gpu(device) and has_triton(),
     )

@@ -23,6 +23,7 @@ from pycls.core.config import load_cfg
 from pycls.core.cuda_graph import GraphedEma, GraphedForward, GraphedStep
 from pycls.core.ema import Ema
 from pycls.core.env import move_model
+from pycls.core.loaders import build_loader
 from pycls.core.meters import Meter
 from pycls.core.optimizer import build_optimizer
 from pycls.core.precise_bn import update_bn_stats
@@ -295,20 +296,45 @@ def captured(device, *words):
         assert 0 < len(launched) < 10, launched
 
 
+def note_launch(kernel, grid, *args, **options):
+    """Run none of our own kernels: there are no values."""
+    for value in args:
+        assert not isinstance(value, torch.Tensor) or value.device.type == NAME, kernel
+    LAUNCHED.append(kernel.__name__)
+
+
+def own_batches(device, small, large):
+    """Say what is wrong with batches that our own kernel makes: one launch each."""
+    if not has_triton():
+        return
+    from pycls.kernels import gpu_crop
+
+    gpu_crop.launch = note_launch
+    options = {"own_kernel": True, "lighting": 0.1}
+    for path, held, kind in (
+        (small, True, {"pad": 2}), (small, False, {"pad": 2}),
+        (large, True, {"crop": "resized"}), (large, False, {"crop": "resized"}),
+    ):  # fmt: skip
+        LAUNCHED.clear()
+        batches = len(load(device, path, held, **kind, **options))
+        copies = [] if held else ["_to_copy"] * (batches - 1)
+        assert sorted(LAUNCHED) == sorted([*copies, *["make_batch"] * batches]), LAUNCHED
+    for forms, is_own in (("own", True), ("auto", False)):
+        words = ("TRAIN.DATASET", str(small), "LAYER_FORMS", forms)
+        with no_values():
+            loader = build_loader(load_cfg(None, [*ARCHITECTURE, *words]), "TRAIN", device)
+        assert (loader._kernel is not None) == is_own, forms
+
+
 def own_layers(device):
     """Say what is wrong with a step of our own kernels, which are not run: they have no values."""
     if not has_triton():
         return
 
-    def launch(kernel, grid, *args, **options):
-        for value in args:
-            assert not isinstance(value, torch.Tensor) or value.device.type == NAME, kernel
-        LAUNCHED.append(kernel.__name__)
-
     from pycls.kernels import gpu_convolution, gpu_norm, gpu_pool
 
     for module in (gpu_norm, gpu_pool, gpu_convolution):
-        module.launch = launch
+        module.launch = note_launch
     stem = ("ANYNET.STEM_TYPE", "res_stem_in", "TRAIN.MIXED_PRECISION", True)
     launched, _ = train(device, *stem, "LAYER_FORMS", "own")
     # Norms of the stem and of two blocks, of which one projects; a grouped convolution in each.
@@ -382,6 +408,7 @@ def main():
         "streamed, resized": lambda: load(device, large, False, crop="resized"),
         "held, lighting": lambda: load(device, large, True, crop="resized", lighting=0.1),
         "held, augmented": lambda: load(device, small, True, pad=2, augment="RandAugment_N1_M0.5"),
+        "own batches": lambda: own_batches(device, small, large),
         "held, test": lambda: load(device, large, True, "test", test_im_size=18),
         "streamed, test": lambda: load(device, large, False, "test"),
         # What has to fail, or nothing above would show anything.

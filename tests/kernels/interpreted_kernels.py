@@ -5,13 +5,19 @@ machine with a GPU, without that, the kernels run there. Small numbers stand for
 programs, tiles that the channels do not fill, and last tiles that are empty.
 """
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from pycls.kernels import gpu_convolution, gpu_norm, gpu_pool
+from pycls.datasets.loading import crops
+from pycls.datasets.loading.loader import Loader
+from pycls.datasets.opening.dataset import open_dataset
+from pycls.datasets.store.writer import SetFacts, write_store
+from pycls.kernels import gpu_convolution, gpu_crop, gpu_norm, gpu_pool
 from pycls.kernels.forms import OWN, find_table
+from pycls.kernels.gpu_crop import BatchKernel
 from pycls.kernels.gpu_launch import interprets
 from pycls.models.blocks import BlockOptions, BottleneckBlock
 from pycls.models.layers import BatchNorm2d, Conv2d, MaxPool2d, conv2d, count_forms, use_forms
@@ -27,6 +33,7 @@ def small_tiles(monkeypatch):
     monkeypatch.setattr(gpu_norm, "PARTS", 2)
     monkeypatch.setattr(gpu_pool, "TILE", 256)
     monkeypatch.setattr(gpu_convolution, "ROWS", 16)
+    monkeypatch.setattr(gpu_crop, "BLOCK", 128)
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
 
 
@@ -205,3 +212,87 @@ def test_blocks_add_the_gradients_of_their_branches(monkeypatch):
     assert_near(x.grad, wide.grad, torch.float32, times=10)
     for name, parameter in exact.named_parameters():
         assert_near(ours.get_parameter(name).grad, parameter.grad, torch.float32, times=10)
+
+
+@pytest.fixture(scope="module")
+def random_set(tmp_path_factory):
+    """Return a set of 14 random images of 13 x 10 pixels, every second for testing."""
+    images = np.random.default_rng(0).integers(0, 256, (14, 13, 10, 3), dtype=np.uint8)
+    facts = SetFacts("s", "S", "random pixels", "a generator", "none", "every second")
+    places = np.arange(14)
+    split = (places % 2).astype(np.uint8)
+    folder = tmp_path_factory.mktemp("sets") / "s"
+    return write_store(folder, images, places // 2 % 2, split, ("a", "b"), facts)
+
+
+def loader_pair(path, side="train", **options):
+    """Return a loader with the kernel, and the same one with the library's operations."""
+    options = {"batch_size": 3, "im_size": 9, "seed": 1, "threads": 1, **options}
+    return [
+        Loader(open_dataset(path, side), train=side == "train", device=DEVICE,
+               own_kernel=own, **options)
+        for own in (True, False)
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("held", "options"),
+    [
+        (True, {"pad": 3, "lighting": 0.5}),
+        (False, {"pad": 3, "channels_last": False}),
+        (True, {"flip": False}),
+        (True, {"pad": 1, "augment": "RandAugment_N1_M0.5", "lighting": 0.5}),
+        (True, {"side": "test"}),  # the last batch is of one image
+        (False, {"side": "test", "test_im_size": 11, "channels_last": False}),
+    ],
+)
+def test_batches_have_the_bits_of_the_library(random_set, held, options):
+    options = {"crop": "padded", "max_resident_bytes": None if held else 0, **options}
+    ours, library = loader_pair(random_set, **options)
+    compared = list(zip(ours.epoch(1), library.epoch(1), strict=True))
+    for (found, labels), (expected, same_labels) in compared:
+        assert torch.equal(found, expected)
+        assert found.stride() == expected.stride()
+        assert torch.equal(labels, same_labels)
+    assert len(compared) == (3 if "side" in options else 2)
+
+
+@pytest.mark.parametrize(("size", "light"), [(8, 0.0), (15, 0.5)])
+def test_resized_crops_are_those_of_the_library_but_for_rounding(random_set, size, light):
+    options = {"crop": "resized", "im_size": size, "lighting": light, "max_resident_bytes": 0}
+    ours, library = loader_pair(random_set, **options)
+    plan = library._plan_epoch(1, 0)
+    rows, boxes, flips = (
+        torch.from_numpy(array).to(DEVICE) for array in (plan.positions, plan.boxes, plan.flips)
+    )
+    images = torch.from_numpy(np.array(library.dataset.images)).to(DEVICE)
+    squares = crops.cut_boxes_on_device(images, rows, boxes, flips, size)
+    lit = None if plan.light is None else torch.from_numpy(plan.light).to(DEVICE)
+    expected = library._lay_out(library._normalize(squares, lit))
+    found = torch.cat([batch for batch, _ in ours.epoch(1)])
+    step = 1 / (255 * ours.dataset.std)[:, None, None]
+    steps = ((found - expected).cpu().numpy() / step).round(3)
+    assert np.abs(steps).max() <= 1
+    assert (steps != 0).mean() < 0.02  # halves, which an error of the last digit decides
+    assert found.stride() == expected.stride()
+
+
+def test_a_batch_in_a_lower_format_is_the_rounded_one():
+    images = torch.arange(2 * 6 * 5 * 3, dtype=torch.uint8, device=DEVICE).view(2, 6, 5, 3)
+    scale, shift = (draw(3, seed=seed) for seed in range(2))
+    # An image twice, mirrored and not; a box of one pixel.
+    rows = torch.tensor([1, 1, 0], device=DEVICE)
+    drawn = torch.tensor([[1, 0, 4, 5, 0], [1, 0, 4, 5, 1], [5, 4, 1, 1, 1]], device=DEVICE)
+    single, half = (
+        BatchKernel(scale, shift, 5, dtype=dtype).cut(images, rows, drawn)
+        for dtype in (torch.float32, torch.bfloat16)
+    )
+    # The interpreter cuts off the bits that a GPU rounds.
+    assert torch.allclose(half.float(), single, rtol=2**-7, atol=0)
+    assert interprets() or torch.equal(half, single.bfloat16())
+    assert torch.equal(single[0], single[1].flip(2))
+    # A width as it is, and a height of 4 for 5: the middle row lies between two.
+    pixels = images[1, 1:5].float()
+    between = ((pixels[1] + pixels[2]) / 2).round()
+    assert torch.equal(single[0, :, 2], (between * scale + shift).T)
+    assert torch.equal(single[2, :, 0, 0], images[0, 5, 4].float() * scale + shift)

@@ -29,14 +29,14 @@ COMPILED = """
 import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
-from pycls.kernels import gpu_convolution_code, gpu_norm_code
+from pycls.kernels import gpu_convolution_code, gpu_crop_code, gpu_norm_code
 
-def compiles(kernel, types, fixed):
+def compiles(kernel, types, fixed, **options):
     names = kernel.arg_names
     kinds = {name: "constexpr" if name in fixed else types.get(name, "i32") for name in names}
     fixed = {(names.index(name),): value for name, value in fixed.items()}
     source = ASTSource(kernel, kinds, constexprs=fixed)
-    return triton.compile(source, target=GPUTarget("cuda", 90, 32)).asm["ptx"]
+    return triton.compile(source, target=GPUTarget("cuda", 90, 32), options=options).asm["ptx"]
 
 image, real = "*bf16", "*fp32"
 types = dict(
@@ -51,6 +51,12 @@ flags = dict(TWO=True, RELU=True, FROM_Y=True, KEEPS=True)
 assert compiles(gpu_norm_code.sum_backward, types, tile | flags)
 fixed = dict(UNIT=8, G=8, T=32, STRIDE=1, BR=64, PRECISION="tf32", height=1, width=1)
 assert "mma" in compiles(gpu_convolution_code.sum_weights, types, fixed)
+pixels = dict(images="*u8", rows="*i64", drawn="*i64", light=real, scale=real, shift=real)
+fixed = dict(BLOCK=1024, CUT=True, RESIZED=True, LIT=True, LAST=True, border=1)
+code = compiles(
+    gpu_crop_code.make_batch, types | pixels | dict(inverse="fp32"), fixed, enable_fp_fusion=False
+)
+assert code and "fma" not in code  # the library's operations round one by one
 """
 
 

@@ -26,6 +26,9 @@ class HeldImages:
         device: where to hold them.
         pad: pixels of padding on each side.
         colour: uint8, 3, of the padding; None for zeros.
+
+    Attributes:
+        border: pixels of padding around the images of :meth:`uncut`.
     """
 
     def __init__(
@@ -37,6 +40,7 @@ class HeldImages:
         colour: Tensor | None = None,
     ) -> None:
         self._device = device
+        self.border = pad
         height, width, channels = reader.shape
         shape = (len(positions), height + 2 * pad, width + 2 * pad, channels)
         self._images = torch.zeros(shape, dtype=torch.uint8, device=device)
@@ -52,18 +56,23 @@ class HeldImages:
 
     def train_batches(self, plan: EpochPlan, transform: TrainTransform) -> Iterator[Tensor]:
         """Yield the plan's batches, cut and mirrored: uint8, N x S x S x 3."""
-        rows = to_device(plan.rows, self._device)
         if plan.boxes is not None:
             boxes, flips = (to_device(a, self._device) for a in (plan.boxes, plan.flips))
-            for number in range(len(plan)):
+            for number, (images, rows) in enumerate(self.uncut(plan)):
                 part = plan.part(number)
                 yield crops.cut_boxes_on_device(
-                    self._images, rows[part], boxes[part], flips[part], transform.im_size
+                    images, rows, boxes[part], flips[part], transform.im_size
                 )
             return
         padded = PaddedCrops(plan, transform.im_size, self._device)
+        for number, (images, rows) in enumerate(self.uncut(plan)):
+            yield padded.cut(number, images, rows)
+
+    def uncut(self, plan: EpochPlan) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield what the plan's batches are cut out of: images as they are held, and which."""
+        rows = to_device(plan.rows, self._device)
         for number in range(len(plan)):
-            yield padded.cut(number, self._images, rows[plan.part(number)])
+            yield self._images, rows[plan.part(number)]
 
     def test_batches(
         self, parts: Sequence[slice], centre: transforms.CentreCrop

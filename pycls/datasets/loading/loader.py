@@ -1,7 +1,9 @@
 """Batches of one side of a data set, cut, mirrored and normalised on the device."""
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -25,6 +27,9 @@ from pycls.datasets.loading.streamed import StreamedImages
 from pycls.datasets.opening.dataset import Dataset
 from pycls.errors import ConfigError
 from pycls.gpu_devices import is_gpu
+
+if TYPE_CHECKING:
+    from pycls.kernels.gpu_crop import BatchKernel
 
 # A side of padded images that a process keeps for itself on the CPU, in bytes; larger ones are
 # read through the page cache, which processes share.
@@ -81,6 +86,9 @@ class Loader:
         channels_last: memory format of the images; else contiguous.
         threads: threads that read what is not held.
         workers: processes that decode the files of a tree; 0: this one does.
+        own_kernel: on a GPU, make batches by a kernel of our own
+            (:mod:`pycls.kernels.gpu_crop`): crops of images that are not augmented in one pass,
+            and of others the normalisation.
 
     Raises:
         ConfigError: an impossible batch size, padding, image size, augmentation or share, or
@@ -111,6 +119,7 @@ class Loader:
         channels_last: bool = True,
         threads: int = 1,
         workers: int = 0,
+        own_kernel: bool = False,
     ) -> None:
         self.dataset = dataset
         self._channels_last = channels_last
@@ -137,6 +146,12 @@ class Loader:
         if dataset.im_size is not None:
             self._check_image_size(dataset.im_size)
         self._normalize = transforms.Normalizer(dataset.mean, dataset.std, im_size, self.device)
+        self._kernel: BatchKernel | None = None
+        if own_kernel:
+            from pycls.kernels import gpu_crop  # imports Triton
+
+            scale, shift = self._normalize.of_channels
+            self._kernel = gpu_crop.BatchKernel(scale, shift, im_size, channels_last)
         if self.transform.pad and dataset.im_size is not None:
             self._inside_rows, columns = (
                 transforms.inside_table(length, self.transform.pad, im_size).to(self.device)
@@ -296,19 +311,38 @@ class Loader:
     def _train_batches(self, epoch: int, start: int) -> Iterator[Batch]:
         plan = self._plan_epoch(epoch, start)
         light = None if plan.light is None else transforms.to_device(plan.light, self.device)
+        cuts = plan.draws is None and not isinstance(self._images, FileImages)
+        if self._kernel is not None and cuts:
+            made = self._cut_by_kernel(self._kernel, plan, light)
+            yield from zip(made, self._plan_labels(plan), strict=True)
+            return
         inside = self._inside(plan)
         batches = zip(self._train_pixels(plan), self._plan_labels(plan), strict=True)
         for number, (images, labels) in enumerate(batches):
             part = plan.part(number)
             lit = None if light is None else light[part]
             if inside is None:
-                normalised = self._normalize(images, lit)
+                yield self._normalised(images, lit), labels
             else:
                 rows, columns = self._inside_rows[inside[0][part]], inside[1][part]
                 normalised = self._normalize.padded(
                     images, rows, self._inside_columns[columns], lit
                 )
-            yield self._lay_out(normalised), labels
+                yield self._lay_out(normalised), labels
+
+    def _cut_by_kernel(
+        self, kernel: "BatchKernel", plan: EpochPlan, light: Tensor | None
+    ) -> Iterator[Tensor]:
+        """Yield the plan's batches, normalised."""
+        assert not isinstance(self._images, FileImages)
+        places = plan.offsets if plan.boxes is None else plan.boxes
+        assert places is not None
+        drawn = transforms.to_device(np.column_stack((places, plan.flips)), self.device)
+        border, pad = self._images.border, self.transform.pad
+        for number, (images, rows) in enumerate(self._images.uncut(plan)):
+            part = plan.part(number)
+            lit = None if light is None else light[part]
+            yield kernel.cut(images, rows, drawn[part], lit, border, pad)
 
     def _train_pixels(self, plan: EpochPlan) -> Iterator[Tensor]:
         for number, images in enumerate(self._images.train_batches(plan, self.transform)):
@@ -354,7 +388,7 @@ class Loader:
     def _test_batches(self, start: int) -> Iterator[Batch]:
         parts = self._test_parts(start)
         for part, images in zip(parts, self._images.test_batches(parts, self._centre), strict=True):
-            yield self._lay_out(self._normalize(images)), self._labels[part]
+            yield self._normalised(images), self._labels[part]
 
     def _test_parts(self, start: int) -> list[slice]:
         """Return which of this process's images each batch takes."""
@@ -362,6 +396,11 @@ class Loader:
         return [
             slice(first, first + share) for first in range(start * share, len(self._labels), share)
         ]
+
+    def _normalised(self, images: Tensor, light: Tensor | None = None) -> Tensor:
+        if self._kernel is not None:
+            return self._kernel.normalise(images, light)
+        return self._lay_out(self._normalize(images, light))
 
     def _lay_out(self, images: Tensor) -> Tensor:
         """Return N x H x W x 3 images as N x 3 x H x W, in the memory format asked for."""

@@ -32,7 +32,12 @@ class StreamedImages:
         threads: how many threads read.
         pad: pixels of padding on each side.
         colour: uint8, 3, of the padding; None for zeros.
+
+    Attributes:
+        border: pixels of padding around the images of :meth:`uncut`.
     """
+
+    border = 0
 
     def __init__(
         self,
@@ -56,15 +61,20 @@ class StreamedImages:
 
     def train_batches(self, plan: EpochPlan, transform: TrainTransform) -> Iterator[Tensor]:
         """Yield the plan's batches, cut and mirrored: uint8, N x S x S x 3."""
-        parts = [plan.positions[plan.part(number)] for number in range(len(plan))]
         if plan.boxes is not None:
             resized = self._resized_on_device if is_gpu(self._device) else self._resized_batches
-            return resized(plan, plan.boxes, parts, transform.im_size)
-        return self._padded_batches(plan, parts, transform.im_size)
+            return resized(plan, plan.boxes, transform.im_size)
+        return self._padded_batches(plan, transform.im_size)
 
-    def _resized_batches(
-        self, plan: EpochPlan, boxes: IntArray, parts: Sequence[IntArray], size: int
-    ) -> Iterator[Tensor]:
+    def uncut(self, plan: EpochPlan) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield what the plan's batches are cut out of: stored images on the device, and which."""
+        rows = torch.arange(plan.share, device=self._device)
+        for images in self._whole_batches(_parts(plan)):
+            yield images, rows
+
+    def _resized_batches(self, plan: EpochPlan, boxes: IntArray, size: int) -> Iterator[Tensor]:
+        parts = _parts(plan)
+
         def cut(number: int) -> Tensor:
             part = plan.part(number)
             squares = self._new_batch(plan.share, size, size)
@@ -75,22 +85,16 @@ class StreamedImages:
         for squares in prefetch(cut, len(parts), self._threads):
             yield self._to_device(squares)
 
-    def _resized_on_device(
-        self, plan: EpochPlan, boxes: IntArray, parts: Sequence[IntArray], size: int
-    ) -> Iterator[Tensor]:
+    def _resized_on_device(self, plan: EpochPlan, boxes: IntArray, size: int) -> Iterator[Tensor]:
         """Cut as images that are held are cut: which it is must not change a pixel."""
         places, flips = (transforms.to_device(a, self._device) for a in (boxes, plan.flips))
-        rows = torch.arange(plan.share, device=self._device)
-        for number, images in enumerate(self._whole_batches(parts)):
+        for number, (images, rows) in enumerate(self.uncut(plan)):
             part = plan.part(number)
             yield crops.cut_boxes_on_device(images, rows, places[part], flips[part], size)
 
-    def _padded_batches(
-        self, plan: EpochPlan, parts: Sequence[IntArray], size: int
-    ) -> Iterator[Tensor]:
+    def _padded_batches(self, plan: EpochPlan, size: int) -> Iterator[Tensor]:
         padded = PaddedCrops(plan, size, self._device)
-        rows = torch.arange(plan.share, device=self._device)
-        for number, images in enumerate(self._whole_batches(parts)):
+        for number, (images, rows) in enumerate(self.uncut(plan)):
             padded_images = transforms.pad_images(images, self._pad, self._colour)
             yield padded.cut(number, padded_images, rows)
 
@@ -141,6 +145,10 @@ class StreamedImages:
 
     def _to_device(self, batch: Tensor) -> Tensor:
         return batch.to(self._device, non_blocking=True)
+
+
+def _parts(plan: EpochPlan) -> list[IntArray]:
+    return [plan.positions[plan.part(number)] for number in range(len(plan))]
 
 
 def prefetch(make: Callable[[int], T], count: int, threads: int) -> Iterator[T]:

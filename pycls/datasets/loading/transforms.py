@@ -48,6 +48,11 @@ class Normalizer:
         self._scale = torch.tensor(np.tile(1 / (255 * std), size), dtype=torch.float32).to(device)
         self._shift = torch.tensor(np.tile(-mean / std, size), dtype=torch.float32).to(device)
 
+    @property
+    def of_channels(self) -> tuple[Tensor, Tensor]:
+        """What the pixels of each channel are multiplied by, and what is added: float32, 3."""
+        return self._scale[:3], self._shift[:3]
+
     def __call__(self, images: Tensor, light: Tensor | None = None) -> Tensor:
         """Normalise images.
 

@@ -215,9 +215,8 @@ def test_images_held_as_on_a_gpu_are_cut_alike_but_for_rounding(path):
     assert difference.float().mean() < 0.2
     # Whether a GPU holds the set depends on its memory: no pixel may.
     images = StreamedImages(RecordReader(dataset.images), dataset.indices, CPU, threads=2)
-    parts = [plan.positions[plan.part(number)] for number in range(len(plan))]
     size = loader.transform.im_size
-    on_device = torch.cat(list(images._resized_on_device(plan, plan.boxes, parts, size)))
+    on_device = torch.cat(list(images._resized_on_device(plan, plan.boxes, size)))
     assert torch.equal(on_device, found)
 
 
