@@ -17,7 +17,8 @@ from pycls.schema import LOG_FILE
 
 CFG_FILE = "config.yaml"
 
-_TAIL_BYTES = 16 << 10
+# Of a log's end: most often the first is enough.
+_TAIL_BYTES = (3 << 10, 16 << 10)
 _PARTS = ("train", "test", "test_ema", "train_full")
 _KINDS = frozenset(["cfg", *(f"{part}_{unit}" for part in _PARTS for unit in ("iter", "epoch"))])
 _ETA = re.compile(r"([0-9]+),([0-9]{2}):([0-9]{2}):([0-9]{2})")
@@ -167,9 +168,14 @@ def _find_end(path: str) -> tuple[_Place, float | None]:
 
 @functools.lru_cache(10_000)
 def _read_end(path: str, signature: tuple[int, int, int]) -> _Place:
+    place = _Place()
     with Path(path).open("rb") as file:
-        file.seek(max(0, signature[1] - _TAIL_BYTES))
-        return _find_place(file.read(_TAIL_BYTES))
+        for size in _TAIL_BYTES:
+            file.seek(max(0, signature[1] - size))
+            place = _find_place(file.read(size))
+            if place.is_fresh and place.time_avg is not None:
+                break
+    return place
 
 
 def _find_cfg(path: str) -> tuple[int | None, int | None]:
