@@ -14,6 +14,7 @@ import argparse
 import json
 import random
 import re
+import resource
 import statistics
 import subprocess
 import sys
@@ -105,6 +106,11 @@ def time_tool(folder: SweepFolder) -> float:
     return time.perf_counter() - start
 
 
+def peak_mib() -> float:
+    """Return the most memory that one process of the tool, or one that it started, has had."""
+    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+
+
 def time_plain(folder: SweepFolder, logs: int) -> float:
     """Return the seconds of parsing every record of some logs."""
     start = time.perf_counter()
@@ -160,6 +166,7 @@ def main() -> None:
         f"plain way, one process: {statistics.median(ratios):.1f} times as long as the first "
         f"({min(ratios):.1f} to {max(ratios):.1f})"
     )
+    print(f"memory of a process of the tool, at most: {peak_mib():.0f} MiB")
 
 
 if __name__ == "__main__":

@@ -293,6 +293,14 @@ def test_jobs_that_need_somebody(sweep, reason, state, said):
     assert "1 for the reason QOSMaxJobsPerUserLimit" in text
 
 
+def test_why_jobs_wait_is_said_in_words(sweep):
+    work = sweep(1)
+    array = submit(work, [[0]])
+    text = table(find_status(work, Queue(queued(array, 0, reason="Dependency"))))
+    assert "until others have ended" in text
+    assert "Dependency" not in text
+
+
 # ------------------------------------------------------------ running runs
 
 
