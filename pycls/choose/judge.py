@@ -79,17 +79,25 @@ def read_validation_side(choice: Choice) -> None:
     stored = _read_stored(path)
     if stored and stored["ranked"] == ranked:
         return
-    rows, images = [], 0
-    for run in study.runs if study is not None else ():
-        assert study is not None
-        if run.sweep != choice.options.data or run.arch.arch not in ranked:
-            continue
-        if not _weights(study, run).is_file():
-            continue
-        wrong = _wrong_answers(study, run, _metric(study), VALIDATION)
-        images = len(wrong)
-        rows.append({"arch": run.arch.arch, "wrong": _packed(wrong)})
+    rows: list[dict[str, Any]] = []
+    images = 0
+    if study is not None and ranked:
+        rows, images = _validation_answers(study, choice.options.data, ranked)
     files.write_json(path, {"ranked": ranked, "images": images, "runs": rows})
+
+
+def _validation_answers(
+    study: StudyFolder, sweep: str, archs: list[str]
+) -> tuple[list[dict[str, Any]], int]:
+    """Return what networks of a sweep answer, as far as there are weights, and how many images."""
+    rows, images, metric = [], 0, _metric(study)
+    for run in study.runs:
+        is_asked = run.sweep == sweep and run.arch.arch in archs
+        if is_asked and _weights(study, run).is_file():
+            wrong = _wrong_answers(study, run, metric, VALIDATION)
+            images = len(wrong)
+            rows.append({"arch": run.arch.arch, "wrong": _packed(wrong)})
+    return rows, images
 
 
 def _read_stored(path: Path) -> dict[str, Any] | None:
