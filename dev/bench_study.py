@@ -33,6 +33,10 @@ from pycls.core.runs.log import RunLog
 from pycls.core.runs.record import write_record
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "tests" / "launch"))  # Slurm's stand-ins of the tests
+
+from slurm_stand_in import SCRIPTS  # noqa: E402
+
 ARCHS = 500
 EPOCHS = 100
 RUNS_OF_JOB = 20
@@ -49,12 +53,7 @@ datasets:
 launch: {{NUM_GPUS: 0, RUNS_PER_JOB: {per_job}, MAX_JOBS: 30000}}
 """
 STAND_INS = {
-    "scontrol": """case "$1 $2" in
-  ping*) echo 'Slurmctld(primary) at here is UP' ;;
-  *) echo 'PartitionName=debug Default=YES MaxTime=UNLIMITED State=UP' ;;
-esac""",
-    "squeue": "cat '{folder}/queue'",
-    "sacct": "exit 1",
+    **SCRIPTS,
     "sbatch": f"""n=$(cat '{{folder}}/n')
 echo $((n + 1)) > '{{folder}}/n'
 echo $(({FIRST_JOB} + n))""",
