@@ -45,6 +45,8 @@ class GraphedStep:
         self._images.copy_(images)
         self._targets.copy_(targets)
         if self._graph is not None:
+            # A replay reads the generator's seed anew.
+            self._step.seed_layers(epoch, iteration, 0)
             self._graph.replay()
         return self._result._replace(row=self._result.row.clone())
 

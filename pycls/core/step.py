@@ -7,12 +7,12 @@ import torch
 from torch import nn
 from yacs.config import CfgNode
 
+from pycls.core.env import seed_generators
 from pycls.core.meters import counts_row, topk_wrong
 from pycls.core.mixing import Mixer
 from pycls.core.optimizer import set_lr
 from pycls.core.precision import Precision, half_weights
 from pycls.datasets.randomness import make_key
-from pycls.models.layers import DropConnect
 
 _STREAM_LAYERS = 102
 
@@ -75,10 +75,6 @@ class TrainStep:
         self._rank = rank
         self._parameters = [p for p in model.parameters() if p.requires_grad]
         self._halves = half_weights(model, cfg, precision.dtype)
-        self._draws = any(
-            (isinstance(m, nn.Dropout) and m.p > 0) or (isinstance(m, DropConnect) and m.ratio > 0)
-            for m in model.modules()
-        )
 
     def __call__(
         self, images: torch.Tensor, labels: torch.Tensor, lr: float, epoch: int, iteration: int
@@ -121,6 +117,14 @@ class TrainStep:
         mixing = self._mixer.draw(images, epoch, iteration, number)
         return self._mixer.apply(images, labels, mixing)
 
+    def seed_layers(self, epoch: int, iteration: int, number: int) -> None:
+        """Make the random layers of a part draw the same whenever it is trained.
+
+        All networks are seeded: those of other libraries draw in layers of any kind.
+        """
+        key = make_key(self._seed, _STREAM_LAYERS, epoch, iteration, number)
+        seed_generators(key, self._parameters[0].device)
+
     def forward_backward(self, images: torch.Tensor, targets: torch.Tensor) -> StepResult:
         """Add the gradients of images and their (soft) labels."""
         with contextlib.nullcontext() if self._halves is None else self._halves.in_use():
@@ -143,8 +147,7 @@ class TrainStep:
         """Add the gradients of one part of the mini-batch; exchange them after the last."""
         number = self._rank * self._parts + part
         images, targets = self.mix(images, labels, epoch, iteration, number)
-        if self._draws:
-            torch.manual_seed(make_key(self._seed, _STREAM_LAYERS, epoch, iteration, number))
+        self.seed_layers(epoch, iteration, number)
         is_last = part == self._parts - 1
         with contextlib.nullcontext() if is_last else self._no_exchange():
             return self.forward_backward(images, targets)

@@ -11,14 +11,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 from yacs.config import CfgNode
 
 from pycls.core.benchmark import epoch_times, measure_iteration
 from pycls.core.config.load import cfg_hash, cfg_to_dict, dump_cfg
 from pycls.core.config.trainable import check_trainable
-from pycls.core.env import describe_environment, run_settings
+from pycls.core.env import describe_environment, run_settings, seed_generators
 from pycls.core.meters import Meter, Spent
 from pycls.core.precise_bn import update_bn_stats
 from pycls.core.processes.faults import Fault, find_fault
@@ -313,9 +312,8 @@ def _set_precise_statistics(run: TrainingRun, kind: str, model: nn.Module) -> St
 def _seeded(run: TrainingRun, batches: Iterator[Batch]) -> Iterator[Batch]:
     """Yield batches, on which dropout and drop connect act the same way whenever it is done."""
     for number, batch in enumerate(batches):
-        torch.manual_seed(
-            make_key(run.cfg.RNG_SEED, _STREAM_STATISTICS, run.epoch, number, run.world.rank)
-        )
+        key = make_key(run.cfg.RNG_SEED, _STREAM_STATISTICS, run.epoch, number, run.world.rank)
+        seed_generators(key, run.device)
         yield batch
 
 

@@ -27,6 +27,14 @@ NETWORKS = {
         "MODEL.TYPE", "vit", "VIT.PATCH_SIZE", 2, "VIT.NUM_LAYERS", 2, "VIT.NUM_HEADS", 2,
         "VIT.HIDDEN_DIM", 32, "VIT.MLP_DIM", 64, "OPTIM.BASE_LR", 0.1,
     ),
+    "timm": (
+        "MODEL.TYPE", "timm", "TIMM.NAME", "test_efficientnet",
+        "TIMM.ARGS", ["drop_rate=0.1", "drop_path_rate=0.1"],
+    ),
+    "torchvision": (
+        "MODEL.TYPE", "torchvision", "TORCHVISION.NAME", "shufflenet_v2_x0_5",
+        "OPTIM.BASE_LR", 0.1,
+    ),
 }  # fmt: skip
 
 
