@@ -13,6 +13,8 @@ RECORD_FILE = "run.json"
 HALVES_KIND = "test_halves"
 # Its mean of the classes' errors, where TEST.BALANCED_ERROR asks for it.
 BALANCED = "balanced_err"
+# Its entry of the images that the network errs on, where TEST.ANSWERS asks for it.
+ANSWERS = "answers"
 
 # Files in a study's folder.
 STUDY_JSON = "study.json"
@@ -25,7 +27,6 @@ SCORES_CSV = "scores.csv"
 # networks on the validation side and of the final ones on the test side, the answer, and its page.
 CHOICE_PLAN = "plan.json"
 CHOICE_DECISIONS = "decisions.json"
-CHOICE_VALIDATION = "validation.json"
 CHOICE_TEST = "test.json"
 CHOICE_JSON = "choice.json"
 CHOICE_PAGE = "report/index.html"

@@ -3,11 +3,10 @@
 Layout::
 
     FOLDER/plan.json          what the budget pays for
-    FOLDER/decisions.json     what each stage kept, and the errors or scores it went by
+    FOLDER/decisions.json     what each stage kept, the errors or scores it went by, and answers
     FOLDER/scores/            a study's folder: zero-cost scores of the candidates
     FOLDER/search/            a study's folder: runs that are judged on the validation side
     FOLDER/final/             a study's folder: the chosen beside its baselines, other seeds
-    FOLDER/validation.json    answers of the last stage's networks on the validation side
     FOLDER/test.json          those of the final ones on the test side
     FOLDER/choice.json, network/, report/
 
@@ -31,7 +30,7 @@ from pycls.choose.plan import make_plan, require_same
 from pycls.core.runs.record import has_failed_for_good, read_record
 from pycls.datasets.randomness import order_names
 from pycls.errors import ConfigError, PyclsError
-from pycls.schema import CHOICE_DECISIONS, CHOICE_PLAN, SCORES_CSV
+from pycls.schema import ANSWERS, CHOICE_DECISIONS, CHOICE_PLAN, SCORES_CSV
 from pycls.spaces.anynet_count import AnyNetFrame
 from pycls.spaces.mixed import ForeignArchitecture
 from pycls.strict_yaml import dump_yaml
@@ -143,8 +142,9 @@ class Choice:
 
         A decision is a mapping with "stage" ("score", "reference", "random", "filter" or "rung"),
         "values" ({architecture: error in percent, or value that is low for good}; empty for a
-        random order), "kept", the architectures that go on, best first, and of what is trained
-        "epochs" and "failed".
+        random order), "kept", the architectures that go on, best first, of what is trained
+        "epochs" and "failed", and of a rung "images", their number on the validation side, and
+        "wrong", {architecture: on which of them it errs, see :func:`pycls.bits.pack_bits`}.
         """
         before = (len(self.decisions), self._is_settled)
         stored = self._stored_decisions()
@@ -174,6 +174,12 @@ class Choice:
         """Return a final run's validation error in percent; NaN: it failed; None: not there."""
         assert self.final is not None
         return self._error(self.final, run)
+
+    @staticmethod
+    def metric(study: StudyFolder, run: Run) -> str:
+        """Return the error that a run is judged by, "top1" or "top5"."""
+        dataset = study.spec.datasets[run.dataset]
+        return dataset.metric or study.data.facts(dataset).error_metric
 
     @property
     def chosen(self) -> str | None:
@@ -295,8 +301,20 @@ class Choice:
         stage = FILTER if sweep == FILTER else "rung"
         return {
             "stage": stage, "epochs": epochs, "values": errors, "failed": failed,
-            "kept": ranked[:keep],
+            "kept": ranked[:keep], **({} if sweep == FILTER else self._answers(runs, ranked)),
         }  # fmt: skip
+
+    def _answers(self, runs: Mapping[str, Run], archs: list[str]) -> dict[str, Any]:
+        """Return on which validation images some networks err, as far as that is on record."""
+        assert self.search is not None
+        name = {"top1": "top1", "top5": "topk"}[self.metric(self.search, runs[archs[0]])]
+        found = {}
+        for arch in archs:
+            record = read_record(self.search.out_dir(runs[arch])) or {}
+            if ANSWERS in record:
+                found[arch] = record[ANSWERS]
+        images = next((each["images"] for each in found.values()), 0)
+        return {"images": images, "wrong": {arch: found[arch][name] for arch in found}}
 
     def _error(self, study: StudyFolder, run: Run) -> float | None:
         """Return a run's validation error in percent; NaN: it failed for good; None: not there."""
@@ -307,9 +325,7 @@ class Choice:
             reached = record.get("stopped_after", study.epochs(study.spec.datasets[run.dataset]))
             if reached < wanted:
                 return None
-            metric = study.data.facts(study.spec.datasets[run.dataset]).error_metric
-            metric = study.spec.datasets[run.dataset].metric or metric
-            return float(record["result"][_ERRORS[metric]])
+            return float(record["result"][_ERRORS[self.metric(study, run)]])
         if record is not None and has_failed_for_good(record, self.spec.launch.max_retry):
             return float("nan")
         return None

@@ -8,7 +8,7 @@ from typing import Any
 from pycls import files
 from pycls.choose.choice import Choice
 from pycls.choose.export import FOLDER, export_network, make_card
-from pycls.choose.judge import read_test_side, read_validation_side
+from pycls.choose.judge import read_test_side
 from pycls.datasets.opening.validation import describe_rule
 from pycls.errors import PyclsError
 from pycls.results.collect_study import collect
@@ -54,7 +54,6 @@ def conclude(choice: Choice) -> dict[str, Any]:
         raise PyclsError(
             f"{choice.folder}: {len(left)} of {len(final.runs)} final trainings are not finished"
         )
-    read_validation_side(choice)
     read_test_side(choice)
     collect(final)
     answer = make_answer(

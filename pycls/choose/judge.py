@@ -1,7 +1,6 @@
-"""What the trained networks answer: on the test side, read once, and on the validation side.
+"""What the final networks answer on the test side, which is read once.
 
-What was chosen is settled by then, by the validation errors alone; how alike the last candidates
-err on that side says how sure it was.
+What was chosen is settled by then, by the validation errors alone.
 """
 
 import json
@@ -11,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from pycls import files
+from pycls.bits import pack_bits
 from pycls.choose.choice import Choice
 from pycls.core.config.load import load_cfg
 from pycls.core.runs.paths import checkpoint_path
-from pycls.datasets.store.store import VALIDATION
 from pycls.errors import PyclsError
-from pycls.schema import CHOICE_TEST, CHOICE_VALIDATION
+from pycls.schema import CHOICE_TEST
 from pycls.study.runs import Run
 from pycls.study.study import StudyFolder
 
@@ -41,12 +40,12 @@ def read_test_side(choice: Choice) -> dict[str, Any]:
     stored = _read_stored(path)
     if stored and [run["run"] for run in stored["runs"]] == [run.id for run in final.runs]:
         return stored
-    rows, images, metric = [], 0, _metric(final)
+    rows, images, metric = [], 0, choice.metric(final, final.runs[0])
     for run in final.runs:
         error = choice.validation_error(run)
         if error is None or error != error:
             continue
-        wrong = _wrong_answers(final, run, metric, "test")
+        wrong = _wrong_answers(final, run, metric)
         images = len(wrong)
         rows.append(
             {
@@ -57,7 +56,7 @@ def read_test_side(choice: Choice) -> dict[str, Any]:
                 "weights": str(_weights(final, run).relative_to(choice.folder)),
                 "validation_error": error,
                 "test_error": 100 * float(wrong.mean()),
-                "wrong": _packed(wrong),
+                "wrong": pack_bits(wrong),
             }
         )
     if not rows:
@@ -67,58 +66,16 @@ def read_test_side(choice: Choice) -> dict[str, Any]:
     return found
 
 
-def read_validation_side(choice: Choice) -> None:
-    """Write into the choice's folder what the last stage's candidates do on the validation side.
-
-    Nothing is read again where the file is there. Without trainings to choose by, and of networks
-    whose weights are gone, there is nothing.
-    """
-    path = choice.folder / CHOICE_VALIDATION
-    study, last = choice.search, choice.decisions[-1]
-    ranked = list(last["values"]) if last.get("epochs") else []
-    stored = _read_stored(path)
-    if stored and stored["ranked"] == ranked:
-        return
-    rows: list[dict[str, Any]] = []
-    images = 0
-    if study is not None and ranked:
-        rows, images = _validation_answers(study, choice.options.data, ranked)
-    files.write_json(path, {"ranked": ranked, "images": images, "runs": rows})
-
-
-def _validation_answers(
-    study: StudyFolder, sweep: str, archs: list[str]
-) -> tuple[list[dict[str, Any]], int]:
-    """Return what networks of a sweep answer, as far as there are weights, and how many images."""
-    rows, images, metric = [], 0, _metric(study)
-    for run in study.runs:
-        is_asked = run.sweep == sweep and run.arch.arch in archs
-        if is_asked and _weights(study, run).is_file():
-            wrong = _wrong_answers(study, run, metric, VALIDATION)
-            images = len(wrong)
-            rows.append({"arch": run.arch.arch, "wrong": _packed(wrong)})
-    return rows, images
-
-
 def _read_stored(path: Path) -> dict[str, Any] | None:
     return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
-
-
-def _metric(study: StudyFolder) -> str:
-    dataset = study.spec.datasets[study.runs[0].dataset]
-    return dataset.metric or study.data.facts(dataset).error_metric
-
-
-def _packed(wrong: np.ndarray) -> str:
-    return np.packbits(wrong).tobytes().hex()
 
 
 def _weights(study: StudyFolder, run: Run) -> Path:
     return checkpoint_path(study.out_dir(run), study.epochs(study.spec.datasets[run.dataset]) - 1)
 
 
-def _wrong_answers(study: StudyFolder, run: Run, metric: str, side: str) -> np.ndarray:
-    """Return for each image of a side, in the set's order, whether the network errs on it."""
+def _wrong_answers(study: StudyFolder, run: Run, metric: str) -> np.ndarray:
+    """Return for each test image, in the set's order, whether the network errs on it."""
     import torch
 
     from pycls.core.env import move_model, run_settings
@@ -129,7 +86,7 @@ def _wrong_answers(study: StudyFolder, run: Run, metric: str, side: str) -> np.n
     from pycls.models.builders import build_model
 
     # One thread: sums of several are split otherwise, and end in other bits.
-    cfg = load_cfg(study.cfg_path(run), ["TEST.SPLIT", side, "NUM_THREADS", 1])
+    cfg = load_cfg(study.cfg_path(run), ["TEST.SPLIT", "test", "NUM_THREADS", 1])
     right = []
     with run_settings(cfg) as device, torch.no_grad():
         loader = build_loader(cfg, "TEST", device)

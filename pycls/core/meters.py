@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import torch
 
+from pycls.bits import pack_bits
 from pycls.core.processes.group import sum_over
 from pycls.core.processes.world import ONE_PROCESS, World
 from pycls.gpu_devices import is_gpu
@@ -186,6 +187,39 @@ class BalancedMeter:
         """Return the mean, in percent, over the classes that have images."""
         wrong, images = sum_over(self._world, self._counts).cpu()
         return float(100.0 * (wrong / images)[images > 0].mean())
+
+
+class AnswersMeter:
+    """Keeps which test images a network errs on.
+
+    Args:
+        images: those of all processes.
+        own: which of them this process tests.
+        device: where the answers are.
+        world: the processes that share the images.
+    """
+
+    def __init__(
+        self, images: int, own: slice, device: torch.device, world: World = ONE_PROCESS
+    ) -> None:
+        self._world = world
+        self._wrong = torch.zeros(images, 2, dtype=torch.uint8, device=device)
+        self._next = own.start
+
+    def update(self, right: torch.Tensor) -> None:
+        """Add a batch: of :func:`topk_right`."""
+        self._wrong[self._next : self._next + len(right)] = (~right).to(torch.uint8)
+        self._next += len(right)
+
+    def answers(self) -> dict[str, Any]:
+        """Return which images are wrong, in their order.
+
+        Returns:
+            "images", their number, "top1" and "topk", see :func:`pycls.bits.pack_bits`.
+        """
+        wrong = sum_over(self._world, self._wrong).cpu().numpy().T
+        names = zip(("top1", "topk"), wrong, strict=True)
+        return {"images": wrong.shape[1]} | {name: pack_bits(bits) for name, bits in names}
 
 
 def format_eta(seconds: float) -> str:

@@ -11,7 +11,7 @@ from yacs.config import CfgNode
 
 from pycls.core.env import move_model, run_settings
 from pycls.core.loaders import build_loader
-from pycls.core.meters import Meter, topk_right
+from pycls.core.meters import AnswersMeter, Meter, topk_right
 from pycls.core.precision import Precision
 from pycls.core.runs.interruption import StopRequest
 from pycls.core.runs.log import RunLog
@@ -88,6 +88,7 @@ def evaluate(
     stop: StopRequest | None = None,
     precision: Precision | None = None,
     balanced: bool = False,
+    answers: AnswersMeter | None = None,
     compute: Callable[[torch.Tensor], torch.Tensor] | None = None,
 ) -> Steps[dict[str, float]]:
     """Test a network on every image of the loader, once, in a step a batch.
@@ -105,6 +106,7 @@ def evaluate(
         stop: looked at between batches.
         precision: the number formats to compute in; None: float32.
         balanced: whether to measure the balanced error, too.
+        answers: is told which images are wrong.
         compute: gives the network's results for images, in its place; None: the network itself.
 
     Returns:
@@ -130,6 +132,8 @@ def evaluate(
             parts.update(right)
         if by_class is not None:
             by_class.update(right, labels)
+        if answers is not None:
+            answers.update(right)
         if meter.is_log_iter():
             # Processes have shares of unlike length: these records are of the first one's.
             log.stats(_test_fields(meter.iter_stats(epoch, add_up=False)), f"{kind}_iter")

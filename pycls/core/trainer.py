@@ -53,7 +53,7 @@ from pycls.errors import (
 )
 from pycls.files import remove_partials, write_text_if_changed
 from pycls.models.counting import complexity
-from pycls.schema import LOG_FILE
+from pycls.schema import ANSWERS, LOG_FILE
 
 _ERRORS = ("top1_err", "top5_err")
 _INTERRUPTS = (KeyboardInterrupt, SystemExit, GeneratorExit, RunInterruptedError)
@@ -140,6 +140,8 @@ def train_in_folder(run: TrainingRun, stop: StopRequest) -> Steps[dict[str, Any]
                 raise
         _end_record(record, run, "done")
         record["result"] = run.result()
+        if run.last_answers is not None:
+            record[ANSWERS] = run.last_answers
         if log_path is not None:
             record["log_bytes"] = log_path.stat().st_size
         if run.stops_early:
@@ -261,6 +263,7 @@ def _test(
     cfg, epoch = run.cfg, run.epoch
     lowest = {"test": dict(run.min_errors), "test_ema": dict(run.min_ema_errors)}
     errors: dict[str, float] = {f"train_{name}": train_stats[name] for name in _ERRORS}
+    answers = run.answers_meter()
     for kind, model in run.networks():
         with spent.on("evaluation"):
             buffers_from_main(run.world, model)
@@ -280,11 +283,12 @@ def _test(
                 stop=stop if run.world.size == 1 else None,
                 precision=run.precision,
                 balanced=cfg.TEST.BALANCED_ERROR,
+                answers=answers if kind == "test" else None,
                 compute=run.replayed(kind, "test"),
             )
         prefix = "ema_" if kind == "test_ema" else ""
         errors |= {f"{prefix}{name}": value for name, value in tested.items()}
-    return run.take_errors(errors, lowest)
+    return run.take_errors(errors, lowest, None if answers is None else answers.answers())
 
 
 def _save(run: TrainingRun, is_best: bool, at_once: bool) -> None:

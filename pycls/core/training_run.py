@@ -17,7 +17,7 @@ from pycls.core.ema import Ema, ema_alpha
 from pycls.core.env import move_model
 from pycls.core.inputs import check_classes
 from pycls.core.loaders import LoaderBuilder, build_loader
-from pycls.core.meters import Clock, Meter
+from pycls.core.meters import AnswersMeter, Clock, Meter
 from pycls.core.mixing import class_weights
 from pycls.core.optimizer import build_optimizer, load_optimizer_state
 from pycls.core.precision import Precision
@@ -33,7 +33,7 @@ from pycls.errors import CheckpointError, ConfigError
 from pycls.kernels.forms import find_table
 from pycls.models.builders import build_model
 from pycls.models.layers import count_forms, table_name, use_forms
-from pycls.schema import BALANCED
+from pycls.schema import ANSWERS, BALANCED
 
 _SECONDS_BETWEEN_RECORDS = 60.0  # the log tells how far a run is
 
@@ -61,6 +61,8 @@ class TrainingRun:
         min_errors, min_ema_errors: {"min_top1_err", "min_top5_err"}, lowest test errors so far of
             the network and of its average, in percent.
         last_errors: errors of the last finished epoch, in percent; empty before the first.
+        last_answers: which test images were wrong then; None where TEST.ANSWERS does not ask for
+            it, and before the last epoch.
         checkpoints: writes those of its epochs, in the process that writes.
         clock: its own time, of which `start_time` is when it was built.
     """
@@ -116,6 +118,7 @@ class TrainingRun:
         self.min_errors = {"min_top1_err": math.inf, "min_top5_err": math.inf}
         self.min_ema_errors = dict(self.min_errors)
         self.last_errors: dict[str, float] = {}
+        self.last_answers: dict[str, Any] | None = None
 
     def loader(self, side: str, evaluate: bool = False) -> Loader:
         """Return the loader of a side, of this process's share of it."""
@@ -224,18 +227,31 @@ class TrainingRun:
         self.train_meter.update_row(result.row, len(labels))
         self.iteration += 1
 
-    def take_errors(self, errors: dict[str, float], lowest: dict[str, dict[str, float]]) -> bool:
+    def answers_meter(self) -> AnswersMeter | None:
+        """Return what keeps the answers of the last epoch; None: not asked for, or another one."""
+        if not self.cfg.TEST.ANSWERS or self.epoch + 1 < self.last_epoch:
+            return None
+        loader = self.test_loader
+        return AnswersMeter(len(loader.dataset), loader.own, self.device, self.world)
+
+    def take_errors(
+        self,
+        errors: dict[str, float],
+        lowest: dict[str, dict[str, float]],
+        answers: dict[str, Any] | None = None,
+    ) -> bool:
         """Take up what testing the network and its average after an epoch gave.
 
         Args:
             errors: of this epoch, in percent, as `last_errors`.
             lowest: "test" and "test_ema" -> the lowest errors so far, these among them.
+            answers: of :class:`pycls.core.meters.AnswersMeter`.
 
         Returns:
             Whether the network's top-1 error is the lowest so far.
         """
         is_best = errors["top1_err"] < self.min_errors["min_top1_err"]
-        self.last_errors = errors
+        self.last_errors, self.last_answers = errors, answers
         self.min_errors, self.min_ema_errors = lowest["test"], lowest["test_ema"]
         return is_best
 
@@ -264,6 +280,8 @@ class TrainingRun:
             "test_err": errors["top1_err"],
             "last_errors": dict(errors),
         }
+        if self.last_answers is not None:
+            state[ANSWERS] = self.last_answers
         if self.ema is not None:
             state["ema_err"] = errors["ema_top1_err"]
         return state
@@ -378,6 +396,7 @@ class TrainingRun:
             self.precision.load_state_dict(state["scaler_state"])
             self.min_errors.update(state["min_errors"])
             self.last_errors = dict(state["last_errors"])
+            self.last_answers = state.get(ANSWERS)
             if "iteration" in state:
                 self.train_meter.restore(state["train_meter"])
         except (KeyError, ValueError) as error:

@@ -75,7 +75,7 @@ def base_cfg(
         "LOG_DEST", "file",
     ]  # fmt: skip
     if spec.validation:
-        data += ["DATA.VALIDATION_SHARE", spec.validation]
+        data += ["DATA.VALIDATION_SHARE", spec.validation, "TEST.ANSWERS", True]
     if dataset.per_class or dataset.balance or spec.validation:
         data += ["DATA.VIEW_SEED", spec.class_seed]
     return layer_cfg(layers, data)

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_study import TINY
 
+from pycls.bits import unpack_bits
 from pycls.choose.baselines import BASELINES, scaled_baseline
 from pycls.choose.choice import Choice
 from pycls.choose.finish import conclude, finish
@@ -92,6 +93,12 @@ def test_it_goes_on_to_the_same_end(make_choice, digits_dir, tmp_path):
         ranked = sorted(decision["values"].values())
         kept = [decision["values"][arch] for arch in decision["kept"]]
         assert kept == ranked[: len(kept)]
+        if decision["stage"] == "rung":
+            assert set(decision["wrong"]) == set(decision["values"])
+            for arch, text in decision["wrong"].items():
+                wrong = unpack_bits(text, decision["images"])
+                assert 100 * wrong.mean() == pytest.approx(decision["values"][arch])
+    assert 0 <= answer["optimism"]["alike"] < 1
     spent = answer["plan"]["search_trainings"] + answer["plan"]["final_trainings"]
     assert spent <= answer["plan"]["trainings"] + 1e-9
     # What is taken is what its files are, on images that no run has seen.

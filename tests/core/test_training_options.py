@@ -9,6 +9,7 @@ import pytest
 import torch
 from run_checkpoints import last_checkpoint
 
+from pycls.bits import unpack_bits
 from pycls.core.config import load_cfg
 from pycls.core.optimizer import build_optimizer
 from pycls.core.precision import Precision
@@ -164,12 +165,16 @@ def test_times_of_an_iteration_are_logged_and_change_nothing(digits_cfg, tmp_pat
 
 
 def test_errors_on_all_training_images(digits_cfg):
-    asked = ("TEST.BALANCED_ERROR", True, "TRAIN.CLASS_WEIGHTS", "balanced")
+    asked = ("TEST.BALANCED_ERROR", True, "TEST.ANSWERS", True, "TRAIN.CLASS_WEIGHTS", "balanced")
     cfg = digits_cfg("TRAIN.FULL_ERRORS", True, "OPTIM.MAX_EPOCH", 8, *asked)
-    result = train_model(cfg)["result"]
+    run = train_model(cfg)
+    result = run["result"]
     balanced = records(cfg, "test_epoch")[-1]["balanced_err"]
     assert balanced == pytest.approx(result["final_balanced_err"], abs=1e-4)
     assert balanced == pytest.approx(result["final_top1_err"], abs=2)  # nearly of one size
+    for name, error in (("top1", "final_top1_err"), ("topk", "final_topk_err")):
+        wrong = unpack_bits(run["answers"][name], run["answers"]["images"])
+        assert 100 * wrong.mean() == pytest.approx(result[error])
     (record,) = records(cfg, "train_full_epoch")
     assert record["top1_err"] == pytest.approx(result["full_train_top1_err"], abs=1e-4)
     # The same as testing the weights on the training side, in batches of the same size.
@@ -180,6 +185,9 @@ def test_errors_on_all_training_images(digits_cfg):
     )
     assert errors["top1_err"] == pytest.approx(result["full_train_top1_err"])
     assert result["full_train_top1_err"] < result["final_train_top1_err"]  # no augmentation
+    # What was killed just before its record was written has them from the checkpoint.
+    (Path(cfg.OUT_DIR) / "run.json").unlink()
+    assert train_model(cfg)["answers"] == run["answers"]
 
 
 def test_record_says_what_a_run_was_and_where_its_time_went(digits_cfg, monkeypatch):

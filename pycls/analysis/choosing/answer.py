@@ -4,6 +4,7 @@ Choices are made on the validation side. The test side is looked at once for wha
 end, so that the error there is an honest one, and its interval holds.
 """
 
+import itertools
 import math
 import os
 from collections.abc import Mapping, Sequence
@@ -12,18 +13,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pycls.analysis.choosing.optimism import (
-    expected_optimism,
-    independent_images,
-    share_apart,
-)
+from pycls.analysis.choosing.alike import alikeness, carried_share, draw_errors
+from pycls.analysis.choosing.optimism import expected_optimism
 from pycls.analysis.inputs.choice_folder import ChoiceRecord, load_choice
 from pycls.analysis.statistics.correlation import spearman
 from pycls.analysis.statistics.error_interval import wilson_interval
 from pycls.analysis.statistics.pairs import MIN_PAIRS
 from pycls.analysis.statistics.selection import random_search
 
-_REDRAWS = 2000
+_REDRAWS = 1000
+_TO_COMPARE = 8
 
 
 def make_answer(
@@ -165,8 +164,7 @@ def _strategy(record: ChoiceRecord) -> str:
 def _rungs(record: ChoiceRecord, images: int) -> list[dict[str, Any]]:
     """Return how sure each stage's ranking was that was made by training on the set."""
     trained = [each for each in record.decisions if each.get("epochs")]
-    apart = share_apart(record.validation_wrong)
-    counted_on = independent_images(images, 1.0 if math.isnan(apart) else apart)
+    alike = _or(how_alike(record.answers)[0], 0.0)
     rungs = []
     for place, rung in enumerate(trained):
         after = trained[place + 1]["values"] if place + 1 < len(trained) else {}
@@ -185,22 +183,22 @@ def _rungs(record: ChoiceRecord, images: int) -> list[dict[str, Any]]:
                 "rho": found.rho,
                 "rho_interval": [found.ci_low, found.ci_high],
                 "rho_n": len(both) if len(both) >= MIN_PAIRS else 0,
-                "kept_again": _kept_again(rung, winner, counted_on),
+                "kept_again": _kept_again(rung, winner, images, alike),
             }
         )
     return rungs
 
 
-def _kept_again(rung: Mapping[str, Any], winner: str, images: int) -> float:
+def _kept_again(rung: Mapping[str, Any], winner: str, images: int, alike: float) -> float:
     """Return how often a stage would keep the winner again on other validation images.
 
-    The errors are taken for true ones, and so many images are drawn for each architecture alone.
+    The errors are taken for true ones.
     """
     values: dict[str, float] = rung["values"]
     if winner not in values:
         return math.nan
-    shares = np.array(list(values.values())) / 100
-    drawn = np.random.default_rng(0).binomial(images, shares, (_REDRAWS, len(shares)))
+    shares = np.array([list(values.values())]) / 100
+    (drawn,) = draw_errors(np.random.default_rng(0), shares, images, alike, _REDRAWS)
     own = drawn[:, [list(values).index(winner)]]
     better, equal = (drawn < own).sum(axis=1), (drawn == own).sum(axis=1)
     # Of equal ones any is kept.
@@ -208,32 +206,70 @@ def _kept_again(rung: Mapping[str, Any], winner: str, images: int) -> float:
     return float(room.mean())
 
 
-def optimism_of(record: ChoiceRecord, images: int, test_images: int) -> dict[str, Any]:
+def optimism_of(
+    record: ChoiceRecord, images: int, test_images: int, seed: int = 0, draws: int = 1000
+) -> dict[str, Any]:
     """Return how much too low the error is by which a choice takes its network, on average.
 
     Args:
         record: the choice.
         images: of its validation side.
         test_images: of the test side.
+        seed: of the draws of images.
+        draws: how many those are.
 
     Returns:
         "candidates" (of those trained on all classes), "validation" (points on that side), "test"
-        (points that it would have been, had the choice been made on the test side), and "apart",
-        see :func:`pycls.analysis.choosing.optimism.share_apart`; NaN: not known, so that both are
-        upper bounds.
+        (points that it would have been, had the choice been made on the test side), "alike" and
+        "carried", see :func:`how_alike`; where that is not known, both are upper bounds.
     """
-    apart = share_apart(record.validation_wrong)
-    stages = [each["values"] for each in record.decisions if each["stage"] == "rung"]
-    if not stages:
-        return {"candidates": 0, "apart": apart, "validation": math.nan, "test": math.nan}
+    rungs = [place for place, each in enumerate(record.decisions) if each["stage"] == "rung"]
+    alike, carried = how_alike([record.answers[place] for place in rungs])
+    said: dict[str, Any] = {"candidates": 0, "alike": alike, "carried": carried}
+    if not rungs:
+        return said | {"validation": math.nan, "test": math.nan}
+    stages = [record.decisions[place]["values"] for place in rungs]
     errors = [[stage.get(arch, math.nan) for arch in stages[0]] for stage in stages]
-    known = 1.0 if math.isnan(apart) else apart
-    return {
+    known = (_or(alike, 0.0), _or(carried, 1.0))
+    return said | {
         "candidates": len(stages[0]),
-        "apart": apart,
-        "validation": expected_optimism(errors, images, known),
-        "test": expected_optimism(errors, images, known, chosen_on=test_images),
+        "validation": expected_optimism(errors, images, *known, seed=seed, draws=draws),
+        "test": expected_optimism(errors, images, *known, test_images, seed, draws),
     }
+
+
+def how_alike(answers: Sequence[Mapping[str, NDArray[np.bool_]]]) -> tuple[float, float]:
+    """Return how alike networks err, and how far luck is carried on from stage to stage.
+
+    Two networks do not tell how alike they err: the last stages are looked at, as far back as it
+    takes to have eight.
+
+    Args:
+        answers: of each stage, {architecture: which images are wrong, (images,)}.
+
+    Returns:
+        See :func:`pycls.analysis.choosing.alike.alikeness` and
+        :func:`pycls.analysis.choosing.alike.carried_share`; NaN: not known.
+    """
+    latest: dict[str, NDArray[np.bool_]] = {}
+    for stage in reversed(answers):
+        if len(latest) < _TO_COMPARE:
+            latest = {**stage, **latest}
+    alike = alikeness(np.array(list(latest.values())))
+    went_on = []
+    for before, after in itertools.pairwise(answers):
+        both = [arch for arch in after if arch in before]
+        if both:
+            went_on.append((_rows(before, both), _rows(after, both)))
+    return alike, carried_share(went_on, _or(alike, 0.0))
+
+
+def _rows(answers: Mapping[str, NDArray[np.bool_]], archs: list[str]) -> NDArray[np.bool_]:
+    return np.array([answers[arch] for arch in archs])
+
+
+def _or(value: float, unknown: float) -> float:
+    return unknown if math.isnan(value) else value
 
 
 def _last_doubling(record: ChoiceRecord) -> dict[str, Any]:

@@ -5,45 +5,17 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-_DRAWS = 2000
-_LEAST_APART = 1e-6  # networks that err on the very same images
-
-
-def share_apart(wrong: NDArray[np.bool_]) -> float:
-    """Return the share of the variance of errors by which networks scatter apart from each other.
-
-    Networks err on the same images, so that other images make all of them better or worse
-    together, which changes no choice. What is left is one less the mean correlation of two
-    networks' answers.
-
-    Args:
-        wrong: (n, images), which answers of which network were wrong.
-
-    Returns:
-        0 (all err on the same images) to 1 (each on its own); NaN for fewer than two networks,
-        or without a wrong or a right answer.
-    """
-    n, images = wrong.shape
-    if n < 2 or images < 2:
-        return math.nan
-    own = float(wrong.var(axis=1, ddof=1).sum())
-    if own == 0:
-        return math.nan
-    together = float(wrong.sum(axis=0).var(ddof=1)) - own
-    return min(1.0, max(0.0, 1 - together / (n - 1) / own))
-
-
-def independent_images(images: int, apart: float) -> int:
-    """Return how many images of its own each network needs to scatter as much as they do apart."""
-    return max(1, round(images / max(apart, _LEAST_APART)))
+from pycls.analysis.choosing.alike import draw_errors, share_apart
 
 
 def expected_optimism(
     errors: ArrayLike,
     images: int,
-    apart: float = 1.0,
+    alike: float = 0.0,
+    carried: float = 1.0,
     chosen_on: int | None = None,
     seed: int = 0,
+    draws: int = 1000,
 ) -> float:
     """Return by how many points the error of what is chosen is too low, on average.
 
@@ -53,17 +25,20 @@ def expected_optimism(
     Association 79, 393-398). Then images are drawn anew, it is chosen by them, and the error of
     what is taken is compared with the one it was drawn from.
 
-    Of several stages, each of which goes on with the lowest errors of the one before, an image that
-    is right is taken to stay so while the error falls, so that luck is carried on in part. Networks
-    that were not trained any more are taken to keep their place, in proportion.
+    Of several stages, each of which goes on with the lowest errors of the one before, luck is
+    carried on in part. Networks that were not trained any more are taken to keep their place, in
+    proportion.
 
     Args:
         errors: of n trained networks in percent, all on the same images, (n,) or a row a stage,
             (stages, n), NaN where one was not trained (any more).
         images: how many those are.
-        apart: see :func:`share_apart`; with 1, where it is not known, it is an upper bound.
+        alike: see :func:`pycls.analysis.choosing.alike.alikeness`.
+        carried: see :func:`pycls.analysis.choosing.alike.carried_share`. With an `alike` of 0 and
+            this of 1, where they are not known, it is an upper bound.
         chosen_on: images that the choice is made on: what it would be with as many; None: `images`.
         seed: of the draws.
+        draws: how often images are drawn.
 
     Returns:
         Points, 0 or more on average; 0 for one network; NaN where there is no error or no image.
@@ -75,40 +50,18 @@ def expected_optimism(
         return math.nan
     if n == 1:
         return 0.0
-    count = independent_images(chosen_on or images, apart)
     rng = np.random.default_rng(seed)
-    alive = rng.permuted(np.tile(np.arange(n), (_DRAWS, 1)), axis=1)  # of equal ones any
+    true = np.array([_drawn_together(row, images, alike) for row in _filled(observed)])
+    counted = draw_errors(rng, true, chosen_on or images, alike, draws, carried)
+    alive = rng.permuted(np.tile(np.arange(n), (draws, 1)), axis=1)  # of equal ones any
     kept = [*np.isfinite(observed[1:]).sum(axis=1), 1]
-    before, wrong = np.ones(n), np.full((_DRAWS, n), count)
-    for row, size in zip(_filled(observed), kept, strict=True):
-        true = _drawn_together(row, apart * float(np.mean(row * (1 - row))) / images)
-        wrong = _go_on(rng, wrong, count, before, true)
-        best = np.argsort(np.take_along_axis(wrong, alive, 1), axis=1, kind="stable")
-        alive, before = np.take_along_axis(alive, best[:, : max(1, size)], 1), true
-    taken = alive[:, :1]
-    return float(100 * np.mean(before[taken] - np.take_along_axis(wrong, taken, 1) / count))
-
-
-def _go_on(
-    rng: np.random.Generator,
-    wrong: NDArray[np.int64],
-    count: int,
-    before: NDArray[np.float64],
-    true: NDArray[np.float64],
-) -> NDArray[np.int64]:
-    """Draw how many of so many images are wrong at a stage, from how many were at the one before.
-
-    Args:
-        rng: of the draws.
-        wrong: (draws, n) at the stage before.
-        count: images.
-        before: (n,) true shares of errors at the stage before.
-        true: likewise at this one.
-    """
-    mended = np.divide(true, before, out=np.ones(len(true)), where=before > 0)
-    spoilt = np.divide(true - before, 1 - before, out=np.zeros(len(true)), where=before < 1)
-    fewer = rng.binomial(wrong, np.clip(mended, 0.0, 1.0))
-    return fewer + rng.binomial(count - wrong, np.clip(spoilt, 0.0, 1.0))
+    for errors_of, size in zip(counted, kept, strict=True):
+        best = np.argsort(np.take_along_axis(errors_of, alive, 1), axis=1, kind="stable")
+        alive = np.take_along_axis(alive, best[:, : max(1, size)], 1)
+    too_low = true[-1] - counted[-1]
+    # On average all are neither too low nor too high.
+    too_low -= too_low.mean(axis=1, keepdims=True)
+    return float(100 * np.mean(np.take_along_axis(too_low, alive, 1)))
 
 
 def _filled(observed: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -121,8 +74,11 @@ def _filled(observed: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.array(rows)
 
 
-def _drawn_together(shares: NDArray[np.float64], noise: float) -> NDArray[np.float64]:
-    """Return the shares drawn to their mean until chance is out of their variance."""
+def _drawn_together(shares: NDArray[np.float64], images: int, alike: float) -> NDArray[np.float64]:
+    """Return the shares drawn to their mean until the chance of images is out of their variance."""
     variance = float(np.var(shares, ddof=1))
+    noise = (
+        share_apart(alike, float(shares.mean())) * float(np.mean(shares * (1 - shares))) / images
+    )
     kept = math.sqrt(max(0.0, 1 - noise / variance)) if variance > 0 else 0.0
     return np.clip(shares.mean() + kept * (shares - shares.mean()), 0.0, 1.0)

@@ -2,7 +2,6 @@
 
 import json
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,13 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pycls.bits import unpack_bits
 from pycls.errors import ConfigError
 from pycls.schema import (
     CHOICE_DECISIONS,
     CHOICE_JSON,
     CHOICE_PLAN,
     CHOICE_TEST,
-    CHOICE_VALIDATION,
 )
 
 
@@ -30,8 +29,8 @@ class ChoiceRecord:
         metric: "top1" or "top5".
         runs: each final run's contestant, arch, seed, weights, validation_error and test_error.
         wrong: bool, (runs, test images): which answers were wrong.
-        validation_wrong: the same of the search's last stage, on the validation side; rows of
-            networks whose weights were gone are not there.
+        answers: of each decision, {architecture: bool, (validation images,)}, likewise of what was
+            trained for it; empty where that is not on record.
     """
 
     plan: dict[str, Any]
@@ -39,7 +38,7 @@ class ChoiceRecord:
     metric: str
     runs: list[dict[str, Any]]
     wrong: NDArray[np.bool_]
-    validation_wrong: NDArray[np.bool_]
+    answers: list[dict[str, NDArray[np.bool_]]]
 
 
 def load_choice(folder: str | os.PathLike[str]) -> ChoiceRecord:
@@ -49,20 +48,16 @@ def load_choice(folder: str | os.PathLike[str]) -> ChoiceRecord:
         ConfigError: a file is missing or none of these.
     """
     folder = Path(folder)
-    plan, decisions, validation, test = (
-        _read(folder / name)
-        for name in (CHOICE_PLAN, CHOICE_DECISIONS, CHOICE_VALIDATION, CHOICE_TEST)
+    plan, decisions, test = (
+        _read(folder / name) for name in (CHOICE_PLAN, CHOICE_DECISIONS, CHOICE_TEST)
     )
     runs = [{key: value for key, value in run.items() if key != "wrong"} for run in test["runs"]]
-    wrong, on_validation = _wrong_answers(test), _wrong_answers(validation)
-    return ChoiceRecord(plan, decisions, test["metric"], runs, wrong, on_validation)
-
-
-def _wrong_answers(side: Mapping[str, Any]) -> NDArray[np.bool_]:
-    """Return the answers of a side's networks, (networks, images)."""
-    packed = b"".join(bytes.fromhex(run["wrong"]) for run in side["runs"])
-    rows = np.frombuffer(packed, np.uint8).reshape(len(side["runs"]), -(-side["images"] // 8))
-    return np.unpackbits(rows, axis=1, count=side["images"]).astype(bool)
+    wrong = np.array([unpack_bits(run["wrong"], test["images"]) for run in test["runs"]])
+    answers = [
+        {arch: unpack_bits(text, stage["images"]) for arch, text in stage.get("wrong", {}).items()}
+        for stage in decisions
+    ]
+    return ChoiceRecord(plan, decisions, test["metric"], runs, wrong, answers)
 
 
 def load_answer(folder: str | os.PathLike[str]) -> dict[str, Any]:

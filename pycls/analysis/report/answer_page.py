@@ -163,18 +163,18 @@ def _rungs(answer: dict[str, Any]) -> HtmlTable | None:
         )  # fmt: skip
     if not rows:
         return None
-    apart = answer["optimism"]["apart"]
-    alike = (
+    alike = answer["optimism"]["alike"]
+    drawn = (
         "these are drawn for each network anew, which overstates chance, since networks tend to "
         "err on the same images"
-        if apart is None
-        else "networks err on the same ones as far as those of the last stage do (mean correlation "
-        f"{number(1 - apart, 2)})"
+        if alike is None
+        else "networks err on the same ones as far as those that were trained the longest do "
+        f"(tetrachoric correlation {number(alike, 2)})"
     )
     return HtmlTable(
         caption=f"Each stage, by validation errors. {RHO}: how far its ranking of those that went "
         "on is that of the next stage. Kept again: how often the stage would keep the one that was "
-        f"chosen in the end, on as many other validation images; {alike}.",
+        f"chosen in the end, on as many other validation images; {drawn}.",
         headers=[
             "stage", "epochs", "trained", "kept", "lowest error (%)", f"{RHO} with the next [95 %]",
             "kept again",
@@ -196,10 +196,11 @@ def _sure(answer: dict[str, Any]) -> list[str]:
         f"test images, the test error would be too low by about {number(on_test, 2)} points; it "
         "was not, so its interval holds."
     ]
-    if optimism["apart"] is None:
+    rungs = sum(each["stage"] == "rung" for each in answer["rungs"])
+    if optimism["alike"] is None or (rungs > 1 and optimism["carried"] is None):
         texts[0] += (
-            " Both are upper bounds: how far the networks err on the same images, which makes them "
-            "smaller, is not known."
+            " Both are upper bounds: how far the networks err on the same images, or what is luck "
+            "at one stage is luck at the next, is not known."
         )
     if answer["rungs"][0]["stage"] == "filter":
         texts[0] += " The filter went by some of the same images and may add to both."

@@ -241,6 +241,7 @@ def default_cfg() -> Node:
     # number of training images; []: all alike.
     cfg.TRAIN.CLASS_WEIGHTS = []
     cfg.TEST.BALANCED_ERROR = False  # log the mean of the classes' errors, too
+    cfg.TEST.ANSWERS = False  # write in run.json which images the network errs on in the end
     cfg.TRAIN.FULL_ERRORS = False  # at the end, errors on all training images as in testing
     cfg.TRAIN.COMPILE = False  # torch.compile: pays only in long runs, see the log
     # Replay each step as one captured graph (GPU); "auto", here as for TRAIN.MIXED_PRECISION: where

@@ -160,8 +160,9 @@ class Loader:
             # Below them those of mirrored images.
             self._inside_columns = torch.cat((columns, columns.flip(1)))
         # In training any image may come to any process.
-        self._own = slice(0, len(dataset)) if train else self._part(len(dataset))
-        self._labels = transforms.to_device(dataset.labels[self._own], self.device)
+        # Of the images those that this process reads.
+        self.own = slice(0, len(dataset)) if train else self._part(len(dataset))
+        self._labels = transforms.to_device(dataset.labels[self.own], self.device)
         if max_resident_bytes is None:
             max_resident_bytes = MAX_HELD_BYTES
             if is_gpu(self.device):
@@ -411,9 +412,9 @@ class Loader:
         self, threads: int, workers: int, max_resident_bytes: int
     ) -> HeldImages | StreamedImages | FileImages:
         if isinstance(self.dataset, ImageTree):
-            return FileImages(self.dataset, self._own, self.device, workers)
+            return FileImages(self.dataset, self.own, self.device, workers)
         reader = RecordReader(self.dataset.images)
-        positions = self.dataset.indices[self._own]
+        positions = self.dataset.indices[self.own]
         border = (self.transform.pad, self._border_colour())
         # The CPU cuts what is resized where it is read: holding it would cost memory only.
         can_hold = is_gpu(self.device) or not self.transform.resized

@@ -3,9 +3,11 @@
 Run with a number of repetitions it prints the figures of docs/statistics.md.
 
 Networks have true errors that fall over the epochs; images have a difficulty, so that networks err
-on the same ones. A choice sees errors counted on images only.
+on the same ones, and what a network makes of an image changes as it is trained. A choice sees
+errors counted on images only.
 """
 
+import itertools
 import os
 import sys
 from dataclasses import dataclass
@@ -26,6 +28,7 @@ EPOCHS = (2, 4, 8, 16)
 BUDGET = NETWORKS / 4
 _SPREAD = 0.12  # of true errors, on a probit scale: 30 % +- 4, 2 % +- 0.6
 _ALIKE = 0.6  # correlation of two networks' errors on an image, on that scale
+_CARRIED = 0.8  # correlation of what is a network's own of it at an epoch and at the next one
 
 
 @dataclass
@@ -61,7 +64,7 @@ def simulate(images, error, repetitions, seed=0):
         fall = np.exp(0.3 * rng.standard_normal((NETWORKS, 1))) * np.array([[1.0, 0.6, 0.3, 0.0]])
         true = level + fall
         validation, wrong = _count(rng, true, images)
-        test, _ = _count(rng, true, images)
+        test = _count(rng, true, images)[0]
         order = rng.permutation(NETWORKS)
         stages = _halve(validation, order)
         halved_on_test = _halve(test, order)[-1][0]
@@ -73,38 +76,43 @@ def simulate(images, error, repetitions, seed=0):
             (
                 *(_holds(test[i, -1], images, truth[i]) for i in (stages[-1][0], lucky)),
                 too_low[lucky],
-                _page([validation[:, -1]], [order, lucky], wrong, images),
+                _page(rng, validation[:, -1:], [order, lucky], wrong[..., -1:], images),
                 too_low[halved_on_test],
-                _page(validation.T[-len(stages) + 1 :], stages, wrong, images),
+                _page(rng, validation, stages, wrong, images),
             )
         )
     return Choices(*np.array(rows).T)
 
 
-def _page(errors, stages, wrong, images):
+def _page(rng, errors, stages, wrong, images):
     """Return the optimism on the test side that a page says after such a choice.
 
     Args:
-        errors: (networks,) of each stage.
+        rng: of the page's draws.
+        errors: (networks, epochs), of which the last are the stages'.
         stages: the networks of each, and at last what was chosen.
-        wrong: (networks, images) at the end.
+        wrong: (networks, images, epochs).
         images: as many on both sides.
     """
+    last = errors.shape[1]
+    rungs = list(zip(range(last - len(stages) + 1, last), stages, strict=False))
     decisions = [
-        {"stage": "rung", "values": {str(i): row[i] for i in archs}}
-        for row, archs in zip(errors, stages, strict=False)
+        {"stage": "rung", "values": {i: errors[i, place] for i in archs}} for place, archs in rungs
     ]
-    record = ChoiceRecord({}, decisions, "top1", [], np.empty(0), wrong[stages[-2]])
-    return optimism_of(record, images, images)["test"]
+    answers = [{i: wrong[i, :, place] for i in archs} for place, archs in rungs]
+    record = ChoiceRecord({}, decisions, "top1", [], np.empty(0), answers)
+    return optimism_of(record, images, images, int(rng.integers(2**32)), draws=100)["test"]
 
 
 def _count(rng, level, images):
-    """Return errors in percent, (networks, epochs), and the wrong answers at the end."""
+    """Return errors in percent, (networks, epochs), and wrong ones, (networks, images, epochs)."""
     hard = np.sqrt(_ALIKE) * rng.standard_normal(images)
-    own = np.sqrt(1 - _ALIKE) * rng.standard_normal((len(level), images))
-    score = hard + own
-    wrong = np.stack([score < column[:, None] for column in level.T], axis=2)
-    return 100 * wrong.mean(axis=1), wrong[:, :, -1]
+    own = rng.standard_normal((len(level), images, len(EPOCHS)))
+    for before, epoch in itertools.pairwise(range(len(EPOCHS))):
+        anew = np.sqrt(1 - _CARRIED**2) * own[..., epoch]
+        own[..., epoch] = _CARRIED * own[..., before] + anew
+    wrong = hard[:, None] + np.sqrt(1 - _ALIKE) * own < level[:, None, :]
+    return 100 * wrong.mean(axis=1), wrong
 
 
 def _halve(errors, order):

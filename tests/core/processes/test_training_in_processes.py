@@ -13,6 +13,7 @@ import training_jobs
 from processes import HANG_S, children_of, is_alive, wait_until
 from run_checkpoints import last_checkpoint
 
+from pycls.bits import unpack_bits
 from pycls.core.config.load import dump_cfg
 from pycls.core.processes.launch_local import launch
 from pycls.core.runs.record import read_record
@@ -32,7 +33,7 @@ VIT = (
 )  # fmt: skip
 ANYNET = (
     "BN.USE_PRECISE_STATS", True, "TRAIN.MIXUP_ALPHA", 0.2, "TEST.BATCH_SIZE", 100,
-    "TRAIN.CLASS_WEIGHTS", "balanced", "TEST.BALANCED_ERROR", True,
+    "TRAIN.CLASS_WEIGHTS", "balanced", "TEST.BALANCED_ERROR", True, "TEST.ANSWERS", True,
 )  # fmt: skip
 
 
@@ -98,7 +99,13 @@ def test_two_processes_end_with_the_errors_of_one(
     for record in logged(two, "test_epoch"):
         wrong = record["top1_err"] * images / 100
         assert wrong == pytest.approx(round(wrong), abs=1e-3)
-    assert read_record(two.OUT_DIR)["status"] == "done"
+    record = read_record(two.OUT_DIR)
+    assert record["status"] == "done"
+    if network is ANYNET:
+        found, alike = (read_record(cfg.OUT_DIR)["answers"] for cfg in (two, one))
+        sides = [unpack_bits(each["top1"], images) for each in (found, alike)]
+        assert 100 * sides[0].mean() == pytest.approx(record["result"]["final_top1_err"])
+        assert (sides[0] != sides[1]).sum() <= 2
 
 
 def test_finished_run_is_not_trained_again(in_two):
