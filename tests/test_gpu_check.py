@@ -11,6 +11,7 @@ REPO = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPO / "dev"))
 
 from count_step import count_step  # noqa: E402
+from gpu_check import command  # noqa: E402
 from gpu_check.command import HALVES, main  # noqa: E402
 from gpu_check.scale import Scale  # noqa: E402
 
@@ -44,6 +45,47 @@ def test_a_section_has_a_process_and_a_time_of_its_own(tmp_path):
     found = json.loads((tmp_path / "profile.json").read_text())
     assert found["errors"] == []
     assert found["rows"][0]["top"]
+
+
+# In place of the check: a section that dies, one that does not end and has a process of its own,
+# and one that is done.
+SECTIONS = """
+import os, signal, subprocess, sys, time
+from pathlib import Path
+name, folder = sys.argv[2], Path(sys.argv[6])
+result = folder / f"{name}.json"
+if name == "machine":
+    os.kill(os.getpid(), signal.SIGKILL)
+result.write_text('{"rows": [{"seconds": 1.5}], "errors": [], "cut_off": false}')
+if name == "several":
+    own = subprocess.Popen(["sleep", "600"])
+    Path(sys.argv[0]).with_name("own").write_text(str(own.pid))
+    time.sleep(600)
+"""
+
+
+def test_the_rest_goes_on_where_a_section_dies_or_does_not_end(tmp_path, monkeypatch, capsys):
+    program = tmp_path / "program.py"
+    program.write_text(SECTIONS)
+    monkeypatch.setattr(command, "_PROGRAM", program)
+    monkeypatch.setattr(command, "_END_S", 0.5)
+    sections = dict.fromkeys(("machine", "several", "waits"), ("module", 1.0))
+    monkeypatch.setattr(command, "HALVES", {1: sections, 2: {}})
+    out = tmp_path / "out.json"
+    earlier = {"rows": [], "errors": [], "gpu": "another"}
+    out.write_text(json.dumps({"machine": earlier, "peers": {"rows": [{"seconds": 9.0}]}}))
+    assert main(["--half", "1", "--out", str(out)]) == 0
+    found = json.loads(out.read_text())
+    assert found["machine"] == {"rows": [], "errors": [], "ended": "exit code -9"}
+    assert found["several"]["rows"]
+    assert "longer than its time" in found["several"]["ended"]
+    assert "ended" not in found["waits"]
+    assert found["peers"]["rows"] == [{"seconds": 9.0}]  # of the other half
+    printed = capsys.readouterr().out
+    assert "- machine: exit code -9" in printed
+    assert "| seconds |" in printed
+    state = Path("/proc", (tmp_path / "own").read_text(), "stat")
+    assert not state.exists() or state.read_text().split()[2] == "Z"
 
 
 def test_halves_are_four_minutes_each():

@@ -1,9 +1,11 @@
 """Runs the sections one after another, each in a process and within a time of its own."""
 
 import argparse
+import contextlib
 import importlib
 import importlib.util
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -60,6 +62,7 @@ def main(arguments: list[str]) -> int:
             return 1
         for half in (args.half,) if args.half else (1, 2):
             _check_half(half, args, Path(folder))
+    print(args.out.with_suffix(".md").read_text())
     print(f"results in {args.out}, a table in {args.out.with_suffix('.md')}")
     return 0
 
@@ -129,10 +132,14 @@ def _start(name: str, args: argparse.Namespace, folder: Path, until: float) -> s
         sys.executable, str(_PROGRAM), "--section", name, "--device", args.device, "--folder",
         str(folder), "--until", str(until), *(["--tiny"] if args.tiny else []),
     ]  # fmt: skip
+    process = subprocess.Popen(command, start_new_session=True)
     try:
-        done = subprocess.run(
-            command, check=False, timeout=max(1.0, until - time.monotonic()) + _END_S
-        )
+        code = process.wait(max(1.0, until - time.monotonic()) + _END_S)
     except subprocess.TimeoutExpired:
         return "killed: it took longer than its time"
-    return f"exit code {done.returncode}" if done.returncode else None
+    finally:
+        # With the processes of its own, which would be in the way of the next section.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    return f"exit code {code}" if code else None

@@ -76,8 +76,10 @@ def gather(folder: Path, out: Path, order: list[str], ended: dict[str, str]) -> 
         path = folder / f"{name}.json"
         if path.exists():
             found[name] = json.loads(path.read_text())
+        elif name in ended:  # not even begun: what an earlier check found is none of this one
+            found[name] = {"rows": [], "errors": []}
         if name in ended:
-            found.setdefault(name, {"rows": [], "errors": []})["ended"] = ended[name]
+            found[name]["ended"] = ended[name]
     partial = out.with_suffix(".partial")
     partial.write_text(json.dumps(found, indent=1) + "\n")
     partial.replace(out)
