@@ -26,19 +26,23 @@ def loading(scale: Scale, results: Results) -> None:
     with TemporaryDirectory() as folder:
         for crop, size, stored, count in cases:
             path = random_set(Path(folder) / crop, count, stored)
-            ways = [(True, 1, False), (False, 1, False), (False, 8, False)]
-            # The library's operations, and our own kernel.
-            ways += [(True, 1, True), (False, 8, True)] if is_gpu(scale.device) else []
-            for held, threads, own in ways:
+            ways = [(True, 1, ""), (False, 1, ""), (False, 8, "")]
+            # The library's operations one by one, captured, and our own kernel.
+            if is_gpu(scale.device):
+                ways += [
+                    (held, 8, how) for how in ("captured", "own kernel") for held in (True, False)
+                ]
+            for held, threads, how in ways:
                 if not results.left(0 if scale.tiny else 6):
                     return
                 name = "held" if held else f"streamed by {threads} threads"
-                name += ", own kernel" if own else ""
+                name += f", {how}" if how else ""
                 with results.guarded(f"{crop}, {name}"):
                     loader = Loader(
                         open_dataset(path, "train"), batch_size=scale.batch, im_size=size,
                         train=True, seed=1, device=scale.device, crop=crop, pad=4, threads=threads,
-                        max_resident_bytes=None if held else 0, own_kernel=own,
+                        max_resident_bytes=None if held else 0, own_kernel=how == "own kernel",
+                        captured=how == "captured",
                     )  # fmt: skip
                     results.row(crop=crop, size=size, images=name, img_s=_rate(loader))
 

@@ -5,8 +5,7 @@ batches never change, which is what a graph needs.
 """
 
 import copy
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import nn
@@ -15,16 +14,14 @@ from pycls.core.ema import Ema
 from pycls.core.optimizer import set_lr
 from pycls.core.precision import Precision
 from pycls.core.step import StepResult, TrainStep
-
-_WARM_UP_ROUNDS = 3
-
-T = TypeVar("T")
+from pycls.kernels import gpu_graph
 
 
 class GraphedStep:
     """Does what a :class:`TrainStep` does, by replaying its first batch's work.
 
-    Images are mixed outside the graph; the learning rate is a tensor that the graph reads.
+    How images are mixed is drawn outside of the graph; that, and the learning rate, are tensors
+    that the graph reads.
     """
 
     def __init__(self, step: TrainStep) -> None:
@@ -38,25 +35,31 @@ class GraphedStep:
 
         Of the result, `wrong` and `loss` are written over by the next step.
         """
-        images, targets = self._step.mix(images, labels, epoch, iteration, 0)
+        drawn = self._step.draw_mixing(images, epoch, iteration, 0)
         set_lr(self._step.optimizer, lr)
         if self._graph is None:
-            self._capture(images, targets)
+            self._capture(images, labels, drawn)
         self._images.copy_(images)
-        self._targets.copy_(targets)
+        self._labels.copy_(labels)
+        if drawn is not None:
+            assert self._drawn is not None
+            self._drawn.copy_(drawn, non_blocking=True)
         if self._graph is not None:
             # A replay reads the generator's seed anew.
             self._step.seed_layers(epoch, iteration, 0)
             self._graph.replay()
         return self._result._replace(row=self._result.row.clone())
 
-    def _capture(self, images: torch.Tensor, targets: torch.Tensor) -> None:
+    def _capture(
+        self, images: torch.Tensor, labels: torch.Tensor, drawn: torch.Tensor | None
+    ) -> None:
         """Capture one step; network and optimizer are left as they were."""
-        self._images, self._targets = images.clone(), targets.clone()
+        self._images, self._labels = images.clone(), labels.clone()
+        self._drawn = None if drawn is None else drawn.to(images.device, non_blocking=True)
         model, optimizer = self._step.model, self._step.optimizer
         weights = {name: value.clone() for name, value in model.state_dict().items()}
         before = _tensors_of(optimizer)
-        self._graph, self._result = _capture(self._update, optimizer.zero_grad)
+        self._graph, self._result = gpu_graph.capture(self._update, optimizer.zero_grad)
         with torch.no_grad():
             for name, value in model.state_dict().items():
                 value.copy_(weights[name])
@@ -64,7 +67,8 @@ class GraphedStep:
 
     def _update(self) -> StepResult:
         self._step.optimizer.zero_grad(set_to_none=True)
-        result = self._step.forward_backward(self._images, self._targets)
+        images, targets = self._step.mix(self._images, self._labels, self._drawn)
+        result = self._step.forward_backward(images, targets)
         self._step.update()
         return result
 
@@ -90,7 +94,7 @@ class GraphedForward:
         """
         if self._graph is None:
             self._images = images.clone()
-            self._graph, self._results = _capture(self._compute)
+            self._graph, self._results = gpu_graph.capture(self._compute)
         self._images[: len(images)].copy_(images)
         self._graph.replay()
         return self._results[: len(images)]
@@ -124,30 +128,6 @@ class GraphedEma:
                 self._ema.update(self._model, alpha)
             self._graphs[alpha] = graph
         graph.replay()
-
-
-def _capture(
-    work: Callable[[], T], before: Callable[[], None] = lambda: None
-) -> tuple[torch.cuda.CUDAGraph, T]:
-    """Return a graph of some work, and what the work returned, which each replay writes anew.
-
-    Args:
-        work: what to capture.
-        before: what to do just before; no part of the graph.
-    """
-    # Libraries choose kernels and take work space in the first rounds: not in the graph.
-    stream = torch.cuda.Stream()
-    stream.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(stream):
-        for _ in range(_WARM_UP_ROUNDS):
-            work()
-    torch.cuda.current_stream().wait_stream(stream)
-    before()
-    graph = torch.cuda.CUDAGraph()
-    # Threads of the loader pin memory meanwhile, which is none of the capture's business.
-    with torch.cuda.graph(graph, capture_error_mode="thread_local"):
-        result = work()
-    return graph, result
 
 
 def _tensors_of(optimizer: torch.optim.Optimizer) -> dict[int, dict[str, Any]]:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import torch
 from yacs.config import CfgNode
 
+from pycls.core.config.trainable import captures_steps
 from pycls.core.inputs import open_side
 from pycls.cores import usable_cores
 from pycls.datasets.loading.loader import Loader
@@ -70,4 +71,5 @@ def build_loader(
         threads=min(_MAX_THREADS, cores) if is_gpu(device) else 1,
         workers=min(cfg.DATA_LOADER.NUM_WORKERS, cores),
         own_kernel=cfg.LAYER_FORMS == OWN and is_gpu(device) and has_triton(),
+        captured=is_train and captures_steps(cfg, device),
     )

@@ -11,7 +11,6 @@ from yacs.config import CfgNode
 
 from pycls.datasets.randomness import make_key
 from pycls.datasets.store.store import IntArray
-from pycls.gpu_devices import is_gpu
 
 # What the draws of a mini-batch are mixed into the run's seed with.
 _STREAM_MIXING = 101
@@ -62,14 +61,23 @@ class Mixing:
 
     Attributes:
         share: lambda, the share of an image that is its own (of its area in cutmix).
-        permutation: N, the image that each image is mixed with.
+        permutation: int64, N, the image that each image is mixed with.
         box: rows and columns (top, bottom, left, right) that cutmix takes from the other
             image; None: mixup.
     """
 
     share: float
-    permutation: torch.Tensor
+    permutation: npt.NDArray[np.int64]
     box: tuple[int, int, int, int] | None = None
+
+    def numbers(self) -> torch.Tensor:
+        """Return all of it in one tensor, which is one copy to a device: float64, 7 + N.
+
+        lambda and 1 - lambda, 1 for cutmix (0 for mixup), the box, the permutation.
+        """
+        box = (0, 0, 0, 0) if self.box is None else self.box
+        head = (self.share, 1.0 - self.share, self.box is not None, *box)
+        return torch.from_numpy(np.concatenate((head, self.permutation)))
 
 
 class Mixer:
@@ -102,7 +110,7 @@ class Mixer:
         """Draw how a mini-batch is mixed.
 
         Args:
-            images: N x 3 x H x W, for sizes and device.
+            images: N x 3 x H x W, for sizes.
             epoch: 0-based.
             iteration: of the epoch, 0-based.
             part: of the mini-batch, where several processes or passes share it.
@@ -114,9 +122,7 @@ class Mixer:
             use_cutmix = bool(rng.random() < 0.5)
         alpha = self._cutmix_alpha if use_cutmix else self._mixup_alpha
         share = float(rng.beta(alpha, alpha))
-        order = torch.from_numpy(rng.permutation(len(images)))
-        if is_gpu(images.device):
-            order = order.pin_memory().to(images.device, non_blocking=True)
+        order = rng.permutation(len(images))
         if not use_cutmix:
             return Mixing(share, order)
         height, width = images.shape[2:]
@@ -127,26 +133,34 @@ class Mixer:
         return Mixing(share, order, box)
 
     def apply(
-        self, images: torch.Tensor, labels: torch.Tensor, mixing: Mixing
+        self, images: torch.Tensor, labels: torch.Tensor, numbers: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return mixed images and soft labels.
+        """Return mixed images and soft labels; no shape depends on what was drawn.
 
         Args:
-            images: N x 3 x H x W; cutmix writes into them.
+            images: N x 3 x H x W.
             labels: N class indices.
-            mixing: what :meth:`draw` drew.
+            numbers: of :meth:`Mixing.numbers`, on the device of the images.
 
         Returns:
             Images as they were shaped, and soft labels N x C.
         """
+        share, rest = numbers[:2].to(torch.float32)
+        order = numbers[7:].to(torch.int64)
         soft = smooth_one_hot(labels, self._num_classes, self._smoothing)
-        order, share = mixing.permutation, mixing.share
-        soft = share * soft + (1.0 - share) * soft[order]
-        if mixing.box is None:
-            return share * images + (1.0 - share) * images[order], soft
-        top, bottom, left, right = mixing.box
-        images[:, :, top:bottom, left:right] = images[order, :, top:bottom, left:right]
-        return images, soft
+        soft = share * soft + rest * soft[order]
+        others = images[order]
+        mixed = images
+        if self._mixup_alpha > 0:
+            mixed = share * images + rest * others
+        if self._cutmix_alpha > 0:
+            is_cut, top, bottom, left, right = numbers[2:7]
+            outside = ~(_between(top, bottom, images.shape[2]).unsqueeze(1)
+                        & _between(left, right, images.shape[3]))  # fmt: skip
+            if self._mixup_alpha > 0:
+                mixed = torch.where(is_cut > 0, images, mixed)
+            mixed = torch.where(outside, mixed, others)
+        return mixed, soft
 
     def loss(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Return the mean cross entropy against class indices (smoothed) or soft labels.
@@ -162,6 +176,12 @@ class Mixer:
             logits, labels, self._class_weights, label_smoothing=self._smoothing, reduction="sum"
         )
         return total / len(labels)
+
+
+def _between(first: torch.Tensor, end: torch.Tensor, length: int) -> torch.Tensor:
+    """Return bool, `length`: which places are from `first` up to `end`."""
+    places = torch.arange(length, device=first.device)
+    return (places >= first) & (places < end)
 
 
 def _draw_box(

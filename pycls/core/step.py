@@ -13,6 +13,7 @@ from pycls.core.mixing import Mixer
 from pycls.core.optimizer import set_lr
 from pycls.core.precision import Precision, half_weights
 from pycls.datasets.randomness import make_key
+from pycls.gpu_devices import is_gpu
 
 _STREAM_LAYERS = 102
 
@@ -108,14 +109,26 @@ class TrainStep:
         self.update()
         return result
 
-    def mix(
-        self, images: torch.Tensor, labels: torch.Tensor, epoch: int, iteration: int, number: int
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return images and labels (or soft labels) as the configuration mixes them."""
+    def draw_mixing(
+        self, images: torch.Tensor, epoch: int, iteration: int, number: int
+    ) -> torch.Tensor | None:
+        """Draw how a part of a mini-batch is mixed; None where the configuration mixes nothing.
+
+        Returns:
+            What :meth:`mix` takes, in the host's memory, which is pinned where that is a GPU's.
+        """
         if not self._mixer.mixes:
+            return None
+        numbers = self._mixer.draw(images, epoch, iteration, number).numbers()
+        return numbers.pin_memory() if is_gpu(images.device) else numbers
+
+    def mix(
+        self, images: torch.Tensor, labels: torch.Tensor, drawn: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return images and labels (or soft labels) as :meth:`draw_mixing` drew."""
+        if drawn is None:
             return images, labels
-        mixing = self._mixer.draw(images, epoch, iteration, number)
-        return self._mixer.apply(images, labels, mixing)
+        return self._mixer.apply(images, labels, drawn.to(images.device, non_blocking=True))
 
     def seed_layers(self, epoch: int, iteration: int, number: int) -> None:
         """Make the random layers of a part draw the same whenever it is trained.
@@ -146,7 +159,8 @@ class TrainStep:
     ) -> StepResult:
         """Add the gradients of one part of the mini-batch; exchange them after the last."""
         number = self._rank * self._parts + part
-        images, targets = self.mix(images, labels, epoch, iteration, number)
+        drawn = self.draw_mixing(images, epoch, iteration, number)
+        images, targets = self.mix(images, labels, drawn)
         self.seed_layers(epoch, iteration, number)
         is_last = part == self._parts - 1
         with contextlib.nullcontext() if is_last else self._no_exchange():

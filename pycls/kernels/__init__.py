@@ -1,4 +1,4 @@
 """Layers in the form that is fastest for their shape: a table, and kernels compiled here.
 
-``use_forms(model, cfg)``'s work is in :mod:`pycls.models.forms`; nothing here knows networks.
+Networks are given their forms in :mod:`pycls.models.layers`; nothing here knows networks.
 """

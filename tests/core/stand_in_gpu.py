@@ -129,7 +129,7 @@ def stand_in():
     stream = types.SimpleNamespace(wait_stream=lambda other: None)
     torch.cuda.Stream = torch.cuda.current_stream = lambda *args: stream
     torch.cuda.stream = lambda stream: contextlib.nullcontext()
-    torch.cuda.CUDAGraph = lambda: types.SimpleNamespace(replay=lambda: None)
+    torch.cuda.CUDAGraph = lambda: types.SimpleNamespace(replay=lambda: LAUNCHED.append("replay"))
     torch.cuda.graph = lambda graph, **options: contextlib.nullcontext()
     return torch.device(NAME, 0)
 
@@ -290,10 +290,49 @@ def capture(training):
     training.graphed_ema = GraphedEma(training.ema, training.model)
 
 
-def captured(device, *words):
-    """Say what is wrong with what the host launches in a captured step; it replays, too."""
-    for launched in train(device, *words, change=capture):
-        assert 0 < len(launched) < 10, launched
+def captured(device, *words, most):
+    """Say what is wrong with what the host launches in captured steps.
+
+    In the second of the two the average is updated, which is a launch more.
+    """
+    numbers = [len(launched) for launched in train(device, *words, change=capture)]
+    assert numbers == [most - 1, most], numbers
+
+
+def whole_iterations(device, path, held, most, **options):
+    """Say what is wrong with what the host launches to make a batch and train by it, by graphs."""
+    words = ("TRAIN.MIXUP_ALPHA", 0.2, "TRAIN.CUTMIX_ALPHA", 1.0, "TRAIN.MIXED_PRECISION", True)
+    cfg = load_cfg(None, [*ARCHITECTURE, *words])
+    model = build_model(cfg)
+    numbers = []
+    with no_values() as watch:
+        training = Training(device, cfg, model)
+        capture(training)
+        loader = Loader(
+            open_dataset(path, "train"), train=True, device=device, captured=True, batch_size=8,
+            im_size=16, seed=1, max_resident_bytes=None if held else 0, **options,
+        )  # fmt: skip
+        for number, batch in enumerate(loader.epoch(0)):
+            training.iteration(batch, number)
+            numbers.append(len(LAUNCHED))
+            watch.hot = True
+            LAUNCHED.clear()
+        watch.hot = False
+    assert len(numbers) == 5
+    assert numbers[1:] == [most - 1, most, most - 1, most], numbers
+
+
+def captured_loader(device, path):
+    """Say whether a configuration's batches are captured where its steps are."""
+    for forms, graph, side, expected in (
+        ("auto", "auto", "TRAIN", True), ("auto", False, "TRAIN", False),
+        ("auto", "auto", "TEST", False), ("own", "auto", "TRAIN", not has_triton()),
+    ):  # fmt: skip
+        words = ("TRAIN.DATASET", str(path), "TEST.DATASET", str(path), "LAYER_FORMS", forms)
+        with no_values():
+            cfg = load_cfg(None, [*ARCHITECTURE, *words, "TRAIN.CUDA_GRAPH", graph])
+            loader = build_loader(cfg, side, device)
+        assert (loader._captured is not None) == expected, (forms, graph, side)
 
 
 def note_launch(kernel, grid, *args, **options):
@@ -397,7 +436,22 @@ def main():
         "step, clipped": lambda: train(device, "OPTIM.CLIP_GRAD_NORM", 1.0),
         "step, own layers": lambda: own_layers(device),
         "step, casts": lambda: cast_once(device),
-        "step, captured": lambda: captured(device, *mixed),
+        "step, captured": lambda: captured(device, *mixed, most=6),
+        "step, captured, mixup": lambda: captured(device, "TRAIN.MIXUP_ALPHA", 0.2, most=7),
+        "step, captured, cutmix": lambda: captured(device, "TRAIN.CUTMIX_ALPHA", 1.0, most=7),
+        "held, padded, all captured": lambda: whole_iterations(
+            device, small, True, 10, pad=2, lighting=0.1
+        ),
+        "held, resized, all captured": lambda: whole_iterations(
+            device, large, True, 10, crop="resized", lighting=0.1
+        ),
+        "streamed, padded, all captured": lambda: whole_iterations(
+            device, small, False, 11, pad=2, lighting=0.1
+        ),
+        "streamed, resized, all captured": lambda: whole_iterations(
+            device, large, False, 11, crop="resized", lighting=0.1
+        ),
+        "captured batches": lambda: captured_loader(device, small),
         "step, two parts": lambda: train(device, "TRAIN.ACCUMULATE", 2),
         "test and statistics": lambda: evaluated(device, small),
         "test and statistics, bfloat16": lambda: evaluated(device, small, *mixed),

@@ -158,7 +158,10 @@ def test_the_capture_bears_with_threads_that_pin_memory(monkeypatch):
         model = torch.nn.Linear(1, 1)
         optimizer = torch.optim.SGD(model.parameters(), lr=torch.tensor(0.1))
 
-        def mix(self, images, labels, epoch, iteration, part):
+        def draw_mixing(self, images, epoch, iteration, number):
+            return None
+
+        def mix(self, images, labels, drawn):
             return images, labels
 
         def forward_backward(self, images, targets):

@@ -48,10 +48,10 @@ def steps(cfg, graphed):
     [
         (),
         ("OPTIM.OPTIMIZER", "adamw", "OPTIM.BASE_LR", 0.01),
-        ("TRAIN.MIXUP_ALPHA", 0.3),
+        ("TRAIN.MIXUP_ALPHA", 0.3, "TRAIN.CUTMIX_ALPHA", 1.0),
         ("TRAIN.MIXED_PRECISION", True, "TRAIN.MIXED_DTYPE", "bfloat16"),
     ],
-    ids=["sgd", "adamw", "mixup", "bfloat16"],
+    ids=["sgd", "adamw", "mixup and cutmix", "bfloat16"],
 )
 def test_captured_step_trains_as_the_plain_one(overrides):
     architecture = [
@@ -150,6 +150,24 @@ def image_tree(tmp_path_factory):
                 image = rng.integers(0, 256, (48, 40, 3), dtype=np.uint8)
                 Image.fromarray(image).save(folder / f"{number}.jpg")
     return path
+
+
+@pytest.mark.parametrize("max_resident_bytes", [None, 0], ids=["held", "streamed"])
+@pytest.mark.parametrize("options", [{"crop": "padded", "pad": 4}, {"crop": "resized"}])
+def test_captured_batches_have_the_bits_of_single_operations(
+    large_set, max_resident_bytes, options
+):
+    options = {
+        **options, "batch_size": 30, "im_size": 64, "train": True, "seed": 4, "device": "cuda",
+        "lighting": 0.1, "max_resident_bytes": max_resident_bytes,
+    }  # fmt: skip
+    dataset = open_dataset(large_set, "train")
+    captured, plain = (Loader(dataset, captured=on, **options) for on in (True, False))
+    for epoch in range(2):
+        for pair in zip(*(list(each.epoch(epoch)) for each in (captured, plain)), strict=True):
+            (images, labels), (expected, same_labels) = pair
+            assert torch.equal(images, expected)
+            assert torch.equal(labels, same_labels)
 
 
 @pytest.mark.parametrize("files", [False, True], ids=["prepared", "files"])

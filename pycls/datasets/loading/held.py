@@ -1,5 +1,6 @@
 """Batches of images that lie on the device as one tensor."""
 
+import itertools
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -56,23 +57,29 @@ class HeldImages:
 
     def train_batches(self, plan: EpochPlan, transform: TrainTransform) -> Iterator[Tensor]:
         """Yield the plan's batches, cut and mirrored: uint8, N x S x S x 3."""
+        rows = to_device(self.rows_of(plan), self._device)
         if plan.boxes is not None:
             boxes, flips = (to_device(a, self._device) for a in (plan.boxes, plan.flips))
-            for number, (images, rows) in enumerate(self.uncut(plan)):
+            for number, images in enumerate(self.uncut(plan)):
                 part = plan.part(number)
                 yield crops.cut_boxes_on_device(
-                    images, rows, boxes[part], flips[part], transform.im_size
+                    images, rows[part], boxes[part], flips[part], transform.im_size
                 )
             return
         padded = PaddedCrops(plan, transform.im_size, self._device)
-        for number, (images, rows) in enumerate(self.uncut(plan)):
-            yield padded.cut(number, images, rows)
+        for number, images in enumerate(self.uncut(plan)):
+            yield padded.cut(number, images, rows[plan.part(number)])
 
-    def uncut(self, plan: EpochPlan) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield what the plan's batches are cut out of: images as they are held, and which."""
-        rows = to_device(plan.rows, self._device)
-        for number in range(len(plan)):
-            yield self._images, rows[plan.part(number)]
+    def uncut(self, plan: EpochPlan, *, in_place: bool = False) -> Iterator[Tensor]:
+        """Yield for each of the plan's batches what it is cut out of: the images as they are held.
+
+        They are in one place in any case.
+        """
+        return itertools.repeat(self._images, len(plan))
+
+    def rows_of(self, plan: EpochPlan) -> IntArray:
+        """Return where the images of the plan are among those of :meth:`uncut`."""
+        return plan.rows
 
     def test_batches(
         self, parts: Sequence[slice], centre: transforms.CentreCrop

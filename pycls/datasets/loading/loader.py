@@ -1,7 +1,7 @@
 """Batches of one side of a data set, cut, mirrored and normalised on the device."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from pycls.datasets.loading.epoch_plan import (
     plan_epoch,
 )
 from pycls.datasets.loading.file_images import FileImages
+from pycls.datasets.loading.fixed_cuts import CapturedCuts, FixedCuts, tabulate
 from pycls.datasets.loading.held import HeldImages
 from pycls.datasets.loading.image_tree import ImageTree
 from pycls.datasets.loading.records import RecordReader
@@ -89,6 +90,8 @@ class Loader:
         own_kernel: on a GPU, make batches by a kernel of our own
             (:mod:`pycls.kernels.gpu_crop`): crops of images that are not augmented in one pass,
             and of others the normalisation.
+        captured: on a GPU, replay what makes a training batch as a CUDA graph, where images are not
+            augmented, and neither decoded here nor made by `own_kernel`.
 
     Raises:
         ConfigError: an impossible batch size, padding, image size, augmentation or share, or
@@ -120,6 +123,7 @@ class Loader:
         threads: int = 1,
         workers: int = 0,
         own_kernel: bool = False,
+        captured: bool = False,
     ) -> None:
         self.dataset = dataset
         self._channels_last = channels_last
@@ -169,6 +173,12 @@ class Loader:
                 memory = torch.cuda.get_device_properties(self.device).total_memory
                 max_resident_bytes = int(gpu_share * memory / runs_on_gpu())
         self._images = self._open_images(threads, workers, max_resident_bytes)
+        self._captured: CapturedCuts | None = None
+        if captured and not own_kernel and not isinstance(self._images, FileImages):
+            pad = self.transform.pad - self._images.border
+            self._captured = CapturedCuts(
+                FixedCuts(im_size, resized, pad, self.transform.lighting > 0, self._normalised_cuts)
+            )
         self._last_plan: tuple[tuple[int, int], EpochPlan] | None = None
 
     def _check_arguments(self) -> None:
@@ -311,39 +321,51 @@ class Loader:
 
     def _train_batches(self, epoch: int, start: int) -> Iterator[Batch]:
         plan = self._plan_epoch(epoch, start)
+        made = self._cut_at_once(plan) or self._cut_step_by_step(plan)
+        yield from zip(made, self._plan_labels(plan), strict=True)
+
+    def _cut_at_once(self, plan: EpochPlan) -> Iterator[Tensor] | None:
+        """Return the plan's batches, a launch each; None where something else has to make them."""
+        if plan.draws is not None or isinstance(self._images, FileImages):
+            return None
+        if self._kernel is not None:
+            return self._cut_by_kernel(self._kernel, self._images, plan)
+        if self._captured is not None:
+            return self._cut_by_graph(self._captured, self._images, plan)
+        return None
+
+    def _cut_step_by_step(self, plan: EpochPlan) -> Iterator[Tensor]:
+        """Yield the plan's batches, normalised."""
         light = None if plan.light is None else transforms.to_device(plan.light, self.device)
-        cuts = plan.draws is None and not isinstance(self._images, FileImages)
-        if self._kernel is not None and cuts:
-            made = self._cut_by_kernel(self._kernel, plan, light)
-            yield from zip(made, self._plan_labels(plan), strict=True)
-            return
         inside = self._inside(plan)
-        batches = zip(self._train_pixels(plan), self._plan_labels(plan), strict=True)
-        for number, (images, labels) in enumerate(batches):
+        for number, images in enumerate(self._train_pixels(plan)):
             part = plan.part(number)
             lit = None if light is None else light[part]
             if inside is None:
-                yield self._normalised(images, lit), labels
+                yield self._normalised(images, lit)
             else:
-                rows, columns = self._inside_rows[inside[0][part]], inside[1][part]
-                normalised = self._normalize.padded(
-                    images, rows, self._inside_columns[columns], lit
-                )
-                yield self._lay_out(normalised), labels
+                yield self._normalised_padded(images, inside[0][part], inside[1][part], lit)
 
     def _cut_by_kernel(
-        self, kernel: "BatchKernel", plan: EpochPlan, light: Tensor | None
+        self, kernel: "BatchKernel", images: HeldImages | StreamedImages, plan: EpochPlan
     ) -> Iterator[Tensor]:
-        """Yield the plan's batches, normalised."""
-        assert not isinstance(self._images, FileImages)
         places = plan.offsets if plan.boxes is None else plan.boxes
         assert places is not None
         drawn = transforms.to_device(np.column_stack((places, plan.flips)), self.device)
-        border, pad = self._images.border, self.transform.pad
-        for number, (images, rows) in enumerate(self._images.uncut(plan)):
+        rows = transforms.to_device(images.rows_of(plan), self.device)
+        light = None if plan.light is None else transforms.to_device(plan.light, self.device)
+        border, pad = images.border, self.transform.pad
+        for number, uncut in enumerate(images.uncut(plan)):
             part = plan.part(number)
             lit = None if light is None else light[part]
-            yield kernel.cut(images, rows, drawn[part], lit, border, pad)
+            yield kernel.cut(uncut, rows[part], drawn[part], lit, border, pad)
+
+    def _cut_by_graph(
+        self, cut: CapturedCuts, images: HeldImages | StreamedImages, plan: EpochPlan
+    ) -> Iterator[Tensor]:
+        numbers = transforms.to_device(tabulate(plan, images.rows_of(plan)), self.device)
+        for number, uncut in enumerate(images.uncut(plan, in_place=True)):
+            yield cut(uncut, numbers[plan.part(number)])
 
     def _train_pixels(self, plan: EpochPlan) -> Iterator[Tensor]:
         for number, images in enumerate(self._images.train_batches(plan, self.transform)):
@@ -377,14 +399,32 @@ class Loader:
         """Return the crops' places in the tables of what is image; None where all of it is."""
         if not self.transform.pad or plan.draws is not None or plan.offsets is None:
             return None
-        assert self.dataset.im_size is not None
-        room = padded_room(self.dataset.im_size, self.transform)[1]
         rows, columns = plan.offsets.T
-        mirrored = columns + (room + 1) * plan.flips
+        mirrored = self._inside_place(columns, plan.flips)
         return (
             transforms.to_device(rows, self.device),
             transforms.to_device(mirrored, self.device),
         )
+
+    def _inside_place(self, columns: Any, flips: Any) -> Any:
+        """Return where crops, of which some are mirrored, are in the table of columns."""
+        return columns + len(self._inside_columns) // 2 * flips
+
+    def _normalised_cuts(
+        self, images: Tensor, cuts: tuple[Tensor, Tensor, Tensor] | None, light: Tensor | None
+    ) -> Tensor:
+        """Return a batch of squares, see :data:`pycls.datasets.loading.fixed_cuts.Normalise`."""
+        if cuts is None or not self.transform.pad:
+            return self._normalised(images, light)
+        rows, columns, flips = cuts
+        return self._normalised_padded(images, rows, self._inside_place(columns, flips), light)
+
+    def _normalised_padded(
+        self, images: Tensor, rows: Tensor, columns: Tensor, light: Tensor | None
+    ) -> Tensor:
+        """Return a batch of squares, of which a part is padding; by their places in the tables."""
+        inside = self._inside_rows[rows], self._inside_columns[columns]
+        return self._lay_out(self._normalize.padded(images, *inside, light))
 
     def _test_batches(self, start: int) -> Iterator[Batch]:
         parts = self._test_parts(start)

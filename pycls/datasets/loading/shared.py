@@ -21,6 +21,8 @@ class SharedLoader(Loader):
     """
 
     made = 0
+    # Where batches are made: for all passes, which share what they are made in.
+    _stream: torch.cuda.Stream | None = None
 
     def epoch(self, epoch: int = 0, start: int = 0) -> Iterator[Batch]:
         """Iterate over the batches of an epoch, as :meth:`Loader.epoch` says."""
@@ -31,7 +33,9 @@ class SharedLoader(Loader):
         for each in passes:
             if each.has(number, start):
                 return each.batches(start)
-        one = _Pass(self, number, start)
+        if self._stream is None and is_gpu(self.device):
+            self._stream = torch.cuda.current_stream()
+        one = _Pass(self, number, start, self._stream)
         passes.add(one)
         return one.batches(start)
 
@@ -45,10 +49,12 @@ class SharedLoader(Loader):
 class _Pass:
     """One way through an epoch, which several go."""
 
-    def __init__(self, loader: SharedLoader, epoch: int, start: int) -> None:
+    def __init__(
+        self, loader: SharedLoader, epoch: int, start: int, stream: torch.cuda.Stream | None
+    ) -> None:
         self._epoch = epoch
         self._source = loader.make(epoch, start)
-        self._stream = torch.cuda.current_stream() if is_gpu(loader.device) else None
+        self._stream = stream
         self._first = start
         self._kept: deque[tuple[Batch, torch.cuda.Event | None]] = deque()
         self._places: dict[object, int] = {}

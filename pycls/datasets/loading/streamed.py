@@ -58,6 +58,7 @@ class StreamedImages:
         self._mapped = len(positions) * int(np.prod(reader.shape)) <= memory_limit() // 2
         self._pool = BufferPool(most_free=threads + 1)
         self._buffers = threading.local()
+        self._place: Tensor | None = None
 
     def train_batches(self, plan: EpochPlan, transform: TrainTransform) -> Iterator[Tensor]:
         """Yield the plan's batches, cut and mirrored: uint8, N x S x S x 3."""
@@ -66,11 +67,18 @@ class StreamedImages:
             return resized(plan, plan.boxes, transform.im_size)
         return self._padded_batches(plan, transform.im_size)
 
-    def uncut(self, plan: EpochPlan) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield what the plan's batches are cut out of: stored images on the device, and which."""
-        rows = torch.arange(plan.share, device=self._device)
-        for images in self._whole_batches(_parts(plan)):
-            yield images, rows
+    def uncut(self, plan: EpochPlan, *, in_place: bool = False) -> Iterator[Tensor]:
+        """Yield for each of the plan's batches what it is cut out of: its stored images.
+
+        Args:
+            plan: the epoch.
+            in_place: they are in one tensor, the same for all epochs, which each batch writes over.
+        """
+        return self._whole_batches(_parts(plan), in_place=in_place)
+
+    def rows_of(self, plan: EpochPlan) -> IntArray:
+        """Return where the images of the plan are among those of :meth:`uncut`."""
+        return np.tile(np.arange(plan.share), len(plan))
 
     def _resized_batches(self, plan: EpochPlan, boxes: IntArray, size: int) -> Iterator[Tensor]:
         parts = _parts(plan)
@@ -88,13 +96,15 @@ class StreamedImages:
     def _resized_on_device(self, plan: EpochPlan, boxes: IntArray, size: int) -> Iterator[Tensor]:
         """Cut as images that are held are cut: which it is must not change a pixel."""
         places, flips = (transforms.to_device(a, self._device) for a in (boxes, plan.flips))
-        for number, (images, rows) in enumerate(self.uncut(plan)):
+        rows = torch.arange(plan.share, device=self._device)
+        for number, images in enumerate(self.uncut(plan)):
             part = plan.part(number)
             yield crops.cut_boxes_on_device(images, rows, places[part], flips[part], size)
 
     def _padded_batches(self, plan: EpochPlan, size: int) -> Iterator[Tensor]:
         padded = PaddedCrops(plan, size, self._device)
-        for number, (images, rows) in enumerate(self.uncut(plan)):
+        rows = torch.arange(plan.share, device=self._device)
+        for number, images in enumerate(self.uncut(plan)):
             padded_images = transforms.pad_images(images, self._pad, self._colour)
             yield padded.cut(number, padded_images, rows)
 
@@ -105,7 +115,9 @@ class StreamedImages:
         for images in self._whole_batches([self._positions[part] for part in parts]):
             yield centre(images)
 
-    def _whole_batches(self, parts: Sequence[IntArray]) -> Iterator[Tensor]:
+    def _whole_batches(
+        self, parts: Sequence[IntArray], *, in_place: bool = False
+    ) -> Iterator[Tensor]:
         def read(number: int) -> Tensor:
             self._announce(parts, number)
             images = self._new_batch(len(parts[number]), *self._reader.shape[:2])
@@ -113,7 +125,13 @@ class StreamedImages:
             return images
 
         for images in prefetch(read, len(parts), self._threads):
-            yield self._to_device(images)
+            if not in_place:
+                yield self._to_device(images)
+                continue
+            if self._place is None:
+                self._place = torch.empty_like(images, device=self._device)
+            self._place.copy_(images, non_blocking=True)
+            yield self._place
 
     def _read(self, parts: Sequence[IntArray], number: int) -> Sequence[ImageArray] | ImageArray:
         """Return a batch's images, until the thread reads the next batch."""
