@@ -10,6 +10,32 @@ import triton.language as tl
 
 
 @triton.jit
+def _channels(units, UNIT: tl.constexpr, BC: tl.constexpr):
+    """Return how many channels there are, those of a program, and which of them exist."""
+    channels = units * UNIT
+    c = tl.program_id(1) * BC + tl.arange(0, BC)
+    return channels, c, c < channels
+
+
+@triton.jit
+def _tile(first, rows, channels, c, inside, BR: tl.constexpr):
+    """Return where BR rows of a program's channels are, and which of those places exist."""
+    row = first + tl.arange(0, BR)
+    at = row.to(tl.int64)[:, None] * channels + c[None, :]
+    return at, (row < rows)[:, None] & inside[None, :]
+
+
+@triton.jit
+def _coefficients(saved, weight, bias, channels, c, inside):
+    """Return mean, 1 / deviation, scale and shift of a program's channels."""
+    mu = tl.load(saved + c, mask=inside, other=0.0)
+    inverse = tl.load(saved + channels + c, mask=inside, other=0.0)
+    scale = inverse * tl.load(weight + c, mask=inside, other=0.0)
+    shift = tl.load(bias + c, mask=inside, other=0.0)
+    return mu, inverse, scale, shift
+
+
+@triton.jit
 def sum_forward(
     x, parts, rows, span, units, UNIT: tl.constexpr, BR: tl.constexpr, BC: tl.constexpr
 ):
@@ -17,23 +43,17 @@ def sum_forward(
 
     `parts` is spans x 2 x channels.
     """
-    channels = units * UNIT
-    c = tl.program_id(1) * BC + tl.arange(0, BC)
-    inside = c < channels
+    channels, c, inside = _channels(units, UNIT, BC)
     first = tl.program_id(0) * span
     count = tl.minimum(span, rows - first)
-    row = first + tl.arange(0, BR)
-    at = row.to(tl.int64)[:, None] * channels + c[None, :]
-    mask = (row < rows)[:, None] & inside[None, :]
+    at, mask = _tile(first, rows, channels, c, inside, BR)
     v = tl.load(x + at, mask=mask, other=0.0).to(tl.float32)
     # Distances from a number near the mean: nothing is lost where the mean is large.
     near = tl.sum(v, 0) / tl.minimum(count, BR).to(tl.float32)
     total = tl.zeros((BR, BC), tl.float32)
     squares = tl.zeros((BR, BC), tl.float32)
     for start in range(0, span, BR):
-        row = first + start + tl.arange(0, BR)
-        at = row.to(tl.int64)[:, None] * channels + c[None, :]
-        mask = (row < rows)[:, None] & inside[None, :]
+        at, mask = _tile(first + start, rows, channels, c, inside, BR)
         v = tl.load(x + at, mask=mask, other=0.0).to(tl.float32)
         v = tl.where(mask, v - near[None, :], 0.0)
         total += v
@@ -91,9 +111,7 @@ def apply_forward(
     IS_VARIANCE: tl.constexpr, ADDS: tl.constexpr, RELU: tl.constexpr,
 ):  # fmt: skip
     """Write relu(norm(x) + skip); `spread` holds 1 / deviations, or variances."""
-    channels = units * UNIT
-    c = tl.program_id(1) * BC + tl.arange(0, BC)
-    inside = c < channels
+    channels, c, inside = _channels(units, UNIT, BC)
     mu = tl.load(mean + c, mask=inside, other=0.0)
     scale = tl.load(spread + c, mask=inside, other=1.0)
     if IS_VARIANCE:
@@ -102,9 +120,7 @@ def apply_forward(
     shift = tl.load(bias + c, mask=inside, other=0.0)
     first = tl.program_id(0) * span
     for start in range(0, span, BR):
-        row = first + start + tl.arange(0, BR)
-        at = row.to(tl.int64)[:, None] * channels + c[None, :]
-        mask = (row < rows)[:, None] & inside[None, :]
+        at, mask = _tile(first + start, rows, channels, c, inside, BR)
         v = tl.load(x + at, mask=mask, other=0.0).to(tl.float32)
         v = (v - mu[None, :]) * scale[None, :] + shift[None, :]
         if ADDS:
@@ -125,20 +141,13 @@ def sum_backward(
     The gradient is `gradient`, or with TWO its sum with `second`. Where ReLU let through is known
     from the result (FROM_Y), or else from x. KEEPS: what is added up goes to `kept`, too.
     """
-    channels = units * UNIT
-    c = tl.program_id(1) * BC + tl.arange(0, BC)
-    inside = c < channels
-    mu = tl.load(saved + c, mask=inside, other=0.0)
-    inverse = tl.load(saved + channels + c, mask=inside, other=0.0)
-    scale = inverse * tl.load(weight + c, mask=inside, other=0.0)
-    shift = tl.load(bias + c, mask=inside, other=0.0)
+    channels, c, inside = _channels(units, UNIT, BC)
+    mu, inverse, scale, shift = _coefficients(saved, weight, bias, channels, c, inside)
     total = tl.zeros((BR, BC), tl.float32)
     products = tl.zeros((BR, BC), tl.float32)
     first = tl.program_id(0) * span
     for start in range(0, span, BR):
-        row = first + start + tl.arange(0, BR)
-        at = row.to(tl.int64)[:, None] * channels + c[None, :]
-        mask = (row < rows)[:, None] & inside[None, :]
+        at, mask = _tile(first + start, rows, channels, c, inside, BR)
         g = tl.load(gradient + at, mask=mask, other=0.0).to(tl.float32)
         if TWO:
             g += tl.load(second + at, mask=mask, other=0.0).to(tl.float32)
@@ -184,21 +193,14 @@ def apply_backward(
     UNIT: tl.constexpr, BR: tl.constexpr, BC: tl.constexpr, RELU: tl.constexpr,
 ):  # fmt: skip
     """Write the gradient of x; RELU: `gradient` is that of the result, not yet behind ReLU."""
-    channels = units * UNIT
-    c = tl.program_id(1) * BC + tl.arange(0, BC)
-    inside = c < channels
-    mu = tl.load(saved + c, mask=inside, other=0.0)
-    inverse = tl.load(saved + channels + c, mask=inside, other=0.0)
-    scale = inverse * tl.load(weight + c, mask=inside, other=0.0)
-    shift = tl.load(bias + c, mask=inside, other=0.0)
+    channels, c, inside = _channels(units, UNIT, BC)
+    mu, inverse, scale, shift = _coefficients(saved, weight, bias, channels, c, inside)
     every = rows.to(tl.float32)
     mean_g = tl.load(by_bias + c, mask=inside, other=0.0) / every
     mean_product = tl.load(by_weight + c, mask=inside, other=0.0) / every
     first = tl.program_id(0) * span
     for start in range(0, span, BR):
-        row = first + start + tl.arange(0, BR)
-        at = row.to(tl.int64)[:, None] * channels + c[None, :]
-        mask = (row < rows)[:, None] & inside[None, :]
+        at, mask = _tile(first + start, rows, channels, c, inside, BR)
         g = tl.load(gradient + at, mask=mask, other=0.0).to(tl.float32)
         v = tl.load(x + at, mask=mask, other=0.0).to(tl.float32) - mu[None, :]
         if RELU:
