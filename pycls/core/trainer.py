@@ -366,6 +366,7 @@ def _new_record(run: TrainingRun, before: dict[str, Any] | None) -> dict[str, An
         "environment": describe_environment(run.device),
         "precision": run.precision.name,
         "cuda_graph": run.is_captured,
+        "batches": run.train_loader.made_by,
         "processes": run.world.size,
         "pid": os.getpid(),
         "started": utc_now(),

@@ -377,6 +377,7 @@ class TrainingRun:
             "forms": self.forms,
             "precision": self.precision.name,
             "cuda_graph": self.is_captured,
+            "batches": self.train_loader.made_by,
             "channels": "rgb",  # pycls's checkpoints have no such entry, and BGR on ImageNet
             "cfg": dump_cfg(self.cfg),
         }
@@ -387,7 +388,7 @@ class TrainingRun:
 
     def _take_state(self, state: dict[str, Any], path: Path) -> None:
         load_weights(self.model, state["model_state"], str(path))
-        self._keep_forms(state.get("forms"))
+        self._keep_forms(state.get("forms"), path)
         try:
             if self.ema is not None:
                 load_weights(self.ema.model, state["ema_state"], str(path))
@@ -407,11 +408,20 @@ class TrainingRun:
         self.iteration = state.get("iteration", 0)
         self.epoch = state["epoch"] + ("iteration" not in state)
 
-    def _keep_forms(self, name: dict[str, str] | None) -> None:
+    def _keep_forms(self, name: dict[str, str] | None, path: Path) -> None:
         """Go on in the forms that the run has had, if on another kind of processor."""
-        if name != self.forms:
-            for _, model in self.networks():
-                use_forms(model, None if name is None else find_table(**name))
+        if name == self.forms:
+            return
+        table = None if name is None else find_table(**name)
+        for _, model in self.networks():
+            use_forms(model, table)
+        # On a device of another type no kernel is the same in any case.
+        if self.forms != name and name is not None and name["device"] == self.device.type:
+            raise ConfigError(
+                f"{path} was trained in the forms of layers of {' '.join(name.values())}, whose "
+                "kernels cannot be compiled here (docs/training.md); go on where they can, or "
+                "choose another OUT_DIR"
+            )
 
     def _load_first_weights(self) -> None:
         """Read TRAIN.WEIGHTS, where they are named and not read yet."""
@@ -421,7 +431,8 @@ class TrainingRun:
 
     def _require_same_run(self, state: dict[str, Any], path: Path) -> None:
         """Refuse to mix two runs in one folder; a finished one may get more epochs."""
-        saved = computing_keys(parse_cfg(str(state.get("cfg", "")), str(path)))
+        saved_cfg = parse_cfg(str(state.get("cfg", "")), str(path))
+        saved = computing_keys(saved_cfg)
         done = state["epoch"] + ("iteration" not in state)
         for key, value in computing_keys(self.cfg).items():
             if saved[key] == value:
@@ -436,12 +447,13 @@ class TrainingRun:
         for name, key, here in (
             ("precision", "TRAIN.MIXED_PRECISION", self.precision.name),
             ("cuda_graph", "TRAIN.CUDA_GRAPH", self.is_captured),
+            ("batches", "LAYER_FORMS", self.train_loader.made_by),
         ):
             if state.get(name, here) != here:
                 raise ConfigError(
-                    f"{path} was trained with {key} {get_value(self.cfg, key)!r} as {state[name]}, "
-                    f"and on this device it means {here}; go on on such a device as before, or "
-                    "choose another OUT_DIR"
+                    f"{path} was trained with {key} {get_value(saved_cfg, key)!r} ({name}: "
+                    f"{state[name]}), and {key} {get_value(self.cfg, key)!r} on this device means "
+                    f"{here}; go on as before, on such a device, or choose another OUT_DIR"
                 )
         if state.get("data", self.data_fingerprints()) != self.data_fingerprints():
             raise ConfigError(

@@ -117,7 +117,21 @@ def test_a_run_goes_on_in_no_other_precision(digits_cfg):
     path = checkpoint_path(cfg.OUT_DIR, 0)
     state = checkpoint.load_checkpoint(path)
     torch.save({**state, "precision": "bfloat16"}, path)
-    with pytest.raises(ConfigError, match=r"MIXED_PRECISION False as bfloat16, and .* float32"):
+    told = r"MIXED_PRECISION False \(precision: bfloat16\), and .* float32"
+    with pytest.raises(ConfigError, match=told):
+        train_model(digits_cfg("OPTIM.MAX_EPOCH", 2))
+
+
+def test_a_run_goes_on_with_batches_that_the_same_kernels_make(digits_cfg):
+    cfg = digits_cfg("OPTIM.MAX_EPOCH", 1)
+    assert train_model(cfg)["batches"] == "library"
+    path = checkpoint_path(cfg.OUT_DIR, 0)
+    state = checkpoint.load_checkpoint(path)
+    assert state["batches"] == "library"
+    own = state["cfg"].replace("LAYER_FORMS: auto", "LAYER_FORMS: own")
+    torch.save({**state, "batches": "own", "cfg": own}, path)
+    told = r"LAYER_FORMS 'own' \(batches: own\), and LAYER_FORMS 'auto' .* means library"
+    with pytest.raises(ConfigError, match=told):
         train_model(digits_cfg("OPTIM.MAX_EPOCH", 2))
 
 

@@ -11,6 +11,7 @@ from pycls.core.runs.record import read_record
 from pycls.core.tester import test_model as measure_errors
 from pycls.core.trainer import train_model
 from pycls.core.weights import checkpoint
+from pycls.errors import ConfigError
 from pycls.kernels import forms, machine
 
 NETWORK = (
@@ -68,6 +69,18 @@ def test_run_goes_on_in_its_forms_on_another_kind_of_processor(digits_cfg, monke
     record = train_model(longer)
     assert record["forms"]["table"]["instruction_set"] == here
     assert record["forms"]["convolutions"].get("direct")
+
+
+@measured
+def test_run_does_not_go_on_where_its_forms_cannot_be_had(digits_cfg, monkeypatch):
+    train_model(digits_cfg(*NETWORK))
+    monkeypatch.setattr(forms, "why_unavailable", lambda: "ImportError: no llvmlite")
+    forms.find_table.cache_clear()
+    try:
+        with pytest.raises(ConfigError, match=r"forms of layers of cpu .* cannot be compiled here"):
+            train_model(digits_cfg(*NETWORK, "OPTIM.MAX_EPOCH", 3))
+    finally:
+        forms.find_table.cache_clear()
 
 
 @pytest.mark.parametrize("older", [False, True], ids=["chosen", "older version"])

@@ -248,6 +248,14 @@ class Loader:
         """Images that all processes together go through in one epoch."""
         return len(self) * self.batch_size if self.train else len(self.dataset)
 
+    @property
+    def made_by(self) -> str:
+        """What makes its batches: "own", a kernel of our own, or "library", PyTorch's operations.
+
+        They may differ in resized crops, by rounding.
+        """
+        return "library" if self._kernel is None else "own"
+
     def describe(self) -> str:
         """Return a sentence for the log: what is read, and where it is."""
         dataset = self.dataset
