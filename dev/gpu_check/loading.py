@@ -3,6 +3,7 @@
 import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 
@@ -15,6 +16,15 @@ from pycls.datasets.store.writer import SetFacts, write_store
 from pycls.gpu_devices import is_gpu
 
 _EPOCHS = 2  # after one that does not count
+_AUGMENTED = {"augment": "RandAugment_N2_M0.5"}
+# What batches are made by: the library's operations, one by one or captured, or our own kernel.
+_HOW: dict[str, dict[str, Any]] = {
+    "": {},
+    "captured": {"captured": True},
+    "own kernel": {"own_kernel": True},
+    "augmented": _AUGMENTED,
+    "augmented, captured": {**_AUGMENTED, "captured": True},
+}
 
 
 def loading(scale: Scale, results: Results) -> None:
@@ -27,11 +37,11 @@ def loading(scale: Scale, results: Results) -> None:
         for crop, size, stored, count in cases:
             path = random_set(Path(folder) / crop, count, stored)
             ways = [(True, 1, ""), (False, 1, ""), (False, 8, "")]
-            # The library's operations one by one, captured, and our own kernel.
+            ways += [(True, 1, "augmented")] if crop == "padded" else []
             if is_gpu(scale.device):
-                ways += [
-                    (held, 8, how) for how in ("captured", "own kernel") for held in (True, False)
-                ]
+                hows = ("captured", "own kernel")
+                ways += [(held, 8, how) for how in hows for held in (True, False)]
+                ways += [(True, 1, "augmented, captured")] if crop == "padded" else []
             for held, threads, how in ways:
                 if not results.left(0 if scale.tiny else 6):
                     return
@@ -41,8 +51,7 @@ def loading(scale: Scale, results: Results) -> None:
                     loader = Loader(
                         open_dataset(path, "train"), batch_size=scale.batch, im_size=size,
                         train=True, seed=1, device=scale.device, crop=crop, pad=4, threads=threads,
-                        max_resident_bytes=None if held else 0, own_kernel=how == "own kernel",
-                        captured=how == "captured",
+                        max_resident_bytes=None if held else 0, **_HOW[how],
                     )  # fmt: skip
                     results.row(crop=crop, size=size, images=name, img_s=_rate(loader))
 

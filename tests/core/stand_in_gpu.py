@@ -442,6 +442,9 @@ def main():
         "held, padded, all captured": lambda: whole_iterations(
             device, small, True, 10, pad=2, lighting=0.1
         ),
+        "held, augmented, all captured": lambda: whole_iterations(
+            device, small, True, 10, pad=2, lighting=0.1, augment="RandAugment_N2_M0.5"
+        ),
         "held, resized, all captured": lambda: whole_iterations(
             device, large, True, 10, crop="resized", lighting=0.1
         ),

@@ -153,7 +153,14 @@ def image_tree(tmp_path_factory):
 
 
 @pytest.mark.parametrize("max_resident_bytes", [None, 0], ids=["held", "streamed"])
-@pytest.mark.parametrize("options", [{"crop": "padded", "pad": 4}, {"crop": "resized"}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"crop": "padded", "pad": 4},
+        {"crop": "resized"},
+        {"crop": "resized", "augment": "RandAugment_N2_M0.5"},
+    ],
+)
 def test_captured_batches_have_the_bits_of_single_operations(
     large_set, max_resident_bytes, options
 ):

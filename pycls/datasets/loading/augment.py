@@ -119,6 +119,11 @@ class Augment:
             )
             self._steps = (step,) * count
 
+    @property
+    def steps(self) -> int:
+        """How many operations an image goes through, at most."""
+        return len(self._steps)
+
     def sample(self, seed: int, epoch: int, positions: npt.NDArray[np.int64]) -> Draws:
         """Draw what happens to images in an epoch: to each by itself, whatever the others are.
 

@@ -1,4 +1,4 @@
-"""Batches of crops, made so that no shape depends on what was drawn: work for a CUDA graph."""
+"""Batches of crops with shapes that nothing drawn changes: work for a CUDA graph."""
 
 from collections.abc import Callable
 
@@ -7,8 +7,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from pycls.datasets.loading import crops, transforms
-from pycls.datasets.loading.epoch_plan import EpochPlan
+from pycls.datasets.loading import crops, fixed_ops, transforms
+from pycls.datasets.loading.epoch_plan import EpochPlan, TrainTransform
 from pycls.datasets.store.store import IntArray
 from pycls.kernels import gpu_graph
 
@@ -17,44 +17,52 @@ from pycls.kernels import gpu_graph
 Normalise = Callable[[Tensor, tuple[Tensor, Tensor, Tensor] | None, Tensor | None], Tensor]
 
 
-def tabulate(plan: EpochPlan, rows: IntArray) -> npt.NDArray[np.float64]:
+def tabulate(plan: EpochPlan, rows: IntArray, size: int) -> npt.NDArray[np.float64]:
     """Return all that happens to the images of a plan as numbers, a row an image.
 
     They are in one table, so that a batch of them is one copy; float64 holds each as it is.
 
     Args:
-        plan: the epoch, without augmentation.
+        plan: the epoch.
         rows: N, the place of each image among those that the batch is cut out of.
+        size: side of the squares in pixels.
 
     Returns:
-        N x (4, 6, 7 or 9): the place, first row and column of a padded crop, or the box to be
-        resized, 1 for what is mirrored, and light where there is any.
+        float64, a row an image: the place, first row and column of a padded crop, or the box to be
+        resized, 1 for what is mirrored; where there are any, augmentation and light.
     """
     places = plan.offsets if plan.boxes is None else plan.boxes
     assert places is not None
-    light = () if plan.light is None else (plan.light,)
-    return np.column_stack((rows, places, plan.flips, *light)).astype(np.float64)
+    more: list[npt.NDArray[np.generic]] = []
+    if plan.draws is not None:
+        more.append(fixed_ops.tabulate_draws(plan.draws, size))
+    if plan.light is not None:
+        more.append(plan.light)
+    return np.column_stack((rows, places, plan.flips, *more)).astype(np.float64)
 
 
 class FixedCuts:
     """Cuts, mirrors and normalises batches by PyTorch's own operations.
 
     Args:
-        size: side of the squares in pixels.
-        resized: boxes are resized; else squares are cut out of padded images.
-        pad: pixels of padding that images lack on each side.
-        is_lit: the numbers hold light.
+        transform: what happens to images.
+        pad: pixels of padding that they lack on each side.
+        colour: uint8, 3, of the padding; None for zeros.
         normalise: what makes a batch of squares.
     """
 
     def __init__(
-        self, size: int, resized: bool, pad: int, is_lit: bool, normalise: Normalise
+        self, transform: TrainTransform, pad: int, colour: Tensor | None, normalise: Normalise
     ) -> None:
-        self._size = size
-        self._resized = resized
+        self._size = transform.im_size
+        self._resized = transform.resized
         self._pad = pad
-        self._end = -3 if is_lit else None
+        self._colour = colour
         self._normalise = normalise
+        places = 6 if transform.resized else 4
+        drawn = fixed_ops.NUMBERS * transform.augment.steps if transform.augment else 0
+        # How many of the numbers are of what.
+        self._parts = (places, drawn, 3 if transform.lighting else 0)
 
     def __call__(self, images: Tensor, numbers: Tensor) -> Tensor:
         """Return a batch, N x 3 x S x S.
@@ -63,17 +71,23 @@ class FixedCuts:
             images: uint8, M x H x W x 3, what the batch is cut out of.
             numbers: N rows of :func:`tabulate`, on the device of the images.
         """
-        drawn = numbers[:, : self._end].to(torch.int64)
-        rows, flips = drawn[:, 0], drawn[:, -1] > 0
-        light = None if self._end is None else numbers[:, self._end :].to(torch.float32)
+        places, drawn, shades = numbers.split(self._parts, dim=1)
+        places = places.to(torch.int64)
+        rows, flips = places[:, 0], places[:, -1] > 0
+        light = shades.to(torch.float32) if self._parts[2] else None
+        padding = None
         if self._resized:
-            squares = crops.cut_boxes_on_device(images, rows, drawn[:, 1:5], flips, self._size)
-            return self._normalise(squares, None, light)
-        tops, lefts = drawn[:, 1], drawn[:, 2]
-        padded = transforms.pad_images(images, self._pad)
-        squares = transforms.crop(padded, rows, tops, lefts, self._size)
-        squares = torch.where(flips.view(-1, 1, 1, 1), squares.flip(2), squares)
-        return self._normalise(squares, (tops, lefts, flips), light)
+            squares = crops.cut_boxes_on_device(images, rows, places[:, 1:5], flips, self._size)
+        else:
+            tops, lefts = places[:, 1], places[:, 2]
+            padded = transforms.pad_images(images, self._pad, self._colour)
+            squares = transforms.crop(padded, rows, tops, lefts, self._size)
+            squares = torch.where(flips.view(-1, 1, 1, 1), squares.flip(2), squares)
+            padding = tops, lefts, flips
+        if not self._parts[1]:
+            return self._normalise(squares, padding, light)
+        # What is augmented has its padding as a part of it.
+        return self._normalise(fixed_ops.apply_numbers(squares, drawn), None, light)
 
 
 class CapturedCuts:

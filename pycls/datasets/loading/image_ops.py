@@ -39,7 +39,7 @@ def apply_operations(images: Tensor, operations: Codes, arguments: Numbers) -> N
             (shear_x, shear_y), a share of width or height (trans_x, trans_y); the others
             take none.
     """
-    kinds = ((_map_values, _TABLES), (_mix, _BLENDS), (_warp, _WARPS))
+    kinds = ((_map_values, TABLES), (_mix, BLENDS), (_warp, WARPS))
     _, height, width, _ = images.shape
     at_once = _CPU_PIXELS // (height * width) if images.device.type == "cpu" else len(images)
     step = max(1, at_once)
@@ -68,11 +68,21 @@ def _map_values(images: Tensor, operations: Codes, arguments: Numbers) -> Tensor
     values = torch.arange(256, device=images.device)
     given = to_device(arguments, images.device).view(-1, 1, 1)
     tables = [
-        _TABLES[name](images[part], values, given[part]).expand(part.stop - part.start, 3, 256)
+        TABLES[name](images[part], values, given[part]).expand(part.stop - part.start, 3, 256)
         for name, part in _runs(operations)
     ]
-    table = torch.cat(tables).clamp_(0, 255).to(torch.uint8).flatten(1)
-    return table.gather(1, _places(images)).view(images.shape)
+    return look_up(images, torch.cat(tables))
+
+
+def look_up(images: Tensor, table: Tensor) -> Tensor:
+    """Return images whose values are those of tables.
+
+    Args:
+        images: uint8, N x H x W x 3, contiguous.
+        table: int64, N x 3 x 256, what each value of a channel becomes; cut to 0..255.
+    """
+    whole = table.clamp(0, 255).to(torch.uint8).flatten(1)
+    return whole.gather(1, _places(images)).view(images.shape)
 
 
 def _places(images: Tensor) -> Tensor:
@@ -117,28 +127,39 @@ def _solarize_add(images: Tensor, values: Tensor, amount: Tensor) -> Tensor:
 
 
 def _brightness(images: Tensor, values: Tensor, factor: Tensor) -> Tensor:
-    return _blend(torch.zeros_like(factor), values, factor).to(torch.int64)
+    return blend(torch.zeros_like(factor), values, factor).to(torch.int64)
 
 
 def _contrast(images: Tensor, values: Tensor, factor: Tensor) -> Tensor:
     luma = _luma(images).flatten(1)
     # Half up, in whole numbers: a sum that does not depend on its order.
     mean = (2 * luma.sum(1, dtype=torch.int64) + luma.shape[1]) // (2 * luma.shape[1])
-    return _blend(mean.view(-1, 1, 1), values, factor).to(torch.int64)
+    return blend(mean.view(-1, 1, 1), values, factor).to(torch.int64)
 
 
 # --------------------------------------------- each pixel is mixed with that of another image
 def _mix(images: Tensor, operations: Codes, arguments: Numbers) -> Tensor:
     factors = to_device(arguments, images.device).view(-1, 1, 1, 1)
     mixed = [
-        _blend(_BLENDS[name](images[part]), images[part], factors[part])
+        blend(BLENDS[name](images[part]), images[part], factors[part])
         for name, part in _runs(operations)
     ]
-    return torch.cat(mixed).clamp_(0, 255).to(torch.uint8)
+    return to_pixels(torch.cat(mixed))
 
 
-def _blend(other: Tensor, image: Tensor, factor: Tensor) -> Tensor:
-    """Return other + factor * (image - other) in 32 bits, to be cut to whole numbers."""
+def to_pixels(blended: Tensor) -> Tensor:
+    """Return numbers, which are written over, cut to whole ones of 0..255: uint8."""
+    return blended.clamp_(0, 255).to(torch.uint8)
+
+
+def blend(other: Tensor, image: Tensor, factor: Tensor) -> Tensor:
+    """Return other + factor * (image - other) in 32 bits, to be cut to whole numbers.
+
+    Args:
+        other: of any type, of a shape that goes with the image's.
+        image: of any type.
+        factor: likewise.
+    """
     other = other.to(torch.float32)
     return (image.to(torch.float32) - other).mul(factor.to(torch.float32)).add_(other)
 
@@ -167,13 +188,39 @@ _ROUNDING = 1 / 256
 
 
 def _warp(images: Tensor, operations: Codes, arguments: Numbers) -> Tensor:
-    """Take each pixel from another place: bilinear, grey where that is outside."""
-    count, height, width, _ = images.shape
-    matrices = np.empty((6, count, 1, 1), dtype=np.float32)
-    for name, part in _runs(operations):
-        for place, entry in enumerate(_WARPS[name](arguments[part], height, width)):
-            matrices[place, part, 0, 0] = entry
-    a, b, c, d, e, f = to_device(matrices, images.device)
+    matrices = warp_matrices(operations, arguments, *images.shape[1:3])
+    return take_pixels(images, to_device(matrices, images.device).view(6, -1, 1, 1))
+
+
+def warp_matrices(
+    operations: Codes, arguments: Numbers, height: int, width: int
+) -> npt.NDArray[np.float32]:
+    """Return where the pixels of images come from, 6 x N, see `WARPS`; the same place by default.
+
+    Args:
+        operations: N, places in `NAMES`, of any kind.
+        arguments: N, what they take.
+        height: of the images, in pixels.
+        width: of the images, in pixels.
+    """
+    same = np.array((1, 0, 0, 0, 1, 0), dtype=np.float32)
+    matrices = np.tile(same[:, np.newaxis], len(operations))
+    for name, entries_of in WARPS.items():
+        of_it = np.flatnonzero(operations == NAMES.index(name))
+        for place, entry in enumerate(entries_of(arguments[of_it], height, width)):
+            matrices[place, of_it] = entry
+    return matrices
+
+
+def take_pixels(images: Tensor, matrices: Tensor) -> Tensor:
+    """Take each pixel from another place: bilinear, grey where that is outside.
+
+    Args:
+        images: uint8, N x H x W x 3.
+        matrices: float32, 6 x N x 1 x 1, see `WARPS`.
+    """
+    _, height, width, _ = images.shape
+    a, b, c, d, e, f = matrices
     x = torch.arange(width, device=images.device) + 0.5
     y = (torch.arange(height, device=images.device) + 0.5).unsqueeze(1)
     from_x, from_y = a * x + b * y + c, d * x + e * y + f
@@ -196,7 +243,7 @@ def _rotation(degrees: Numbers, height: int, width: int) -> Any:
 
 
 # What each value 0..255 of the channels of some images becomes, given their arguments.
-_TABLES: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
+TABLES: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
     "auto_contrast": _auto_contrast,
     "equalize": _equalize,
     "invert": lambda images, values, _: 255 - values,
@@ -206,13 +253,13 @@ _TABLES: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
     "brightness": _brightness,
     "contrast": _contrast,
 }
-_BLENDS: dict[str, Callable[[Tensor], Tensor]] = {
+BLENDS: dict[str, Callable[[Tensor], Tensor]] = {
     "color": lambda images: _luma(images).unsqueeze(3),
     "sharpness": _smooth,
 }
 # Where in the old image a pixel of the new one comes from, x' = a x + b y + c and
 # y' = d x + e y + f, in pixels; the middle of the first pixel is at 0.5.
-_WARPS: dict[str, Callable[[Numbers, int, int], Any]] = {
+WARPS: dict[str, Callable[[Numbers, int, int], Any]] = {
     "rotate": _rotation,
     "shear_x": lambda slope, height, width: (1, slope, 0, 0, 1, 0),
     "shear_y": lambda slope, height, width: (1, 0, 0, slope, 1, 0),
@@ -220,4 +267,4 @@ _WARPS: dict[str, Callable[[Numbers, int, int], Any]] = {
     "trans_y": lambda share, height, width: (1, 0, 0, 0, 1, share * height),
 }
 # RandAugment draws places in it: the order stays.
-NAMES = (*_TABLES, *_BLENDS, *_WARPS)
+NAMES = (*TABLES, *BLENDS, *WARPS)

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 MAX_HELD_BYTES = 512 << 20
 # Share of a GPU's memory that a side may take.
 GPU_SHARE = 0.4
+# Augmented images are made as a graph up to this size: it does more to each, docs/benchmarks.md.
+_MAX_CAPTURED = 64
 
 Batch = tuple[Tensor, Tensor]
 
@@ -90,8 +92,8 @@ class Loader:
         own_kernel: on a GPU, make batches by a kernel of our own
             (:mod:`pycls.kernels.gpu_crop`): crops of images that are not augmented in one pass,
             and of others the normalisation.
-        captured: on a GPU, replay what makes a training batch as a CUDA graph, where images are not
-            augmented, and neither decoded here nor made by `own_kernel`.
+        captured: on a GPU, replay what makes a training batch as a CUDA graph, where images are
+            neither decoded here nor made by `own_kernel`, nor augmented and above 64 pixels.
 
     Raises:
         ConfigError: an impossible batch size, padding, image size, augmentation or share, or
@@ -173,12 +175,7 @@ class Loader:
                 memory = torch.cuda.get_device_properties(self.device).total_memory
                 max_resident_bytes = int(gpu_share * memory / runs_on_gpu())
         self._images = self._open_images(threads, workers, max_resident_bytes)
-        self._captured: CapturedCuts | None = None
-        if captured and not own_kernel and not isinstance(self._images, FileImages):
-            pad = self.transform.pad - self._images.border
-            self._captured = CapturedCuts(
-                FixedCuts(im_size, resized, pad, self.transform.lighting > 0, self._normalised_cuts)
-            )
+        self._captured = self._captured_cuts() if captured else None
         self._last_plan: tuple[tuple[int, int], EpochPlan] | None = None
 
     def _check_arguments(self) -> None:
@@ -334,12 +331,12 @@ class Loader:
 
     def _cut_at_once(self, plan: EpochPlan) -> Iterator[Tensor] | None:
         """Return the plan's batches, a launch each; None where something else has to make them."""
-        if plan.draws is not None or isinstance(self._images, FileImages):
+        if isinstance(self._images, FileImages):
             return None
-        if self._kernel is not None:
-            return self._cut_by_kernel(self._kernel, self._images, plan)
         if self._captured is not None:
             return self._cut_by_graph(self._captured, self._images, plan)
+        if self._kernel is not None and plan.draws is None:
+            return self._cut_by_kernel(self._kernel, self._images, plan)
         return None
 
     def _cut_step_by_step(self, plan: EpochPlan) -> Iterator[Tensor]:
@@ -371,9 +368,23 @@ class Loader:
     def _cut_by_graph(
         self, cut: CapturedCuts, images: HeldImages | StreamedImages, plan: EpochPlan
     ) -> Iterator[Tensor]:
-        numbers = transforms.to_device(tabulate(plan, images.rows_of(plan)), self.device)
+        table = tabulate(plan, images.rows_of(plan), self.im_size)
+        numbers = transforms.to_device(table, self.device)
         for number, uncut in enumerate(images.uncut(plan, in_place=True)):
             yield cut(uncut, numbers[plan.part(number)])
+
+    def _captured_cuts(self) -> CapturedCuts | None:
+        if isinstance(self._images, FileImages):
+            return None
+        transform = self.transform
+        if transform.augment is None:
+            fits = self._kernel is None
+        else:
+            fits = transform.im_size <= _MAX_CAPTURED
+        if not fits:
+            return None
+        pad, colour = transform.pad - self._images.border, self._border_colour()
+        return CapturedCuts(FixedCuts(transform, pad, colour, self._normalised_cuts))
 
     def _train_pixels(self, plan: EpochPlan) -> Iterator[Tensor]:
         for number, images in enumerate(self._images.train_batches(plan, self.transform)):

@@ -1,11 +1,16 @@
 """Batches made by replaying a captured batch: the same ones, out of one place in memory."""
 
+import numpy as np
 import pytest
 import recomputed_graphs
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from pycls.datasets.loading import crops
+from pycls.datasets.loading import crops, fixed_ops
+from pycls.datasets.loading.augment import Draws, apply_draws
 from pycls.datasets.loading.held import HeldImages
+from pycls.datasets.loading.image_ops import NAMES
 from pycls.datasets.loading.loader import Loader
 from pycls.datasets.loading.shared import SharedLoader
 from pycls.datasets.loading.streamed import StreamedImages
@@ -74,13 +79,52 @@ def test_resized_batches_have_the_bits_of_single_operations(make_store, graphs, 
     assert len(found) > 3
 
 
-def test_what_is_augmented_has_no_graph(make_store, graphs):
-    dataset = open_dataset(make_store(), "train")
-    options = {**OPTIONS, "pad": 2, "augment": "RandAugment_N1_M0.5"}
+@pytest.mark.parametrize("augment", ["AutoAugment", "RandAugment_N3_M0.7"])
+@pytest.mark.parametrize("options", [{}, {"max_resident_bytes": 0, "lighting": 0.5}])
+def test_augmented_batches_have_the_bits_of_single_operations(make_store, graphs, augment, options):
+    dataset = open_dataset(make_store(per_class=60), "train")
+    options = {**OPTIONS, "pad": 2, "augment": augment, **options}
     loaders = [Loader(dataset, **{**options, "captured": on}) for on in (True, False)]
-    for (images, _), (expected, _) in zip(*(each.epoch(0) for each in loaders), strict=True):
-        assert torch.equal(images, expected)
-    assert not graphs
+    drawn = set()
+    for epoch in range(2):
+        batches = zip(*(list(each.epoch(epoch)) for each in loaders), strict=True)
+        for (images, labels), (expected, same_labels) in batches:
+            assert torch.equal(images, expected)
+            assert torch.equal(labels, same_labels)
+        drawn |= set(loaders[0]._plan_epoch(epoch, 0).draws.operations.ravel())
+    assert len(graphs) == 1
+    assert len(drawn) > 9
+
+
+def test_of_images_that_are_augmented_large_ones_have_no_graph(make_store, graphs):
+    options = {**OPTIONS, "pad": 40, "augment": "AutoAugment"}
+    dataset = open_dataset(make_store(), "train")
+    for size, count in ((64, 1), (65, 1)):
+        next(Loader(dataset, **{**options, "im_size": size}).epoch(0))
+        assert len(graphs) == count
+
+
+@settings(max_examples=30)
+@given(st.integers(0, 10**6), st.integers(1, 12), st.sampled_from([1, 2, 5, 16, 33]))
+def test_fixed_operations_equal_those_that_are_drawn(seed, count, size):
+    rng = np.random.default_rng(seed)
+    images = torch.from_numpy(rng.integers(0, 256, (count, size, size, 3), dtype=np.uint8))
+    operations = rng.integers(-1, len(NAMES), (count, 2))
+    ranges = {
+        "posterize": (1, 5),
+        "rotate": (-40, 40),
+        "solarize": (0, 257),
+        "solarize_add": (0, 111),
+    }
+    bounds = np.array([*(ranges.get(name, (-0.5, 2)) for name in NAMES), (0, 1)])[operations]
+    arguments = rng.uniform(bounds[..., 0], bounds[..., 1])
+    whole = operations == NAMES.index("posterize")
+    arguments[whole] = np.floor(arguments[whole])
+    draws = Draws(operations, arguments)
+    numbers = torch.from_numpy(fixed_ops.tabulate_draws(draws, size))
+    found = fixed_ops.apply_numbers(images, numbers)
+    apply_draws(images, draws)
+    assert torch.equal(found, images)
 
 
 def test_epochs_that_are_gone_through_at_once_do_not_mix(make_store):
