@@ -216,7 +216,7 @@ def measure_network(
     measured: dict[str, Any] = {}
     model.train()
     measured["step"] = repeat(whole_step, device, seconds)
-    images, labels = step.mix(*batch, step.draw_mixing(batch[0], 0, 0, 0))
+    images, labels = step.mix(*batch, 0, 0, 0)
     measured["forward_backward"] = repeat(forward_backward, device, seconds)
     model.eval()
     step.optimizer.zero_grad(set_to_none=True)

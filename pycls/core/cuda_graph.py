@@ -7,6 +7,7 @@ batches never change, which is what a graph needs.
 import copy
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -14,14 +15,15 @@ from pycls.core.ema import Ema
 from pycls.core.optimizer import set_lr
 from pycls.core.precision import Precision
 from pycls.core.step import StepResult, TrainStep
+from pycls.gpu_devices import is_gpu
 from pycls.kernels import gpu_graph
 
 
 class GraphedStep:
     """Does what a :class:`TrainStep` does, by replaying its first batch's work.
 
-    How images are mixed is drawn outside of the graph; that, and the learning rate, are tensors
-    that the graph reads.
+    How images are mixed is drawn outside of the graph, which reads it, and the learning rate with
+    it, from one tensor. Where nothing is mixed, the rate is set as a plain step sets it.
     """
 
     def __init__(self, step: TrainStep) -> None:
@@ -35,8 +37,13 @@ class GraphedStep:
 
         Of the result, `wrong` and `loss` are written over by the next step.
         """
-        drawn = self._step.draw_mixing(images, epoch, iteration, 0)
-        set_lr(self._step.optimizer, lr)
+        mixing = self._step.draw_mixing(images, epoch, iteration, 0)
+        drawn = None
+        if mixing is None:
+            set_lr(self._step.optimizer, lr)
+        else:
+            drawn = torch.from_numpy(np.concatenate(([lr], mixing)))
+            drawn = drawn.pin_memory() if is_gpu(images.device) else drawn
         if self._graph is None:
             self._capture(images, labels, drawn)
         self._images.copy_(images)
@@ -67,7 +74,10 @@ class GraphedStep:
 
     def _update(self) -> StepResult:
         self._step.optimizer.zero_grad(set_to_none=True)
-        images, targets = self._step.mix(self._images, self._labels, self._drawn)
+        images, targets = self._images, self._labels
+        if self._drawn is not None:
+            set_lr(self._step.optimizer, self._drawn[0])
+            images, targets = self._step.apply_mixing(images, targets, self._drawn[1:])
         result = self._step.forward_backward(images, targets)
         self._step.update()
         return result

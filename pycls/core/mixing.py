@@ -70,14 +70,14 @@ class Mixing:
     permutation: npt.NDArray[np.int64]
     box: tuple[int, int, int, int] | None = None
 
-    def numbers(self) -> torch.Tensor:
-        """Return all of it in one tensor, which is one copy to a device: float64, 7 + N.
+    def numbers(self) -> npt.NDArray[np.float64]:
+        """Return all of it in one array, which is one copy to a device: 7 + N.
 
         lambda and 1 - lambda, 1 for cutmix (0 for mixup), the box, the permutation.
         """
         box = (0, 0, 0, 0) if self.box is None else self.box
         head = (self.share, 1.0 - self.share, self.box is not None, *box)
-        return torch.from_numpy(np.concatenate((head, self.permutation)))
+        return np.concatenate((head, self.permutation))
 
 
 class Mixer:

@@ -63,8 +63,13 @@ def parameter_groups(model: nn.Module, cfg: CfgNode) -> Groups:
     ]
 
 
-def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
-    """Set the learning rate of every parameter group."""
+def set_lr(optimizer: torch.optim.Optimizer, lr: float | torch.Tensor) -> None:
+    """Set the learning rate of every parameter group.
+
+    Args:
+        optimizer: the optimizer.
+        lr: the rate; a tensor without dimensions where a graph reads it from the device.
+    """
     tensors: dict[int, torch.Tensor] = {}
     for group in optimizer.param_groups:
         if isinstance(group["lr"], torch.Tensor):

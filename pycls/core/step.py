@@ -3,6 +3,8 @@
 import contextlib
 from typing import NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 from yacs.config import CfgNode
@@ -12,8 +14,8 @@ from pycls.core.meters import counts_row, topk_wrong
 from pycls.core.mixing import Mixer
 from pycls.core.optimizer import set_lr
 from pycls.core.precision import Precision, half_weights
+from pycls.datasets.loading.transforms import to_device
 from pycls.datasets.randomness import make_key
-from pycls.gpu_devices import is_gpu
 
 _STREAM_LAYERS = 102
 
@@ -109,26 +111,34 @@ class TrainStep:
         self.update()
         return result
 
-    def draw_mixing(
-        self, images: torch.Tensor, epoch: int, iteration: int, number: int
-    ) -> torch.Tensor | None:
-        """Draw how a part of a mini-batch is mixed; None where the configuration mixes nothing.
-
-        Returns:
-            What :meth:`mix` takes, in the host's memory, which is pinned where that is a GPU's.
-        """
-        if not self._mixer.mixes:
-            return None
-        numbers = self._mixer.draw(images, epoch, iteration, number).numbers()
-        return numbers.pin_memory() if is_gpu(images.device) else numbers
-
     def mix(
-        self, images: torch.Tensor, labels: torch.Tensor, drawn: torch.Tensor | None
+        self, images: torch.Tensor, labels: torch.Tensor, epoch: int, iteration: int, number: int
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return images and labels (or soft labels) as :meth:`draw_mixing` drew."""
+        """Return images and labels (or soft labels) as the configuration mixes them."""
+        drawn = self.draw_mixing(images, epoch, iteration, number)
         if drawn is None:
             return images, labels
-        return self._mixer.apply(images, labels, drawn.to(images.device, non_blocking=True))
+        return self.apply_mixing(images, labels, to_device(drawn, images.device))
+
+    def draw_mixing(
+        self, images: torch.Tensor, epoch: int, iteration: int, number: int
+    ) -> npt.NDArray[np.float64] | None:
+        """Draw how a part of a mini-batch is mixed; None where it is not."""
+        if not self._mixer.mixes:
+            return None
+        return self._mixer.draw(images, epoch, iteration, number).numbers()
+
+    def apply_mixing(
+        self, images: torch.Tensor, labels: torch.Tensor, drawn: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return mixed images and soft labels.
+
+        Args:
+            images: N x 3 x H x W.
+            labels: N class indices.
+            drawn: of :meth:`draw_mixing`, on the device of the images.
+        """
+        return self._mixer.apply(images, labels, drawn)
 
     def seed_layers(self, epoch: int, iteration: int, number: int) -> None:
         """Make the random layers of a part draw the same whenever it is trained.
@@ -159,8 +169,7 @@ class TrainStep:
     ) -> StepResult:
         """Add the gradients of one part of the mini-batch; exchange them after the last."""
         number = self._rank * self._parts + part
-        drawn = self.draw_mixing(images, epoch, iteration, number)
-        images, targets = self.mix(images, labels, drawn)
+        images, targets = self.mix(images, labels, epoch, iteration, number)
         self.seed_layers(epoch, iteration, number)
         is_last = part == self._parts - 1
         with contextlib.nullcontext() if is_last else self._no_exchange():

@@ -437,22 +437,22 @@ def main():
         "step, own layers": lambda: own_layers(device),
         "step, casts": lambda: cast_once(device),
         "step, captured": lambda: captured(device, *mixed, most=6),
-        "step, captured, mixup": lambda: captured(device, "TRAIN.MIXUP_ALPHA", 0.2, most=7),
-        "step, captured, cutmix": lambda: captured(device, "TRAIN.CUTMIX_ALPHA", 1.0, most=7),
+        "step, captured, mixup": lambda: captured(device, "TRAIN.MIXUP_ALPHA", 0.2, most=6),
+        "step, captured, cutmix": lambda: captured(device, "TRAIN.CUTMIX_ALPHA", 1.0, most=6),
         "held, padded, all captured": lambda: whole_iterations(
-            device, small, True, 10, pad=2, lighting=0.1
+            device, small, True, 9, pad=2, lighting=0.1
         ),
         "held, augmented, all captured": lambda: whole_iterations(
-            device, small, True, 10, pad=2, lighting=0.1, augment="RandAugment_N2_M0.5"
+            device, small, True, 9, pad=2, lighting=0.1, augment="RandAugment_N2_M0.5"
         ),
         "held, resized, all captured": lambda: whole_iterations(
-            device, large, True, 10, crop="resized", lighting=0.1
+            device, large, True, 9, crop="resized", lighting=0.1
         ),
         "streamed, padded, all captured": lambda: whole_iterations(
-            device, small, False, 11, pad=2, lighting=0.1
+            device, small, False, 10, pad=2, lighting=0.1
         ),
         "streamed, resized, all captured": lambda: whole_iterations(
-            device, large, False, 11, crop="resized", lighting=0.1
+            device, large, False, 10, crop="resized", lighting=0.1
         ),
         "captured batches": lambda: captured_loader(device, small),
         "step, two parts": lambda: train(device, "TRAIN.ACCUMULATE", 2),

@@ -175,9 +175,6 @@ def test_the_capture_bears_with_threads_that_pin_memory(monkeypatch):
         def draw_mixing(self, images, epoch, iteration, number):
             return None
 
-        def mix(self, images, labels, drawn):
-            return images, labels
-
         def forward_backward(self, images, targets):
             self.model(images).sum().backward()
 
