@@ -29,8 +29,6 @@ TABLE = Path(__file__).with_name("forms.csv")
 LIBRARY = "library"
 # In place of an instruction set: our own kernels wherever there is one, measured or not.
 OWN = "own"
-# Kinds that were not measured take the choices of another; what they gain is not known.
-_STANDS_FOR = {("cpu", "avx512"): ("cpu", "avx2")}
 
 Shape = tuple[int, ...]
 
@@ -115,11 +113,10 @@ def find_table(device: str, instruction_set: str) -> FormTable:
         return FormTable(device, "none", (), ())
     if instruction_set == OWN:
         return _own_forms(device)
-    measured = _STANDS_FOR.get((device, instruction_set), (device, instruction_set))
     found: dict[str, list[tuple[Shape, str]]] = {"convolution": [], "norm": [], "pool": []}
     with TABLE.open(newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
-            if (row["device"], row["instruction_set"]) != measured:
+            if (row["device"], row["instruction_set"]) != (device, instruction_set):
                 continue
             names = ("taps", "groups", "w_in", "w_out", "stride", "side")
             shape = tuple(int(row[n]) for n in (names if row["layer"] == "convolution" else _SIDES))
