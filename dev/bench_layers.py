@@ -138,7 +138,7 @@ def _measure(key: Key, device: torch.device) -> dict[str, float]:
     if is_gpu(device):
         forms = ["library", "contiguous", "packed"]
     elif taps == 1 and stride > 1 and w_in < 8:
-        # PyTorch 2.13 crashes in the gradient of such a layer from 32 x 32 pixels on (AVX2).
+        # PyTorch 2.13 crashes in the gradient of such a layer from 32 x 32 pixels on.
         forms = ["direct", "matrices"]
     shape = (groups * w_in, groups * w_out, groups, 3 if taps == 9 else 1)
     steps = {form: _convolution_step(*shape, side * stride, stride, form, device) for form in forms}

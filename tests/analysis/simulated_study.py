@@ -103,7 +103,8 @@ class Simulation:
             missed = {pair: rho - self._rho(*pair) for pair, rho in rhos.items()}
             if max(map(abs, missed.values())) < _CLOSE:
                 break
-            targets = {pair: rho + missed[pair] for pair, rho in targets.items()}
+            # Half of it: a step changes the rhos of other pairs, too.
+            targets = {pair: rho + missed[pair] / 2 for pair, rho in targets.items()}
 
     def _rho(self, key, other):
         """Return the sample's rho, without the runs that do not finish."""

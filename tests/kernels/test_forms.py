@@ -12,6 +12,7 @@ from pycls.kernels import forms
 from pycls.models.layers import Conv2d, conv2d, count_forms, table_name, use_forms
 
 AVX2 = forms.find_table("cpu", "avx2")
+MEASURED = pytest.mark.parametrize("table", [AVX2, forms.find_table("cpu", "avx512")])
 
 
 def test_committed_table_chooses_the_fastest_form_measured():
@@ -25,28 +26,30 @@ def test_committed_table_chooses_the_fastest_form_measured():
         assert times[row["form"]] <= fastest / 0.89, row
 
 
-def test_shapes_that_were_measured_keep_their_form():
-    assert len(AVX2.convolutions) > 200
-    for (taps, groups, w_in, w_out, stride, side), form in AVX2.convolutions:
-        assert AVX2.of_convolution(taps, groups, w_in, w_out, stride, side * side) == form
+@MEASURED
+def test_shapes_that_were_measured_keep_their_form(table):
+    assert len(table.convolutions) > 200
+    for (taps, groups, w_in, w_out, stride, side), form in table.convolutions:
+        assert table.of_convolution(taps, groups, w_in, w_out, stride, side * side) == form
 
 
+@MEASURED
 @pytest.mark.parametrize("width", [1, 2, 4])
-def test_narrow_groups_on_few_pixels_never_wait_for_the_library(width):
-    assert AVX2.of_convolution(9, 32, width, width, 1, 4) == "direct"
+def test_narrow_groups_on_few_pixels_never_wait_for_the_library(width, table):
+    assert table.of_convolution(9, 32, width, width, 1, 4) == "direct"
 
 
-def test_library_is_never_asked_for_a_gradient_that_crashes():
+@MEASURED
+def test_library_is_never_asked_for_a_gradient_that_crashes(table):
     # 1 x 1, stride 2, fewer than 8 channels: see docs/benchmarks.md.
     for w_in in range(1, 6):
         for w_out in (1, 4, 24, 300, 2000):
             for side in (1, 2, 7, 16, 28, 112):
-                form = AVX2.of_convolution(1, 1, w_in, w_out, 2, side**2)
+                form = table.of_convolution(1, 1, w_in, w_out, 2, side**2)
                 assert form in ("direct", "matrices"), (w_in, w_out, side)
 
 
 def test_kinds_that_were_not_measured():
-    assert forms.find_table("cpu", "avx512").convolutions == AVX2.convolutions
     nothing = forms.find_table("cpu", "riscv64")
     assert nothing.of_convolution(9, 8, 1, 1, 1, 4) == "library"
     assert nothing.of_norm(8, 8, 2, 2) == "library"
