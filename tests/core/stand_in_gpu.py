@@ -42,6 +42,8 @@ from pycls.models.builders import build_model
 NAME = "standingpu"
 ITERATIONS = 3
 PINNED: set[int] = set()  # tensors, by id
+_STREAM = types.SimpleNamespace(wait_stream=lambda other: None, wait_event=lambda event: None)
+STREAMS = [_STREAM]  # the present one last
 LAUNCHED: list[str] = []  # what has kernels, of the present iteration
 WAYS = ("forward", "backward")
 NO_KERNELS = ("empty", "empty_strided", "detach", "device")
@@ -73,7 +75,19 @@ class Watch(TorchDispatchMode):
                     raise RuntimeError(f"{name} from {source.device} to {target.device} waits")
                 if source.device.type == "cpu" and id(source) not in PINNED:
                     raise RuntimeError(f"{name} of memory that is not pinned waits")
+                if source.dtype == torch.uint8 and source.dim() == 4 and len(STREAMS) == 1:
+                    raise RuntimeError("images are copied on the stream that computes")
         return out
+
+
+@contextlib.contextmanager
+def on_stream(stream):
+    """Stand for torch.cuda.stream."""
+    STREAMS.append(stream)
+    try:
+        yield
+    finally:
+        STREAMS.pop()
 
 
 def stand_in():
@@ -126,9 +140,11 @@ def stand_in():
     torch.cuda.get_device_properties = lambda device: types.SimpleNamespace(total_memory=1 << 30)
     torch.cuda.get_device_capability = lambda device: (9, 0)
     torch.cuda.manual_seed_all = lambda seed: None
-    stream = types.SimpleNamespace(wait_stream=lambda other: None)
-    torch.cuda.Stream = torch.cuda.current_stream = lambda *args: stream
-    torch.cuda.stream = lambda stream: contextlib.nullcontext()
+    torch.cuda.Stream = lambda *args: STREAMS[0]
+    torch.cuda.Event = lambda: types.SimpleNamespace(record=lambda stream: None)
+    torch.cuda.current_stream = lambda *args: STREAMS[-1]
+    torch.cuda.stream = on_stream
+    torch.Tensor.record_stream = lambda tensor, stream: None
     torch.cuda.CUDAGraph = lambda: types.SimpleNamespace(replay=lambda: LAUNCHED.append("replay"))
     torch.cuda.graph = lambda graph, **options: contextlib.nullcontext()
     return torch.device(NAME, 0)

@@ -23,6 +23,7 @@ from pycls.core.processes.world import PeerLostError, World
 from pycls.core.runs.paths import checkpoint_path
 from pycls.core.trainer import train_model
 from pycls.core.weights import checkpoint
+from pycls.datasets.loading import device_copies
 from pycls.datasets.loading.held import HeldImages
 from pycls.datasets.loading.loader import Loader
 from pycls.datasets.loading.streamed import StreamedImages
@@ -219,6 +220,7 @@ def test_a_gpus_batches_do_not_depend_on_who_else_is_on_it(
     as_gpu, set_of_6_megabytes, monkeypatch, crop
 ):
     """Its memory decides only where the images lie."""
+    monkeypatch.setattr(device_copies, "is_gpu", lambda device: False)  # there are no streams
     batches, kinds = [], []
     for runs in (1, 8):
         monkeypatch.setenv("PYCLS_RUNS_ON_GPU", str(runs))

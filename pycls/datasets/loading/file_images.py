@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from pycls.datasets.loading import crops, transforms
+from pycls.datasets.loading.device_copies import DeviceCopies
 from pycls.datasets.loading.epoch_plan import EpochPlan, TrainTransform
 from pycls.datasets.loading.image_tree import ImageTree, read_image
 from pycls.datasets.sources.decode import fit_image
@@ -46,6 +47,7 @@ class FileImages:
         self._own = np.arange(len(tree))[own]
         self._device = device
         self._workers = workers
+        self._to_device = DeviceCopies(device)
 
     def train_batches(self, plan: EpochPlan, transform: TrainTransform) -> Iterator[Tensor]:
         """Yield the plan's batches, cut and mirrored: uint8, N x S x S x 3.
@@ -78,7 +80,7 @@ class FileImages:
         for batch in batches:
             if isinstance(batch, str):
                 raise DataError(batch)
-            yield batch.to(self._device, non_blocking=True)
+            yield self._to_device(batch)
 
     def _received(self, cut: "_Batches", tasks: Sequence["_Task"]) -> Iterator[Tensor | str]:
         """Yield what workers send; one that dies is missed within seconds."""

@@ -77,6 +77,9 @@ class HeldImages:
         """
         return itertools.repeat(self._images, len(plan))
 
+    def release(self) -> None:
+        """Do nothing: images that are held are not written over."""
+
     def rows_of(self, plan: EpochPlan) -> IntArray:
         """Return where the images of the plan are among those of :meth:`uncut`."""
         return plan.rows

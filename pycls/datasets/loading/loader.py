@@ -371,7 +371,9 @@ class Loader:
         table = tabulate(plan, images.rows_of(plan), self.im_size)
         numbers = transforms.to_device(table, self.device)
         for number, uncut in enumerate(images.uncut(plan, in_place=True)):
-            yield cut(uncut, numbers[plan.part(number)])
+            batch = cut(uncut, numbers[plan.part(number)])
+            images.release()
+            yield batch
 
     def _captured_cuts(self) -> CapturedCuts | None:
         if isinstance(self._images, FileImages):

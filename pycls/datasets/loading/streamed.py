@@ -12,6 +12,7 @@ from torch import Tensor
 
 from pycls.datasets.loading import crops, transforms
 from pycls.datasets.loading.buffers import BufferPool
+from pycls.datasets.loading.device_copies import DeviceCopies
 from pycls.datasets.loading.epoch_plan import EpochPlan, TrainTransform
 from pycls.datasets.loading.memory import memory_limit
 from pycls.datasets.loading.padded_crops import PaddedCrops
@@ -59,6 +60,7 @@ class StreamedImages:
         self._pool = BufferPool(most_free=threads + 1)
         self._buffers = threading.local()
         self._place: Tensor | None = None
+        self._to_device = DeviceCopies(device)
 
     def train_batches(self, plan: EpochPlan, transform: TrainTransform) -> Iterator[Tensor]:
         """Yield the plan's batches, cut and mirrored: uint8, N x S x S x 3."""
@@ -72,9 +74,14 @@ class StreamedImages:
 
         Args:
             plan: the epoch.
-            in_place: they are in one tensor, the same for all epochs, which each batch writes over.
+            in_place: they are in one tensor, the same for all epochs, which each batch writes over
+                once `release` says that it has been cut.
         """
         return self._whole_batches(_parts(plan), in_place=in_place)
+
+    def release(self) -> None:
+        """Say that what cuts the last images of :meth:`uncut`, in place, is enqueued."""
+        self._to_device.release()
 
     def rows_of(self, plan: EpochPlan) -> IntArray:
         """Return where the images of the plan are among those of :meth:`uncut`."""
@@ -130,7 +137,7 @@ class StreamedImages:
                 continue
             if self._place is None:
                 self._place = torch.empty_like(images, device=self._device)
-            self._place.copy_(images, non_blocking=True)
+            self._to_device.into(self._place, images)
             yield self._place
 
     def _read(self, parts: Sequence[IntArray], number: int) -> Sequence[ImageArray] | ImageArray:
@@ -160,9 +167,6 @@ class StreamedImages:
             return self._pool.empty(shape, torch.uint8)
         # PyTorch keeps pinned memory too, and uses it again only when the device has read it.
         return torch.empty(shape, dtype=torch.uint8, pin_memory=True)
-
-    def _to_device(self, batch: Tensor) -> Tensor:
-        return batch.to(self._device, non_blocking=True)
 
 
 def _parts(plan: EpochPlan) -> list[IntArray]:
