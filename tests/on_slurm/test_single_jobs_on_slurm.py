@@ -41,13 +41,15 @@ def submitting(digits_dir, tmp_path):
 
 
 def test_a_training_is_submitted_requeued_cancelled_and_waited_for(slurm, submitting, tmp_path):
-    out_dir = tmp_path / "run"
+    out_dir, log = tmp_path / "run", tmp_path / "run" / "stdout.log"
     refused = submitting("LAUNCH.PARTITION", "none")
     _, said = refused.communicate(timeout=300)
     assert (refused.returncode, "there is no partition 'none'" in said) == (2, True)
 
     first = submitting("LAUNCH.WAIT", "True")
-    wait_until(lambda: find_owner(out_dir), what="the run's beginning")
+    # Before that, a signal would end it with nothing to go on from.
+    wait_until(lambda: log.is_file() and "Environment" in log.read_text(), what="the beginning")
+    assert find_owner(out_dir)
     ((job, _),) = squeue().items()
     assert f"submitit/{job}/" in str(next((out_dir / "submitit").glob("*/*.sh")))
     second = submitting()
@@ -55,7 +57,6 @@ def test_a_training_is_submitted_requeued_cancelled_and_waited_for(slurm, submit
     assert (second.returncode, f"job {job} has OUT_DIR" in said) == (2, True)
     # As at its time limit: to the step.
     run("scancel", "--signal=USR2", job)
-    log = out_dir / "stdout.log"
     wait_until(lambda: "Resumed" in log.read_text(), what="the second start")
     # A job that is taken out of the queue stays out.
     run("scancel", job)
