@@ -15,4 +15,7 @@ def unpack_bits(text: str, n: int) -> NDArray[np.bool_]:
     Raises:
         ValueError: the text is not of so many.
     """
-    return np.unpackbits(np.frombuffer(bytes.fromhex(text), np.uint8), count=n).astype(bool)
+    packed = np.frombuffer(bytes.fromhex(text), np.uint8)
+    if len(packed) != -(-n // 8):
+        raise ValueError(f"{8 * len(packed)} bits, expected those of {n} values")
+    return np.unpackbits(packed, count=n).astype(bool)
