@@ -77,7 +77,7 @@ class GraphedStep:
         images, targets = self._images, self._labels
         if self._drawn is not None:
             set_lr(self._step.optimizer, self._drawn[0])
-            images, targets = self._step.apply_mixing(images, targets, self._drawn[1:])
+            images, targets = self._step.mixer.apply(images, targets, self._drawn[1:])
         result = self._step.forward_backward(images, targets)
         self._step.update()
         return result

@@ -70,7 +70,7 @@ class TrainStep:
         self.model = model
         self.optimizer = optimizer
         self._precision = precision
-        self._mixer = Mixer(cfg, class_weights)
+        self.mixer = Mixer(cfg, class_weights)
         self._parts = cfg.TRAIN.ACCUMULATE
         self._max_norm = cfg.OPTIM.CLIP_GRAD_NORM
         self._seed = cfg.RNG_SEED
@@ -118,27 +118,15 @@ class TrainStep:
         drawn = self.draw_mixing(images, epoch, iteration, number)
         if drawn is None:
             return images, labels
-        return self.apply_mixing(images, labels, to_device(drawn, images.device))
+        return self.mixer.apply(images, labels, to_device(drawn, images.device))
 
     def draw_mixing(
         self, images: torch.Tensor, epoch: int, iteration: int, number: int
     ) -> npt.NDArray[np.float64] | None:
         """Draw how a part of a mini-batch is mixed; None where it is not."""
-        if not self._mixer.mixes:
+        if not self.mixer.mixes:
             return None
-        return self._mixer.draw(images, epoch, iteration, number).numbers()
-
-    def apply_mixing(
-        self, images: torch.Tensor, labels: torch.Tensor, drawn: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return mixed images and soft labels.
-
-        Args:
-            images: N x 3 x H x W.
-            labels: N class indices.
-            drawn: of :meth:`draw_mixing`, on the device of the images.
-        """
-        return self._mixer.apply(images, labels, drawn)
+        return self.mixer.draw(images, epoch, iteration, number).numbers()
 
     def seed_layers(self, epoch: int, iteration: int, number: int) -> None:
         """Make the random layers of a part draw the same whenever it is trained.
@@ -153,7 +141,7 @@ class TrainStep:
         with contextlib.nullcontext() if self._halves is None else self._halves.in_use():
             with self._precision.autocast():
                 logits = self.model(images)
-                loss = self._mixer.loss(logits, targets)
+                loss = self.mixer.loss(logits, targets)
             self._precision.backward(loss if self._parts == 1 else loss / self._parts)
         # Mixed images count as of the class with the larger share, as in pycls.
         labels = targets.argmax(1) if targets.dim() == 2 else targets

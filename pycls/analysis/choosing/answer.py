@@ -22,7 +22,7 @@ from pycls.analysis.statistics.pairs import MIN_PAIRS
 from pycls.analysis.statistics.selection import random_search
 
 _REDRAWS = 1000
-_TO_COMPARE = 8
+_TO_COMPARE = 8  # networks
 
 
 def make_answer(
@@ -55,7 +55,8 @@ def make_answer(
         key=lambda run: run["validation_error"],
     )
     place = record.runs.index(run)
-    images = record.wrong.shape[1]
+    images, validation_images = record.wrong.shape[1], int(data["validation_images"])
+    optimism = optimism_of(record, validation_images, images)
     low, high = wilson_interval(run["test_error"], images)
     return _plain(
         {
@@ -81,8 +82,8 @@ def make_answer(
                 for each in contestants
                 if each is not taken
             ],
-            "rungs": _rungs(record, int(data["validation_images"])),
-            "optimism": optimism_of(record, int(data["validation_images"]), images),
+            "rungs": _rungs(record, validation_images, _or(optimism["alike"], 0.0)),
+            "optimism": optimism,
             "last_doubling": _last_doubling(record),
         }
     )
@@ -161,10 +162,9 @@ def _strategy(record: ChoiceRecord) -> str:
     return f"{name} after a filter by {by}" if by and plan["filter"] else name
 
 
-def _rungs(record: ChoiceRecord, images: int) -> list[dict[str, Any]]:
+def _rungs(record: ChoiceRecord, images: int, alike: float) -> list[dict[str, Any]]:
     """Return how sure each stage's ranking was that was made by training on the set."""
     trained = [each for each in record.decisions if each.get("epochs")]
-    alike = _or(how_alike(record.answers)[0], 0.0)
     rungs = []
     for place, rung in enumerate(trained):
         after = trained[place + 1]["values"] if place + 1 < len(trained) else {}
