@@ -9,7 +9,7 @@ from matplotlib.lines import Line2D
 
 from pycls.analysis.figures import style
 
-_LEFT, _GAP, _HEIGHT, _BOTTOM, _TOP = 0.5, 0.35, 1.5, 0.75, 0.25  # inches
+_LEFT, _GAP, _HEIGHT, _BOTTOM, _TOP = 0.62, 0.35, 1.5, 0.75, 0.25  # inches
 _COLUMNS = 3
 
 

@@ -236,11 +236,12 @@ def _more(answer: dict[str, Any]) -> str:
 def _commands(answer: dict[str, Any], folder: Path) -> list[tuple[str, str]]:
     network = folder / "network"
     key = answer["data"]["key"]
+    onnx = "ONNX, " if (network / "network.onnx").is_file() else ""  # its packages may be missing
     # A set's own validation side is no part of what a training without one is given.
     more = ", now with the validation images too" if answer["data"]["validation_held_out"] else ""
     return [
         (
-            "It is in network/: weights, ONNX, and a model card. As another format:",
+            f"It is in network/: weights, {onnx}and a model card. As another format:",
             f"{command_name('export_net')} --cfg {network}/network.yaml --weights "
             f"{network}/weights.pyth --format torch_export --out {key}.pt2",
         ),
