@@ -52,11 +52,20 @@ def load_choice(folder: str | os.PathLike[str]) -> ChoiceRecord:
         _read(folder / name) for name in (CHOICE_PLAN, CHOICE_DECISIONS, CHOICE_TEST)
     )
     runs = [{key: value for key, value in run.items() if key != "wrong"} for run in test["runs"]]
-    wrong = np.array([unpack_bits(run["wrong"], test["images"]) for run in test["runs"]])
-    answers = [
-        {arch: unpack_bits(text, stage["images"]) for arch, text in stage.get("wrong", {}).items()}
-        for stage in decisions
-    ]
+    try:
+        wrong = np.array([unpack_bits(run["wrong"], test["images"]) for run in test["runs"]])
+        answers = [
+            {
+                arch: unpack_bits(text, each["images"])
+                for arch, text in each.get("wrong", {}).items()
+            }
+            for each in decisions
+        ]
+    except ValueError as error:
+        raise ConfigError(
+            f"{folder}: the answers in {CHOICE_DECISIONS} or {CHOICE_TEST} are damaged ({error}); "
+            f"remove {CHOICE_TEST} and give 'choose' again, or begin in another folder"
+        ) from None
     return ChoiceRecord(plan, decisions, test["metric"], runs, wrong, answers)
 
 

@@ -93,6 +93,12 @@ def test_validation_decides_and_the_test_side_only_tells(tmp_path):
     page = answer_html(surer, tmp_path)
     assert "upper bounds" not in page
     assert "as far as those that were trained the longest do" in page
+    path = tmp_path / CHOICE_DECISIONS
+    whole = path.read_text()
+    path.write_text(whole.replace(pack_bits(alike[0]), "00"))
+    with pytest.raises(ConfigError, match="are damaged"):
+        answer_of(tmp_path)
+    path.write_text(whole)
     (tmp_path / CHOICE_TEST).unlink()
     with pytest.raises(ConfigError, match="goes on with the choice"):
         answer_of(tmp_path)
